@@ -1,0 +1,78 @@
+"""What a wire format must be able to say: four methods, no sockets, one stream decoder per stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from adapters.schema import InferenceRequest
+    from policies.vocabulary import Failure, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """A request as it goes over the wire. `path` is relative to the provider's base URL and begins with `/`."""
+
+    path: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What an answer has shown of itself so far: the basis of metering, cost and estimates.
+
+    `usage` is None until the upstream reported it. `text` holds what was generated, in order, so that it can be counted
+    when no usage comes; decoders stop adding beyond `adapters.openai.TEXT_KEPT_BYTES` and add to `text_dropped_chars`.
+    """
+
+    usage: Usage | None = None
+    finish_reasons: list[str] = field(default_factory=list)
+    model: str | None = None
+    id: str | None = None
+    text: list[str] = field(default_factory=list)
+    text_dropped_chars: int = 0
+
+
+class StreamDecoder(Protocol):
+    """Reads one upstream stream and yields what the caller shall get, in the caller's format.
+
+    `started` becomes true with the first content (text, tool call, reasoning, refusal or audio); `ended` with the end marker.
+    """
+
+    tally: Tally
+    started: bool
+    ended: bool
+
+    def feed(self, data: bytes) -> bytes:
+        """Whole events, ready to forward; empty while an event is incomplete. Raises `FailedStream`."""
+
+    def finish(self) -> bytes:
+        """What is still owed to the caller at the end of the body. Raises `FailedStream` when the stream was cut short."""
+
+
+class FailedStream(Exception):  # noqa: N818 - it carries a Failure; it is not one of ours by name
+    """A stream that says it failed, or shows it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Adapter(Protocol):
+    """One wire format."""
+
+    def encode(self, request: InferenceRequest, model: str) -> WireRequest:
+        """The request as this provider wants it, with `model` in place of the route's name."""
+
+    def decode(self, request: InferenceRequest, body: bytes) -> tuple[bytes, Tally]:
+        """A whole answer in the caller's format, and its tally. Raises `FailedStream` for anything but an answer."""
+
+    def decoder(self, request: InferenceRequest) -> StreamDecoder:
+        """A fresh decoder for one stream."""
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+        """An error answer as a `Failure` (header names are lower-case); never raises, whatever the bytes."""

@@ -1,0 +1,1 @@
+"""What acts: HTTP, state, wiring, telemetry and the command line."""

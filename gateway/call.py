@@ -1,0 +1,80 @@
+"""Call and Reply: all that is known of one request. Each field names the stage that fills it; there is no free-form bag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from adapters.base import Tally
+    from adapters.schema import InferenceRequest
+    from gateway.generation import Generation
+    from gateway.upstream import Answer
+    from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """W3C trace identity of one call: ids in lower-case hex. `parent_id` is the caller's span, when it sent one."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    sampled: bool
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one deployment. Times ending in `_s` are on the event loop's clock."""
+
+    number: int
+    deployment: Deployment
+    started_s: float
+    first_token_s: float | None = None
+    ended_s: float | None = None
+    failure: Failure | None = None
+    cancelled: bool = False
+    sent: bool = False
+    tally: Tally | None = None
+    usage: Usage | None = None
+    cost: Cost | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way. The edge makes it; the stages named below fill it; the recorder reads it at the end."""
+
+    # edge
+    id: str
+    request: InferenceRequest
+    headers: Mapping[str, str]
+    generation: Generation
+    trace: TraceContext
+    received_s: float
+    received_at_ns: int
+    scope: Scope = field(default_factory=Scope)
+    # authenticate
+    principal: Principal | None = None
+    # route
+    route: Route | None = None
+    candidates: tuple[Deployment, ...] = ()
+    # attempt
+    attempts: list[Attempt] = field(default_factory=list)
+    # edge, while the answer goes out
+    status: int = 0
+    error_code: str | None = None
+    cancelled: bool = False
+    ended_s: float = 0.0
+    sent_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Reply:
+    """What the edge writes to the caller: `answer` from an upstream."""
+
+    answer: Answer
+    headers: list[tuple[str, str]] = field(default_factory=list)

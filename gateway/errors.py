@@ -1,0 +1,64 @@
+"""The error tree. `code` is the caller's error code and the metric label; only `edge.py` renders an error.
+
+    GatewayError
+    ├── RequestError     the caller's mistake; never retried                 4xx
+    ├── UpstreamError    the provider's failure, holding a `Failure` value    4xx when the request is to blame, else 502-504
+    ├── ShuttingDown     the gateway is draining                              503
+    └── InternalError    a bug of ours                                        500
+
+Limits bring `LimitError` (429) with them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from policies.vocabulary import Failure
+
+
+class GatewayError(Exception):
+    """Anything that ends a call without a good answer."""
+
+    status = 500
+    type = "api_error"
+    code = "internal_error"
+    param: str | None = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RequestError(GatewayError):
+    """The caller's mistake: what is wrong and, in `param`, where (`messages[3].content`)."""
+
+    def __init__(self, message: str, *, status: int = 400, code: str = "invalid_request", param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.type = "authentication_error" if status == 401 else "permission_error" if status == 403 else "invalid_request_error"
+
+
+class UpstreamError(GatewayError):
+    """One attempt's failure at `deployment`. Its status is chosen by `policies.attempts` when the call gives up."""
+
+    status = 502
+    code = "upstream_error"
+
+    def __init__(self, failure: Failure, deployment: str) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.deployment = deployment
+
+
+class ShuttingDown(GatewayError):
+    """The gateway is draining and takes no new calls."""
+
+    status = 503
+    code = "shutting_down"
+
+
+class InternalError(GatewayError):
+    """A bug of ours; the message says nothing about the inside."""

@@ -1,0 +1,158 @@
+"""The glossary as types: what every part of Pointsman means by deployment, route, principal, usage, failure.
+
+Standard library only, and nothing here acts. Units end a name: `_s` seconds, `_tokens`, `_nanousd`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Endpoint(StrEnum):
+    """What a caller asks for; the value is OpenAI's path below `/v1/`."""
+
+    CHAT = "chat/completions"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
+
+
+class Strategy(StrEnum):
+    """How a route orders its targets."""
+
+    ORDERED = "ordered"
+    WEIGHTED = "weighted"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The five time limits of a route. `first_token_s` and `idle_s` bind streams only."""
+
+    connect_s: float = 5.0
+    first_token_s: float = 60.0
+    idle_s: float = 60.0
+    total_s: float = 600.0
+    write_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one deployment's tokens cost, in nano-USD per million tokens; None where nobody published a rate.
+
+    `id`, `source` and `as_of` (ISO date) say where the rates come from, so that a cost can be recomputed by hand.
+    """
+
+    id: str
+    source: str
+    as_of: str
+    input_nanousd: int | None = None
+    cached_input_nanousd: int | None = None
+    cache_write_nanousd: int | None = None
+    output_nanousd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A provider's model behind one endpoint and credential: the thing that is called."""
+
+    name: str
+    provider: str
+    kind: str
+    model: str
+    endpoints: frozenset[Endpoint] = frozenset(Endpoint)
+    region: str | None = None
+    context_tokens: int | None = None
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One candidate of a route."""
+
+    deployment: Deployment
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A public model name and the candidates that may answer for it. `name` is the route's first model pattern."""
+
+    name: str
+    models: tuple[str, ...]
+    strategy: Strategy
+    targets: tuple[Target, ...]
+    fallbacks: tuple[Deployment, ...] = ()
+    retry_attempts: int = 2
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling, as a virtual key yields it. `routes` None means every route."""
+
+    key_id: str
+    key_name: str
+    team: str | None = None
+    user: str | None = None
+    routes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt. Totals are inclusive: input holds cached and cache-written, output holds reasoning."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one attempt cost, in nano-USD by component; `total_nanousd` is their sum."""
+
+    input_nanousd: int
+    cached_input_nanousd: int
+    cache_write_nanousd: int
+    output_nanousd: int
+    price: Price
+
+    @property
+    def total_nanousd(self) -> int:
+        return self.input_nanousd + self.cached_input_nanousd + self.cache_write_nanousd + self.output_nanousd
+
+
+class FailureKind(StrEnum):
+    """What went wrong with an attempt; the value is also a metric label."""
+
+    CONNECT = "connect"  # name, socket or TLS: nothing was sent
+    POOL = "pool"  # no connection came free in time: nothing was sent
+    RESET = "reset"  # the connection died after the request was sent and before an answer was complete
+    STATUS = "status"  # the upstream answered with an error status
+    BAD_RESPONSE = "bad_response"  # an answer that is not what was asked for: HTML, broken JSON, no framing
+    TRUNCATED = "truncated"  # a stream that ended without its end marker
+    IN_BAND = "in_band"  # an error event inside a stream, or an error object under status 200
+    FIRST_TOKEN = "first_token_timeout"  # noqa: S105 - a label, not a secret
+    IDLE = "idle_timeout"
+    TOTAL = "total_timeout"
+    WRITE = "write_timeout"
+    CRASHED = "crashed"  # the bundled engine's worker died under this request
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed, in plain values.
+
+    `status` and `code` are what the upstream said; `message` is safe to show (no host, no secret, at most 2 KiB);
+    `retry_after_s` is None where the upstream named no wait; `maybe_billed` says that tokens may have been generated.
+    """
+
+    kind: FailureKind
+    message: str = ""
+    status: int | None = None
+    code: str | None = None
+    retry_after_s: float | None = None
+    maybe_billed: bool = False
