@@ -1,0 +1,238 @@
+"""Every name that leaves the gateway as telemetry: metric families, labels, buckets, span attributes, log events.
+
+Dashboards, alerts and people's scripts depend on these words, so they stand in one place and nothing here acts.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+SERVICE = "pointsman"
+REQUEST_COMPLETED = "request.completed"
+LOG_SCHEMA_VERSION = 1
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Family(NamedTuple):
+    """One metric: `scale` is how many of the kept integer make one exposed unit (nano-USD to USD)."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    scale: int = 1
+    cap: int = 2_000
+
+
+class Outcome(StrEnum):
+    """How a request ended, as everything outside hears it."""
+
+    OK = "ok"
+    CLIENT_ERROR = "client_error"
+    DENIED_AUTH = "denied_auth"
+    DENIED_RATE = "denied_rate"
+    DENIED_BUDGET = "denied_budget"
+    GUARDRAIL_BLOCK = "guardrail_block"
+    UPSTREAM_ERROR = "upstream_error"
+    TIMEOUT = "timeout"
+    GATEWAY_ERROR = "gateway_error"
+    CLIENT_CANCELLED = "client_cancelled"
+
+
+class Unpriced(StrEnum):
+    """Why an attempt that used tokens has no cost."""
+
+    NO_PRICE = "no_price"
+    NO_USAGE = "no_usage"
+    CALC_ERROR = "calc_error"
+
+
+class Estimated(StrEnum):
+    """Why an attempt's usage is an estimate."""
+
+    DISCONNECT = "disconnect"
+    NO_USAGE_CHUNK = "no_usage_chunk"
+
+
+OTHER = "other"
+"""Stands for whatever a caller may spell as it likes: a model that only matched a pattern, say."""
+OVERFLOW = "__other__"
+"""Takes what comes after a family has reached its cap of series."""
+NONE = "none"
+"""No route matched, or the key belongs to no team."""
+
+NANO = 1_000_000_000
+_DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 600)
+_OVERHEAD = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
+_FIRST_TOKEN = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2)
+_PER_TOKEN = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
+_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_WHERE = ("provider", "deployment", "model")
+
+REQUESTS = Family(
+    "pointsman_requests_total", Kind.COUNTER, "Requests by how they ended.", ("route", "model", "outcome")
+)
+REQUEST_DURATION = Family(
+    "pointsman_request_duration_seconds",
+    Kind.HISTOGRAM,
+    "From the request's arrival to the last byte of the answer.",
+    ("route", "stream"),
+    _DURATION,
+)
+OVERHEAD = Family(
+    "pointsman_overhead_seconds",
+    Kind.HISTOGRAM,
+    "Time in the gateway itself: before the first attempt and after the last.",
+    ("route",),
+    _OVERHEAD,
+)
+INFLIGHT = Family("pointsman_inflight_requests", Kind.GAUGE, "Requests being worked on.", ("route",))
+ATTEMPTS = Family(
+    "pointsman_upstream_attempts_total", Kind.COUNTER, "Attempts by how they ended.", (*_WHERE, "outcome")
+)
+UPSTREAM_DURATION = Family(
+    "pointsman_upstream_duration_seconds", Kind.HISTOGRAM, "From an attempt's start to its end.", _WHERE, _DURATION
+)
+FIRST_TOKEN = Family(
+    "pointsman_time_to_first_token_seconds",
+    Kind.HISTOGRAM,
+    "From an attempt's start to its first token; streams only.",
+    _WHERE,
+    _FIRST_TOKEN,
+)
+PER_TOKEN = Family(
+    "pointsman_time_per_output_token_seconds",
+    Kind.HISTOGRAM,
+    "Mean time per output token after the first; streams only.",
+    _WHERE,
+    _PER_TOKEN,
+)
+TOKENS = Family(
+    "pointsman_tokens_total",
+    Kind.COUNTER,
+    "Tokens. cached_input and cache_write_input are part of input, reasoning is part of output.",
+    (*_WHERE, "type"),
+)
+COST = Family(
+    "pointsman_cost_usd_total",
+    Kind.COUNTER,
+    "Cost in USD by component. Unpriced attempts are not in here.",
+    (*_WHERE, "component", "source"),
+    scale=NANO,
+)
+TEAM_COST = Family(
+    "pointsman_team_cost_usd_total", Kind.COUNTER, "Cost in USD.", ("team", "model"), scale=NANO, cap=5_000
+)
+TEAM_TOKENS = Family("pointsman_team_tokens_total", Kind.COUNTER, "Tokens.", ("team", "type"), cap=5_000)
+TEAM_REQUESTS = Family("pointsman_team_requests_total", Kind.COUNTER, "Requests.", ("team", "outcome"), cap=5_000)
+UNPRICED = Family(
+    "pointsman_unpriced_requests_total",
+    Kind.COUNTER,
+    "Attempts that used tokens and have no cost.",
+    ("provider", "model", "reason"),
+)
+ESTIMATED = Family(
+    "pointsman_estimated_usage_total", Kind.COUNTER, "Attempts whose usage is an estimate.", ("provider", "reason")
+)
+FALLBACKS = Family(
+    "pointsman_fallbacks_total",
+    Kind.COUNTER,
+    "Requests that moved to another deployment.",
+    ("from_deployment", "to_deployment", "reason"),
+)
+RETRIES = Family(
+    "pointsman_retries_total", Kind.COUNTER, "Attempts repeated at one deployment.", ("deployment", "reason")
+)
+CIRCUIT_STATE = Family(
+    "pointsman_circuit_state", Kind.GAUGE, "A deployment's breaker: 0 closed, 1 half open, 2 open.", ("deployment",)
+)
+DEPLOYMENT_UP = Family(
+    "pointsman_deployment_up", Kind.GAUGE, "1 where a deployment may be sent requests.", ("deployment",)
+)
+QUEUE_DEPTH = Family("pointsman_queue_depth", Kind.GAUGE, "Requests waiting for a deployment.", ("deployment",))
+LOCAL_QUEUE = Family("pointsman_local_queue", Kind.GAUGE, "Requests waiting for the bundled engine.", ("deployment",))
+LOOP_LAG = Family(
+    "pointsman_event_loop_lag_seconds",
+    Kind.HISTOGRAM,
+    "How much later than asked the event loop woke up.",
+    ("worker",),
+    _LAG,
+)
+TELEMETRY_DROPPED = Family(
+    "pointsman_telemetry_dropped_total", Kind.COUNTER, "Spans and log lines thrown away.", ("signal",)
+)
+SERIES_REJECTED = Family(
+    "pointsman_metric_series_rejected_total", Kind.COUNTER, "Updates beyond a metric's cap of series.", ("metric",)
+)
+RECORD_FAILURES = Family(
+    "pointsman_record_failures_total", Kind.COUNTER, "Calls whose settlement raised an error.", ("signal",)
+)
+LEDGER_FAILURES = Family("pointsman_ledger_write_failures_total", Kind.COUNTER, "Writes to the ledger that failed.")
+LEDGER_LAG = Family("pointsman_ledger_lag_seconds", Kind.GAUGE, "Age of the oldest row not yet in the ledger.")
+BUILD_INFO = Family("pointsman_build_info", Kind.GAUGE, "Always 1.", ("version", "python"))
+CONFIG_INFO = Family("pointsman_config_info", Kind.GAUGE, "Always 1; the policy in force.", ("hash",))
+PROCESS_CPU = Family("process_cpu_seconds_total", Kind.COUNTER, "User and system time.")
+PROCESS_RSS = Family("process_resident_memory_bytes", Kind.GAUGE, "Memory in use.")
+PROCESS_FDS = Family("process_open_fds", Kind.GAUGE, "Open file descriptors.")
+PROCESS_START = Family("process_start_time_seconds", Kind.GAUGE, "When the process began, in Unix seconds.")
+
+
+class Attr:
+    """Span attributes. `gen_ai.*` are OpenTelemetry's names as of v1.41, the rest our own."""
+
+    HTTP_METHOD = "http.request.method"
+    HTTP_ROUTE = "http.route"
+    HTTP_STATUS = "http.response.status_code"
+    ERROR_TYPE = "error.type"
+    OPERATION = "gen_ai.operation.name"
+    PROVIDER = "gen_ai.provider.name"
+    REQUEST_MODEL = "gen_ai.request.model"
+    REQUEST_STREAM = "gen_ai.request.stream"
+    RESPONSE_ID = "gen_ai.response.id"
+    RESPONSE_MODEL = "gen_ai.response.model"
+    FINISH_REASONS = "gen_ai.response.finish_reasons"
+    FIRST_CHUNK_S = "gen_ai.response.time_to_first_chunk"
+    INPUT_TOKENS = "gen_ai.usage.input_tokens"
+    OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+    CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+    CACHE_WRITE_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
+    REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
+    USAGE_COST = "gen_ai.usage.cost"
+    REQUEST_ID = "pointsman.request.id"
+    ROUTE = "pointsman.route"
+    TEAM = "pointsman.team"
+    KEY_ID = "pointsman.key.id"
+    MODEL_REQUESTED = "pointsman.model.requested"
+    ATTEMPTS = "pointsman.attempts"
+    FALLBACK = "pointsman.fallback"
+    OUTCOME = "pointsman.outcome"
+    TOTAL_INPUT_TOKENS = "pointsman.usage.input_tokens"
+    TOTAL_OUTPUT_TOKENS = "pointsman.usage.output_tokens"
+    ESTIMATED = "pointsman.usage.estimated"
+    DEPLOYMENT = "pointsman.deployment"
+    PROVIDER_NAME = "pointsman.provider"
+    ATTEMPT = "pointsman.attempt"
+    COST_TOTAL = "pointsman.cost.total"
+    COST_INPUT = "pointsman.cost.input"
+    COST_CACHED_INPUT = "pointsman.cost.cached_input"
+    COST_CACHE_WRITE = "pointsman.cost.cache_write"
+    COST_OUTPUT = "pointsman.cost.output"
+    COST_CURRENCY = "pointsman.cost.currency"
+    COST_SOURCE = "pointsman.cost.source"
+    COST_UNPRICED = "pointsman.cost.unpriced_reason"
+    COST_PER_MTOK = "pointsman.cost.per_mtok_effective"
+    PRICE_ID = "pointsman.price.id"
+    PRICE_VERSION = "pointsman.price.version"
+    PRICE_INPUT = "pointsman.price.input_per_mtok"
+    PRICE_CACHED_INPUT = "pointsman.price.cached_input_per_mtok"
+    PRICE_OUTPUT = "pointsman.price.output_per_mtok"
+
+
+FIRST_CHUNK_EVENT = "pointsman.first_chunk"
