@@ -1,0 +1,114 @@
+"""What a failure means: what may be done about it, and whose fault it is.
+
+This is the one rule table of what may be retried where; `attempts` and `breaker` read it and add time and state.
+Codes come before statuses, since an upstream that says `content_filter` under status 500 still means the request.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from policies.vocabulary import FailureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from policies.vocabulary import Failure
+
+
+class Remedy(StrEnum):
+    """What a failure leaves open, as long as nothing of the answer has reached the caller."""
+
+    AGAIN = "again"  # the same deployment first, then elsewhere
+    MOVE = "move"  # elsewhere first; the same deployment only where there is no elsewhere
+    LEAVE = "leave"  # elsewhere only: this deployment will not do better
+    DECLARED = "declared"  # only a fallback that the route declares: another model may take what this one cannot
+    NEVER = "never"  # the request itself is to blame, or there is no time left
+
+
+BY_KIND: Final[Mapping[FailureKind, Remedy]] = {
+    FailureKind.CONNECT: Remedy.AGAIN,
+    FailureKind.POOL: Remedy.AGAIN,
+    FailureKind.RESET: Remedy.AGAIN,
+    FailureKind.STATUS: Remedy.LEAVE,
+    FailureKind.BAD_RESPONSE: Remedy.MOVE,
+    FailureKind.TRUNCATED: Remedy.MOVE,
+    FailureKind.IN_BAND: Remedy.MOVE,
+    FailureKind.FIRST_TOKEN: Remedy.MOVE,
+    FailureKind.IDLE: Remedy.MOVE,
+    FailureKind.WRITE: Remedy.MOVE,
+    FailureKind.TOTAL: Remedy.NEVER,
+    FailureKind.CRASHED: Remedy.LEAVE,  # the request may be what killed the worker; it does not get to do it twice
+}
+
+BY_STATUS: Final[Mapping[int, Remedy]] = {
+    400: Remedy.NEVER,
+    401: Remedy.LEAVE,
+    402: Remedy.LEAVE,  # the provider's bill for us, not ours for the caller
+    403: Remedy.LEAVE,
+    404: Remedy.DECLARED,
+    408: Remedy.AGAIN,
+    413: Remedy.NEVER,
+    422: Remedy.NEVER,
+    429: Remedy.AGAIN,
+    500: Remedy.AGAIN,
+    501: Remedy.LEAVE,
+    502: Remedy.AGAIN,
+    503: Remedy.AGAIN,
+    504: Remedy.AGAIN,
+    529: Remedy.AGAIN,
+}
+
+CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+CONTENT_CODES: Final = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"})
+QUOTA_CODES: Final = frozenset(
+    {"insufficient_quota", "enforced_spend_limit_reached", "billing_hard_limit_reached", "billing_not_active"}
+)
+REQUEST_CODES: Final = CONTEXT_CODES | CONTENT_CODES
+REQUEST_STATUSES: Final = frozenset({400, 404, 413, 422})
+CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
+
+
+def remedy(failure: Failure) -> Remedy:
+    """What may be done about `failure`, by its code, else its status, else its kind."""
+    code, status = failure.code, failure.status
+    if code is not None:
+        if code in CONTENT_CODES:
+            return Remedy.NEVER
+        if code in CONTEXT_CODES:
+            return Remedy.DECLARED
+        if out_of_quota(failure):
+            return Remedy.LEAVE
+    if status is None or status < 400 or failure.kind not in (FailureKind.STATUS, FailureKind.IN_BAND):
+        return BY_KIND[failure.kind]
+    # Statuses that nobody wrote a rule for: a 5xx is an upstream in trouble, a 4xx is about the request.
+    return BY_STATUS.get(status) or (Remedy.MOVE if status >= 500 else Remedy.NEVER)
+
+
+def out_of_quota(failure: Failure) -> bool:
+    """The provider's account is spent; unlike a rate limit, no wait is named because none helps."""
+    return failure.code in QUOTA_CODES and not named_wait_s(failure)
+
+
+def blames_request(failure: Failure) -> bool:
+    """The deployment is well and said no to this request."""
+    if failure.code in REQUEST_CODES:
+        return True
+    return _answered(failure) and remedy(failure) in (Remedy.NEVER, Remedy.DECLARED)
+
+
+def blames_credential(failure: Failure) -> bool:
+    """The provider refuses the gateway's own credential or account: every deployment that shares it is struck."""
+    return out_of_quota(failure) or (_answered(failure) and failure.status in CREDENTIAL_STATUSES)
+
+
+def named_wait_s(failure: Failure) -> float:
+    """The upstream's `Retry-After`; 0 where it named none, or nonsense (negative, not a number)."""
+    wait_s = failure.retry_after_s
+    return wait_s if wait_s is not None and wait_s > 0 else 0.0
+
+
+def _answered(failure: Failure) -> bool:
+    said_no = failure.kind in (FailureKind.STATUS, FailureKind.IN_BAND)
+    return said_no and failure.status is not None and failure.status >= 400
