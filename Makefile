@@ -1,0 +1,96 @@
+# Two commands matter: `make run` chats with the bundled model, `make test` proves the lot. `make help` lists the rest.
+# Each installed layer leaves a stamp in .venv/.stamps, so that what is in place already is not installed twice.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+
+export PYTHON ?= python3
+CONFIG ?= config/local.yaml
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+STAMPS := .venv/.stamps
+CLIENTS := .venv-clients
+SCRIPTS := $(wildcard scripts/*.sh) .ci/run
+CODE := gateway policies adapters tests scripts benchmarks
+
+.PHONY: help run install test test-all check fix bench lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(STAMPS)/compiler $(STAMPS)/project $(STAMPS)/model $(STAMPS)/llama .run/key ## install what is missing, then serve config/local.yaml (CONFIG=other.yaml for another)
+	@exec $(BIN)/pointsman serve --config $(CONFIG)
+
+install: $(STAMPS)/project ## set up .venv with the pointsman command; needs no compiler
+
+test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(STAMPS)/llama $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+test-all: PYTEST_ARGS += -m 'slow or not slow'
+test-all: test ## the same, and the long proofs marked slow
+
+check: $(STAMPS)/dev $(STAMPS)/project ## everything that can be found without running the gateway
+	@BIN=$(BIN) scripts/check.sh $(SCRIPTS)
+
+fix: $(STAMPS)/dev ## format, and mend what the linter can mend by itself
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+bench: $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/bench ## measure beside nginx, Envoy and a bare proxy; writes benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+lock: $(STAMPS)/dev ## resolve every locks/*.lock anew, from releases older than a week
+	@UV=$(BIN)/uv scripts/lock.sh
+	@PATH="$(CURDIR)/$(CLIENTS)/bin:$$PATH" && cd tests/clients/node && npm install --package-lock-only
+
+clean: ## remove environments, caches and build output; keeps .run (keys, ledger) and the compiled llama.cpp
+	@rm -rf .venv .venv-clients .venv-litellm tests/clients/node/node_modules build dist *.egg-info .cache \
+	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- what the commands above need ---
+
+.run/key: | $(STAMPS)/project
+	@scripts/first_key.sh $@
+
+$(STAMPS)/venv:
+	@scripts/preflight.sh
+	@scripts/install.sh .venv venv
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/run: locks/run.lock | $(STAMPS)/venv
+	@scripts/install.sh .venv lock run
+	@touch $@
+
+$(STAMPS)/dev: locks/dev.lock | $(STAMPS)/run
+	@scripts/install.sh .venv lock dev
+	@touch $@
+
+$(STAMPS)/project: pyproject.toml | $(STAMPS)/run
+	@scripts/install.sh .venv project
+	@touch $@
+
+$(STAMPS)/model $(STAMPS)/bench: $(STAMPS)/%: locks/%.lock | $(STAMPS)/run
+	@scripts/install.sh .venv lock $*
+	@touch $@
+
+$(STAMPS)/llama: locks/llama.lock locks/build.lock scripts/build_llama_wheel.sh | $(STAMPS)/compiler $(STAMPS)/run
+	@scripts/install.sh .venv llama
+	@touch $@
+
+$(STAMPS)/compiler:
+	@scripts/preflight.sh compiler
+	@mkdir -p $(@D) && touch $@
+
+$(CLIENTS)/.stamp: locks/clients.lock
+	@scripts/preflight.sh
+	@scripts/install.sh $(CLIENTS) venv
+	@scripts/install.sh $(CLIENTS) lock clients
+	@touch $@
+
+tests/clients/node/node_modules/.stamp: tests/clients/node/package-lock.json $(CLIENTS)/.stamp
+	@echo 'installing the openai package for Node'
+	@PATH="$(CURDIR)/$(CLIENTS)/bin:$$PATH" && cd tests/clients/node && npm ci --silent
+	@touch $@

