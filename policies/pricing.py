@@ -45,7 +45,7 @@ class Buckets(NamedTuple):
     output_tokens: int
 
 
-def cost(usage: Usage, price: Price | None) -> Cost | Unpriced:
+def cost_of(usage: Usage, price: Price | None) -> Cost | Unpriced:
     """What `usage` costs at `price`; each component is rounded half to even, and the total is their sum."""
     if price is None:
         return Unpriced(UnpricedReason.NO_PRICE)
