@@ -2,7 +2,7 @@
 # Finds what can be found without running the gateway; every check runs, and all that failed are named at the end.
 # Usage: BIN=.venv/bin check.sh SHELL_SCRIPT...
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 code=(gateway policies adapters tests scripts benchmarks)
 failed=()
