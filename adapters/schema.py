@@ -17,6 +17,7 @@ class InferenceRequest:
 
     `members` are the top-level JSON members in order, each value as its raw bytes: the upstream's body is put together
     from them, so the gateway and the upstream cannot read two different things. `body_bytes` is the size as received.
+    `choices` is how many the answer will hold (`n`, times the prompts of a completion).
     """
 
     endpoint: Endpoint
@@ -25,3 +26,15 @@ class InferenceRequest:
     include_usage: bool
     members: dict[str, msgspec.Raw]
     body_bytes: int
+    choices: int = 1
+
+
+class InvalidRequest(Exception):  # noqa: N818 - the gateway maps it to its own RequestError
+    """The caller's mistake: what is wrong and, in `param`, where (`messages[3].content`)."""
+
+    def __init__(self, message: str, param: str | None = None, code: str = "invalid_value", status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+        self.status = status

@@ -1,0 +1,226 @@
+"""A caller's body, checked and taken apart: what the gateway needs to know, and every member as it came.
+
+One raw decode of the top level and one typed decode of the known fields; neither builds what nobody reads.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+import msgspec
+
+from adapters import openai_bodies as bodies
+from adapters.openai_members import check_numbers, read_any, read_members, too_deep
+from adapters.openai_tools import check_schema
+from adapters.schema import InferenceRequest, InvalidRequest
+from policies.vocabulary import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LARGE_BODY_BYTES: Final = 1024 * 1024
+ITEMS_KEPT: Final = 1_000_000
+
+# Fields by which libraries let a *program* choose where a call goes and with which credential. A caller never may, and
+# an upstream behind a gateway of its own must not be told either.
+OVERRIDES: Final = frozenset(
+    (
+        "api_base", "api_key", "api_type", "api_version", "azure_ad_token", "azure_endpoint", "base_url",
+        "aws_access_key_id", "aws_bedrock_runtime_endpoint", "aws_region_name", "aws_role_name",
+        "aws_secret_access_key", "aws_session_token", "client", "context_window_fallback_dict", "custom_llm_provider", "default_headers",
+        "extra_headers", "extra_query", "fallbacks", "force_timeout", "headers", "http_client", "litellm_params",
+        "max_retries", "mock_response", "mock_timeout", "mock_tool_calls", "model_list", "num_retries", "organization",
+        "proxies", "proxy", "request_timeout", "ssl_verify", "timeout", "user_config", "vertex_credentials",
+        "vertex_location", "vertex_project",
+    )
+)  # fmt: skip
+_SCHEMA_FIELDS: Final = ("tools", "functions", "response_format", "text")
+_LINKS: Final = ("image_url", "audio_url", "video_url", "document_url")
+_PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+
+
+class _Form(NamedTuple):
+    decoder: msgspec.json.Decoder[bodies.Body]
+    fields: frozenset[str]
+    check: Callable[[bodies.Body, dict[str, msgspec.Raw]], int]
+
+
+def parse(endpoint: Endpoint, body: bytes) -> InferenceRequest:
+    """The request in `body`. Raises `InvalidRequest`, naming the field, for anything that is not one."""
+    members = read_members(body)
+    if not OVERRIDES.isdisjoint(members):
+        name = next(key for key in members if key in OVERRIDES)
+        raise InvalidRequest(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
+    if len(body) > LARGE_BODY_BYTES:
+        _check_counts(members)
+    form = _FORMS[endpoint]
+    try:
+        fields = form.decoder.decode(body)
+    except RecursionError:
+        raise too_deep(None) from None
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    for name in members.keys() - form.fields:
+        check_numbers(name, members[name])
+    for name in _SCHEMA_FIELDS:
+        if name in members:
+            check_schema(name, members[name])
+    _check_shared(fields)
+    choices = form.check(fields, members)
+    options = getattr(fields, "stream_options", None)
+    include_usage = isinstance(options, bodies.StreamOptions) and options.include_usage is True
+    return InferenceRequest(endpoint, fields.model, fields.stream is True, include_usage, members, len(body), choices)
+
+
+def _check_counts(members: dict[str, msgspec.Raw]) -> None:
+    """Refuse a large body that would become millions of small objects, before it does."""
+    if "messages" in members and bytes(members["messages"]).count(b'"role"') > bodies.MESSAGES_KEPT:
+        message = f"'messages' has more than {bodies.MESSAGES_KEPT} messages."
+        raise InvalidRequest(message, "messages", "context_length_exceeded")
+    for name in ("input", "prompt"):
+        raw = bytes(members.get(name, b""))
+        if raw.startswith(b"[") and raw.count(b",") > ITEMS_KEPT:
+            raise InvalidRequest(f"'{name}' has more than {ITEMS_KEPT} items.", name, "context_length_exceeded")
+
+
+def _invalid(problem: str) -> InvalidRequest:
+    """msgspec's words as ours: `Expected `int` <= 128 - at `$.n`` becomes `Invalid value for 'n': expected ...`."""
+    match = _PROBLEM.fullmatch(problem)
+    what, path = (match["what"], match["path"] or "") if match else (problem, "")
+    missing = _MISSING.fullmatch(what)
+    where = path.removeprefix(".").replace("[...]", "") + (f".{missing[1]}" if missing else "")
+    where = where.removeprefix(".")
+    # Clients are told of the message, not of the part, as OpenAI does.
+    param = re.sub(r"\.content\[.*", ".content", where) or None
+    if missing:
+        return InvalidRequest(f"Missing required parameter: '{where}'.", param, "missing_required_parameter")
+    shown = what[:1].lower() + what[1:200].replace("`", "")
+    code = "invalid_type" if ", got " in what else "invalid_value"
+    return InvalidRequest(f"Invalid value for '{where}': {shown}.", param, code)
+
+
+def _check_shared(fields: bodies.Body) -> None:
+    if not fields.model.isprintable() or fields.model.isspace():
+        raise InvalidRequest("'model' must not hold control characters.", "model")
+    if fields.user is not None and "\0" in fields.user:
+        raise InvalidRequest("'user' must not hold NUL characters.", "user")
+    for key, value in (fields.metadata or {}).items():
+        if "\0" in key or "\0" in value:
+            raise InvalidRequest("'metadata' must not hold NUL characters.", "metadata")
+    if getattr(fields, "stream_options", None) is not None and not fields.stream:
+        raise InvalidRequest("'stream_options' is only allowed when 'stream' is true.", "stream_options")
+
+
+def _check_chat(body: bodies.Body, _: dict[str, msgspec.Raw]) -> int:
+    fields = cast("bodies.ChatBody", body)
+    limits = {fields.max_tokens, fields.max_completion_tokens} - {None}
+    if len(limits) > 1:
+        raise InvalidRequest("'max_tokens' and 'max_completion_tokens' differ; send one of them.", "max_tokens")
+    for number, message in enumerate(fields.messages):
+        content = message.content
+        if content is None:
+            _check_contentless(number, message)
+        elif type(content) is list:
+            for part in content:
+                _check_part(number, part)
+    return fields.n or 1
+
+
+def _check_contentless(number: int, message: bodies.Message) -> None:
+    if message.role == "function":
+        return
+    instead = (message.tool_calls, message.function_call, message.refusal, message.audio)
+    thought = (message.reasoning, message.reasoning_content)
+    if message.role != "assistant" or not any(value is not None for value in (*instead, *thought)):
+        where = f"messages[{number}].content"
+        hint = "; only an assistant message with tool calls may leave it out" if message.role == "assistant" else ""
+        raise InvalidRequest(f"Invalid value for '{where}': expected text or parts, got null{hint}.", where)
+
+
+def _check_part(number: int, part: bodies.Part) -> None:
+    where = f"messages[{number}].content"
+    if part.type == "text":
+        if part.text is None:
+            raise InvalidRequest(f"A text part in '{where}' has no 'text'.", where, "missing_required_parameter")
+    elif part.type in _LINKS:
+        link = getattr(part, part.type)
+        if link is None:
+            message = f"A part of type '{part.type}' in '{where}' has no '{part.type}'."
+            raise InvalidRequest(message, where, "missing_required_parameter")
+        _check_link(link if isinstance(link, str) else link.url, where)
+
+
+def _check_link(url: str, where: str) -> None:
+    """Nothing is fetched here; an upstream will, so only what a provider fetches from the open web goes on."""
+    scheme = url[:8].lower()
+    if not scheme.startswith(("https://", "http://", "data:")):
+        message = f"A link in '{where}' must be an http(s) or data: URL."
+        raise InvalidRequest(message, where, "invalid_image_url")
+
+
+def _check_completions(body: bodies.Body, _: dict[str, msgspec.Raw]) -> int:
+    fields = cast("bodies.CompletionsBody", body)
+    prompts = _check_texts("prompt", fields.prompt)
+    choices = fields.n or 1
+    if fields.best_of is not None and fields.best_of < choices:
+        raise InvalidRequest("'best_of' must not be smaller than 'n'.", "best_of")
+    return choices * prompts
+
+
+def _check_embeddings(body: bodies.Body, _: dict[str, msgspec.Raw]) -> int:
+    fields = cast("bodies.EmbeddingsBody", body)
+    if fields.stream:
+        raise InvalidRequest("Embeddings cannot be streamed.", "stream")
+    if fields.input == "":
+        raise InvalidRequest("'input' must not be empty.", "input")
+    return _check_texts("input", fields.input)
+
+
+def _check_texts(name: str, value: str | list[str | int | list[int]]) -> int:
+    """How many texts: one string or one array of token ids counts one."""
+    if isinstance(value, str):
+        return 1
+    kinds = {type(item) for item in value}
+    if len(kinds) != 1 or [] in value:
+        what = "must not be empty" if not value or [] in value else "must hold strings or token ids, not both"
+        raise InvalidRequest(f"'{name}' {what}.", name)
+    return 1 if int in kinds else len(value)
+
+
+def _check_responses(body: bodies.Body, members: dict[str, msgspec.Raw]) -> int:
+    fields = cast("bodies.ResponsesBody", body)
+    if fields.input is None and fields.prompt is None:
+        raise InvalidRequest("Missing required parameter: 'input'.", "input", "missing_required_parameter")
+    if "input" in members and b"image_url" in bytes(members["input"]):
+        for url in _links_in(read_any("input", members["input"])):
+            _check_link(url, "input")
+    return 1
+
+
+def _links_in(value: object) -> list[str]:
+    """Every `image_url` at any depth: Responses puts images into messages and into tool outputs alike."""
+    waiting, found = [value], list[str]()
+    while waiting:
+        outer = waiting.pop()
+        if isinstance(outer, dict):
+            link = outer.get("image_url")
+            url = link.get("url") if isinstance(link, dict) else link
+            found += [url] if isinstance(url, str) else []
+            waiting += outer.values()
+        elif isinstance(outer, list):
+            waiting += outer
+    return found
+
+
+def _form(shape: type[bodies.Body], check: Callable[[bodies.Body, dict[str, msgspec.Raw]], int]) -> _Form:
+    return _Form(msgspec.json.Decoder(shape), frozenset(shape.__struct_fields__), check)
+
+
+_FORMS: Final = {
+    Endpoint.CHAT: _form(bodies.ChatBody, _check_chat),
+    Endpoint.COMPLETIONS: _form(bodies.CompletionsBody, _check_completions),
+    Endpoint.EMBEDDINGS: _form(bodies.EmbeddingsBody, _check_embeddings),
+    Endpoint.RESPONSES: _form(bodies.ResponsesBody, _check_responses),
+}
