@@ -50,7 +50,7 @@ class Framing:
         self._refusal: str | None = None
 
     def feed(self, data: bytes) -> None:
-        """Raises `FramingError`; when `over` is set all the same, the answer itself was good and what follows it is not."""
+        """Raises `FramingError`. When `over` is set all the same, the answer was good and what follows it is not."""
         self._allowance_bytes -= len(data)
         try:
             self._parser.feed_data(data)

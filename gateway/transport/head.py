@@ -14,22 +14,8 @@ if TYPE_CHECKING:
 Headers = tuple[tuple[str, str], ...]
 
 _NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
-_OURS = frozenset(
-    [
-        "host",
-        "connection",
-        "content-length",
-        "transfer-encoding",
-        "te",
-        "trailer",
-        "upgrade",
-        "expect",
-        "accept-encoding",
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authorization",
-    ]
-)
+_FRAMING = ("host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect")
+_OURS = frozenset((*_FRAMING, "accept-encoding", "keep-alive", "proxy-connection", "proxy-authorization"))
 _KEPT_BLOCKS = 256
 
 

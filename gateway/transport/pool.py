@@ -128,9 +128,6 @@ class Pool:
                 return connection
         try:
             connection = await self._connect(connect_s, deadline_s)
-            if connection.closed or self._closed:
-                connection.abort()
-                raise TransportError(FailureKind.CONNECT)
         except BaseException:
             self._free_slot()
             raise
@@ -174,6 +171,9 @@ class Pool:
         except (OSError, ssl.SSLError, UnicodeError) as error:
             log.debug("connecting failed: %r", error)
             raise TransportError(FailureKind.CONNECT, _connect_message(error)) from error
+        if connection.closed or self._closed:
+            connection.abort()
+            raise TransportError(FailureKind.CONNECT)
         return connection
 
     # giving back
