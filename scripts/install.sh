@@ -15,7 +15,7 @@ install_lock() {
   PYTHONUNBUFFERED=1 "$venv/bin/python" -m pip --disable-pip-version-check install --progress-bar off \
     --require-hashes --only-binary :all: --no-deps -r "$lock" |
     awk -v all="$(grep -c '^[a-z0-9]' "$lock")" '
-      /^Collecting/ && ++seen % 10 == 0 { printf "  %d of %d packages\n", seen, all; fflush() }
+      /^(Collecting|Processing|Requirement already)/ && ++seen % 10 == 0 { printf "  %d of %d packages\n", seen, all; fflush() }
       /^Installing collected/ { print "  unpacking"; fflush() }'
 }
 

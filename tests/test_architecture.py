@@ -311,7 +311,7 @@ def comments_per_hundred_lines() -> float:
 def report() -> str:
     """The sizes, one line each."""
     rows = [
-        f"{len(lines)} {what}: median {statistics.median(lines):g} lines, 90 % {at_percent(lines, 90)}, most {lines[-1]}"
+        f"{len(lines)} {what}: median {statistics.median(lines):g} lines, 90% {at_percent(lines, 90)}, most {lines[-1]}"
         for what, lines in (("files", file_lines()), ("functions", function_lines()))
     ]
     return "\n".join([*rows, f"comments per hundred lines: {comments_per_hundred_lines():.1f}"])
