@@ -28,6 +28,11 @@ class InferenceRequest:
     body_bytes: int
     choices: int = 1
 
+    @classmethod
+    def unread(cls, endpoint: Endpoint) -> InferenceRequest:
+        """What stands for a request whose body nobody has read: no model, no members."""
+        return cls(endpoint, model="", stream=False, include_usage=False, members={}, body_bytes=0)
+
 
 class InvalidRequest(Exception):  # noqa: N818 - the gateway maps it to its own RequestError
     """The caller's mistake: what is wrong and, in `param`, where (`messages[3].content`)."""

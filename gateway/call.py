@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from gateway.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable
+
+    from multidict import CIMultiDictProxy
 
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
@@ -48,10 +50,11 @@ class Attempt:
 class Call:
     """One request on its way. The edge makes it; the stages named below fill it; the recorder reads it at the end."""
 
-    # edge
+    # edge; `request` is an unread one until `read` replaces it
     id: str
     request: InferenceRequest
-    headers: Mapping[str, str]
+    read_body: Callable[[], Awaitable[bytes]]
+    headers: CIMultiDictProxy[str]
     generation: Generation
     trace: TraceContext
     received_s: float
@@ -74,7 +77,7 @@ class Call:
 
 @dataclass(slots=True)
 class Reply:
-    """What the edge writes to the caller: `answer` from an upstream."""
+    """What the edge writes to the caller: the answer of one deployment."""
 
     answer: Answer
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    deployment: Deployment

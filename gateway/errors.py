@@ -2,8 +2,8 @@
 
     GatewayError
     ├── RequestError     the caller's mistake; never retried                 4xx
-    ├── UpstreamError    the provider's failure, holding a `Failure` value    4xx when the request is to blame, else 502-504
-    ├── ShuttingDown     the gateway is draining                              503
+    ├── UpstreamError    the provider's failure, holding a `Failure` value    4xx if the request is to blame, else 502-504
+    ├── DrainingError    the gateway is shutting down                         503
     └── InternalError    a bug of ours                                        500
 
 Limits bring `LimitError` (429) with them.
@@ -11,7 +11,7 @@ Limits bring `LimitError` (429) with them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from policies.vocabulary import Failure
@@ -33,12 +33,16 @@ class GatewayError(Exception):
 class RequestError(GatewayError):
     """The caller's mistake: what is wrong and, in `param`, where (`messages[3].content`)."""
 
-    def __init__(self, message: str, *, status: int = 400, code: str = "invalid_request", param: str | None = None) -> None:
+    TYPES: ClassVar = {401: "authentication_error", 403: "permission_error"}
+
+    def __init__(
+        self, message: str, *, status: int = 400, code: str = "invalid_request", param: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.param = param
-        self.type = "authentication_error" if status == 401 else "permission_error" if status == 403 else "invalid_request_error"
+        self.type = self.TYPES.get(status, "invalid_request_error")
 
 
 class UpstreamError(GatewayError):
@@ -53,11 +57,15 @@ class UpstreamError(GatewayError):
         self.deployment = deployment
 
 
-class ShuttingDown(GatewayError):
+class DrainingError(GatewayError):
     """The gateway is draining and takes no new calls."""
 
     status = 503
     code = "shutting_down"
+
+
+class StartError(Exception):
+    """Why the gateway cannot start or take over a policy: a missing extra, file or port, and what to do about it."""
 
 
 class InternalError(GatewayError):

@@ -1,24 +1,35 @@
-"""The path of a call: handlers, stages, and how they compose. The one ordered tuple of stages is in `app.py`'s reach here.
+"""The path of a call: what a handler and a stage are, and how stages compose.
 
-A handler takes a `Call` and awaits a `Reply`. A stage takes a `Call` and the next handler. Stages run in the order of
-the tuple given to `compose`: observe, authenticate, route, admit, cache, attempt, dispatch.
+    observe -> authenticate -> read -> route -> attempt -> dispatch
+
+`observe` sees the end of every call, `authenticate` says who calls before a body is read, `read` parses it, `route` finds
+the candidates, `attempt` carries out retry and fallback, `dispatch` asks one deployment. Admission and the cache will
+stand between `route` and `attempt`. The tuple itself is `gateway.app.stages`, the only list of stages anywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial, reduce
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.call import Call, Reply
+
 if TYPE_CHECKING:
-    from gateway.call import Call, Reply
+    from collections.abc import Sequence
 
-type_ = type
-
-Handler = Callable[["Call"], Awaitable["Reply"]]
+Handler = Callable[[Call], Awaitable[Reply]]
 
 
 class Stage(Protocol):
     """One step of the path: does its work, then awaits `then`, or refuses by raising a `GatewayError`."""
 
     async def __call__(self, call: Call, then: Handler) -> Reply: ...
+
+
+def compose(stages: Sequence[Stage], last: Handler) -> Handler:
+    """One handler that runs `stages` in their order, then `last`."""
+    handler = last
+    for stage in reversed(stages):
+        handler = partial(stage, then=handler)
+    return handler

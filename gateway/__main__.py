@@ -1,0 +1,72 @@
+"""The command line. Each command's work is in `gateway.commands`, imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 1 it failed while running, 2 the command line or the policy file is wrong."""
+    arguments = parser().parse_args(argv)
+    return int(arguments.run(arguments))
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="pointsman", description="A self-hosted AI gateway.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="start the gateway")
+    serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="the policy file")
+    serve.add_argument("--key-file", type=Path, metavar="FILE", help="a file whose key the greeting shows")
+    serve.set_defaults(run=_serve)
+
+    check = commands.add_parser("check", help="check a policy file; exit code 0 when it is good, 2 when it is not")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(run=_check)
+
+    keys = commands.add_parser("keys", help="virtual keys").add_subparsers(required=True, metavar="COMMAND")
+    generate = keys.add_parser("generate", help="print a fresh virtual key")
+    generate.add_argument("--env", default="live", help="a word inside the key that tells environments apart")
+    generate.set_defaults(run=_generate_key)
+
+    usage = commands.add_parser("usage", help="what was spent, from the ledger")
+    usage.add_argument("--config", type=Path, required=True, metavar="FILE", help="the policy file naming the ledger")
+    usage.add_argument("--by", choices=("key", "team", "route", "deployment", "day"), default="key")
+    usage.add_argument("--since", metavar="DATE", help="from this UTC day on, as 2026-11-01")
+    usage.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    usage.set_defaults(run=_usage)
+    return top
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from gateway.commands import serve  # noqa: PLC0415 - each command pays for its own imports only
+
+    return serve.run(arguments.config, arguments.key_file)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from gateway.commands import check  # noqa: PLC0415 - as above
+
+    return check.run(str(arguments.file))
+
+
+def _generate_key(arguments: argparse.Namespace) -> int:
+    from gateway.commands import keys  # noqa: PLC0415 - as above
+
+    return keys.generate(arguments.env)
+
+
+def _usage(arguments: argparse.Namespace) -> int:
+    from gateway.commands import usage  # noqa: PLC0415 - as above
+
+    return usage.run(arguments.config, by=arguments.by, since=arguments.since, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

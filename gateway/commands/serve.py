@@ -1,0 +1,161 @@
+"""`pointsman serve`: start, greet, serve, reload, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from gateway import logs
+from gateway.app import Gateway
+from gateway.config import ConfigProblems, load
+from gateway.errors import StartError
+from gateway.greeting import greet
+from gateway.server import Server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.config import Config
+
+log = logging.getLogger(__name__)
+
+WATCH_INTERVAL_S = 1.0
+SETTLE_S = 2.0
+
+
+def run(path: Path, key_file: Path | None) -> int:
+    """Serve until told to stop. 0 after a drain, 2 when the policy file or what it needs is not there."""
+    try:
+        config = load(path, os.environ)
+    except ConfigProblems as problems:
+        sys.stderr.write(f"{problems}\n")
+        return 2
+    try:
+        uvloop.run(Service(path, config, key_file).run())
+    except StartError as error:
+        sys.stderr.write(f"pointsman: {error}\n")
+        return 2
+    return 0
+
+
+class Service:
+    """The process's run: its listeners, its signals and its policy file."""
+
+    def __init__(self, path: Path, config: Config, key_file: Path | None) -> None:
+        self._path = path
+        self._config = config
+        self._key_file = key_file
+        self._reload = asyncio.Event()
+
+    async def run(self) -> None:
+        logs.configure(self._config.telemetry.log)
+        gateway = Gateway(self._config)
+        await gateway.start()
+        try:
+            listeners = await self._listen(gateway)
+            self._catch_signals(gateway)
+            gc.collect()
+            gc.freeze()  # what lives from here to the end need not be walked again
+            gc.set_threshold(50_000, 20, 100)
+            gateway.lifecycle.started = True
+            greet(self._config, self._key_file)
+            await self._serve(gateway, listeners)
+        finally:
+            await gateway.close()
+
+    async def _listen(self, gateway: Gateway) -> list[tuple[Server, asyncio.Server]]:
+        loop = asyncio.get_running_loop()
+        listeners = []
+        tls = gateway.tls_context()
+        server = self._config.server
+        for handler, address, context in ((gateway.edge, server.listen, tls), (gateway.operations, server.admin, None)):
+            protocol_factory = Server(handler, loop)
+            try:
+                socket = await loop.create_server(
+                    protocol_factory, address.host, address.port, backlog=4096, ssl=context
+                )
+            except OSError as error:
+                raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+            listeners.append((protocol_factory, socket))
+        return listeners
+
+    def _catch_signals(self, gateway: Gateway) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, gateway.lifecycle.request_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+
+    async def _serve(self, gateway: Gateway, listeners: list[tuple[Server, asyncio.Server]]) -> None:
+        watching = asyncio.create_task(self._watch(gateway))
+        try:
+            await gateway.lifecycle.stop_requested.wait()
+        finally:
+            watching.cancel()
+        await self._drain(gateway, listeners)
+
+    async def _watch(self, gateway: Gateway) -> None:
+        """Reload on SIGHUP and when the policy file changes. A bad file keeps the old policy and says why."""
+        seen = self._stamp()
+        while True:
+            try:
+                async with asyncio.timeout(WATCH_INTERVAL_S):
+                    await self._reload.wait()
+            except TimeoutError:
+                if self._stamp() == seen:
+                    continue
+            self._reload.clear()
+            seen = self._stamp()
+            await self._reload_policy(gateway)
+
+    async def _reload_policy(self, gateway: Gateway) -> None:
+        try:
+            config = await asyncio.to_thread(load, self._path, dict(os.environ))
+            await gateway.reload(config)
+        except (ConfigProblems, StartError) as problems:
+            gateway.reload_failed = True
+            log.error("the policy file was not reloaded, the old policy stays: %s", problems)  # noqa: TRY400
+        except Exception:
+            gateway.reload_failed = True
+            log.exception("the policy file was not reloaded, the old policy stays")
+        else:
+            gateway.reload_failed = False
+            log.info("the policy file was reloaded")
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+    async def _drain(self, gateway: Gateway, listeners: list[tuple[Server, asyncio.Server]]) -> None:
+        """Readiness goes red, listeners close, calls in flight get `drain` seconds, the rest a clear error."""
+        lifecycle = gateway.lifecycle
+        lifecycle.draining = True
+        (data, data_socket), (admin, admin_socket) = listeners
+        data_socket.close()
+        data.pre_shutdown()
+        log.info("draining: %d calls in flight", lifecycle.in_flight)
+        await self._wait_for_calls(gateway, gateway.generation.config.server.drain)
+        lifecycle.deadline_passed = True
+        data.interrupt()
+        await lifecycle.until_idle(SETTLE_S)
+        admin_socket.close()
+        await data.shutdown(0.1)
+        await admin.shutdown(0.1)
+
+    async def _wait_for_calls(self, gateway: Gateway, drain_s: float) -> None:
+        waits = {
+            asyncio.ensure_future(gateway.lifecycle.until_idle(drain_s)),
+            asyncio.ensure_future(gateway.lifecycle.stop_now.wait()),
+        }
+        _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in pending:
+            wait.cancel()

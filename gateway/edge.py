@@ -1,0 +1,270 @@
+"""Client routes in; JSON, streams and errors out. Nothing else renders an error or touches a caller's connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from adapters.openai_errors import error_body, error_event
+from adapters.schema import InferenceRequest
+from gateway.call import Call
+from gateway.errors import DrainingError, GatewayError, InternalError, RequestError, UpstreamError
+from gateway.server import Outbound, Stream, render_head
+from gateway.stages.authenticate import identify
+from gateway.tracing import trace_context
+from policies.attempts import caller_view
+from policies.matching import visible_models
+from policies.vocabulary import Endpoint, Failure, FailureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.generation import Generation
+    from gateway.lifecycle import Lifecycle
+    from gateway.pipeline import Handler
+    from gateway.server import Headers, Inbound
+    from gateway.upstream import Answer
+
+log = logging.getLogger(__name__)
+
+JSON: Final = ("content-type", "application/json")
+EVENTS: Final = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
+CLIENT_GONE: Final = 499
+
+Resource = tuple[str, "Callable[[Inbound, str], Awaitable[Outbound]]"]
+
+
+class Edge:
+    """The data plane's one entry. SDKs disagree on whether `/v1` is part of their base URL, so both are served."""
+
+    def __init__(self, current: Callable[[], Generation], handler: Handler, lifecycle: Lifecycle) -> None:
+        self._current = current
+        self._handler = handler
+        self._lifecycle = lifecycle
+        self._resources: dict[str, Resource] = {"/models": ("GET", self._list_models)}
+        for endpoint in Endpoint:
+            self._resources[f"/{endpoint}"] = ("POST", partial(self._infer, endpoint))
+        self._resources |= {f"/v1{path}": resource for path, resource in self._resources.items()}
+
+    async def __call__(self, inbound: Inbound) -> Outbound:
+        request_id = f"req_{os.urandom(12).hex()}"
+        try:
+            return await self._find(inbound)(inbound, request_id)
+        except GatewayError as error:
+            return self._refuse(inbound, error, request_id)
+
+    def _find(self, inbound: Inbound) -> Callable[[Inbound, str], Awaitable[Outbound]]:
+        path, _, _ = inbound.target.partition("?")
+        resource = self._resources.get(path)
+        if resource is None:
+            for prefix in ("/v1/models/", "/models/"):
+                if path.startswith(prefix) and len(path) > len(prefix):
+                    resource = ("GET", partial(self._show_model, unquote(path[len(prefix) :])))
+                    break
+            else:
+                raise RequestError(f"Unknown path {path[:200]}.", status=404, code="unknown_url")
+        method, respond = resource
+        if inbound.method != method:
+            raise RequestError(f"Use {method} for this path.", status=405, code="method_not_allowed")
+        upgrade = inbound.headers.get("Upgrade", "")
+        if upgrade.lower() == "websocket":
+            inbound.keep_alive = False
+            raise RequestError("WebSockets are not spoken here.", code="upgrade_not_supported")
+        return respond
+
+    # -- inference -----------------------------------------------------------------------------------------------
+
+    async def _infer(self, endpoint: Endpoint, inbound: Inbound, request_id: str) -> Outbound:
+        if self._lifecycle.draining:
+            inbound.keep_alive = False
+            raise DrainingError("The gateway is shutting down; try another instance.")
+        call = self._open(endpoint, inbound, request_id)
+        self._lifecycle.enter()
+        try:
+            reply = await self._handler(call)
+            call.status = 200
+            if reply.answer.body is None:
+                return await self._stream(call, inbound, reply.answer)
+            return self._answer(call, inbound, reply.answer)
+        except GatewayError as error:
+            return self._refuse_call(call, inbound, error)
+        except asyncio.CancelledError:
+            self._note_cancellation(call)
+            raise
+        except ConnectionError:
+            self._note_cancellation(call)
+            raise
+        except Exception:
+            log.exception("a call failed inside the gateway")
+            return self._refuse_call(call, inbound, InternalError("Something went wrong inside the gateway."))
+        finally:
+            call.ended_s = asyncio.get_running_loop().time()
+            call.scope.close()
+            self._lifecycle.leave()
+
+    def _open(self, endpoint: Endpoint, inbound: Inbound, request_id: str) -> Call:
+        generation = self._current()
+        return Call(
+            id=request_id,
+            request=InferenceRequest.unread(endpoint),
+            read_body=partial(read_json, inbound, generation.max_body_bytes),
+            headers=inbound.headers,
+            generation=generation,
+            trace=trace_context(inbound.headers.get("traceparent")),
+            received_s=asyncio.get_running_loop().time(),
+            received_at_ns=time.time_ns(),
+        )
+
+    def _answer(self, call: Call, inbound: Inbound, answer: Answer) -> Outbound:
+        body = answer.body or b""
+        call.sent_bytes = len(body)
+        headers = [JSON, ("content-length", str(len(body))), *call_headers(call), *answer.headers]
+        return Outbound(inbound, render_head(200, headers, close=not inbound.keep_alive) + body)
+
+    async def _stream(self, call: Call, inbound: Inbound, answer: Answer) -> Outbound:
+        route = call.route
+        write_s = route.timeouts.write_s if route is not None else 30.0
+        stream = Stream(inbound, 200, [*EVENTS, *call_headers(call), *answer.headers])
+        try:
+            while data := await answer.read():
+                await stream.write(data, write_s)
+        except UpstreamError as error:
+            await stream.write(self._fail_stream(call, error), write_s)
+        except asyncio.CancelledError:
+            if not self._lifecycle.deadline_passed:
+                raise
+            self._note_cancellation(call)
+            await stream.write(self._fail_stream(call, DrainingError("The gateway is shutting down.")), write_s)
+        finally:
+            call.sent_bytes = stream.sent_bytes
+        stream.end()
+        return Outbound(inbound)
+
+    # -- models --------------------------------------------------------------------------------------------------
+
+    async def _list_models(self, inbound: Inbound, request_id: str) -> Outbound:
+        generation = self._current()
+        principal = identify(inbound.headers, generation)
+        models = [model_object(name) for name in visible_models(generation.index, principal)]
+        return whole(inbound, request_id, {"object": "list", "data": models})
+
+    async def _show_model(self, model: str, inbound: Inbound, request_id: str) -> Outbound:
+        generation = self._current()
+        principal = identify(inbound.headers, generation)
+        if model not in visible_models(generation.index, principal):
+            raise RequestError(
+                f"The model `{model[:200]}` does not exist or you do not have access to it.",
+                status=404,
+                code="model_not_found",
+                param="model",
+            )
+        return whole(inbound, request_id, model_object(model))
+
+    # -- errors --------------------------------------------------------------------------------------------------
+
+    def _refuse_call(self, call: Call, inbound: Inbound, error: GatewayError) -> Outbound:
+        view = view_of(error)
+        call.status, call.error_code = view.status, view.code
+        return refusal(inbound, view, [("x-request-id", call.id), *attempt_headers(call)])
+
+    def _refuse(self, inbound: Inbound, error: GatewayError, request_id: str) -> Outbound:
+        return refusal(inbound, view_of(error), [("x-request-id", request_id)])
+
+    def _fail_stream(self, call: Call, error: GatewayError) -> bytes:
+        if isinstance(error, UpstreamError):
+            call.attempts[-1].failure = error.failure
+        view = view_of(error)
+        call.error_code = view.code
+        return error_event(
+            call.request.endpoint, error.message, type_=view.type, code=view.code, param=error.param
+        )
+
+    def _note_cancellation(self, call: Call) -> None:
+        call.cancelled = True
+        call.status, call.error_code = call.status or CLIENT_GONE, "client_disconnected"
+        if call.attempts and call.attempts[-1].failure is None:
+            call.attempts[-1].cancelled = True
+
+
+class View(msgspec.Struct, frozen=True):
+    """How a caller sees an error."""
+
+    status: int
+    type: str
+    code: str
+    message: str
+    param: str | None = None
+    retry_after_s: float | None = None
+
+
+def view_of(error: GatewayError) -> View:
+    if isinstance(error, UpstreamError):
+        status, kind, code, retry_after_s = caller_view(error.failure)
+        return View(status, kind, code, error.message or explain(error.failure), None, retry_after_s)
+    return View(error.status, error.type, error.code, error.message, error.param)
+
+
+def explain(failure: Failure) -> str:
+    """What to say where an upstream said nothing."""
+    if failure.kind is FailureKind.STATUS:
+        return f"The upstream answered with status {failure.status}."
+    return f"The upstream failed: {failure.kind.value.replace('_', ' ')}."
+
+
+def refusal(inbound: Inbound, view: View, extra: Headers) -> Outbound:
+    body = error_body(view.message, type_=view.type, code=view.code, param=view.param)
+    headers = [JSON, ("content-length", str(len(body))), *extra]
+    if view.retry_after_s is not None:
+        headers.append(("retry-after", str(max(1, round(view.retry_after_s)))))
+    if view.status == 401:  # RFC 9110 asks for it
+        headers.append(("www-authenticate", "Bearer"))
+    if view.status == 405:
+        headers.append(("allow", "POST" if "POST" in view.message else "GET"))
+    return Outbound(inbound, render_head(view.status, headers, close=not inbound.keep_alive) + body)
+
+
+def whole(inbound: Inbound, request_id: str, value: object) -> Outbound:
+    body = msgspec.json.encode(value)
+    headers = [JSON, ("content-length", str(len(body))), ("x-request-id", request_id)]
+    return Outbound(inbound, render_head(200, headers, close=not inbound.keep_alive) + body)
+
+
+async def read_json(inbound: Inbound, max_bytes: int) -> bytes:
+    """The body of a JSON request. Raises `RequestError` 415 for another content type; none at all is let through."""
+    content_type = inbound.headers.get("Content-Type", "application/json")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise RequestError(
+            "Send the body as `Content-Type: application/json`.", status=415, code="unsupported_media_type"
+        )
+    return await inbound.read(max_bytes)
+
+
+def call_headers(call: Call) -> Headers:
+    route = call.route
+    return [
+        ("x-request-id", call.id),
+        ("x-pointsman-route", route.name if route is not None else ""),
+        *attempt_headers(call),
+    ]
+
+
+def attempt_headers(call: Call) -> Headers:
+    attempts = call.attempts
+    if not attempts:
+        return []
+    return [
+        ("x-pointsman-deployment", attempts[-1].deployment.name),
+        ("x-pointsman-attempts", str(len(attempts))),
+    ]
+
+
+def model_object(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "pointsman"}

@@ -1,0 +1,273 @@
+"""The listening side: aiohttp's low-level server with what it leaves to us.
+
+aiohttp parses and frames (llhttp, strict), keeps connections alive and bounds pipelining. This module adds a deadline
+for request heads, errors in the caller's dialect instead of plain text, `Expect`, bounded body reading, and replies that
+are written as one buffer. Requests are `Inbound` values, far lighter than aiohttp's own request object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import web
+from aiohttp.helpers import set_exception
+from aiohttp.web_protocol import RequestHandler
+
+from adapters.openai_errors import error_body
+from gateway.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http_parser import RawRequestMessage
+    from aiohttp.streams import StreamReader
+    from multidict import CIMultiDictProxy
+
+log = logging.getLogger(__name__)
+
+HEAD_TIMEOUT_S = 15.0
+BODY_TIMEOUT_S = 60.0
+KEEPALIVE_TIMEOUT_S = 75.0
+REASONS = {status.value: status.phrase for status in HTTPStatus}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+Headers = list[tuple[str, str]]
+
+
+class Inbound:
+    """One request as it came in: method, target and headers parsed, the body still to be read."""
+
+    __slots__ = ("headers", "keep_alive", "method", "payload", "protocol", "target", "version")
+
+    def __init__(self, message: RawRequestMessage, payload: StreamReader, protocol: Connection) -> None:
+        self.method = message.method
+        self.target = message.path
+        self.headers: CIMultiDictProxy[str] = message.headers
+        self.version = message.version
+        self.keep_alive = not message.should_close
+        self.payload = payload
+        self.protocol = protocol
+
+    async def read(self, max_bytes: int) -> bytes:
+        """The whole body. Raises `RequestError` 413 beyond `max_bytes`, 408 when it dribbles, 415 when it is compressed."""
+        headers = self.headers
+        if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
+            raise RequestError("Send the body uncompressed.", status=415, code="unsupported_content_encoding")
+        length = headers.get("Content-Length")
+        if length is not None and int(length) > max_bytes:
+            self.keep_alive = False
+            raise too_large(max_bytes)
+        if "Expect" in headers:
+            self._answer_expectation(headers["Expect"])
+        payload = self.payload
+        if payload.is_eof():  # the usual case: the body came along with the head
+            body = payload.read_nowait(-1)
+            return body if len(body) <= max_bytes else self._refuse_size(max_bytes)
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                return await self._collect(max_bytes)
+        except TimeoutError:
+            self.keep_alive = False
+            raise RequestError("The request body took too long to arrive.", status=408, code="request_timeout") from None
+        except web.RequestPayloadError:
+            self.keep_alive = False
+            raise RequestError("The request body is not framed as HTTP/1.1 asks.", code="malformed_http") from None
+
+    async def _collect(self, max_bytes: int) -> bytes:
+        pieces = bytearray()
+        while piece := await self.payload.readany():
+            pieces += piece
+            if len(pieces) > max_bytes:
+                self._refuse_size(max_bytes)
+        return bytes(pieces)
+
+    def _refuse_size(self, max_bytes: int) -> bytes:
+        self.keep_alive = False
+        raise too_large(max_bytes)
+
+    def _answer_expectation(self, expectation: str) -> None:
+        if expectation.lower() != "100-continue":
+            self.keep_alive = False
+            raise RequestError("Only `Expect: 100-continue` is understood.", status=417, code="expectation_failed")
+        if self.protocol.transport is not None and not self.payload.is_eof():
+            self.protocol.transport.write(CONTINUE)
+
+    # aiohttp's protocol calls these two on the object that `request_factory` made.
+    def _finish(self) -> None: ...
+
+    def _cancel(self, exc: BaseException) -> None:
+        set_exception(self.payload, exc)
+
+
+def too_large(max_bytes: int) -> RequestError:
+    return RequestError(
+        f"The request body is larger than this gateway takes ({max_bytes} bytes).", status=413, code="request_too_large"
+    )
+
+
+class Outbound:
+    """A reply as aiohttp's protocol wants to see it: a whole one is written at the end, a streamed one already was."""
+
+    __slots__ = ("_whole", "_writer", "keep_alive")
+
+    def __init__(self, inbound: Inbound, whole: bytes | None = None) -> None:
+        self._writer = inbound.protocol
+        self._whole = whole
+        self.keep_alive = inbound.keep_alive
+
+    async def prepare(self, _request: object) -> None: ...
+
+    async def write_eof(self) -> None:
+        if self._whole is not None:
+            self._writer.send(self._whole)
+            if self._writer.writing_paused:
+                await self._writer.drained(self._writer.write_timeout_s)
+
+
+def render_head(status: int, headers: Headers, *, close: bool) -> bytes:
+    """Status line and headers. Values come from the gateway or passed `is_printable`, so none can split the response."""
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if close:
+        lines.append("connection: close")
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode("latin-1", "replace")
+
+
+class Stream:
+    """A chunked reply that is written as it comes, flushed at once, with a bound on how long a slow reader may stall it."""
+
+    __slots__ = ("_protocol", "sent_bytes")
+
+    def __init__(self, inbound: Inbound, status: int, headers: Headers) -> None:
+        self._protocol = inbound.protocol
+        self.sent_bytes = 0
+        headers = [*headers, ("transfer-encoding", "chunked")]
+        self._protocol.send(render_head(status, headers, close=not inbound.keep_alive))
+
+    async def write(self, data: bytes, timeout_s: float) -> None:
+        """Raises `ConnectionError` when the caller has gone, or made no room for `timeout_s`."""
+        protocol = self._protocol
+        self.sent_bytes += len(data)
+        protocol.send(b"%x\r\n%b\r\n" % (len(data), data))
+        if protocol.writing_paused:
+            await protocol.drained(timeout_s)
+
+    def end(self) -> None:
+        self._protocol.send(b"0\r\n\r\n")
+
+
+class Connection(RequestHandler):
+    """One caller's connection: aiohttp's protocol, a deadline for heads, and errors as JSON."""
+
+    __slots__ = ("_head_timer", "write_timeout_s")
+
+    write_timeout_s: float
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
+            access_log=cast("logging.Logger", None),  # our own log line replaces it
+            auto_decompress=False,
+            lingering_time=2.0,
+        )
+        self._head_timer: asyncio.TimerHandle | None = None
+        self.write_timeout_s = 30.0
+
+    def data_received(self, data: bytes) -> None:
+        seen = self._request_count
+        super().data_received(data)
+        if self._request_count != seen:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+        elif data and self._current_request is None and self._head_timer is None and not self._messages:
+            self._head_timer = self._loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        super().connection_lost(exc)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._current_request is None and self.transport is not None:
+            self.transport.write(_plain_error(408, "The request head took too long to arrive.", "request_timeout"))
+            self.force_close()
+
+    def interrupt(self) -> None:
+        """Cancel the handler that is at work, leaving it the connection to say so on."""
+        if self._current_request is not None and self._task_handler is not None:
+            self._task_handler.cancel()
+
+    def send(self, data: bytes) -> None:
+        if self.transport is None:
+            raise ConnectionResetError("the caller has gone")
+        self.transport.write(data)
+
+    async def drained(self, timeout_s: float) -> None:
+        """Wait until the caller has read enough. A caller that does not for `timeout_s` is cut off."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._drain_helper()
+        except TimeoutError:
+            if self.transport is not None:
+                self.transport.abort()
+            raise ConnectionResetError("the caller reads too slowly") from None
+
+    def handle_error(
+        self, request: object, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """What aiohttp could not parse, or what escaped the edge: a JSON error, then the connection closes."""
+        inbound = cast("Inbound", request)
+        inbound.keep_alive = False
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("a request handler failed", exc_info=exc)
+            text, code = "Something went wrong inside the gateway.", "internal_error"
+        else:
+            text, code = "The request is not well-formed HTTP/1.1.", "malformed_http"
+        return cast("web.StreamResponse", Outbound(inbound, _plain_error(status, text, code)))
+
+
+def _plain_error(status: int, message: str, code: str) -> bytes:
+    kind = "api_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    body = error_body(message, type_=kind, code=code)
+    headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+    return render_head(status, headers, close=True) + body
+
+
+class Server(web.Server):
+    """A listener's protocol factory. A caller that goes away cancels its handler."""
+
+    def __init__(self, handler: Callable[[Inbound], Awaitable[Outbound]], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            cast("Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", handler),
+            request_factory=cast("Callable[..., web.BaseRequest]", self._make_inbound),
+            handler_cancellation=True,
+            loop=loop,
+        )
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, self._loop)
+
+    def interrupt(self) -> None:
+        """Cancel every handler at work, as when the time to drain is over."""
+        for connection in self.connections:
+            cast("Connection", connection).interrupt()
+
+    @staticmethod
+    def _make_inbound(
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,  # noqa: ARG004 - replies are written through the protocol
+        task: asyncio.Task[None],  # noqa: ARG004 - cancellation comes with `handler_cancellation`
+    ) -> Inbound:
+        return Inbound(message, payload, cast("Connection", protocol))

@@ -1,0 +1,66 @@
+"""Who is calling: a virtual key in, a principal out, before a byte of the body is read."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import RequestError
+from gateway.virtual_keys import Refusal
+from policies.vocabulary import Principal
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+    from gateway.call import Call, Reply
+    from gateway.generation import Generation
+    from gateway.pipeline import Handler
+
+ANYONE: Final = Principal(key_id="none", key_name="none")
+KEY_HEADERS: Final = ("x-api-key", "api-key")
+
+
+class Authenticate:
+    """The stage; `identify` is also what guards the routes that do no inference."""
+
+    async def __call__(self, call: Call, then: Handler) -> Reply:
+        call.principal = identify(call.headers, call.generation)
+        return await then(call)
+
+
+def identify(headers: CIMultiDictProxy[str], generation: Generation) -> Principal:
+    """The principal behind these headers. Raises `RequestError` 401, or 400 when two credentials differ.
+
+    A generation without keys lets anyone in; the configuration allows that on loopback only.
+    """
+    if generation.keys is None:
+        return ANYONE
+    found = generation.keys.identify(presented_key(headers), time.time())
+    if isinstance(found, Principal):
+        return found
+    if found is Refusal.EXPIRED:
+        raise RequestError("This API key has expired.", status=401, code="key_expired")
+    raise RequestError("Incorrect API key provided.", status=401, code="invalid_api_key")
+
+
+def presented_key(headers: CIMultiDictProxy[str]) -> str:
+    """The one key in `Authorization: Bearer`, `x-api-key` or `api-key`; SDKs disagree on the header."""
+    found: set[str] = set()
+    for value in headers.getall("Authorization", ()):
+        scheme, _, key = value.partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise missing_key()
+        found.add(key.strip())
+    for name in KEY_HEADERS:
+        found.update(headers.getall(name, ()))
+    if len(found) > 1:
+        raise RequestError("Two different API keys were sent; send one.", code="conflicting_api_keys")
+    if not found:
+        raise missing_key()
+    return found.pop()
+
+
+def missing_key() -> RequestError:
+    return RequestError(
+        "No API key provided. Send it as `Authorization: Bearer <key>`.", status=401, code="missing_api_key"
+    )

@@ -1,0 +1,42 @@
+"""The end of the path: one attempt at one deployment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.call import Reply
+from gateway.errors import InternalError
+from gateway.upstream import Exchange
+
+if TYPE_CHECKING:
+    from gateway.call import Call
+
+# Headers of the caller that say something to a provider and nothing about the caller's credentials.
+FORWARDED: Final = ("openai-beta", "anthropic-beta", "anthropic-version")
+
+
+class Dispatch:
+    """Sends the call's newest attempt and hands back its answer, which the attempt's tally describes as it is read."""
+
+    async def __call__(self, call: Call) -> Reply:
+        if call.route is None:
+            raise InternalError("a call reached dispatch without a route")
+        attempt = call.attempts[-1]
+        deployment = attempt.deployment
+        timeouts = call.route.timeouts
+        exchange = Exchange(
+            request=call.request,
+            timeouts=timeouts,
+            deadline_s=call.received_s + timeouts.total_s,
+            request_id=call.id,
+            headers=forwarded(call),
+        )
+        answer = await call.generation.upstreams[deployment.name].send(exchange)
+        attempt.tally = answer.tally
+        attempt.first_token_s = answer.first_token_s
+        return Reply(answer, deployment)
+
+
+def forwarded(call: Call) -> tuple[tuple[str, str], ...]:
+    headers = call.headers
+    return tuple((name, headers[name]) for name in FORWARDED if name in headers)

@@ -1,0 +1,25 @@
+"""The body, read within its limits and parsed once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adapters.openai_request import parse
+from adapters.schema import InvalidRequest
+from gateway.errors import RequestError
+
+if TYPE_CHECKING:
+    from gateway.call import Call, Reply
+    from gateway.pipeline import Handler
+
+
+class Read:
+    async def __call__(self, call: Call, then: Handler) -> Reply:
+        body = await call.read_body()
+        try:
+            call.request = parse(call.request.endpoint, body)
+        except InvalidRequest as invalid:
+            raise RequestError(
+                invalid.message, status=invalid.status, code=invalid.code, param=invalid.param
+            ) from invalid
+        return await then(call)

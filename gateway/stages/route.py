@@ -1,0 +1,44 @@
+"""From the model that was asked for to the deployments that may answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.errors import RequestError
+from policies.matching import allowed, candidates, capable
+
+if TYPE_CHECKING:
+    from gateway.call import Call, Reply
+    from gateway.pipeline import Handler
+
+
+class RouteStage:
+    """Raises `RequestError`: 404 for a model no route has, 403 for one this key may not use, 400 for an endpoint
+    that none of the route's deployments offers."""
+
+    async def __call__(self, call: Call, then: Handler) -> Reply:
+        request = call.request
+        route = call.generation.index.match(request.model)
+        if route is None:
+            raise RequestError(
+                f"The model `{request.model[:200]}` does not exist or you do not have access to it.",
+                status=404,
+                code="model_not_found",
+                param="model",
+            )
+        if call.principal is not None and not allowed(call.principal, route):
+            raise RequestError(
+                f"This key may not use the model `{request.model[:200]}`.",
+                status=403,
+                code="model_not_allowed",
+                param="model",
+            )
+        call.route = route
+        call.candidates = capable(candidates(route), request.endpoint)
+        if not call.candidates:
+            raise RequestError(
+                f"The model `{request.model[:200]}` does not offer {request.endpoint}.",
+                code="unsupported_endpoint",
+                param="model",
+            )
+        return await then(call)

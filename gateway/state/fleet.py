@@ -1,0 +1,112 @@
+"""What is known of each deployment right now: its breaker, its attempts in flight, each route's turn in the rotation.
+
+Policies decide; this keeps their frozen values between calls and across reloads, by deployment and route name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from policies.attempts import ALL_WELL, Live
+from policies.balancing import Order, order
+from policies.breaker import BreakerState, Ended, Phase, admit, record, set_aside_until_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from policies.balancing import Rotation
+    from policies.vocabulary import Deployment, Failure, Route
+
+
+@dataclass(slots=True)
+class DeploymentState:
+    """Live state of one deployment; `in_flight`, `attempts` and `failures` count attempts."""
+
+    breaker: BreakerState = field(default_factory=BreakerState)
+    in_flight: int = 0
+    attempts: int = 0
+    failures: int = 0
+    last_failure: Failure | None = None
+
+
+class Lease:
+    """One attempt's claim on a deployment. It ends once, as a success, a failure, or neither when the caller left."""
+
+    __slots__ = ("_clock", "_ended", "_probe", "_state", "forced")
+
+    def __init__(self, state: DeploymentState, clock: Callable[[], float], *, forced: bool) -> None:
+        self._state = state
+        self._clock = clock
+        self._ended = False
+        self.forced = forced
+        admission = admit(state.breaker, clock())
+        state.breaker = admission.state
+        self._probe = admission.probe
+        state.in_flight += 1
+        state.attempts += 1
+
+    def succeed(self) -> None:
+        """The deployment answered; what happens to the stream later is told by `fail`."""
+        self._note(Ended(probe=self._probe, forced=self.forced))
+        self._probe = 0
+
+    def fail(self, failure: Failure) -> None:
+        self._state.failures += 1
+        self._state.last_failure = failure
+        self._note(Ended(failure, probe=self._probe, forced=self.forced))
+        self._probe = 0
+
+    def release(self) -> None:
+        """Give the claim back. A probe that neither succeeded nor failed is free for the next attempt."""
+        if not self._ended:
+            self._ended = True
+            self._state.in_flight -= 1
+            if self._probe:
+                self._note(Ended(cancelled=True, probe=self._probe))
+
+    def _note(self, ended: Ended) -> None:
+        state = self._state
+        if ended.failure is not None or ended.probe or ended.forced or state.breaker.failures:
+            state.breaker = record(state.breaker, ended, self._clock())
+
+
+class Fleet:
+    """All deployments' live state. `clock` is monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._deployments: dict[str, DeploymentState] = {}
+        self._rotations: dict[str, Rotation] = {}
+
+    def state_of(self, deployment: str) -> DeploymentState:
+        state = self._deployments.get(deployment)
+        if state is None:
+            state = self._deployments[deployment] = DeploymentState()
+        return state
+
+    def order(self, route: Route, capable: tuple[Deployment, ...]) -> Order:
+        """This call's candidates in the order to try; a weighted route's rotation moves on."""
+        ordered, rotation = order(route, capable, self._rotations.get(route.name, ()))
+        if rotation:
+            self._rotations[route.name] = rotation
+        return ordered
+
+    def live(self, candidates: tuple[Deployment, ...]) -> Live:
+        """Which of these the breakers set aside at this moment."""
+        set_aside = {}
+        for deployment in candidates:
+            state = self._deployments.get(deployment.name)
+            if state is not None and state.breaker.phase is not Phase.CLOSED:
+                until_s = set_aside_until_s(state.breaker, self._clock())
+                if until_s is not None:
+                    set_aside[deployment.name] = until_s
+        return Live(set_aside) if set_aside else ALL_WELL
+
+    def lease(self, deployment: str, *, forced: bool = False) -> Lease:
+        return Lease(self.state_of(deployment), self._clock, forced=forced)
+
+    def keep_only(self, deployments: frozenset[str], routes: frozenset[str]) -> None:
+        """Forget what a reload removed."""
+        self._deployments = {name: state for name, state in self._deployments.items() if name in deployments}
+        self._rotations = {name: rotation for name, rotation in self._rotations.items() if name in routes}

@@ -1,0 +1,147 @@
+import asyncio
+import random
+from types import SimpleNamespace
+
+import pytest
+
+from adapters.base import Tally
+from adapters.schema import InferenceRequest
+from gateway.call import Call, Reply, TraceContext
+from gateway.errors import UpstreamError
+from gateway.stages.attempt import AttemptStage
+from gateway.state.fleet import Fleet
+from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Route, Strategy, Target, Timeouts
+
+A = Deployment("a", "p", "openai", "m")
+B = Deployment("b", "p", "openai", "m")
+REFUSED = Failure(FailureKind.CONNECT)
+BAD_REQUEST = Failure(FailureKind.STATUS, "no", status=400)
+RESET = Failure(FailureKind.RESET, maybe_billed=True)
+
+
+class Answer:
+    body = b"{}"
+    headers = ()
+    first_token_s = None
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def a_call(*, attempts: int = 1, total_s: float = 10.0) -> Call:
+    route = Route("r", ("r",), Strategy.ORDERED, (Target(A),), (B,), attempts, Timeouts(total_s=total_s))
+    return Call(
+        id="req_1",
+        request=InferenceRequest.unread(Endpoint.CHAT),
+        read_body=SimpleNamespace(),
+        headers={},
+        generation=SimpleNamespace(),
+        trace=TraceContext("t", "s", None, sampled=False),
+        received_s=asyncio.get_running_loop().time(),
+        received_at_ns=0,
+        route=route,
+        candidates=(A, B),
+    )
+
+
+def a_stage() -> tuple[AttemptStage, Fleet]:
+    clock = asyncio.get_running_loop().time
+    fleet = Fleet(clock)
+    return AttemptStage(fleet, clock, random.Random(1)), fleet
+
+
+def upstream(outcomes):
+    """A handler that gives one outcome per attempt: an error to raise or an answer to return."""
+    left = list(outcomes)
+
+    async def then(call):
+        outcome = left.pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return Reply(outcome, call.attempts[-1].deployment)
+
+    return then
+
+
+async def test_the_winners_scope_lives_as_long_as_the_call() -> None:
+    stage, fleet = a_stage()
+    call, answer = a_call(), Answer()
+    reply = await stage(call, upstream([answer]))
+    assert reply.answer is answer
+    assert fleet.state_of("a").in_flight == 1
+    call.scope.close()
+    assert (fleet.state_of("a").in_flight, answer.closed) == (0, 1)
+    assert call.attempts[0].sent
+    assert call.attempts[0].ended_s is not None
+
+
+async def test_a_failed_attempt_gives_back_at_once_and_the_fallback_answers() -> None:
+    stage, fleet = a_stage()
+    call = a_call()
+    reply = await stage(call, upstream([UpstreamError(REFUSED, "a"), Answer()]))
+    assert reply.deployment is B
+    assert [attempt.deployment.name for attempt in call.attempts] == ["a", "b"]
+    assert [attempt.sent for attempt in call.attempts] == [False, False]
+    assert fleet.state_of("a").in_flight == 0
+    assert fleet.state_of("a").last_failure == REFUSED
+    call.scope.close()
+    assert [attempt.sent for attempt in call.attempts] == [False, True]
+
+
+async def test_what_the_request_is_to_blame_for_moves_nowhere() -> None:
+    stage, _ = a_stage()
+    call = a_call()
+    with pytest.raises(UpstreamError) as caught:
+        await stage(call, upstream([UpstreamError(BAD_REQUEST, "a"), Answer()]))
+    assert caught.value.failure == BAD_REQUEST
+    assert len(call.attempts) == 1
+
+
+async def test_retries_stay_at_the_same_deployment_while_attempts_remain() -> None:
+    stage, _ = a_stage()
+    call = a_call(attempts=2)
+    await stage(call, upstream([UpstreamError(REFUSED, "a"), UpstreamError(REFUSED, "a"), Answer()]))
+    assert [attempt.deployment.name for attempt in call.attempts] == ["a", "a", "b"]
+
+
+async def test_a_failure_that_may_have_been_billed_is_marked_as_sent() -> None:
+    stage, _ = a_stage()
+    call = a_call()
+    await stage(call, upstream([UpstreamError(RESET, "a"), Answer()]))
+    assert call.attempts[0].sent
+
+
+async def test_a_caller_that_leaves_ends_the_attempt_and_the_lease() -> None:
+    stage, fleet = a_stage()
+    call = a_call()
+    with pytest.raises(asyncio.CancelledError):
+        await stage(call, upstream([asyncio.CancelledError()]))
+    assert call.attempts[0].cancelled
+    assert call.attempts[0].sent
+    assert fleet.state_of("a").in_flight == 0
+    assert fleet.state_of("a").failures == 0
+
+
+async def test_a_stream_that_breaks_on_its_way_counts_against_the_deployment() -> None:
+    stage, fleet = a_stage()
+    call = a_call()
+    await stage(call, upstream([Answer()]))
+    call.attempts[0].failure = Failure(FailureKind.TRUNCATED, maybe_billed=True)
+    call.scope.close()
+    assert fleet.state_of("a").failures == 1
+
+
+async def test_all_set_aside_still_tries_the_one_that_comes_back_first() -> None:
+    stage, fleet = a_stage()
+    for name in "ab":
+        for _ in range(5):
+            lease = fleet.lease(name)
+            lease.fail(REFUSED)
+            lease.release()
+    call = a_call()
+    reply = await stage(call, upstream([Answer()]))
+    assert reply.deployment is A
