@@ -226,7 +226,7 @@ def caller_view(failure: Failure) -> CallerView:
     if failure.kind not in (FailureKind.STATUS, FailureKind.IN_BAND):
         return VIEW_BY_KIND[failure.kind]
     retry_after_s = min(named_wait_s(failure), RETRY_AFTER_MAX_S) or None
-    if failure.status == 429:
+    if failure.status == 429 or out_of_quota(failure):
         code = "upstream_quota_exhausted" if out_of_quota(failure) else "upstream_rate_limit"
         return CallerView(429, "rate_limit_error", code, retry_after_s)
     if failure.status in CREDENTIAL_STATUSES:

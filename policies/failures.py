@@ -100,6 +100,8 @@ def blames_request(failure: Failure) -> bool:
 
 def blames_credential(failure: Failure) -> bool:
     """The provider refuses the gateway's own credential or account: every deployment that shares it is struck."""
+    if failure.code in REQUEST_CODES:
+        return False
     return out_of_quota(failure) or (_answered(failure) and failure.status in CREDENTIAL_STATUSES)
 
 

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.failures import BY_KIND, Remedy, blames_credential, blames_request, named_wait_s, remedy
+from policies.vocabulary import Failure, FailureKind
+
+failures = st.builds(
+    Failure,
+    kind=st.sampled_from(FailureKind),
+    status=st.none() | st.integers(100, 599),
+    code=st.none() | st.sampled_from(["content_filter", "context_length_exceeded", "insufficient_quota", "odd"]),
+    retry_after_s=st.none() | st.floats(),
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (400, Remedy.NEVER),
+        (401, Remedy.LEAVE),
+        (403, Remedy.LEAVE),
+        (404, Remedy.DECLARED),
+        (405, Remedy.NEVER),
+        (408, Remedy.AGAIN),
+        (413, Remedy.NEVER),
+        (422, Remedy.NEVER),
+        (429, Remedy.AGAIN),
+        (500, Remedy.AGAIN),
+        (502, Remedy.AGAIN),
+        (503, Remedy.AGAIN),
+        (504, Remedy.AGAIN),
+        (520, Remedy.MOVE),
+        (529, Remedy.AGAIN),
+        (302, Remedy.LEAVE),
+        (None, Remedy.LEAVE),
+    ],
+)
+def test_status_decides(status: int | None, expected: Remedy) -> None:
+    assert remedy(Failure(FailureKind.STATUS, status=status)) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("content_filter", 500, Remedy.NEVER),
+        ("content_policy_violation", 400, Remedy.NEVER),
+        ("context_length_exceeded", 400, Remedy.DECLARED),
+        ("insufficient_quota", 429, Remedy.LEAVE),
+        ("enforced_spend_limit_reached", 429, Remedy.LEAVE),
+        ("rate_limit_exceeded", 429, Remedy.AGAIN),
+    ],
+)
+def test_code_comes_before_status(code: str, status: int, expected: Remedy) -> None:
+    assert remedy(Failure(FailureKind.STATUS, status=status, code=code)) is expected
+
+
+def test_quota_with_a_named_wait_is_a_rate_limit() -> None:
+    failure = Failure(FailureKind.STATUS, status=429, code="insufficient_quota", retry_after_s=2.0)
+    assert remedy(failure) is Remedy.AGAIN
+    assert not blames_credential(failure)
+
+
+def test_every_kind_has_a_rule() -> None:
+    assert set(BY_KIND) == set(FailureKind)
+
+
+@pytest.mark.parametrize(("status", "expected"), [(None, Remedy.MOVE), (200, Remedy.MOVE), (429, Remedy.AGAIN)])
+def test_error_inside_a_stream_is_judged_by_the_status_it_names(status: int | None, expected: Remedy) -> None:
+    assert remedy(Failure(FailureKind.IN_BAND, status=status)) is expected
+
+
+def test_a_stray_status_does_not_override_the_kind() -> None:
+    assert remedy(Failure(FailureKind.CONNECT, status=400)) is Remedy.AGAIN
+    assert not blames_request(Failure(FailureKind.TRUNCATED, status=400))
+
+
+@given(failures)
+def test_blame_falls_on_one_side_only(failure: Failure) -> None:
+    assert not (blames_request(failure) and blames_credential(failure))
+    if remedy(failure) is Remedy.AGAIN:
+        assert not blames_request(failure)
+
+
+@given(failures)
+def test_named_wait_is_a_sane_number(failure: Failure) -> None:
+    wait_s = named_wait_s(failure)
+    assert wait_s >= 0
+    assert not math.isnan(wait_s)
