@@ -1,0 +1,80 @@
+"""The ledger's rows of one settled call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.scrubbing import printable
+from gateway.state.ledger_schema import LedgerRow
+
+if TYPE_CHECKING:
+    from gateway.settlement import SettledCall, Settlement
+    from policies.vocabulary import Cost
+
+_NOBODY = (None, None, None, None)
+
+
+def ledger_rows(settled: SettledCall) -> list[LedgerRow]:
+    """One row per attempt; a call that reached no upstream leaves none."""
+    call = settled.call
+    principal, route = call.principal, call.route
+    who = (principal.key_id, principal.key_name, principal.team, principal.user) if principal is not None else _NOBODY
+    what = (route.name if route is not None else None, call.request.endpoint.value, printable(call.request.model))
+    return [_row(settled, settlement, who, what) for settlement in settled.attempts]
+
+
+def _row(
+    settled: SettledCall,
+    settlement: Settlement,
+    who: tuple[str | None, str | None, str | None, str | None],
+    what: tuple[str | None, str, str],
+) -> LedgerRow:
+    call, attempt, usage = settled.call, settlement.attempt, settlement.usage
+    deployment, failure, cost = attempt.deployment, attempt.failure, settlement.cost
+    started_at_ms = call.received_at_ns // 1_000_000 + round((attempt.started_s - call.received_s) * 1000)
+    ttft_s = attempt.first_token_s - attempt.started_s if attempt.first_token_s is not None else None
+    return LedgerRow(
+        call.id,
+        attempt.number,
+        started_at_ms,
+        *who,
+        *what,
+        deployment.name,
+        deployment.provider,
+        deployment.model,
+        settlement.outcome,
+        # An attempt's own status where it failed with one; otherwise what the caller got.
+        failure.status or 0 if failure is not None else call.status,
+        failure.kind.value if failure is not None else call.error_code,
+        call.request.stream,
+        attempt.cancelled,
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.estimated,
+        *_amounts(cost),
+        settlement.unpriced,
+        *_priced(cost),
+        round(settlement.duration_s * 1000),
+        round(ttft_s * 1000) if ttft_s is not None else None,
+    )
+
+
+def _amounts(cost: Cost | None) -> tuple[int | None, int | None, int | None, int | None, int | None]:
+    if cost is None:
+        return None, None, None, None, None
+    return (
+        cost.total_nanousd,
+        cost.input_nanousd,
+        cost.cached_input_nanousd,
+        cost.cache_write_nanousd,
+        cost.output_nanousd,
+    )
+
+
+def _priced(cost: Cost | None) -> tuple[str | None, str | None, str | None]:
+    if cost is None:
+        return None, None, None
+    return cost.price.id, cost.price.source, cost.price.as_of

@@ -1,0 +1,78 @@
+"""The ledger's table: one row per attempt, in whole numbers. `VERSION` says which layout; later ones migrate it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+VERSION = 1
+
+
+class LedgerRow(NamedTuple):
+    """One attempt, in the table's column order. `started_at_ms` is Unix time; `cost_nanousd` is None when unpriced."""
+
+    request_id: str
+    attempt: int
+    started_at_ms: int
+    key_id: str | None
+    key_name: str | None
+    team: str | None
+    user: str | None
+    route: str | None
+    endpoint: str
+    model_requested: str
+    deployment: str
+    provider: str
+    model: str
+    outcome: str
+    status: int
+    error_code: str | None
+    stream: bool
+    cancelled: bool
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    estimated: bool
+    cost_nanousd: int | None
+    input_nanousd: int | None
+    cached_input_nanousd: int | None
+    cache_write_nanousd: int | None
+    output_nanousd: int | None
+    unpriced_reason: str | None
+    price_id: str | None
+    price_source: str | None
+    price_as_of: str | None
+    duration_ms: int
+    ttft_ms: int | None
+
+
+_TEXT_OR_NULL = frozenset(
+    {"key_id", "key_name", "team", "user", "route", "error_code"}
+    | {"unpriced_reason", "price_id", "price_source", "price_as_of"}
+)
+_NUMBER_OR_NULL = frozenset(
+    {"cost_nanousd", "input_nanousd", "cached_input_nanousd", "cache_write_nanousd", "output_nanousd", "ttft_ms"}
+)
+_TEXT = frozenset({"request_id", "endpoint", "model_requested", "deployment", "provider", "model", "outcome"})
+
+
+def _column(name: str) -> str:
+    if name in _TEXT_OR_NULL:
+        return f'"{name}" TEXT'
+    if name in _NUMBER_OR_NULL:
+        return f'"{name}" INTEGER'
+    return f'"{name}" {"TEXT" if name in _TEXT else "INTEGER"} NOT NULL'
+
+
+# WITHOUT ROWID: the key is the row's only home, so a write touches one B-tree.
+_TABLE = (
+    f"CREATE TABLE attempts ({', '.join(map(_column, LedgerRow._fields))}, "
+    "PRIMARY KEY (request_id, attempt)) WITHOUT ROWID"
+)
+CREATE = (
+    "CREATE TABLE schema_version (version INTEGER NOT NULL)",
+    f"INSERT INTO schema_version VALUES ({VERSION})",  # noqa: S608 - a number of ours
+    _TABLE,
+)
+INSERT = f"INSERT OR IGNORE INTO attempts VALUES ({', '.join('?' * len(LedgerRow._fields))})"  # noqa: S608 - only marks
