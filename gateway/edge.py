@@ -87,6 +87,7 @@ class Edge:
             raise DrainingError("The gateway is shutting down; try another instance.")
         call = self._open(endpoint, inbound, request_id)
         self._lifecycle.enter()
+        call.generation.in_use.calls += 1
         try:
             reply = await self._handler(call)
             call.status = 200
@@ -107,6 +108,7 @@ class Edge:
         finally:
             call.ended_s = asyncio.get_running_loop().time()
             call.scope.close()
+            call.generation.in_use.release()
             self._lifecycle.leave()
 
     def _open(self, endpoint: Endpoint, inbound: Inbound, request_id: str) -> Call:
@@ -114,7 +116,7 @@ class Edge:
         return Call(
             id=request_id,
             request=InferenceRequest.unread(endpoint),
-            read_body=partial(read_json, inbound, generation.max_body_bytes),
+            read_body=partial(read_json, inbound, generation.config.server.max_body_bytes),
             headers=inbound.headers,
             generation=generation,
             trace=trace_context(inbound.headers.get("traceparent")),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,16 +13,39 @@ if TYPE_CHECKING:
     from gateway.upstream import Upstream
     from gateway.virtual_keys import KeyRing
     from policies.matching import RouteIndex
+    from policies.vocabulary import Deployment, Route
+
+
+class InUse:
+    """How many calls are pinned to a generation, so that what only it needs is closed after the last of them."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._over: asyncio.Event | None = None
+
+    def release(self) -> None:
+        self.calls -= 1
+        if not self.calls and self._over is not None:
+            self._over.set()
+
+    async def until_over(self) -> None:
+        """Wait for the last pinned call; for a generation that no new call can pin."""
+        if self.calls:
+            self._over = asyncio.Event()
+            await self._over.wait()
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """`keys` None means that no key is configured and anyone may call. `upstreams` is keyed by deployment name."""
+    """`keys` None means that no key is configured and anyone may call. Mappings are keyed by deployment name."""
 
     number: int
     config: Config
     digest: str
     keys: KeyRing | None
+    routes: tuple[Route, ...]
     index: RouteIndex
+    deployments: Mapping[str, Deployment]
     upstreams: Mapping[str, Upstream]
-    max_body_bytes: int
+    forwarded: Mapping[str, tuple[str, ...]]
+    in_use: InUse = field(default_factory=InUse)

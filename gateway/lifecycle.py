@@ -13,6 +13,7 @@ class Lifecycle:
         self.draining = False
         self.deadline_passed = False
         self.in_flight = 0
+        self.in_flight_by_route: dict[str, int] = {}
         self.stop_requested = asyncio.Event()
         self.stop_now = asyncio.Event()
         self._idle = asyncio.Event()
@@ -30,6 +31,12 @@ class Lifecycle:
         self.in_flight -= 1
         if self.draining and not self.in_flight:
             self._idle.set()
+
+    def enter_route(self, route: str) -> None:
+        self.in_flight_by_route[route] = self.in_flight_by_route.get(route, 0) + 1
+
+    def leave_route(self, route: str) -> None:
+        self.in_flight_by_route[route] -= 1
 
     async def until_idle(self, within_s: float) -> bool:
         """Whether the last call ended within `within_s`; meant for draining, when no call can begin."""

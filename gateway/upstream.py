@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
     from policies.vocabulary import Timeouts
@@ -58,3 +60,6 @@ class Upstream(Protocol):
 
     @property
     def ready(self) -> bool: ...
+
+    def describe(self) -> Mapping[str, str | int | float | None]:
+        """Live numbers for operators; no host, path or credential among them."""

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from gateway import logs
-from gateway.app import Gateway
+from gateway.app import Gateway, tls_context
 from gateway.config import ConfigProblems, load
 from gateway.errors import StartError
-from gateway.greeting import greet
+from gateway.greeting import greet, greeting
 from gateway.server import Server
 
 if TYPE_CHECKING:
@@ -55,9 +54,7 @@ class Service:
         self._reload = asyncio.Event()
 
     async def run(self) -> None:
-        logs.configure(self._config.telemetry.log)
-        gateway = Gateway(self._config)
-        await gateway.start()
+        gateway = await Gateway.start(self._config)
         try:
             listeners = await self._listen(gateway)
             self._catch_signals(gateway)
@@ -65,7 +62,7 @@ class Service:
             gc.freeze()  # what lives from here to the end need not be walked again
             gc.set_threshold(50_000, 20, 100)
             gateway.lifecycle.started = True
-            greet(self._config, self._key_file)
+            self._greet(gateway)
             await self._serve(gateway, listeners)
         finally:
             await gateway.close()
@@ -73,7 +70,7 @@ class Service:
     async def _listen(self, gateway: Gateway) -> list[tuple[Server, asyncio.Server]]:
         loop = asyncio.get_running_loop()
         listeners = []
-        tls = gateway.tls_context()
+        tls = tls_context(self._config)
         server = self._config.server
         for handler, address, context in ((gateway.edge, server.listen, tls), (gateway.operations, server.admin, None)):
             protocol_factory = Server(handler, loop)
@@ -85,6 +82,12 @@ class Service:
                 raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
             listeners.append((protocol_factory, socket))
         return listeners
+
+    def _greet(self, gateway: Gateway) -> None:
+        server = self._config.server
+        scheme = "http" if server.tls is None else "https"
+        model = next(iter(gateway.generation.index.exact), "MODEL")
+        greet(greeting(f"{scheme}://{server.listen}/v1", f"http://{server.admin}", model, self._key_file))
 
     def _catch_signals(self, gateway: Gateway) -> None:
         loop = asyncio.get_running_loop()
@@ -143,7 +146,7 @@ class Service:
         data_socket.close()
         data.pre_shutdown()
         log.info("draining: %d calls in flight", lifecycle.in_flight)
-        await self._wait_for_calls(gateway, gateway.generation.config.server.drain)
+        await self._wait_for_calls(gateway, gateway.generation.config.server.drain_s)
         lifecycle.deadline_passed = True
         data.interrupt()
         await lifecycle.until_idle(SETTLE_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway.call import Reply
 from gateway.errors import InternalError
@@ -10,10 +10,6 @@ from gateway.upstream import Exchange
 
 if TYPE_CHECKING:
     from gateway.call import Call
-
-# Headers of the caller that say something to a provider and nothing about the caller's credentials.
-FORWARDED: Final = ("openai-beta", "anthropic-beta", "anthropic-version")
-
 
 class Dispatch:
     """Sends the call's newest attempt and hands back its answer, which the attempt's tally describes as it is read."""
@@ -29,7 +25,7 @@ class Dispatch:
             timeouts=timeouts,
             deadline_s=call.received_s + timeouts.total_s,
             request_id=call.id,
-            headers=forwarded(call),
+            headers=forwarded(call, call.generation.forwarded[deployment.name]),
         )
         answer = await call.generation.upstreams[deployment.name].send(exchange)
         attempt.tally = answer.tally
@@ -37,6 +33,7 @@ class Dispatch:
         return Reply(answer, deployment)
 
 
-def forwarded(call: Call) -> tuple[tuple[str, str], ...]:
+def forwarded(call: Call, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Those of the caller's headers that this deployment's provider is meant to see."""
     headers = call.headers
-    return tuple((name, headers[name]) for name in FORWARDED if name in headers)
+    return tuple((name, headers[name]) for name in names if name in headers)

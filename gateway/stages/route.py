@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.errors import RequestError
@@ -9,12 +10,16 @@ from policies.matching import allowed, candidates, capable
 
 if TYPE_CHECKING:
     from gateway.call import Call, Reply
+    from gateway.lifecycle import Lifecycle
     from gateway.pipeline import Handler
 
 
 class RouteStage:
     """Raises `RequestError`: 404 for a model no route has, 403 for one this key may not use, 400 for an endpoint
     that none of the route's deployments offers."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
 
     async def __call__(self, call: Call, then: Handler) -> Reply:
         request = call.request
@@ -34,6 +39,8 @@ class RouteStage:
                 param="model",
             )
         call.route = route
+        call.scope.defer(partial(self._lifecycle.leave_route, route.name))
+        self._lifecycle.enter_route(route.name)
         call.candidates = capable(candidates(route), request.endpoint)
         if not call.candidates:
             raise RequestError(

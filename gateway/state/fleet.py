@@ -85,6 +85,9 @@ class Fleet:
             state = self._deployments[deployment] = DeploymentState()
         return state
 
+    def states(self) -> list[tuple[str, DeploymentState]]:
+        return list(self._deployments.items())
+
     def order(self, route: Route, capable: tuple[Deployment, ...]) -> Order:
         """This call's candidates in the order to try; a weighted route's rotation moves on."""
         ordered, rotation = order(route, capable, self._rotations.get(route.name, ()))

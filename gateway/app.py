@@ -1,0 +1,137 @@
+"""The composition root: a policy in, a running gateway out. The only file that knows everything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import ssl
+from typing import TYPE_CHECKING
+
+from gateway.config import compile_policy, digest_of
+from gateway.edge import Edge
+from gateway.errors import StartError
+from gateway.generation import Generation
+from gateway.lifecycle import Lifecycle
+from gateway.live_view import LiveView
+from gateway.operations import Operations
+from gateway.pipeline import compose
+from gateway.prices import PriceTable
+from gateway.reporting import Reporting
+from gateway.stages.attempt import AttemptStage
+from gateway.stages.authenticate import Authenticate
+from gateway.stages.dispatch import Dispatch
+from gateway.stages.observe import Observe
+from gateway.stages.read import Read
+from gateway.stages.route import RouteStage
+from gateway.state.fleet import Fleet
+from gateway.upstreams import UpstreamSet, forwarded_headers
+from policies.matching import compile_routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.config import Config
+    from gateway.pipeline import Stage
+    from gateway.recorder import Recorder
+    from gateway.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+
+def stages(recorder: Recorder, lifecycle: Lifecycle, fleet: Fleet, clock: Callable[[], float]) -> tuple[Stage, ...]:
+    """The stages of every call, in order; `Dispatch` comes after the last."""
+    rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
+    return (
+        Observe(recorder),
+        Authenticate(),
+        Read(),
+        RouteStage(lifecycle),
+        AttemptStage(fleet, clock, rng),
+    )
+
+
+class Gateway:
+    """A running gateway without its listeners. Make it with `start`; it can take over another policy with `reload`."""
+
+    def __init__(self, config: Config) -> None:
+        clock = asyncio.get_running_loop().time
+        self.lifecycle = Lifecycle()
+        self.fleet = Fleet(clock)
+        self.reporting = Reporting(config)
+        self.reporting.watch(self.fleet, self.lifecycle)
+        handler = compose(stages(self.reporting.recorder, self.lifecycle, self.fleet, clock), Dispatch())
+        self.edge = Edge(lambda: self.generation, handler, self.lifecycle)
+        live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
+        self.operations = Operations(live.open_paths(), live.guarded_paths(), config.secrets.admin_token)
+        self._upstreams = UpstreamSet()
+        self._pepper = secrets.token_bytes(32)
+        self._retiring: set[asyncio.Task[None]] = set()
+        self.generation: Generation
+
+    @classmethod
+    async def start(cls, config: Config) -> Gateway:
+        """Open the ledger and get every upstream going. Raises `StartError` with nothing left behind."""
+        gateway = cls(config)
+        gateway.reporting.start()
+        try:
+            gateway.generation = await gateway._take_over(config, number=1)
+        except BaseException:
+            await gateway.close()
+            raise
+        return gateway
+
+    async def reload(self, config: Config) -> None:
+        """Take over `config` whole, or raise `StartError` and leave everything as it was."""
+        old = self.generation
+        self.generation = await self._take_over(config, old.number + 1)
+        retired = [up for name, up in old.upstreams.items() if self.generation.upstreams.get(name) is not up]
+        task = asyncio.create_task(self._retire(old, retired))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def close(self) -> None:
+        """Let go of the upstreams, then settle and write out all that was recorded."""
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self._upstreams.close()
+        await self.reporting.close()
+
+    async def _take_over(self, config: Config, number: int) -> Generation:
+        deployments, routes, keys = compile_policy(config, PriceTable.load().price_of, self._pepper)
+        upstreams = await self._upstreams.take_over(config, deployments)
+        generation = Generation(
+            number=number,
+            config=config,
+            digest=digest_of(config),
+            keys=keys,
+            routes=routes,
+            index=compile_routes(routes),
+            deployments=deployments,
+            upstreams=upstreams,
+            forwarded={name: forwarded_headers(config.providers[d.provider]) for name, d in deployments.items()},
+        )
+        self.fleet.keep_only(frozenset(deployments), frozenset(route.name for route in routes))
+        self.reporting.declare(generation)
+        return generation
+
+    async def _retire(self, old: Generation, upstreams: list[Upstream]) -> None:
+        """Close what only the old policy needed, once its last call is over."""
+        await old.in_use.until_over()
+        for upstream in upstreams:
+            await upstream.close()
+
+
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """The listener's certificate. Raises `StartError` where it cannot be read."""
+    tls = config.server.tls
+    if tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(tls.cert, tls.key)
+    except OSError as error:
+        raise StartError(f"server.tls: {error}") from error
+    return context

@@ -1,0 +1,132 @@
+"""Upstreams from the policy: made per deployment, kept across reloads while what they were made from stays the same."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from adapters import ADAPTERS
+from gateway.config.providers import PACKAGE, LitellmProvider, LlamaCppProvider, OpenAIProvider
+from gateway.errors import StartError
+from gateway.http_upstream import HttpUpstream
+from gateway.transport import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config import Config
+    from gateway.config.providers import ProviderSettings
+    from gateway.upstream import Upstream
+    from policies.vocabulary import Deployment
+
+
+class Made(NamedTuple):
+    """An upstream and what it was made from."""
+
+    provider: ProviderSettings
+    model: str
+    upstream: Upstream
+
+
+class UpstreamSet:
+    """The upstreams of the policy in force."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Made] = {}
+
+    async def take_over(self, config: Config, deployments: Mapping[str, Deployment]) -> dict[str, Upstream]:
+        """The upstream of each deployment, new ones started. Raises `StartError`, and then nothing has changed."""
+        made: dict[str, Made] = {}
+        fresh: list[Upstream] = []
+        try:
+            for name, deployment in deployments.items():
+                provider = config.providers[deployment.provider]
+                made[name] = self._kept(name, provider, deployment) or Made(
+                    provider, deployment.model, make_upstream(deployment, provider)
+                )
+                if made[name] is not self._made.get(name):
+                    fresh.append(made[name].upstream)
+                    await made[name].upstream.start()
+        except BaseException as error:
+            for upstream in fresh:
+                await upstream.close()
+            if isinstance(error, (ValueError, OSError, ImportError)):
+                raise StartError(f"{name}: {error}") from error
+            raise
+        self._made = made
+        return {name: entry.upstream for name, entry in made.items()}
+
+    def _kept(self, name: str, provider: ProviderSettings, deployment: Deployment) -> Made | None:
+        old = self._made.get(name)
+        return old if old is not None and (old.provider, old.model) == (provider, deployment.model) else None
+
+    async def close(self) -> None:
+        for entry in self._made.values():
+            await entry.upstream.close()
+        self._made = {}
+
+
+def make_upstream(deployment: Deployment, provider: ProviderSettings) -> Upstream:
+    if isinstance(provider, OpenAIProvider):
+        return openai_upstream(deployment, provider)
+    if isinstance(provider, LlamaCppProvider):
+        return llama_cpp_upstream(deployment, provider)
+    return litellm_upstream(deployment, provider)
+
+
+def openai_upstream(deployment: Deployment, provider: OpenAIProvider) -> Upstream:
+    headers = [(name, value.reveal()) for name, value in provider.headers.items()]
+    if provider.api_key is not None:
+        headers.append(("authorization", f"Bearer {provider.api_key.reveal()}"))
+    pool = Pool(provider.base_url, tuple(headers), max_connections=provider.max_connections)
+    return HttpUpstream(deployment, pool, ADAPTERS["openai"])
+
+
+def llama_cpp_upstream(deployment: Deployment, provider: LlamaCppProvider) -> Upstream:
+    from gateway.local.upstream import LocalUpstream  # noqa: PLC0415 - only a policy with a local model pays for it
+
+    return LocalUpstream(
+        deployment,
+        find_model(provider.model_path),
+        context_tokens=provider.context_tokens,
+        threads=provider.threads,
+        chat_template=None if provider.chat_template is None else provider.chat_template.read_text(),
+        max_queue=provider.max_queue,
+    )
+
+
+def litellm_upstream(deployment: Deployment, provider: LitellmProvider) -> Upstream:
+    from gateway.litellm_driver import LitellmUpstream  # noqa: PLC0415 - only a policy that names litellm pays for it
+
+    return LitellmUpstream(
+        deployment,
+        {name: value.reveal() for name, value in provider.settings.items()},
+        None if provider.api_key is None else provider.api_key.reveal(),
+        provider.base_url,
+    )
+
+
+def find_model(model_path: str) -> Path:
+    """The GGUF at a path, or inside an installed package whose code is never run. Raises `StartError`."""
+    if not model_path.startswith(PACKAGE):
+        path = Path(model_path)
+        if not path.is_file():
+            raise StartError(f"there is no model at {path}")
+        return path
+    package = model_path.removeprefix(PACKAGE)
+    spec = importlib.util.find_spec(package)
+    places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec is not None else []
+    found = sorted(path for place in places for path in place.rglob("*.gguf"))
+    if not found:
+        raise StartError(f"the Python package {package} is not installed or holds no GGUF; `make install` installs it")
+    return found[0]
+
+
+DEFAULT_FORWARDED: Final = ("openai-beta", "anthropic-beta", "anthropic-version")
+
+
+def forwarded_headers(provider: ProviderSettings) -> tuple[str, ...]:
+    """The caller's headers that go upstream: what providers define, and what the policy adds for this one."""
+    added = provider.forward_headers if isinstance(provider, OpenAIProvider) else ()
+    return (*DEFAULT_FORWARDED, *added)
