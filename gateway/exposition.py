@@ -83,9 +83,9 @@ def _bound(bound: float) -> str:
 
 def _number(value: float, scale: int) -> str:
     """The value in its exposed unit. Scaled integers are written out digit by digit: no rounding on the way out."""
-    if scale == 1 or not isinstance(value, int):
-        return repr(value / scale) if scale != 1 else repr(value)
-    whole, part = divmod(value, scale)
+    if scale == 1:
+        return repr(+value)  # the plus makes a number of a bool
+    whole, part = divmod(int(value), scale)
     return f"{whole}.{part:0{len(str(scale)) - 1}d}"
 
 

@@ -162,7 +162,7 @@ def ledger_path(url: str) -> Path:
     """The file of `sqlite:///relative.db` or `sqlite:////absolute.db`. Raises `LedgerError`."""
     scheme, separator, rest = url.partition(":///")
     if scheme != "sqlite" or not separator or not rest:
-        raise LedgerError(f"the ledger URL must be sqlite:///FILE, not {scheme or 'nothing'}:...")
+        raise LedgerError("the ledger's URL must be sqlite:///FILE, or sqlite:////FILE for an absolute path")
     return Path(rest)
 
 
