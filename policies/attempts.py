@@ -20,6 +20,7 @@ from policies.failures import (
     named_wait_s,
     out_of_quota,
     remedy,
+    status_of,
 )
 from policies.vocabulary import Failure, FailureKind
 
@@ -206,11 +207,8 @@ VIEW_BY_KIND: Final[Mapping[FailureKind, CallerView]] = {
     FailureKind.WRITE: CallerView(504, "api_error", "upstream_timeout"),
     FailureKind.CRASHED: CallerView(502, "api_error", "engine_crashed"),
 }
-
-
 AUTH_ERROR: Final = CallerView(502, "api_error", "upstream_auth_error")
 REQUEST_CODE: Final[Mapping[int, str]] = {404: "not_found", 413: "request_too_large"}
-RETRY_AFTER_MAX_S: Final = 86_400.0
 LABEL: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -220,26 +218,28 @@ def caller_view(failure: Failure) -> CallerView:
     What the request is to blame for passes through. What the provider holds against the gateway (its key, its bill)
     does not: a 401 would send the caller looking at a key of their own that is fine.
     """
-    if blames_request(failure) and (status := _passed_status(failure)):
-        code = _label(failure.code) or REQUEST_CODE.get(status, "invalid_request")
-        return CallerView(status, "invalid_request_error", code)
-    if failure.kind not in (FailureKind.STATUS, FailureKind.IN_BAND):
-        return VIEW_BY_KIND[failure.kind]
-    retry_after_s = min(named_wait_s(failure), RETRY_AFTER_MAX_S) or None
-    if failure.status == 429 or out_of_quota(failure):
+    status = status_of(failure)
+    if blames_request(failure):
+        return _passed_on(failure, status)
+    if status == 429 or out_of_quota(failure):
         code = "upstream_quota_exhausted" if out_of_quota(failure) else "upstream_rate_limit"
-        return CallerView(429, "rate_limit_error", code, retry_after_s)
-    if failure.status in CREDENTIAL_STATUSES:
+        return CallerView(429, "rate_limit_error", code, named_wait_s(failure) or None)
+    if status in CREDENTIAL_STATUSES:
         return AUTH_ERROR
-    if failure.status == 408:
+    if status == 408:
         return VIEW_BY_KIND[FailureKind.TOTAL]
-    return VIEW_BY_KIND[failure.kind]._replace(retry_after_s=retry_after_s)
+    return VIEW_BY_KIND[failure.kind]._replace(retry_after_s=named_wait_s(failure) or None)
 
 
-def _passed_status(failure: Failure) -> int | None:
-    if failure.status in REQUEST_STATUSES:
-        return failure.status
-    return 400 if failure.code in REQUEST_CODES else None
+def _passed_on(failure: Failure, status: int | None) -> CallerView:
+    if status not in REQUEST_STATUSES:
+        # A refused method or media type is between the gateway and the upstream; the caller chose neither.
+        if failure.code not in REQUEST_CODES:
+            return VIEW_BY_KIND[failure.kind]
+        status = 400
+    return CallerView(
+        status, "invalid_request_error", _label(failure.code) or REQUEST_CODE.get(status, "invalid_request")
+    )
 
 
 def _label(code: str | None) -> str | None:

@@ -73,8 +73,6 @@ class Ended(NamedTuple):
 
 
 DEFAULT_SETTINGS: Final = BreakerSettings()
-# What the deployment is not to blame for: our own pool's limit, and a peer that reads slowly.
-OURS: Final = frozenset({FailureKind.POOL, FailureKind.WRITE})
 
 
 def admit(state: BreakerState, now: float, settings: BreakerSettings = DEFAULT_SETTINGS) -> Admission:
@@ -138,4 +136,5 @@ def _named_cooldown_s(failure: Failure, settings: BreakerSettings) -> float:
 
 
 def _blameless(failure: Failure) -> bool:
-    return failure.kind in OURS or blames_request(failure)
+    # A full pool is the gateway's own limit; what filled it is counted by its own failures.
+    return failure.kind is FailureKind.POOL or blames_request(failure)

@@ -60,6 +60,27 @@ BY_STATUS: Final[Mapping[int, Remedy]] = {
     529: Remedy.AGAIN,
 }
 
+# An error inside a stream comes under status 200 and often names none; these words are what it has instead.
+STATUS_BY_CODE: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "BadRequestError": 400,
+    "INVALID_ARGUMENT": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "RESOURCE_EXHAUSTED": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "overloaded_error": 529,
+}
+
 CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 CONTENT_CODES: Final = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"})
 QUOTA_CODES: Final = frozenset(
@@ -68,11 +89,12 @@ QUOTA_CODES: Final = frozenset(
 REQUEST_CODES: Final = CONTEXT_CODES | CONTENT_CODES
 REQUEST_STATUSES: Final = frozenset({400, 404, 413, 422})
 CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
+WAIT_NAMED_MAX_S: Final = 86_400.0
 
 
 def remedy(failure: Failure) -> Remedy:
     """What may be done about `failure`, by its code, else its status, else its kind."""
-    code, status = failure.code, failure.status
+    code = failure.code
     if code is not None:
         if code in CONTENT_CODES:
             return Remedy.NEVER
@@ -80,10 +102,22 @@ def remedy(failure: Failure) -> Remedy:
             return Remedy.DECLARED
         if out_of_quota(failure):
             return Remedy.LEAVE
-    if status is None or status < 400 or failure.kind not in (FailureKind.STATUS, FailureKind.IN_BAND):
+    status = status_of(failure)
+    if status is None:
         return BY_KIND[failure.kind]
     # Statuses that nobody wrote a rule for: a 5xx is an upstream in trouble, a 4xx is about the request.
     return BY_STATUS.get(status) or (Remedy.MOVE if status >= 500 else Remedy.NEVER)
+
+
+def status_of(failure: Failure) -> int | None:
+    """The error status that the upstream gave, in its head or inside its stream; None where it did not say no."""
+    if failure.kind is FailureKind.STATUS or (failure.kind is FailureKind.IN_BAND and failure.status):
+        status = failure.status
+    elif failure.kind is FailureKind.IN_BAND:
+        status = STATUS_BY_CODE.get(failure.code or "")
+    else:
+        return None
+    return status if status is not None and status >= 400 else None
 
 
 def out_of_quota(failure: Failure) -> bool:
@@ -95,22 +129,17 @@ def blames_request(failure: Failure) -> bool:
     """The deployment is well and said no to this request."""
     if failure.code in REQUEST_CODES:
         return True
-    return _answered(failure) and remedy(failure) in (Remedy.NEVER, Remedy.DECLARED)
+    return status_of(failure) is not None and remedy(failure) in (Remedy.NEVER, Remedy.DECLARED)
 
 
 def blames_credential(failure: Failure) -> bool:
     """The provider refuses the gateway's own credential or account: every deployment that shares it is struck."""
     if failure.code in REQUEST_CODES:
         return False
-    return out_of_quota(failure) or (_answered(failure) and failure.status in CREDENTIAL_STATUSES)
+    return out_of_quota(failure) or status_of(failure) in CREDENTIAL_STATUSES
 
 
 def named_wait_s(failure: Failure) -> float:
-    """The upstream's `Retry-After`; 0 where it named none, or nonsense (negative, not a number)."""
+    """The upstream's `Retry-After`, at most a day; 0 where it named none, or nonsense (negative, not a number)."""
     wait_s = failure.retry_after_s
-    return wait_s if wait_s is not None and wait_s > 0 else 0.0
-
-
-def _answered(failure: Failure) -> bool:
-    said_no = failure.kind in (FailureKind.STATUS, FailureKind.IN_BAND)
-    return said_no and failure.status is not None and failure.status >= 400
+    return min(wait_s, WAIT_NAMED_MAX_S) if wait_s is not None and wait_s > 0 else 0.0

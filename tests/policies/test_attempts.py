@@ -316,6 +316,11 @@ def test_backoff_has_full_jitter_under_a_cap(tries: int, seed: int) -> None:
         (Failure(FailureKind.TOTAL), (504, "api_error", "upstream_timeout", None)),
         (Failure(FailureKind.CRASHED), (502, "api_error", "engine_crashed", None)),
         (Failure(FailureKind.IN_BAND), (502, "api_error", "upstream_error", None)),
+        (Failure(FailureKind.IN_BAND, code="overloaded_error"), (502, "api_error", "upstream_error", None)),
+        (
+            Failure(FailureKind.IN_BAND, code="invalid_request_error"),
+            (400, "invalid_request_error", "invalid_request_error", None),
+        ),
         (Failure(FailureKind.IN_BAND, status=429), (429, "rate_limit_error", "upstream_rate_limit", None)),
         (Failure(FailureKind.IN_BAND, code="content_filter"), (400, "invalid_request_error", "content_filter", None)),
     ],

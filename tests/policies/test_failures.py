@@ -13,7 +13,8 @@ failures = st.builds(
     Failure,
     kind=st.sampled_from(FailureKind),
     status=st.none() | st.integers(100, 599),
-    code=st.none() | st.sampled_from(["content_filter", "context_length_exceeded", "insufficient_quota", "odd"]),
+    code=st.none()
+    | st.sampled_from(["content_filter", "context_length_exceeded", "insufficient_quota", "odd", "invalid_api_key"]),
     retry_after_s=st.none() | st.floats(),
 )
 
@@ -69,9 +70,29 @@ def test_every_kind_has_a_rule() -> None:
     assert set(BY_KIND) == set(FailureKind)
 
 
-@pytest.mark.parametrize(("status", "expected"), [(None, Remedy.MOVE), (200, Remedy.MOVE), (429, Remedy.AGAIN)])
-def test_error_inside_a_stream_is_judged_by_the_status_it_names(status: int | None, expected: Remedy) -> None:
-    assert remedy(Failure(FailureKind.IN_BAND, status=status)) is expected
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (None, None, Remedy.MOVE),
+        (200, None, Remedy.MOVE),
+        (429, None, Remedy.AGAIN),
+        (None, "overloaded_error", Remedy.AGAIN),
+        (None, "invalid_request_error", Remedy.NEVER),
+        (None, "authentication_error", Remedy.LEAVE),
+        (503, "invalid_request_error", Remedy.AGAIN),
+    ],
+)
+def test_error_inside_a_stream_is_judged_by_its_status_else_by_its_word(
+    status: int | None, code: str | None, expected: Remedy
+) -> None:
+    assert remedy(Failure(FailureKind.IN_BAND, status=status, code=code)) is expected
+
+
+def test_a_word_does_not_overrule_a_status_that_was_given() -> None:
+    """OpenAI says `invalid_request_error` under 401 when no key was sent."""
+    failure = Failure(FailureKind.STATUS, status=401, code="invalid_request_error")
+    assert remedy(failure) is Remedy.LEAVE
+    assert blames_credential(failure)
 
 
 def test_a_stray_status_does_not_override_the_kind() -> None:
