@@ -1,6 +1,6 @@
 """A body's top-level members, read strictly: whatever two JSON parsers might read differently is refused here.
 
-Values stay raw. What is deep inside a value is only skipped over: structure, escapes and UTF-8 are checked, meaning not.
+Values stay raw. What is deep inside one is only skipped over: structure, escapes and UTF-8 are checked, not meaning.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ OVERRIDES: Final = frozenset(
     (
         "api_base", "api_key", "api_type", "api_version", "azure_ad_token", "azure_endpoint", "base_url",
         "aws_access_key_id", "aws_bedrock_runtime_endpoint", "aws_region_name", "aws_role_name",
-        "aws_secret_access_key", "aws_session_token", "client", "context_window_fallback_dict", "custom_llm_provider", "default_headers",
+        "aws_secret_access_key", "aws_session_token", "client", "context_window_fallback_dict",
+        "custom_llm_provider", "default_headers",
         "extra_headers", "extra_query", "fallbacks", "force_timeout", "headers", "http_client", "litellm_params",
         "max_retries", "mock_response", "mock_timeout", "mock_tool_calls", "model_list", "num_retries", "organization",
         "proxies", "proxy", "request_timeout", "ssl_verify", "timeout", "user_config", "vertex_credentials",
