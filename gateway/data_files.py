@@ -1,6 +1,7 @@
 """Where the data lies that Pointsman ships: the token rank files, the price table, the example policies.
 
-A checkout keeps it in `config/`; a wheel installs the same tree below `share/pointsman/config` (data-files in pyproject).
+A checkout keeps it in `config/`; a wheel installs the same tree below `share/pointsman/config` (data-files in
+pyproject).
 """
 
 from __future__ import annotations

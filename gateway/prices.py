@@ -1,11 +1,11 @@
 """The price table that ships with Pointsman, and which of its lines a deployment's tokens cost.
 
-Read once at the start for the configured deployments and then dropped: the file holds thousands of models, a gateway a few.
-`scripts/make_prices.py` writes the file; arithmetic is `policies.pricing`'s.
+Read once at the start for the configured deployments and then dropped: the file holds thousands of models, a gateway
+a few. `scripts/make_prices.py` writes the file; arithmetic is `policies.pricing`'s.
 
-How a model finds its line: the provider is known from where requests go (`provider_of`), never guessed from a model's name;
-within the provider the name must be listed, as such or without what marks a snapshot (`spellings`). No line, no price:
-an unknown price is None and never zero, and a self-hosted `gpt-4o` is not OpenAI's.
+How a model finds its line: the provider is known from where requests go (`provider_of`), never guessed from a
+model's name; within the provider the name must be listed, as such or without what marks a snapshot (`spellings`). No
+line, no price: an unknown price is None and never zero, and a self-hosted `gpt-4o` is not OpenAI's.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ _BEDROCK_API: Final = re.compile(r"^(?:converse|converse_like|invoke)/")
 class Line(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One model's rates in nano-USD per million tokens, absent where none is published.
 
-    `tiered`: the provider has further rates (long prompts, times of day, reasoning); the table holds the base rate, or of
-    rates that change with the hour the dearest.
+    `tiered`: the provider has further rates (long prompts, times of day, reasoning); the table holds the base rate,
+    or of rates that change with the hour the dearest.
     """
 
     provider: str
@@ -132,7 +132,9 @@ class PriceTable:
 
     @classmethod
     def load(cls, path: Path | None = None) -> PriceTable:
-        """The table at `path`, or the newest that ships. Raises `FileNotFoundError`, or `ValueError` for a broken file."""
+        """The table at `path`, or the newest that ships. Raises `FileNotFoundError`, or `ValueError` for a broken
+        file.
+        """
         path = path or newest_table()
         try:
             file = msgspec.json.decode(path.read_bytes(), type=TableFile)
@@ -181,7 +183,9 @@ def newest_table() -> Path:
 
 
 def provider_of(kind: str, base_url: str | None, model: str) -> str | None:
-    """Whose prices apply. Known hosts and litellm's prefixes tell; a name that an operator chose for a provider does not."""
+    """Whose prices apply. Known hosts and litellm's prefixes tell; a name that an operator chose for a provider does
+    not.
+    """
     if base_url is not None and (provider := _provider_at(base_url)) is None:
         return None
     if kind == "litellm":
@@ -206,8 +210,8 @@ def _provider_at(base_url: str) -> str | None:
 def spellings(model: str) -> Iterator[str]:
     """A model's name, then what it may be listed under, most particular first.
 
-    `gpt-4o-2024-08-06` is a snapshot of `gpt-4o`; `anthropic.claude-…-20241022-v2:0` is Bedrock's; the organisation and id
-    after a fine-tuned model's base (`ft:gpt-4o:acme::id`) say nothing about its price.
+    `gpt-4o-2024-08-06` is a snapshot of `gpt-4o`; `anthropic.claude-…-20241022-v2:0` is Bedrock's; the organisation
+    and id after a fine-tuned model's base (`ft:gpt-4o:acme::id`) say nothing about its price.
     """
     model = _BEDROCK_API.sub("", model)
     yield model

@@ -21,7 +21,17 @@ LOW_DETAIL_IMAGE_TOKENS = 85
 BASE64_CHARS_PER_MEDIA_TOKEN = 2000
 """Speech: about ten tokens a second (OpenAI), at the 20 kB a second that compressed audio takes at most."""
 
-_TEXT_MEMBERS = ("content", "text", "name", "arguments", "refusal", "output", "role", "instructions", "reasoning_content")
+_TEXT_MEMBERS = (
+    "content",
+    "text",
+    "name",
+    "arguments",
+    "refusal",
+    "output",
+    "role",
+    "instructions",
+    "reasoning_content",
+)
 _MEDIA_MEMBERS = ("input_audio", "file", "file_data", "file_url", "data")
 _SCHEMA_MEMBERS = ("tools", "functions", "response_format", "text")
 _PROMPT_MEMBERS = {
@@ -88,9 +98,8 @@ def _walk_members(prompt: Prompt, members: dict[str, object], waiting: list[obje
             prompt.other_tokens += _image_tokens(members, value)
         elif name in _MEDIA_MEMBERS:
             prompt.other_tokens += _media_tokens(value)
-        elif name in _TEXT_MEMBERS or isinstance(value, dict | list):
-            if not isinstance(value, int | float):
-                waiting.append(value)
+        elif isinstance(value, dict | list) or (name in _TEXT_MEMBERS and isinstance(value, str)):
+            waiting.append(value)
 
 
 def _image_tokens(part: dict[str, object], image: object) -> int:

@@ -1,6 +1,7 @@
 """Counts tokens where an upstream does not say: offline, off the event loop, in bounded time.
 
-The counts are OpenAI's tokenizers applied to everybody's text, so they are estimates for other families; callers mark them.
+The counts are OpenAI's tokenizers applied to everybody's text, so they are estimates for other families; callers
+mark them.
 """
 
 from __future__ import annotations
@@ -11,10 +12,8 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tiktoken
@@ -23,6 +22,9 @@ from gateway.data_files import data_dir
 from gateway.prompt_text import prompt_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
     from adapters.schema import InferenceRequest
 
 log = logging.getLogger(__name__)
@@ -82,7 +84,9 @@ class TokenCounter:
         self._folder = folder or data_dir() / "tiktoken"
         for name, rank_file in RANK_FILES.items():
             if not (self._folder / rank_file.file_name).is_file():
-                raise FileNotFoundError(f"the rank file of {name} is missing from {self._folder}: run scripts/fetch_tiktoken.py")
+                raise FileNotFoundError(
+                    f"the rank file of {name} is missing from {self._folder}: run scripts/fetch_tiktoken.py"
+                )
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens")
         self._encodings: dict[str, tiktoken.Encoding | None] = {}
 
@@ -95,7 +99,8 @@ class TokenCounter:
     async def count_request(self, request: InferenceRequest, model: str | None = None) -> int:
         """Tokens of a request's prompt, as `model` (the deployment's; else the caller's word) would count them.
 
-        Texts, tool definitions and answer schemas are counted, images and audio guessed, three tokens added per message.
+        Texts, tool definitions and answer schemas are counted, images and audio guessed, three tokens added per
+        message.
         """
         return await self._run(lambda: self._count_prompt(request, model or request.model))
 
@@ -137,9 +142,9 @@ class TokenCounter:
 def _load(name: str, folder: Path) -> tiktoken.Encoding:
     """The encoding, from the shipped file only.
 
-    Checked here first: tiktoken deletes a file whose hash is wrong and goes to the network. Its cache folder is a process-wide
-    environment variable, so it is set for the length of the load only: a child process or another user of tiktoken in
-    this process sees what the operator set.
+    Checked here first: tiktoken deletes a file whose hash is wrong and goes to the network. Its cache folder is a
+    process-wide environment variable, so it is set for the length of the load only: a child process or another user
+    of tiktoken in this process sees what the operator set.
     """
     rank_file = RANK_FILES[name]
     if hashlib.sha256((folder / rank_file.file_name).read_bytes()).hexdigest() != rank_file.sha256:
@@ -155,10 +160,12 @@ def _cache_dir(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["TIKTOKEN_CACHE_DIR"]
-        else:
-            os.environ["TIKTOKEN_CACHE_DIR"] = before
+        # Left alone where somebody else has set it meanwhile, as litellm does while it is imported.
+        if os.environ.get("TIKTOKEN_CACHE_DIR") == str(folder):
+            if before is None:
+                del os.environ["TIKTOKEN_CACHE_DIR"]
+            else:
+                os.environ["TIKTOKEN_CACHE_DIR"] = before
 
 
 def _exact(encoding: tiktoken.Encoding, text: str) -> int:
@@ -179,7 +186,9 @@ def _pieces(text: str) -> Iterable[str]:
 
 
 def _sampled(encoding: tiktoken.Encoding, text: str) -> int:
-    """About how many tokens `text` has: equal strata, a run counted at a fixed place of each, the rest in proportion."""
+    """About how many tokens `text` has: equal strata, a run counted at a fixed place of each, the rest in
+    proportion.
+    """
     stratum = -(-len(text) // STRATA)
     run = min(stratum, EXACT_BYTES // STRATA // 4)
     total = 0.0

@@ -1,7 +1,8 @@
 """Copies the rank files of cl100k_base and o200k_base out of an installed litellm wheel into `config/tiktoken`.
 
-tiktoken would download them at first use; Pointsman counts tokens offline. Each file is named by the SHA-1 of the address that
-tiktoken would fetch, which is where it looks below TIKTOKEN_CACHE_DIR, and is checked against tiktoken's own SHA-256.
+tiktoken would download them at first use; Pointsman counts tokens offline. Each file is named by the SHA-1 of the
+address that tiktoken would fetch, which is where it looks below TIKTOKEN_CACHE_DIR, and is checked against
+tiktoken's own SHA-256.
 """
 
 from __future__ import annotations

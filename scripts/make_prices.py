@@ -1,25 +1,29 @@
-"""Writes `config/prices/prices-DATE.json` from the installed genai-prices and, for what that lacks, litellm's bundled map.
+"""Writes `config/prices/prices-DATE.json` from the installed genai-prices and, for what that lacks, litellm's
+bundled map.
 
-Both packages are MIT-licensed and are read as data: litellm is never imported, nothing is fetched. Rates that a plain line
-cannot hold (long prompts, hours of the day, one-hour cache writes, batches) are left out, and the line says `tiered`.
+Both packages are MIT-licensed and are read as data: litellm is never imported, nothing is fetched. Rates that a
+plain line cannot hold (long prompts, hours of the day, one-hour cache writes, batches) are left out, and the line
+says `tiered`.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import importlib.util
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gateway.prices import FORMAT, PROVIDER_OF_PREFIX, Line, PriceTable, Source, TableFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 SHIPPED = Path(__file__).resolve().parent.parent / "config" / "prices"
 UNIT = "nano-USD per million tokens"
@@ -28,7 +32,7 @@ LITELLM_MODES = ("chat", "completion", "responses", "embedding")
 RATES = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok")
 
 
-def genai_lines(today: datetime.date) -> Iterator[Line]:
+def genai_lines(today: dt.date) -> Iterator[Line]:
     """genai-prices' models at the rates in force on `today`."""
     from genai_prices.data import providers  # noqa: PLC0415 - 0.2 s that --help need not wait for
 
@@ -59,19 +63,23 @@ def _shared_aliases(models: Iterable[Any]) -> set[str]:
 
 
 def _names(match: Any) -> Iterator[str]:  # noqa: ANN401 - genai-prices' clause types share no base
-    """The plain names in a match clause. Of `starts with` and `contains` the fragment is kept as a name, not as a pattern."""
+    """The plain names in a match clause. Of `starts with` and `contains` the fragment is kept as a name, not as a
+    pattern.
+    """
     for clause in getattr(match, "or_", (match,)):
         for field in ("equals", "starts_with", "contains", "ends_with"):
             if name := getattr(clause, field, None):
                 yield name.rstrip("-@:").lstrip("/")
 
 
-def _rates_today(prices: Any, today: datetime.date) -> tuple[dict[str, Decimal], bool]:  # noqa: ANN401 - as above
+def _rates_today(prices: Any, today: dt.date) -> tuple[dict[str, Decimal], bool]:  # noqa: ANN401 - as above
     """The rates in force, and whether there are others beside them. Of rates by the hour the dearest is taken."""
     if not isinstance(prices, list):
         return _base_rates(prices)
     hourly = [option for option in prices if hasattr(option.constraint, "start_time")]
-    dated = [option for option in prices if option not in hourly and getattr(option.constraint, "start_date", today) <= today]
+    dated = [
+        option for option in prices if option not in hourly and getattr(option.constraint, "start_date", today) <= today
+    ]
     rates, tiered = max(
         (_base_rates(option.prices) for option in (dated[-1], *hourly)),
         key=lambda found: found[0].get("output_mtok", Decimal(0)),
@@ -96,7 +104,9 @@ def litellm_map() -> dict[str, dict[str, Any]]:
 
 
 def litellm_lines(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Line]:
-    """litellm's token-priced models. A line that is zero throughout stands for an unknown or a local price: left out."""
+    """litellm's token-priced models. A line that is zero throughout stands for an unknown or a local price: left
+    out.
+    """
     for key, entry in entries.items():
         if entry.get("mode") not in LITELLM_MODES or key == "sample_spec":
             continue
@@ -117,8 +127,10 @@ def litellm_lines(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Line]:
 
 
 def _litellm_name(key: str, provider: str) -> tuple[str, str]:
-    """The table's provider and the model's name without litellm's prefix (`vertex_ai-anthropic_models` is vertex_ai)."""
-    family = provider.split("-")[0] if provider.startswith("vertex_ai") else provider
+    """The table's provider and the model's name without litellm's prefix (`vertex_ai-anthropic_models` is
+    vertex_ai).
+    """
+    family = provider.split("-", 1)[0] if provider.startswith("vertex_ai") else provider
     for prefix in (provider, family, "bedrock"):
         key = key.removeprefix(f"{prefix}/")
     return PROVIDER_OF_PREFIX.get(family, family), key
@@ -132,7 +144,7 @@ def _nanousd(usd: Decimal | None) -> int | None:
     return None if usd is None else round(usd * NANOUSD)
 
 
-def build(today: datetime.date, entries: Mapping[str, Mapping[str, Any]]) -> TableFile:
+def build(today: dt.date, entries: Mapping[str, Mapping[str, Any]]) -> TableFile:
     """genai-prices first; of litellm's map what does not resolve there."""
     sources = {name: Source(name, version(name), "MIT", today.isoformat()) for name in ("genai-prices", "litellm")}
     first = TableFile(FORMAT, today.isoformat(), UNIT, sources, list(genai_lines(today)))
@@ -153,14 +165,16 @@ def render(file: TableFile) -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--date", type=datetime.date.fromisoformat, default=datetime.datetime.now(tz=datetime.UTC).date())
+    parser.add_argument("--date", type=dt.date.fromisoformat, default=dt.datetime.now(tz=dt.UTC).date())
     parser.add_argument("--into", type=Path, default=SHIPPED)
     options = parser.parse_args()
     file = build(options.date, litellm_map())
     options.into.mkdir(parents=True, exist_ok=True)
     path = options.into / f"prices-{file.date}.json"
     path.write_bytes(render(file))
-    print(f"{path}: {len(file.models)} models, {Counter(line.source for line in file.models)}, {path.stat().st_size} bytes")
+    print(
+        f"{path}: {len(file.models)} models, {Counter(line.source for line in file.models)}, {path.stat().st_size} bytes"
+    )
 
 
 if __name__ == "__main__":
