@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from adapters.base import FailedStream
 from gateway.errors import UpstreamError
@@ -59,15 +59,22 @@ class HttpUpstream:
             if not 200 <= response.status < 300:
                 raise self.error(await self._refusal(response))
             if request.stream:
-                answer = StreamAnswer(self, response, self._adapter.decoder(request), exchange.timeouts.idle_s)
-                await answer.open(request, self._adapter)
-                return answer
+                return await self._stream(response, request, exchange.timeouts.idle_s)
             body, tally = self._adapter.decode(request, await response.read_all())
         except TransportError as error:
             raise self.error(error.failure) from error
         except FailedStream as error:
             raise self.error(replace(error.failure, maybe_billed=True)) from error
         return WholeAnswer(body, tally, _shown(response))
+
+    async def _stream(self, response: Response, request: InferenceRequest, idle_s: float) -> Answer:
+        try:
+            answer = StreamAnswer(self, response, self._adapter.decoder(request), idle_s)
+            await answer.open(request, self._adapter)
+        except BaseException:
+            response.close()
+            raise
+        return answer
 
     def error(self, failure: Failure) -> UpstreamError:
         """The failure as an error that is safe to show: cut to size, without this pool's host and credentials."""
@@ -120,15 +127,14 @@ class StreamAnswer:
 
     async def open(self, request: InferenceRequest, adapter: Adapter) -> None:
         """Raises `TransportError` or `FailedStream` unless content came, or the honest end of an empty answer."""
-        try:
-            piece = await self._first_piece()
-            first = piece.lstrip(_BLANK)[:1]
-            if first in (b"{", b"["):
-                await self._read_as_json(piece, request, adapter)
-            await self._hold_until_content(piece, first)
-        except BaseException:
-            self.close()
-            raise
+        piece = await self._first_piece()
+        first = piece.lstrip(_BLANK)[:1]
+        if first in (b"{", b"["):
+            adapter.decode(request, piece + await self._response.read_all())
+            raise _unexpected("The upstream answered in one piece where a stream was asked for.")
+        if first == b"<":
+            raise _unexpected("The upstream answered with a web page.")
+        await self._hold_until_content(piece)
 
     async def read(self) -> bytes:
         """The next whole events; empty bytes at the honest end. Raises `UpstreamError`, and again if asked again."""
@@ -163,14 +169,7 @@ class StreamAnswer:
                 raise _unexpected("The upstream answered with blanks.")
         return start
 
-    async def _read_as_json(self, piece: bytes, request: InferenceRequest, adapter: Adapter) -> NoReturn:
-        """Whatever the JSON says, it is no stream; an error object is better explained by the adapter."""
-        adapter.decode(request, piece + await self._response.read_all())
-        raise _unexpected("The upstream answered in one piece where a stream was asked for.")
-
-    async def _hold_until_content(self, piece: bytes, first: bytes) -> None:
-        if first == b"<":
-            raise _unexpected("The upstream answered with a web page.")
+    async def _hold_until_content(self, piece: bytes) -> None:
         decoder, held, held_bytes = self._decoder, [], 0
         while piece:
             held.append(decoder.feed(piece))

@@ -92,12 +92,10 @@ class Pool:
     async def close(self) -> None:
         """Abort every connection; exchanges under way fail."""
         self._closed = True
+        while (waiter := self._next_waiter()) is not None:
+            _give_up(waiter)
         for connection in tuple(self._open):
             connection.abort()
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_exception(TransportError(FailureKind.POOL))
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
