@@ -24,6 +24,7 @@ run: $(STAMPS)/compiler $(STAMPS)/project $(STAMPS)/model $(STAMPS)/llama .run/k
 	@exec $(BIN)/pointsman serve --config $(CONFIG)
 
 install: $(STAMPS)/project ## set up .venv with the pointsman command; needs no compiler
+	@echo 'ready: $(BIN)/pointsman --help'
 
 test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(STAMPS)/llama $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
@@ -38,7 +39,8 @@ fix: $(STAMPS)/dev ## format, and mend what the linter can mend by itself
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-bench: $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/bench ## measure beside nginx, Envoy and a bare proxy; writes benchmarks/RESULTS.md
+bench: $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/bench $(if $(LITELLM),.venv-litellm/.stamp) ## measure beside nginx, Envoy and a bare proxy; writes benchmarks/RESULTS.md
+	@scripts/bench_packages.sh
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lock: $(STAMPS)/dev ## resolve every locks/*.lock anew, from releases older than a week
@@ -88,6 +90,12 @@ $(CLIENTS)/.stamp: locks/clients.lock
 	@scripts/preflight.sh
 	@scripts/install.sh $(CLIENTS) venv
 	@scripts/install.sh $(CLIENTS) lock clients
+	@touch $@
+
+.venv-litellm/.stamp: locks/bench-litellm.lock
+	@scripts/preflight.sh
+	@scripts/install.sh .venv-litellm venv
+	@scripts/install.sh .venv-litellm lock bench-litellm
 	@touch $@
 
 tests/clients/node/node_modules/.stamp: tests/clients/node/package-lock.json $(CLIENTS)/.stamp

@@ -27,6 +27,7 @@ case $layer in
     install_lock "$3"
     ;;
   project)
+    printf 'installing pointsman into %s\n' "$venv"
     "${pip[@]}" install --no-deps --no-build-isolation --no-index --editable .
     ;;
   llama)
