@@ -1,0 +1,26 @@
+"""`pointsman check FILE`: every problem of a policy file in one run, without serving."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from gateway.config import examine
+
+OK = 0
+REFUSED = 2
+
+
+def run(path: str) -> int:
+    """0 when `pointsman serve` would accept the file, else 2. Findings go to standard output, one a line."""
+    config, problems = examine(Path(path), os.environ)
+    for problem in problems:
+        sys.stdout.write(f"{problem}\n")
+    if config is None:
+        sys.stderr.write(f"{path}: cannot be used\n")
+        return REFUSED
+    counts = ((len(config.routes), "route"), (len(config.deployments), "deployment"), (len(config.keys), "key"))
+    told = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    sys.stdout.write(f"{path}: ok ({told})\n")
+    return OK

@@ -1,0 +1,129 @@
+"""Checks of what the outside could reach or learn: listeners, virtual keys, credentials, and files that must be there.
+
+Like `names`, these read the plain values, so that one mistake in the file does not hide another.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from gateway.config import quantities
+from gateway.config.model_file import model_file
+from gateway.config.names import entries
+from gateway.config.operation import ServerSettings, TlsSettings
+from gateway.config.problems import Severity, written
+from gateway.config.routing import moment
+from gateway.virtual_keys import PREFIX, Refusal, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from gateway.config.names import Finding
+    from gateway.config.problems import Place
+    from gateway.config.quantities import Address
+    from gateway.config.tree import Tree
+
+
+def check_exposure(tree: Tree, base: Path, now_s: float) -> Iterator[Finding]:
+    """All findings about what is open to whom. `base` is the file's folder."""
+    yield from _listeners(tree)
+    yield from _keys(tree, now_s)
+    yield from _written_credentials(tree)
+    yield from _files(tree, base)
+
+
+def _section(tree: Tree, name: str) -> dict[str, Any]:
+    value = tree.values.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _address(tree: Tree, name: str) -> Address | None:
+    """Where a listener binds; None where the file says something that is no address, which is reported already."""
+    server = _section(tree, "server")
+    if name not in server:
+        return ServerSettings.model_fields[name].get_default()  # type: ignore[no-any-return]
+    try:
+        return quantities.address(server[name])
+    except ValueError:
+        return None
+
+
+def _listeners(tree: Tree) -> Iterator[Finding]:
+    listen, admin = _address(tree, "listen"), _address(tree, "admin")
+    if listen and admin and listen.overlaps(admin):
+        yield ("server", "admin"), "is the same address as server.listen", Severity.ERROR
+    if listen and not listen.is_loopback and not tree.values.get("keys"):
+        message = "without keys the gateway listens on loopback only; add keys, or use 127.0.0.1"
+        yield ("server", "listen"), message, Severity.ERROR
+    if admin and not admin.is_loopback and _section(tree, "secrets").get("admin_token") is None:
+        message = "without secrets.admin_token the admin listener stays on loopback"
+        yield ("server", "admin"), message, Severity.ERROR
+
+
+def _keys(tree: Tree, now_s: float) -> Iterator[Finding]:
+    names: dict[str, Place] = {}
+    secrets: dict[str, Place] = {}
+    for place, body in entries(tree, "keys"):
+        name, secret = body.get("name"), body.get("secret")
+        if isinstance(name, str) and name and names.setdefault(name, place) != place:
+            yield (*place, "name"), f"is also the name of {written(names[name])}", Severity.ERROR
+        if isinstance(secret, str) and secret:
+            if secrets.setdefault(secret, place) != place:
+                yield (*place, "secret"), f"is also the secret of {written(secrets[secret])}", Severity.ERROR
+            yield from _key_form(secret, (*place, "secret"))
+        if _is_past(body.get("expires"), now_s):
+            yield (*place, "expires"), "is in the past: this key no longer works", Severity.WARNING
+
+
+def _key_form(secret: str, place: Place) -> Iterator[Finding]:
+    """A key that claims to be one of ours was mistyped unless its checksum is right."""
+    refusal = check(secret) if secret.startswith(PREFIX) else None
+    if refusal is Refusal.CHECKSUM:
+        yield place, "has a wrong checksum: a key of `pointsman keys generate` that was changed since", Severity.ERROR
+    elif refusal is Refusal.MALFORMED:
+        yield place, f"begins with {PREFIX} but is not a whole key of `pointsman keys generate`", Severity.ERROR
+
+
+def _is_past(value: object, now_s: float) -> bool:
+    try:
+        return value is not None and moment(value) <= datetime.fromtimestamp(now_s, UTC)
+    except ValueError:
+        return False
+
+
+def _written_credentials(tree: Tree) -> Iterator[Finding]:
+    """Credentials that stand in the file itself, where whoever may read or commit the file has them."""
+    places: list[Place] = [(*place, "api_key") for place, _ in entries(tree, "providers")]
+    places += [("secrets", "pepper"), ("secrets", "admin_token")]
+    places += [(*place, "secret") for place, _ in entries(tree, "keys")]
+    for place in places:
+        if place not in tree.lines or place in tree.from_references:
+            continue
+        if isinstance(value := tree.at(place), str) and value not in ("", "none"):
+            yield (
+                place,
+                "is a secret in plain text; a reference such as ${env:NAME} keeps it out of the file",
+                Severity.WARNING,
+            )
+
+
+def _files(tree: Tree, base: Path) -> Iterator[Finding]:
+    """Files that serving will need. A file may be checked on another machine than it serves on, so these only warn."""
+    for place, body in entries(tree, "providers"):
+        if body.get("kind") == "llama_cpp" and isinstance(path := body.get("model_path"), str) and path:
+            try:
+                model_file(path if path.startswith("package:") else str(base / path))
+            except FileNotFoundError as problem:
+                yield (*place, "model_path"), str(problem), Severity.WARNING
+            yield from _file((*place, "chat_template"), body.get("chat_template"), base)
+    tls = _section(tree, "server").get("tls")
+    if isinstance(tls, dict):
+        for key in TlsSettings.model_fields:
+            yield from _file(("server", "tls", key), tls.get(key), base)
+
+
+def _file(place: Place, value: object, base: Path) -> Iterator[Finding]:
+    if isinstance(value, str) and value and "\0" not in value and not (base / value).is_file():
+        yield place, "there is no such file on this machine", Severity.WARNING

@@ -1,0 +1,102 @@
+"""The shape of `providers`: a company or a kind of server, and how to reach it."""
+
+import re
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+
+from gateway.config.fields import (
+    AbsolutePath,
+    CredentialOrNone,
+    ForwardedHeader,
+    Headers,
+    Settings,
+    Shape,
+    Url,
+    Whole,
+    absolute,
+    no_entries,
+)
+from gateway.config.model_file import PACKAGE
+
+_PACKAGE_NAME: Final = re.compile(r"package:[A-Za-z_][A-Za-z0-9_]*")
+_SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+# What the driver decides per call; a setting of that name would change requests behind everyone's back.
+_OWN_WORDS: Final = (
+    "acompletion api_base api_key base_url caching callbacks client custom_llm_provider failure_callback fallbacks "
+    "input max_retries messages mock_response model model_list num_retries stream stream_options success_callback "
+    "timeout tools"
+)
+OWN_SETTINGS: Final = frozenset(_OWN_WORDS.split())
+
+
+def _model_path(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, str) and value.startswith(PACKAGE):
+        if not _PACKAGE_NAME.fullmatch(value):
+            raise ValueError("must be package:NAME with the name of one top-level Python package")
+        return value
+    return str(absolute(value, info))
+
+
+def _own_settings(settings: Settings) -> Settings:
+    for name in settings:
+        if not _SETTING.fullmatch(name):
+            raise ValueError("setting names are lower-case words joined by _")
+        if name in OWN_SETTINGS:
+            raise ValueError(f"'{name}' is set by the gateway")
+    return settings
+
+
+class OpenAIProvider(Shape):
+    """Any server that speaks OpenAI's API."""
+
+    kind: Literal["openai"]
+    base_url: Url = Field(default="https://api.openai.com/v1", description="Up to and with /v1.")
+    api_key: CredentialOrNone = Field(description="A reference such as ${env:OPENAI_API_KEY}, or the word none.")
+    headers: Headers = Field(default_factory=no_entries, description="Sent with every request.")
+    max_connections: Whole = Field(default=256, ge=1, le=10_000, description="The most connections open at once.")
+    forward_headers: tuple[ForwardedHeader, ...] = Field(
+        default=(), description="Request headers of callers that go upstream."
+    )
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        if self.api_key is not None and "authorization" in self.headers:
+            raise ValueError("has both api_key and an authorization header; use one (api_key: none for the header)")
+        return self
+
+
+class LlamaCppProvider(Shape):
+    """The bundled engine with one model."""
+
+    kind: Literal["llama_cpp"]
+    model_path: Annotated[str, BeforeValidator(_model_path)] = Field(
+        description="A GGUF file, or package:NAME for the one inside an installed Python package."
+    )
+    context_tokens: Whole = Field(
+        default=0, ge=0, le=16_777_216, description="Context size; 0 takes the model's or a default."
+    )
+    threads: Whole = Field(default=0, ge=0, le=1024, description="Compute threads; 0 takes the cores less one.")
+    chat_template: AbsolutePath | None = Field(
+        default=None, description="A Jinja file instead of the model's own template."
+    )
+    max_queue: Whole = Field(default=64, ge=0, le=100_000, description="Calls that may wait for the engine.")
+    slots: Literal[1] = Field(default=1, description="Calls computed at once; this version has one.")
+
+
+class LitellmProvider(Shape):
+    """A provider that only litellm speaks. Its deployments' models carry litellm's prefix, e.g. bedrock/..."""
+
+    kind: Literal["litellm"]
+    api_key: CredentialOrNone = Field(
+        default=None, description="A reference, or none where the settings hold credentials."
+    )
+    base_url: Url | None = Field(default=None, description="Instead of the provider's usual address.")
+    settings: Annotated[Settings, AfterValidator(_own_settings)] = Field(
+        default_factory=no_entries, description="Passed to litellm, e.g. aws_region_name."
+    )
+
+
+ProviderSettings = Annotated[OpenAIProvider | LlamaCppProvider | LitellmProvider, Field(discriminator="kind")]
+KINDS: Final = ("openai", "llama_cpp", "litellm")

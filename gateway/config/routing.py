@@ -1,0 +1,107 @@
+"""The shape of `deployments`, `routes` and `keys`: what is called, what callers ask for, and who they are."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from gateway.config.fields import Duration, LongCredential, ModelPattern, Name, Shape, Usd, Whole, one_or_more
+
+
+def _target(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+    return {"deployment": value} if isinstance(value, str) else value
+
+
+def moment(value: object) -> datetime:
+    """An ISO date or time as a time in UTC; a date is its first moment. Raises `ValueError`."""
+    if isinstance(value, datetime):
+        return value
+    try:
+        parsed = datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError("must be a date or time such as 2027-01-31 or 2027-01-31T12:00:00Z") from None
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+class PriceSettings(Shape):
+    """What a deployment's tokens cost, in USD per million tokens."""
+
+    input_nanousd: Usd = Field(alias="input", description="Prompt tokens.")
+    cached_input_nanousd: Usd | None = Field(
+        default=None, alias="cached_input", description="Prompt tokens read from a cache."
+    )
+    cache_write_nanousd: Usd | None = Field(
+        default=None, alias="cache_write", description="Prompt tokens written to a cache."
+    )
+    output_nanousd: Usd | None = Field(default=None, alias="output", description="Generated tokens.")
+
+
+class DeploymentSettings(Shape):
+    """A provider's model and what is known of it."""
+
+    provider: str = Field(description="A name under providers.")
+    model: ModelPattern | None = Field(default=None, description="The model's name there; not needed for llama_cpp.")
+    context_tokens: Whole | None = Field(
+        default=None, ge=1, description="The most tokens of prompt and answer together."
+    )
+    region: Name | None = Field(default=None, description="Where it runs.")
+    price: PriceSettings | None = Field(default=None, description="Instead of the shipped price table.")
+
+
+class TargetSettings(Shape):
+    """A deployment and its share of the traffic."""
+
+    deployment: str = Field(description="A name under deployments.")
+    weight: Whole = Field(default=1, ge=0, le=1_000_000, description="For strategy weighted; 0 takes no share.")
+
+
+class RetrySettings(Shape):
+    """How often one deployment is tried."""
+
+    attempts: Whole = Field(default=2, ge=1, le=6, description="Tries per deployment, the first included.")
+
+
+class TimeoutSettings(Shape):
+    """The time limits of one route."""
+
+    connect_s: Duration = Field(default=5.0, alias="connect", description="To reach the upstream.")
+    first_token_s: Duration = Field(default=60.0, alias="first_token", description="To the first content of a stream.")
+    idle_s: Duration = Field(default=60.0, alias="idle", description="Between two pieces of a stream.")
+    total_s: Duration = Field(default=600.0, alias="total", description="For the whole call, all attempts together.")
+    write_s: Duration = Field(default=30.0, alias="write", description="For a caller that does not read.")
+
+
+Target = Annotated[
+    TargetSettings,
+    BeforeValidator(_target),
+    Field(description="A deployment's name, or {deployment, weight}."),
+]
+
+
+class RouteSettings(Shape):
+    """A model name that callers send, and the deployments that may answer."""
+
+    model: Annotated[tuple[ModelPattern, ...], BeforeValidator(one_or_more)] = Field(
+        min_length=1, description="The model that callers name: one or a list; * stands for anything."
+    )
+    strategy: Literal["ordered", "weighted"] = Field(default="ordered", description="How the targets are put in order.")
+    targets: tuple[Target, ...] = Field(min_length=1, description="The deployments that serve this route.")
+    fallbacks: tuple[str, ...] = Field(default=(), description="Deployments for when every target failed, in order.")
+    retry: RetrySettings = Field(default_factory=RetrySettings)
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
+
+
+class KeySettings(Shape):
+    """A virtual key that callers hold."""
+
+    name: Name = Field(description="How logs and the ledger call it.")
+    secret: LongCredential = Field(description="The key itself, best by reference: any 20 characters or more.")
+    team: Name | None = None
+    user: Name | None = None
+    routes: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="The routes it may use; all when left out."
+    )
+    expires: (
+        Annotated[datetime, BeforeValidator(moment), WithJsonSchema({"type": "string", "examples": ["2027-01-31"]})]
+        | None
+    ) = Field(default=None, description="When it stops working; a date means 00:00 UTC, no zone means UTC.")
