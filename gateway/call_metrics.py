@@ -3,39 +3,108 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway import telemetry
 from gateway.settlement import OK
 from gateway.telemetry import NONE, OTHER, Outcome, Unpriced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from gateway.call import Call
     from gateway.metrics import Registry
     from gateway.settlement import SettledCall, Settlement
     from policies.vocabulary import Cost, Route, Usage
 
+RequestKey = tuple[str, str, str, bool, str]
+AttemptKey = tuple[str, str, str, str, str]
+Key = TypeVar("Key")
+Meters = TypeVar("Meters")
+
 _UNPRICED = frozenset(Unpriced)
+_TOKEN_TYPES = ("input", "cached_input", "cache_write_input", "output", "reasoning")
+_COMPONENTS = ("input", "cached_input", "cache_write", "output")
+MOST_BOUND = 10_000
+
+
+class RequestMeters:
+    """What one kind of request adds to: bound once per route, model, outcome, stream and team."""
+
+    __slots__ = ("duration", "overhead", "requests", "team_requests")
+
+    def __init__(self, registry: Registry, key: RequestKey) -> None:
+        route, model, outcome, stream, team = key
+        self.requests = registry.cells(telemetry.REQUESTS).at(route, model, outcome)
+        self.duration = registry.histograms(telemetry.REQUEST_DURATION).at(route, "true" if stream else "false")
+        self.overhead = registry.histograms(telemetry.OVERHEAD).at(route)
+        self.team_requests = registry.cells(telemetry.TEAM_REQUESTS).at(team, outcome)
+
+
+class AttemptMeters:
+    """What one kind of attempt adds to: bound once per deployment, outcome and team."""
+
+    __slots__ = ("attempts", "duration", "team_tokens", "tokens")
+
+    def __init__(self, registry: Registry, key: AttemptKey) -> None:
+        provider, deployment, model, outcome, team = key
+        tokens, team_tokens = registry.cells(telemetry.TOKENS), registry.cells(telemetry.TEAM_TOKENS)
+        self.attempts = registry.cells(telemetry.ATTEMPTS).at(provider, deployment, model, outcome)
+        self.duration = registry.histograms(telemetry.UPSTREAM_DURATION).at(provider, deployment, model)
+        self.tokens = [tokens.at(provider, deployment, model, kind) for kind in _TOKEN_TYPES]
+        self.team_tokens = [team_tokens.at(team, kind) for kind in _TOKEN_TYPES]
+
+    def add_tokens(self, usage: Usage) -> None:
+        input_, cached, written, output, reasoning = self.tokens
+        team_input, team_cached, team_written, team_output, team_reasoning = self.team_tokens
+        input_.value += usage.input_tokens
+        team_input.value += usage.input_tokens
+        output.value += usage.output_tokens
+        team_output.value += usage.output_tokens
+        if usage.cached_input_tokens:
+            cached.value += usage.cached_input_tokens
+            team_cached.value += usage.cached_input_tokens
+        if usage.cache_write_tokens:
+            written.value += usage.cache_write_tokens
+            team_written.value += usage.cache_write_tokens
+        if usage.reasoning_tokens:
+            reasoning.value += usage.reasoning_tokens
+            team_reasoning.value += usage.reasoning_tokens
+
+
+class CostMeters:
+    """What the cost of an attempt adds to: bound once per deployment, price source and team."""
+
+    __slots__ = ("components", "team")
+
+    def __init__(self, registry: Registry, key: AttemptKey) -> None:
+        provider, deployment, model, source, team = key
+        cost = registry.cells(telemetry.COST)
+        self.components = [cost.at(provider, deployment, model, component, source) for component in _COMPONENTS]
+        self.team = registry.cells(telemetry.TEAM_COST).at(team, model)
+
+    def add(self, cost: Cost) -> None:
+        input_, cached, written, output = self.components
+        input_.value += cost.input_nanousd
+        cached.value += cost.cached_input_nanousd
+        written.value += cost.cache_write_nanousd
+        output.value += cost.output_nanousd
+        self.team.value += cost.total_nanousd
 
 
 class CallMetrics:
-    """Holds the families of the request path; `add` belongs to the recorder."""
+    """Counts settled calls; `add` belongs to the recorder.
+
+    Meters are bound when their kind is first seen: a call then costs three look-ups instead of twenty.
+    """
 
     def __init__(self, registry: Registry) -> None:
-        self._requests = registry.cells(telemetry.REQUESTS)
-        self._request_duration = registry.histograms(telemetry.REQUEST_DURATION)
-        self._overhead = registry.histograms(telemetry.OVERHEAD)
-        self._attempts = registry.cells(telemetry.ATTEMPTS)
-        self._upstream_duration = registry.histograms(telemetry.UPSTREAM_DURATION)
+        self._registry = registry
+        self._requests: dict[RequestKey, RequestMeters] = {}
+        self._attempts: dict[AttemptKey, AttemptMeters] = {}
+        self._costs: dict[AttemptKey, CostMeters] = {}
         self._first_token = registry.histograms(telemetry.FIRST_TOKEN)
         self._per_token = registry.histograms(telemetry.PER_TOKEN)
-        self._tokens = registry.cells(telemetry.TOKENS)
-        self._cost = registry.cells(telemetry.COST)
-        self._team_requests = registry.cells(telemetry.TEAM_REQUESTS)
-        self._team_tokens = registry.cells(telemetry.TEAM_TOKENS)
-        self._team_cost = registry.cells(telemetry.TEAM_COST)
         self._unpriced = registry.cells(telemetry.UNPRICED)
         self._estimated = registry.cells(telemetry.ESTIMATED)
         self._fallbacks = registry.cells(telemetry.FALLBACKS)
@@ -43,28 +112,29 @@ class CallMetrics:
 
     def declare(self, routes: Iterable[Route]) -> None:
         """Begin at zero what the policy makes possible: a rate needs two points, and an alert a series."""
+        requests, attempts = self._registry.cells(telemetry.REQUESTS), self._registry.cells(telemetry.ATTEMPTS)
         for route in routes:
             for model in (*route.models, OTHER):
                 for outcome in Outcome:
-                    self._requests.at(route.name, model, outcome.value)
-            deployments = {target.deployment for target in route.targets} | set(route.fallbacks)
-            for deployment in deployments:
-                self._attempts.at(deployment.provider, deployment.name, deployment.model, OK)
+                    requests.at(route.name, model, outcome.value)
+            for deployment in {target.deployment for target in route.targets} | set(route.fallbacks):
+                attempts.at(deployment.provider, deployment.name, deployment.model, OK)
 
     def add(self, settled: SettledCall, trace_id: str | None = None) -> None:
         """Count one call. `trace_id` is that of a kept trace, to be shown as an exemplar."""
         call = settled.call
         route = call.route.name if call.route is not None else NONE
-        outcome = settled.outcome.value
         team = call.principal.team or NONE if call.principal is not None else NONE
-        stream = "true" if call.request.stream else "false"
-        self._requests.at(route, model_label(call), outcome).inc()
-        self._request_duration.at(route, stream).observe(settled.duration_s, trace_id)
-        self._overhead.at(route).observe(settled.overhead_s)
-        self._team_requests.at(team, outcome).inc()
+        stream = call.request.stream
+        key = (route, model_label(call), settled.outcome.value, stream, team)
+        meters = self._requests.get(key) or self._bind(self._requests, RequestMeters, key)
+        meters.requests.value += 1
+        meters.team_requests.value += 1
+        meters.duration.observe(settled.duration_s, trace_id)
+        meters.overhead.observe(settled.overhead_s)
         for settlement in settled.attempts:
             self._add_attempt(settlement, team, trace_id)
-            if call.request.stream:
+            if stream:
                 self._add_pace(settlement, trace_id)
         if len(settled.attempts) > 1:
             for before, after in pairwise(settled.attempts):
@@ -72,40 +142,26 @@ class CallMetrics:
 
     def _add_attempt(self, settlement: Settlement, team: str, trace_id: str | None) -> None:
         deployment = settlement.attempt.deployment
-        where = (deployment.provider, deployment.name, deployment.model)
-        self._attempts.at(*where, settlement.outcome).inc()
-        self._upstream_duration.at(*where).observe(settlement.duration_s, trace_id)
-        self._add_tokens(where, team, settlement.usage)
-        if settlement.cost is not None:
-            self._add_cost(where, settlement.cost)
-            self._team_cost.at(team, deployment.model).inc(settlement.cost.total_nanousd)
+        key = (deployment.provider, deployment.name, deployment.model, settlement.outcome, team)
+        meters = self._attempts.get(key) or self._bind(self._attempts, AttemptMeters, key)
+        meters.attempts.value += 1
+        meters.duration.observe(settlement.duration_s, trace_id)
+        meters.add_tokens(settlement.usage)
+        cost = settlement.cost
+        if cost is not None:
+            key = (deployment.provider, deployment.name, deployment.model, cost.price.source, team)
+            (self._costs.get(key) or self._bind(self._costs, CostMeters, key)).add(cost)
         elif settlement.unpriced is not None:
             reason = settlement.unpriced if settlement.unpriced in _UNPRICED else Unpriced.NO_PRICE.value
             self._unpriced.at(deployment.provider, deployment.model, reason).inc()
         if settlement.estimated is not None:
             self._estimated.at(deployment.provider, settlement.estimated.value).inc()
 
-    def _add_tokens(self, where: tuple[str, str, str], team: str, usage: Usage) -> None:
-        for kind, tokens in (
-            ("input", usage.input_tokens),
-            ("cached_input", usage.cached_input_tokens),
-            ("cache_write_input", usage.cache_write_tokens),
-            ("output", usage.output_tokens),
-            ("reasoning", usage.reasoning_tokens),
-        ):
-            if tokens:
-                self._tokens.at(*where, kind).inc(tokens)
-                self._team_tokens.at(team, kind).inc(tokens)
-
-    def _add_cost(self, where: tuple[str, str, str], cost: Cost) -> None:
-        for component, nanousd in (
-            ("input", cost.input_nanousd),
-            ("cached_input", cost.cached_input_nanousd),
-            ("cache_write", cost.cache_write_nanousd),
-            ("output", cost.output_nanousd),
-        ):
-            if nanousd:
-                self._cost.at(*where, component, cost.price.source).inc(nanousd)
+    def _bind(self, bound: dict[Key, Meters], make: Callable[[Registry, Key], Meters], key: Key) -> Meters:
+        meters = make(self._registry, key)
+        if len(bound) < MOST_BOUND:
+            bound[key] = meters
+        return meters
 
     def _add_pace(self, settlement: Settlement, trace_id: str | None) -> None:
         attempt, usage = settlement.attempt, settlement.usage

@@ -14,19 +14,19 @@ from gateway.telemetry import LOG_SCHEMA_VERSION, NANO, REQUEST_COMPLETED, SERVI
 
 if TYPE_CHECKING:
     from gateway.settlement import SettledCall, Settlement
-    from policies.vocabulary import Usage
+    from policies.vocabulary import Cost
 
 _WARNINGS = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT})
 
 
-class AttemptEvent(msgspec.Struct):
+class AttemptEvent(msgspec.Struct, gc=False):
     deployment: str
     outcome: str
     status: int | None
     ms: float
 
 
-class TokensEvent(msgspec.Struct):
+class TokensEvent(msgspec.Struct, gc=False):
     input: int = 0
     cached_input: int = 0
     cache_write: int = 0
@@ -35,14 +35,14 @@ class TokensEvent(msgspec.Struct):
     estimated: bool = False
 
 
-class ComponentsEvent(msgspec.Struct):
+class ComponentsEvent(msgspec.Struct, gc=False):
     input: int = 0
     cached_input: int = 0
     cache_write: int = 0
     output: int = 0
 
 
-class CostEvent(msgspec.Struct):
+class CostEvent(msgspec.Struct, gc=False):
     """`total_nano_usd` is None when nothing that was used has a price; `unpriced` says why something has none."""
 
     total_nano_usd: int | None
@@ -52,19 +52,19 @@ class CostEvent(msgspec.Struct):
     unpriced: str | None
 
 
-class TimingEvent(msgspec.Struct):
+class TimingEvent(msgspec.Struct, gc=False):
     total: float
     overhead: float
     upstream: float
     ttft: float | None
 
 
-class BytesEvent(msgspec.Struct):
+class BytesEvent(msgspec.Struct, gc=False):
     in_: int = msgspec.field(name="in")
     out: int = 0
 
 
-class RequestEvent(msgspec.Struct, omit_defaults=True):
+class RequestEvent(msgspec.Struct, omit_defaults=True, gc=False):
     """Field names as in dashboards and parsers; what has no value is left out."""
 
     ts: str
@@ -113,33 +113,35 @@ class RequestLog:
 
 def request_event(settled: SettledCall) -> RequestEvent:
     """The event of one call."""
-    call, request = settled.call, settled.call.request
-    ended_at_s = call.received_at_ns / NANO + settled.duration_s
+    call, request, attempts = settled.call, settled.call.request, settled.attempts
     event = RequestEvent(
-        ts=timestamp(ended_at_s),
-        level=_level(settled.outcome),
-        request_id=call.id,
-        trace_id=call.trace.trace_id,
-        span_id=call.trace.span_id,
-        route=call.route.name if call.route is not None else None,
-        status=call.status,
-        outcome=settled.outcome.value,
-        model_requested=printable(request.model),
-        stream=request.stream,
-        endpoint=request.endpoint.value,
-        timing_ms=_timing(settled),
-        bytes=BytesEvent(request.body_bytes, call.sent_bytes),
-        event=REQUEST_COMPLETED,
-        service=SERVICE,
-        schema_version=LOG_SCHEMA_VERSION,
-        error_code=call.error_code,
-        cancelled=call.cancelled,
-        user_agent=_user_agent(settled),
+        timestamp(call.received_at_ns / NANO + settled.duration_s),
+        _level(settled.outcome),
+        call.id,
+        call.trace.trace_id,
+        call.trace.span_id,
+        call.route.name if call.route is not None else None,
+        call.status,
+        settled.outcome.value,
+        printable(request.model),
+        request.stream,
+        request.endpoint.value,
+        _timing(settled),
+        BytesEvent(request.body_bytes, call.sent_bytes),
+        REQUEST_COMPLETED,
+        SERVICE,
+        LOG_SCHEMA_VERSION,
     )
-    if call.principal is not None:
-        event.team, event.key_id, event.key_alias = call.principal.team, call.principal.key_id, call.principal.key_name
-    if settled.attempts:
-        _add_attempts(event, settled.attempts)
+    event.error_code = call.error_code
+    event.cancelled = call.cancelled
+    agent = call.headers.get("User-Agent")
+    if agent:
+        event.user_agent = _scrub_agent(agent)
+    principal = call.principal
+    if principal is not None:
+        event.team, event.key_id, event.key_alias = principal.team, principal.key_id, principal.key_name
+    if attempts:
+        _add_attempts(event, attempts)
     return event
 
 
@@ -147,7 +149,7 @@ def _add_attempts(event: RequestEvent, attempts: list[Settlement]) -> None:
     last = attempts[-1].attempt
     event.provider, event.deployment = last.deployment.provider, last.deployment.name
     event.attempts = [_attempt(settlement) for settlement in attempts]
-    event.tokens = _tokens([settlement.usage for settlement in attempts])
+    event.tokens = _tokens(attempts)
     event.cost = _cost(attempts)
     if last.tally is not None:
         event.model_served = printable(last.tally.model) if last.tally.model else None
@@ -161,12 +163,21 @@ def _attempt(settlement: Settlement) -> AttemptEvent:
     failure = settlement.attempt.failure
     status = failure.status if failure is not None else None
     name = settlement.attempt.deployment.name
-    return AttemptEvent(name, settlement.outcome, status, _ms(settlement.duration_s))
+    return AttemptEvent(name, settlement.outcome, status, round(settlement.duration_s * 1000, 2))
 
 
-def _tokens(usages: list[Usage]) -> TokensEvent:
-    tokens = TokensEvent()
-    for usage in usages:
+def _tokens(attempts: list[Settlement]) -> TokensEvent:
+    usage = attempts[0].usage
+    tokens = TokensEvent(
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.estimated,
+    )
+    for settlement in attempts[1:]:
+        usage = settlement.usage
         tokens.input += usage.input_tokens
         tokens.cached_input += usage.cached_input_tokens
         tokens.cache_write += usage.cache_write_tokens
@@ -178,44 +189,48 @@ def _tokens(usages: list[Usage]) -> TokensEvent:
 
 def _cost(attempts: list[Settlement]) -> CostEvent | None:
     """The sum over attempts, with the price last used. None when nothing cost or should have cost anything."""
-    total: int | None = None
-    components = ComponentsEvent()
-    event = CostEvent(None, components, None, None, None)
+    event: CostEvent | None = None
     for settlement in attempts:
-        event.unpriced = settlement.unpriced or event.unpriced
-        cost = settlement.cost
+        cost, unpriced = settlement.cost, settlement.unpriced
+        if cost is None and unpriced is None:
+            continue
+        if event is None:
+            event = CostEvent(None, ComponentsEvent(), None, None, None)
+        event.unpriced = unpriced or event.unpriced
         if cost is not None:
-            total = (total or 0) + cost.total_nanousd
-            components.input += cost.input_nanousd
-            components.cached_input += cost.cached_input_nanousd
-            components.cache_write += cost.cache_write_nanousd
-            components.output += cost.output_nanousd
-            event.source, event.price_version = cost.price.source, cost.price.as_of
-    event.total_nano_usd = total
-    return event if total is not None or event.unpriced is not None else None
+            _add_cost(event, cost)
+    return event
+
+
+def _add_cost(event: CostEvent, cost: Cost) -> None:
+    event.total_nano_usd = (event.total_nano_usd or 0) + cost.total_nanousd
+    components = event.components
+    components.input += cost.input_nanousd
+    components.cached_input += cost.cached_input_nanousd
+    components.cache_write += cost.cache_write_nanousd
+    components.output += cost.output_nanousd
+    event.source, event.price_version = cost.price.source, cost.price.as_of
 
 
 def _timing(settled: SettledCall) -> TimingEvent:
-    upstream_s = sum([settlement.duration_s for settlement in settled.attempts])
-    ttft: float | None = None
-    if settled.attempts and settled.attempts[-1].attempt.first_token_s is not None:
-        ttft = _ms(settled.attempts[-1].attempt.first_token_s - settled.call.received_s)
-    return TimingEvent(_ms(settled.duration_s), _ms(settled.overhead_s), _ms(upstream_s), ttft)
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 2)
+    """Milliseconds. `ttft` is what the caller waited for the first token, earlier attempts included."""
+    upstream_s = 0.0
+    first_token_s: float | None = None
+    for settlement in settled.attempts:
+        upstream_s += settlement.duration_s
+        first_token_s = settlement.attempt.first_token_s
+    return TimingEvent(
+        round(settled.duration_s * 1000, 2),
+        round(settled.overhead_s * 1000, 2),
+        round(upstream_s * 1000, 2),
+        round((first_token_s - settled.call.received_s) * 1000, 2) if first_token_s is not None else None,
+    )
 
 
 def _level(outcome: Outcome) -> str:
     if outcome is Outcome.GATEWAY_ERROR:
         return "error"
     return "warning" if outcome in _WARNINGS else "info"
-
-
-def _user_agent(settled: SettledCall) -> str | None:
-    value = settled.call.headers.get("user-agent")
-    return _scrub_agent(value) if value else None
 
 
 @lru_cache(maxsize=512)
@@ -231,7 +246,7 @@ def terminal_line(settled: SettledCall) -> bytes:
     path = " -> ".join(settlement.attempt.deployment.name for settlement in settled.attempts) or "no attempt"
     parts = [f"{settled.duration_s * 1000:.0f} ms"]
     if settled.attempts:
-        tokens = _tokens([settlement.usage for settlement in settled.attempts])
+        tokens = _tokens(settled.attempts)
         parts.append(f"{'~' if tokens.estimated else ''}{tokens.input}+{tokens.output} tokens")
         cost = _cost(settled.attempts)
         if cost is not None:

@@ -146,7 +146,7 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
     unpriced: str | None = None
     cost: Cost | None = None
     if usage is not None:
-        usage = pricing.sane(usage).usage
+        usage = usage if _is_plausible(usage) else pricing.sane(usage).usage
         cost, unpriced = _price(usage, attempt)
     elif _may_have_generated(attempt):
         usage, unpriced = _UNKNOWN, Unpriced.NO_USAGE.value
@@ -157,6 +157,13 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
     ended_s = attempt.ended_s if attempt.ended_s is not None else call.ended_s
     duration_s = max(0.0, ended_s - attempt.started_s)
     return Settlement(attempt, attempt_outcome(attempt), usage, cost, unpriced, estimated, duration_s)
+
+
+def _is_plausible(usage: Usage) -> bool:
+    """True for what needs no correcting, as nearly all usage does; `pricing.sane` decides on the rest."""
+    parts = usage.cached_input_tokens >= 0 and usage.cache_write_tokens >= 0 and usage.reasoning_tokens >= 0
+    input_tokens = usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens <= pricing.TOKENS_MAX
+    return parts and input_tokens and usage.reasoning_tokens <= usage.output_tokens <= pricing.TOKENS_MAX
 
 
 def _price(usage: Usage, attempt: Attempt) -> tuple[Cost | None, str | None]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 5.0
+CHECKPOINT_PAGES = 4_000
 FIRST_RETRY_S = 0.05
 LAST_RETRY_S = 5.0
 MOST_ROWS_PER_COMMIT = 2_000
@@ -176,6 +177,7 @@ def open_ledger(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         _prepare(connection, path)
     except (LedgerError, sqlite3.Error) as error:
         connection.close()

@@ -65,11 +65,9 @@ def _column(name: str) -> str:
     return f'"{name}" {"TEXT" if name in _TEXT else "INTEGER"} NOT NULL'
 
 
-# WITHOUT ROWID: the key is the row's only home, so a write touches one B-tree.
-_TABLE = (
-    f"CREATE TABLE attempts ({', '.join(map(_column, LedgerRow._fields))}, "
-    "PRIMARY KEY (request_id, attempt)) WITHOUT ROWID"
-)
+# Rows lie in the order of their coming; only the key's small index is written at random, which halves the cost of a row
+# against WITHOUT ROWID.
+_TABLE = f"CREATE TABLE attempts ({', '.join(map(_column, LedgerRow._fields))}, PRIMARY KEY (request_id, attempt))"
 CREATE = (
     "CREATE TABLE schema_version (version INTEGER NOT NULL)",
     f"INSERT INTO schema_version VALUES ({VERSION})",  # noqa: S608 - a number of ours

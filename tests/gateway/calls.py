@@ -1,0 +1,90 @@
+"""Finished calls as the recorder gets them, for every test of what is told about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from adapters.base import Tally
+from adapters.schema import InferenceRequest
+from gateway.call import Attempt, Call
+from gateway.tracing import trace_context
+from policies.vocabulary import Deployment, Endpoint, Price, Principal, Route, Strategy, Target, Usage
+
+if TYPE_CHECKING:
+    from gateway.generation import Generation
+    from policies.vocabulary import Failure
+
+PRICE = Price(
+    id="gpt-4o",
+    source="table",
+    as_of="2026-11-01",
+    input_nanousd=2_500_000_000,
+    cached_input_nanousd=1_250_000_000,
+    cache_write_nanousd=3_000_000_000,
+    output_nanousd=10_000_000_000,
+)
+DEAR = Deployment("gpt-4o", "openai", "openai", "gpt-4o-2024-08-06", price=PRICE)
+FREE_OF_PRICE = Deployment("llama-eu", "vllm-eu", "openai", "llama-3.1-70b")
+ROUTE = Route("smart", ("smart", "gpt-*"), Strategy.ORDERED, (Target(DEAR),), (FREE_OF_PRICE,))
+PRINCIPAL = Principal("k_1234", "ci", team="platform", user="ada")
+RECEIVED_AT_NS = 1_795_305_600_000_000_000  # 2026-11-22T00:00:00Z
+RECEIVED_S = 1000.0
+
+
+def attempt(
+    usage: Usage | None = None,
+    *,
+    number: int = 1,
+    deployment: Deployment = DEAR,
+    failure: Failure | None = None,
+    cancelled: bool = False,
+    sent: bool = True,
+    text: tuple[str, ...] = (),
+    finish: tuple[str, ...] = (),
+    first_token_s: float | None = None,
+) -> Attempt:
+    tally = Tally(usage=usage, finish_reasons=list(finish), model="gpt-4o-2024-08-06", id="chatcmpl-1", text=list(text))
+    made = Attempt(number, deployment, RECEIVED_S + 0.002, first_token_s=first_token_s, ended_s=RECEIVED_S + 0.5)
+    made.failure, made.cancelled, made.sent, made.tally = failure, cancelled, sent, tally
+    return made
+
+
+def call(
+    *attempts: Attempt,
+    status: int = 200,
+    error_code: str | None = None,
+    cancelled: bool = False,
+    stream: bool = False,
+    model: str = "smart",
+    route: Route | None = ROUTE,
+    principal: Principal | None = PRINCIPAL,
+    headers: dict[str, str] | None = None,
+) -> Call:
+    made = Call(
+        id=f"req_{next(_ids):024x}",
+        request=InferenceRequest(Endpoint.CHAT, model, stream, include_usage=False, members={}, body_bytes=120),
+        read_body=_no_body,
+        headers=CIMultiDictProxy(CIMultiDict(headers or {"User-Agent": "OpenAI/Python 2.0"})),
+        generation=cast("Generation", None),
+        trace=trace_context(None),
+        received_s=RECEIVED_S,
+        received_at_ns=RECEIVED_AT_NS,
+    )
+    made.principal, made.route, made.attempts = principal, route, list(attempts)
+    made.status, made.error_code, made.cancelled = status, error_code, cancelled
+    made.ended_s, made.sent_bytes = RECEIVED_S + 0.503, 900
+    return made
+
+
+def answered(usage: Usage | None = None, *, stream: bool = False) -> Call:
+    """A call that went well at the first attempt."""
+    return call(attempt(usage or Usage(12, 34), finish=("stop",)), stream=stream)
+
+
+async def _no_body() -> bytes:
+    return b""
+
+
+_ids = iter(range(1, 1 << 62))
