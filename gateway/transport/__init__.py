@@ -12,8 +12,9 @@ Redirects are never followed, proxies from the environment never used, cookies n
 """
 
 from gateway.transport.errors import TransportError
+from gateway.transport.head import HeaderError
 from gateway.transport.origin import Origin, tls_context
 from gateway.transport.pool import Pool
 from gateway.transport.response import Response
 
-__all__ = ["Origin", "Pool", "Response", "TransportError", "tls_context"]
+__all__ = ["HeaderError", "Origin", "Pool", "Response", "TransportError", "tls_context"]

@@ -19,39 +19,48 @@ _OURS = frozenset((*_FRAMING, "accept-encoding", "keep-alive", "proxy-connection
 _KEPT_BLOCKS = 256
 
 
-def _lines(headers: Iterable[tuple[str, str]]) -> str:
+class HeaderError(ValueError):
+    """A header that must not go out. The message names it but does not repeat its value."""
+
+
+def _lines(headers: Iterable[tuple[str, str]]) -> bytes:
     lines = []
     for name, value in headers:
         if not _NAME.fullmatch(name) or name in _OURS:
-            raise ValueError(f"{name!r} is not a header that may be set")
+            raise HeaderError(f"{name!r} is not a header that may be set")
         if not value.isprintable():
-            raise ValueError(f"the value of the header {name!r} holds control characters")
+            raise HeaderError(f"the value of the header {name!r} holds control characters")
         lines.append(f"{name}: {value}\r\n")
-    return "".join(lines)
+    try:
+        return "".join(lines).encode("latin-1")
+    except UnicodeEncodeError:
+        raise HeaderError("the value of a header holds characters beyond latin-1") from None
 
 
 class RequestHeads:
-    """Renders heads. The pool's own headers (credentials among them) win over a request's; names are lower-case."""
+    """Renders heads. The pool's own headers (credentials among them) win over a request's."""
 
     def __init__(self, origin: Origin, headers: Headers) -> None:
         self._origin = origin
-        self._names = frozenset(name for name, _ in headers)
-        self._fixed = f"host: {origin.authority}\r\naccept-encoding: identity\r\n{_lines(headers)}"
-        self._fixed.encode("latin-1")
+        self._names = frozenset(name.lower() for name, _ in headers)
+        fixed = f"host: {origin.authority}\r\naccept-encoding: identity\r\n".encode("ascii")
+        self._fixed = fixed + _lines((name.lower(), value) for name, value in headers)
         self._blocks: dict[tuple[str, Headers], bytes] = {}
 
     def render(self, wire: WireRequest, extra: Headers) -> bytes:
-        """The head for `wire`, blank line included. Raises `ValueError` rather than send a doubtful header."""
+        """The head for `wire`, blank line included. Raises `HeaderError` rather than send a doubtful header."""
         block = self._blocks.get((wire.path, wire.headers)) or self._block(wire)
         if extra:
-            lines = _lines(header for header in extra if header[0] not in self._names)
-            return b"%b%bcontent-length: %d\r\n\r\n" % (block, lines.encode("latin-1"), len(wire.body))
+            return b"%b%bcontent-length: %d\r\n\r\n" % (block, _lines(self._others(extra)), len(wire.body))
         return b"%bcontent-length: %d\r\n\r\n" % (block, len(wire.body))
 
     def _block(self, wire: WireRequest) -> bytes:
-        own = _lines(header for header in wire.headers if header[0] not in self._names)
-        block = f"POST {self._origin.target(wire.path)} HTTP/1.1\r\n{self._fixed}{own}".encode("latin-1")
+        start = f"POST {self._origin.target(wire.path)} HTTP/1.1\r\n".encode("ascii")
+        block = start + self._fixed + _lines(self._others(wire.headers))
         if len(self._blocks) >= _KEPT_BLOCKS:
             self._blocks.clear()
         self._blocks[wire.path, wire.headers] = block
         return block
+
+    def _others(self, headers: Headers) -> Headers:
+        return tuple([(name, value) for name, value in headers if name not in self._names])

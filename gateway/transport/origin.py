@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import urlsplit
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
@@ -12,8 +13,9 @@ _TARGET = re.compile(r"[!-~]*")
 _PORTS = {"http": 80, "https": 443}
 
 
+@cache
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """Verified TLS 1.2 or newer, by the system's authorities or only those of `ca_file`. Slow to make: share it."""
+    """Verified TLS 1.2 or newer, by the system's authorities or only those of `ca_file`. Slow to make, so made once."""
     context = ssl.create_default_context(cafile=ca_file)
     context.set_alpn_protocols(["http/1.1"])
     return context

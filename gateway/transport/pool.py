@@ -30,7 +30,7 @@ WAIT_S = 1.0
 class Pool:
     """Keep-alive connections to one origin, last used first, at most `max_connections` of them.
 
-    `headers` (lower-case names; credentials among them) go out with every request. One event loop per pool.
+    `headers` (credentials among them) go out with every request, which cannot change them. One event loop per pool.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Pool:
     ) -> None:
         self.origin = Origin.parse(base_url)
         self._heads = RequestHeads(self.origin, headers)
-        self._tls = tls
+        self._tls = (tls or tls_context()) if self.origin.secure else None
         self._max_connections = max_connections
         self._wait_s = wait_s
         self._idle: list[Connection] = []
@@ -67,7 +67,7 @@ class Pool:
     async def request(
         self, wire: WireRequest, extra: Headers, timeouts: Timeouts, deadline_s: float, *, first_token: bool = False
     ) -> Response:
-        """POST and wait for the answer's head. Raises `TransportError`; `ValueError` for headers that must not go out.
+        """POST and wait for the answer's head. Raises `TransportError`; `HeaderError` for headers that must not go out.
 
         With `first_token` the response fails when its reader still waits `timeouts.first_token_s` after the start.
         """
@@ -156,13 +156,11 @@ class Pool:
     async def _connect(self, connect_s: float, deadline_s: float) -> Connection:
         loop = asyncio.get_running_loop()
         origin = self.origin
-        if origin.secure and self._tls is None:
-            self._tls = tls_context()
         until_s = min(loop.time() + connect_s, deadline_s)
         try:
             async with asyncio.timeout_at(until_s):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self, loop), origin.host, origin.port, ssl=self._tls if origin.secure else None
+                    lambda: Connection(self, loop), origin.host, origin.port, ssl=self._tls
                 )
         except TimeoutError as error:
             raise TransportError(FailureKind.TOTAL if until_s == deadline_s else FailureKind.CONNECT) from error
