@@ -73,6 +73,8 @@ class Pool:
         """
         head = self._heads.render(wire, extra)
         now_s = asyncio.get_running_loop().time()
+        if now_s >= deadline_s:
+            raise TransportError(FailureKind.TOTAL)
         phase_s = now_s + timeouts.first_token_s if first_token else inf
         connection = self._take(now_s)
         if connection is not None:

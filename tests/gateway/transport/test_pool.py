@@ -306,6 +306,11 @@ async def test_closing_wakes_those_who_wait_for_a_connection(upstream: ScriptedU
     assert {await first, await second} == {FailureKind.RESET, FailureKind.POOL}
 
 
+async def test_a_call_whose_time_is_up_sends_nothing(upstream: ScriptedUpstream, pool: Pool) -> None:
+    assert await failure_of(pool, Ask(total_s=0.0)) is FailureKind.TOTAL
+    assert upstream.connections == []
+
+
 async def test_nagle_is_off(upstream: ScriptedUpstream, pool: Pool) -> None:
     upstream.otherwise(serve(answer()))
     await (await ask(pool)).read_all()

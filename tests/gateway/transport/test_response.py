@@ -111,6 +111,15 @@ async def test_a_large_answer_within_the_limit_arrives_whole(upstream: ScriptedU
     assert pool.idle_count == 1
 
 
+async def test_one_huge_chunk_streams_in_bounded_pieces(upstream: ScriptedUpstream, pool: Pool) -> None:
+    upstream.then(request(), send(chunked(b"x" * (16 * MIB))))
+    response, sizes = await ask(pool), []
+    while piece := await response.read():
+        sizes.append(len(piece))
+    assert sum(sizes) == 16 * MIB
+    assert max(sizes) < 3 * WINDOW_BYTES
+
+
 async def test_a_slow_reader_holds_the_upstream_back(upstream: ScriptedUpstream, pool: Pool) -> None:
     """Nobody reads for a while: what is kept stays near the window although the upstream would send 64 MiB."""
     upstream.then(request(), send(head(content_length=str(64 * MIB))), forever(send(b"x" * MIB)))
