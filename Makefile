@@ -21,7 +21,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(STAMPS)/compiler $(STAMPS)/project $(STAMPS)/model $(STAMPS)/llama .run/key ## install what is missing, then serve config/local.yaml (CONFIG=other.yaml for another)
-	@exec $(BIN)/pointsman serve --config $(CONFIG)
+	@exec $(BIN)/pointsman serve --config $(CONFIG) --key-file .run/key
 
 install: $(STAMPS)/project ## set up .venv with the pointsman command; needs no compiler
 	@echo 'ready: $(BIN)/pointsman --help'
@@ -55,7 +55,7 @@ clean: ## remove environments, caches and build output; keeps .run (keys, ledger
 # --- what the commands above need ---
 
 .run/key: | $(STAMPS)/project
-	@scripts/first_key.sh $@
+	@umask 077 && mkdir -p .run && $(BIN)/pointsman keys generate --env local 2>/dev/null >$@
 
 $(STAMPS)/venv:
 	@scripts/preflight.sh

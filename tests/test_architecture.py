@@ -46,7 +46,8 @@ def check_listed(found: Mapping[str, str], listed: Mapping[str, str]) -> None:
     """What was found is exactly what is listed; says which entry to mend or to strike out."""
     unlisted = [f"{key}: {detail}" for key, detail in found.items() if key not in listed]
     outlived = [f"{key}: listed as an exception, but no longer needed" for key in listed if key not in found]
-    assert unlisted + outlived == []
+    problems = "\n".join(unlisted + outlived)
+    assert not problems, problems
 
 
 # --- reading the tree ---
@@ -119,6 +120,12 @@ def test_each_module_has_its_test() -> None:
         if not test.exists():
             found[name_of(path)] = f"has no {name_of(test)}"
     check_listed(found, WITHOUT_MIRROR)
+
+
+def test_what_others_test_is_tested_there() -> None:
+    """An exception that names a test file names one that exists."""
+    named = [reason.removeprefix("tested in ") for reason in WITHOUT_MIRROR.values() if reason.startswith("tested in ")]
+    assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
 def test_each_mirrored_test_has_its_module() -> None:
