@@ -123,7 +123,8 @@ class LitellmUpstream:
         if exchange.request.endpoint is Endpoint.EMBEDDINGS:
             return await self._embed(exchange)
         arguments = self._arguments(exchange, chat_arguments(exchange.request, takes_extra=self._takes_extra))
-        reply = await self._litellm.acompletion(**arguments)
+        # Otherwise it wants the mcp package as soon as a request has tools, and calls MCP servers itself.
+        reply = await self._litellm.acompletion(**arguments, _skip_mcp_handler=True)
         if exchange.request.stream:
             answer = LitellmStream(self, reply, seen, exchange)
             await answer.open()

@@ -32,7 +32,11 @@ _BROKEN: Final = frozenset({
     "ConnectionResetError", "BrokenPipeError", "ReadError", "WriteError", "CloseError", "RemoteProtocolError",
     "ClientPayloadError", "ServerDisconnectedError", "ClientOSError",
 })  # fmt: skip
-_UNREADABLE: Final = frozenset({"JSONDecodeError", "DecodingError", "UnicodeDecodeError", "APIResponseValidationError"})
+_UNREADABLE: Final = frozenset({
+    "JSONDecodeError", "DecodingError", "UnicodeDecodeError", "APIResponseValidationError", "ChecksumMismatch",
+    "ParserError",
+})  # fmt: skip
+_OWN_WORD_FOR_UNREADABLE: Final = 502
 _BY_NAME: Final = (
     (frozenset({"PoolTimeout"}), FailureKind.POOL),
     (_CONNECT, FailureKind.CONNECT),
@@ -82,6 +86,8 @@ def classify(error: BaseException, seen_status: int | None, hidden: tuple[str, .
     if status is None:
         return failure_of(FailureKind.BAD_RESPONSE)
     in_band = seen_status is not None and seen_status < 400
+    if in_band and status == _OWN_WORD_FOR_UNREADABLE:
+        return failure_of(FailureKind.BAD_RESPONSE)
     kind = FailureKind.IN_BAND if in_band else FailureKind.STATUS
     message = _safe(_first_sentence(str(chain[0])), hidden)
     return Failure(kind, message, status=status, code=code, maybe_billed=in_band)

@@ -94,10 +94,10 @@ class LentClient:
     def __init__(self, *, for_cohere: bool) -> None:
         from litellm.llms.custom_httpx import http_handler  # noqa: PLC0415 - costs litellm's import
 
-        self._handlers = http_handler
+        self._handlers: Any = http_handler
         self._transport = WatchedTransport(json_lines=for_cohere)
         self._for_cohere = for_cohere
-        self._handler = http_handler.AsyncHTTPHandler(transport=self._transport, follow_redirects=False)
+        self._handler: Any = http_handler.AsyncHTTPHandler(transport=self._transport, follow_redirects=False)
 
     def lend(self) -> Any:  # noqa: ANN401 - litellm's handler type, which is untyped here
         """The handler for the next call.

@@ -34,6 +34,21 @@ _NEVER_EXTRA: Final = frozenset({
     "extra_body", "extra_headers", "extra_query", "fallbacks", "guardrails", "headers", "litellm_metadata", "metadata",
     "mock_response", "model_list", "organization", "proxies", "timeout",
 })  # fmt: skip
+# Hints that change no answer, and settings in force anyway: providers that have no word for them need not refuse them.
+_HINTS: Final = frozenset({"store", "prompt_cache_key", "safety_identifier"})
+_NO_OPS: Final[dict[str, tuple[Any, ...]]] = {
+    "service_tier": ("auto", "default"),
+    "modalities": (["text"],),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "n": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "parallel_tool_calls": (True,),
+    "tools": ([],),
+    "stop": ([], ""),
+}
 _ADDRESS_MEMBERS: Final = frozenset(
     {"url", "uri", "image_url", "video_url", "file_url", "file_id", "file_uri", "fileUri", "s3Location"}
 )
@@ -56,7 +71,9 @@ def chat_arguments(request: InferenceRequest, *, takes_extra: bool) -> dict[str,
     arguments = _listed(request.members, CHAT_MEMBERS)
     _refuse_addresses(arguments.get("messages"))
     _refuse_hosted_tools(arguments.get("tools"))
-    if takes_extra and (extra := _extra(request.members)):
+    if not takes_extra:
+        arguments = {name: value for name, value in arguments.items() if not _is_idle(name, value)}
+    elif extra := _extra(request.members):
         arguments["extra_body"] = extra
     if request.stream:
         arguments["stream"] = True
@@ -86,6 +103,13 @@ def require_endpoint(endpoint: Endpoint) -> None:
 def _listed(members: Mapping[str, msgspec.Raw], names: frozenset[str]) -> dict[str, Any]:
     values = {name: _decoded(name, raw) for name, raw in members.items() if name in names}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _is_idle(name: str, value: object) -> bool:
+    """Whether a provider's answer would be the same without this member. True is not 1 here, as JSON means it."""
+    return name in _HINTS or any(
+        value == idle and isinstance(value, bool) is isinstance(idle, bool) for idle in _NO_OPS.get(name, ())
+    )
 
 
 def _extra(members: Mapping[str, msgspec.Raw]) -> dict[str, Any]:

@@ -105,6 +105,7 @@ class LitellmStream:
         if not self._over:
             self._upstream.drop(self._seen, reply.aclose())
         self._over = True
+        self._held = b""
 
     async def _timed(self) -> bytes:
         now_s = asyncio.get_running_loop().time()

@@ -31,8 +31,7 @@ PROVIDER_OF_HOST: Final = {
     "services.ai.azure.com": "azure",
     "cognitiveservices.azure.com": "azure",
     "api.anthropic.com": "anthropic",
-    "generativelanguage.googleapis.com": "google",
-    "aiplatform.googleapis.com": "vertex_ai",
+    "googleapis.com": "google",
     "amazonaws.com": "aws",
     "api.cohere.ai": "cohere",
     "api.cohere.com": "cohere",
@@ -190,6 +189,8 @@ def provider_of(kind: str, base_url: str | None, model: str) -> str | None:
         return None
     if kind == "litellm":
         prefix, slash, _ = model.partition("/")
+        if base_url is not None and prefix == "openai":  # litellm's word for whoever speaks OpenAI's format
+            return provider
         return PROVIDER_OF_PREFIX.get(prefix, prefix) if slash else None
     return provider if base_url is not None else _PROVIDER_OF_KIND.get(kind)
 

@@ -172,9 +172,8 @@ def main() -> None:
     options.into.mkdir(parents=True, exist_ok=True)
     path = options.into / f"prices-{file.date}.json"
     path.write_bytes(render(file))
-    print(
-        f"{path}: {len(file.models)} models, {Counter(line.source for line in file.models)}, {path.stat().st_size} bytes"
-    )
+    sources = Counter(line.source for line in file.models)
+    print(f"{path}: {len(file.models)} models, {dict(sources)}, {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
