@@ -28,6 +28,7 @@ class Response(msgspec.Struct, gc=False):
 
 class Item(msgspec.Struct, gc=False):
     type: Any = None
+    name: Any = None
 
 
 class Event(msgspec.Struct, gc=False):
@@ -57,8 +58,8 @@ class ResponsesDecoder(EventDecoder):
             self.ended = self.started = True
         elif kind.endswith(".delta"):
             self._take_delta(kind, read.delta)
-        elif read.item is not None and (kind.endswith(".done") or read.item.type not in _LIFECYCLE_ITEMS):
-            self.started = True
+        elif read.item is not None:
+            self._take_item(kind, read.item)
         return event
 
     def _take_delta(self, kind: str, delta: object) -> None:
@@ -66,6 +67,12 @@ class ResponsesDecoder(EventDecoder):
             self.started = True
         if isinstance(delta, str) and kind != "response.audio.delta":
             self._text.add(delta)
+
+    def _take_item(self, kind: str, item: Item) -> None:
+        if kind.endswith(".done") or item.type not in _LIFECYCLE_ITEMS:
+            self.started = True
+        if kind.endswith(".added") and isinstance(item.name, str):
+            self._text.add(item.name)
 
     def _take_response(self, response: Response) -> None:
         tally = self.tally

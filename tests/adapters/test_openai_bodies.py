@@ -11,7 +11,7 @@ from adapters.openai_request import parse
 from adapters.schema import InvalidRequest
 from policies.vocabulary import Endpoint
 
-GOOD = {
+GOOD: dict[Endpoint, dict[str, object]] = {
     Endpoint.CHAT: {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
     Endpoint.COMPLETIONS: {"model": "m", "prompt": "Hi"},
     Endpoint.EMBEDDINGS: {"model": "m", "input": "Hi"},

@@ -88,9 +88,14 @@ VALUES = st.recursive(st.none() | st.integers(-5, 5) | st.text(max_size=3), lamb
 FORMS = st.sampled_from([(",", ":"), (", ", ": "), (" , ", " :\t"), (",\n  ", ":")])
 
 
-@given(st.lists(st.tuples(KEYS, VALUES), max_size=5), FORMS, st.booleans(), st.sampled_from(["", "\n", "  "]))
+@given(
+    pairs=st.lists(st.tuples(KEYS, VALUES), max_size=5),
+    form=FORMS,
+    escaped=st.booleans(),
+    around=st.sampled_from(["", "\n", "  "]),
+)
 def test_members_come_back_exactly_or_the_body_is_refused(
-    pairs: list[tuple[str, object]], form: tuple[str, str], escaped: bool, around: str
+    pairs: list[tuple[str, object]], form: tuple[str, str], *, escaped: bool, around: str
 ) -> None:
     between, colon = form
     written = [json.dumps(key, ensure_ascii=escaped) + colon + json.dumps(value) for key, value in pairs]

@@ -35,9 +35,10 @@ def test_a_request_is_taken_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "asked"), [(None, False), ({}, False), ({"include_usage": None}, False), ({"include_usage": True}, True)]
+    ("options", "asked"),
+    [(None, False), ({}, False), ({"include_usage": None}, False), ({"include_usage": True}, True)],
 )
-def test_whether_the_caller_asked_for_usage_is_known(options: object, asked: bool) -> None:
+def test_whether_the_caller_asked_for_usage_is_known(options: object, *, asked: bool) -> None:
     assert parse(Endpoint.CHAT, body(stream=True, stream_options=options)).include_usage is asked
 
 
@@ -65,7 +66,12 @@ def test_what_is_no_model_name_is_refused(endpoint: Endpoint, model: object) -> 
 
 
 def test_a_missing_field_is_named() -> None:
-    missing = {Endpoint.CHAT: "messages", Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input", Endpoint.RESPONSES: "input"}
+    missing = {
+        Endpoint.CHAT: "messages",
+        Endpoint.COMPLETIONS: "prompt",
+        Endpoint.EMBEDDINGS: "input",
+        Endpoint.RESPONSES: "input",
+    }
     for endpoint, name in missing.items():
         refused = refusal(b'{"model":"m"}', endpoint)
         assert (refused.param, refused.code) == (name, "missing_required_parameter")
@@ -132,7 +138,16 @@ def test_messages_that_real_clients_send_pass() -> None:
     assert parse(Endpoint.CHAT, body(messages=messages)).model == "m"
 
 
-LINKS = ["file:///etc/passwd", "gopher://x", "ftp://x/y.png", "//x/y.png", "/etc/passwd", "javascript:x", "", " http://x"]
+LINKS = [
+    "file:///etc/passwd",
+    "gopher://x",
+    "ftp://x/y.png",
+    "//x/y.png",
+    "/etc/passwd",
+    "javascript:x",
+    "",
+    " http://x",
+]
 
 
 @pytest.mark.parametrize("url", LINKS)

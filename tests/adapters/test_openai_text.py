@@ -26,7 +26,7 @@ DELTAS = {
 
 
 @pytest.mark.parametrize(("delta", "is_content", "text"), DELTAS.values(), ids=DELTAS)
-def test_content_is_told_from_a_mere_role(delta: Delta, is_content: bool, text: str) -> None:
+def test_content_is_told_from_a_mere_role(delta: Delta, *, is_content: bool, text: str) -> None:
     tally = Tally()
     assert add_delta(TextKeeper(tally), delta) is is_content
     assert "".join(tally.text) == text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def split(pieces: list[bytes]) -> list[bytes]:
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     bounds = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(bounds)]
 
 
 @pytest.mark.parametrize(
@@ -55,9 +57,14 @@ LINES = st.lists(
 )
 
 
-@given(LINES, st.sampled_from([b"\n", b"\r\n", b"\r"]), st.lists(st.integers(0, 200), max_size=8), st.booleans())
+@given(
+    lines=LINES,
+    line_end=st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    places=st.lists(st.integers(0, 200), max_size=8),
+    marked=st.booleans(),
+)
 def test_neither_cuts_nor_line_ends_change_the_events(
-    lines: list[bytes], line_end: bytes, places: list[int], marked: bool
+    lines: list[bytes], line_end: bytes, places: list[int], *, marked: bool
 ) -> None:
     whole = split([b"\n".join(lines)])
     stream = b"\xef\xbb\xbf" * marked + line_end.join(lines)

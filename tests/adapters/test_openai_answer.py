@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from adapters.base import FailedStream
+from adapters.openai_answer import read_answer
+from policies.vocabulary import Endpoint, FailureKind, Usage
+
+GOOD: dict[Endpoint, dict[str, object]] = {
+    Endpoint.CHAT: {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]},
+    Endpoint.COMPLETIONS: {"choices": [{"index": 0, "text": "Hi"}]},
+    Endpoint.EMBEDDINGS: {"data": [{"embedding": [0.1]}]},
+    Endpoint.RESPONSES: {"output": [], "status": "completed"},
+}
+BAD = [
+    *(b"", b" ", b"<html>", b"hello", b"[]", b"null", b'"x"', b"{}", b'{"choices":[{"mess', b"data: {}\n\n"),
+    b"[" * 100_000,
+    b'{"choices":[],"data":[]}',
+    b'{"choices":"x","data":"x","output":"x"}',
+    b'{"choices":null,"output":null}',
+    b'{"choices":[1],"data":7,"output":{}}',
+    b'{"detail":"x"}',
+]
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("body", BAD, ids=lambda body: repr(body[:24]))
+def test_what_is_not_an_answer_is_refused(endpoint: Endpoint, body: bytes) -> None:
+    with pytest.raises(FailedStream) as failed:
+        read_answer(endpoint, body)
+    assert failed.value.failure.kind is FailureKind.BAD_RESPONSE
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize(
+    "error", [{"error": {"message": "busy"}}, {"error": "busy"}, {"object": "error", "message": "busy"}]
+)
+def test_an_error_under_status_200_is_an_error(endpoint: Endpoint, error: dict[str, object]) -> None:
+    with pytest.raises(FailedStream, match="busy") as failed:
+        read_answer(endpoint, json.dumps(error).encode())
+    assert failed.value.failure.kind is FailureKind.IN_BAND
+
+
+def test_a_failed_response_is_an_error() -> None:
+    body = {"status": "failed", "output": [], "error": {"code": "server_error", "message": "boom"}}
+    with pytest.raises(FailedStream, match="boom") as failed:
+        read_answer(Endpoint.RESPONSES, json.dumps(body).encode())
+    assert failed.value.failure.code == "server_error"
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("usage", [None, "x", [], {}, {"prompt_tokens": -1}, {"prompt_tokens": "9"}])
+def test_an_answer_without_credible_usage_is_still_an_answer(endpoint: Endpoint, usage: object) -> None:
+    assert read_answer(endpoint, json.dumps(GOOD[endpoint] | {"usage": usage, "id": 7}).encode()).usage is None
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_usage_and_names_are_noted(endpoint: Endpoint) -> None:
+    fields = {"usage": {"prompt_tokens": 9, "completion_tokens": 3}, "id": "a-1", "model": "gpt"}
+    tally = read_answer(endpoint, json.dumps(GOOD[endpoint] | fields).encode())
+    assert (tally.usage, tally.id, tally.model) == (Usage(9, 3), "a-1", "gpt")
+
+
+def test_what_a_response_generated_is_kept_for_counting() -> None:
+    output = [
+        {"type": "reasoning", "summary": [{"text": "hm"}], "content": [{"text": "so"}]},
+        {"type": "function_call", "name": "f", "arguments": "{}"},
+        {"type": "message", "content": [{"text": "Hi"}, {"refusal": "no"}, 7, {"text": None}]},
+        {"type": "image_generation_call", "result": "AAAA"},
+        "nonsense",
+        {"type": "x", "content": "nonsense"},
+    ]
+    tally = read_answer(Endpoint.RESPONSES, json.dumps({"output": output, "status": "completed"}).encode())
+    assert "".join(tally.text) == "hmsof{}Hino"
+    assert tally.finish_reasons == ["completed"]

@@ -1,0 +1,196 @@
+"""Chat and completions streams, as servers send them and as they break."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from adapters.base import FailedStream
+from adapters.openai_events import DONE
+from adapters.openai_stream import ChatDecoder
+from adapters.schema import InferenceRequest
+from policies.vocabulary import Endpoint, FailureKind, Usage
+
+
+def decoder(*, choices: int = 1, include_usage: bool = False) -> ChatDecoder:
+    return ChatDecoder(InferenceRequest(Endpoint.CHAT, "m", True, include_usage, {}, 0, choices))
+
+
+def event(**fields: object) -> bytes:
+    return b"data: %b\n\n" % json.dumps(fields).encode()
+
+
+def chunk(delta: object = None, reason: object = None, index: object = 0, **fields: object) -> bytes:
+    return event(choices=[{"index": index, "delta": delta, "finish_reason": reason}], **fields)
+
+
+TEXT, STOP = chunk({"content": "Hi"}), chunk({}, "stop")
+USAGE = event(choices=[], usage={"prompt_tokens": 9, "completion_tokens": 3})
+
+
+def test_only_the_usage_that_we_asked_for_is_taken_out() -> None:
+    unasked, asked = decoder(), decoder(include_usage=True)
+    stream = TEXT + STOP + USAGE + DONE
+    assert unasked.feed(stream) == TEXT + STOP + DONE
+    assert asked.feed(stream) == stream
+    assert unasked.tally.usage == asked.tally.usage == Usage(9, 3)
+
+
+def test_usage_beside_content_goes_on() -> None:
+    stream = decoder()
+    last = chunk({}, "stop", usage={"prompt_tokens": 9, "completion_tokens": 3})
+    assert stream.feed(TEXT + last + DONE) == TEXT + last + DONE
+    assert stream.tally.usage == Usage(9, 3)
+
+
+def test_the_last_usage_wins() -> None:
+    stream = decoder()
+    running = [chunk({"content": "x"}, usage={"prompt_tokens": 9, "completion_tokens": n}) for n in (1, 2)]
+    stream.feed(b"".join(running) + STOP + USAGE + USAGE + DONE)
+    assert stream.tally.usage == Usage(9, 3)
+
+
+@pytest.mark.parametrize("usage", [None, "12", 7, {}, {"prompt_tokens": -1}, {"prompt_tokens": 10**12}, [1]])
+def test_usage_that_cannot_be_believed_is_no_usage(usage: object) -> None:
+    stream = decoder(include_usage=True)
+    sent = TEXT + STOP + event(choices=[], usage=usage) + DONE
+    assert stream.feed(sent) == sent
+    assert stream.tally.usage is None
+
+
+def test_groq_keeps_its_usage_elsewhere() -> None:
+    stream = decoder()
+    stream.feed(TEXT + chunk({}, "stop", x_groq={"usage": {"prompt_tokens": 9, "completion_tokens": 3}}) + DONE)
+    assert stream.tally.usage == Usage(9, 3)
+    stream.feed(b"")
+
+
+@pytest.mark.parametrize(
+    ("delta", "started"),
+    [
+        ({"role": "assistant"}, False),
+        ({"role": "assistant", "content": ""}, False),
+        ({"content": None}, False),
+        (None, False),
+        ({"content": "x"}, True),
+        ({"reasoning_content": "x"}, True),
+        ({"reasoning": "x"}, True),
+        ({"refusal": "x"}, True),
+        ({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}]}, True),
+        ({"function_call": {"name": "f"}}, True),
+        ({"audio": {"id": "a"}}, True),
+    ],
+)
+def test_a_stream_starts_with_content(delta: object, *, started: bool) -> None:
+    stream = decoder()
+    stream.feed(chunk(delta))
+    assert stream.started is started
+
+
+def test_completions_start_with_text() -> None:
+    stream = decoder()
+    stream.feed(event(choices=[{"index": 0, "text": ""}]))
+    assert not stream.started
+    stream.feed(event(choices=[{"index": 0, "text": " upon"}]))
+    assert stream.started
+    assert stream.tally.text == [" upon"]
+
+
+def test_a_missing_end_marker_is_supplied_once_every_choice_has_stopped() -> None:
+    stream = decoder(choices=2)
+    stream.feed(TEXT + STOP)
+    with pytest.raises(FailedStream) as failed:
+        stream.finish()
+    assert (failed.value.failure.kind, failed.value.failure.code) == (FailureKind.TRUNCATED, "upstream_incomplete")
+    stream = decoder(choices=2)
+    stream.feed(TEXT + STOP + chunk({}, "stop", index=1))
+    assert stream.finish() == DONE
+    assert stream.ended
+
+
+def test_a_repeated_finish_reason_does_not_stand_in_for_another_choice() -> None:
+    stream = decoder(choices=2)
+    stream.feed(TEXT + STOP + STOP)
+    with pytest.raises(FailedStream):
+        stream.finish()
+
+
+@pytest.mark.parametrize("before", [b"", chunk({"role": "assistant", "content": ""}), USAGE, event(choices=[])])
+def test_an_end_marker_after_nothing_is_no_success(before: bytes) -> None:
+    with pytest.raises(FailedStream) as failed:
+        decoder().feed(before + DONE)
+    assert failed.value.failure.kind is FailureKind.TRUNCATED
+
+
+def test_an_end_marker_after_content_ends_streams_of_servers_that_give_no_reason() -> None:
+    stream = decoder()
+    assert stream.feed(TEXT + DONE) == TEXT + DONE
+    assert stream.ended
+    assert stream.tally.finish_reasons == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (event(error={"message": "busy", "code": 503}), 503, "503"),
+        (event(error="boom"), None, None),
+        (event(object="error", message="boom", code=400), 400, "400"),
+        (b"event: error\n" + event(message="boom", code="overloaded"), None, "overloaded"),
+        (chunk({"content": ""}, "error", error={"message": "busy", "code": 502}), 502, "502"),
+        (chunk({"content": ""}, "error"), None, None),
+    ],
+)
+def test_errors_inside_a_stream_are_failures(sent: bytes, status: int | None, code: str | None) -> None:
+    with pytest.raises(FailedStream) as failed:
+        decoder().feed(sent)
+    failure = failed.value.failure
+    assert (failure.kind, failure.status, failure.code) == (FailureKind.IN_BAND, status, code)
+    assert not failure.maybe_billed
+
+
+def test_an_error_after_content_may_have_been_billed() -> None:
+    stream = decoder()
+    stream.feed(TEXT)
+    with pytest.raises(FailedStream) as failed:
+        stream.feed(event(error={"message": "busy"}))
+    assert failed.value.failure.maybe_billed
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b'data: {"choices":[{"ind\n\n', b"data: hello\n\n", b"data: [1]\n\n", b"data: null\n\n", b'data: {"a":"\0"}\n\n',
+     b'data: {"choices":"x"}\n\n', b'data: {"choices":[1]}\n\n', b'data: {"choices":[{"delta":"x"}]}\n\n',
+     b"data: " + b"[" * 100_000 + b"\n\n", b"data: {}{}\n\n"],
+    ids=lambda sent: repr(sent[:30]),
+)  # fmt: skip
+def test_events_that_cannot_be_read_are_failures(sent: bytes) -> None:
+    with pytest.raises(FailedStream) as failed:
+        decoder().feed(sent)
+    assert failed.value.failure.kind is FailureKind.BAD_RESPONSE
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        event(choices=[]),
+        event(choices=None),
+        event(),
+        event(choices=[{"index": None, "delta": {"content": ["x"]}, "finish_reason": 7}]),
+        event(choices=[{}], id=7, model=[], usage="x"),
+        event(choices=[], prompt_filter_results=[{"prompt_index": 0}]),
+        event(choices=[], x_groq="x"),
+        event(type="ping"),
+    ],
+)
+def test_odd_but_harmless_events_go_on(sent: bytes) -> None:
+    stream = decoder()
+    assert stream.feed(sent) == sent
+
+
+def test_who_answered_is_noted_from_the_first_event_that_says_it() -> None:
+    stream = decoder()
+    stream.feed(
+        event(id="", model="", choices=[]) + chunk({"content": "x"}, id="c-1", model="gpt") + chunk({}, id="c-2")
+    )
+    assert (stream.tally.id, stream.tally.model) == ("c-1", "gpt")
