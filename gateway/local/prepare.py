@@ -1,0 +1,126 @@
+"""Jobs made ready for the engine: rendered, tokenized, checked against the context, with their samplers built.
+
+This is done on a thread of its own, so that a hostile schema or a megabyte of text delays other preparations at most,
+and never a running generation.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adapters.llama_cpp_job import Job, RefusedRequest, ToolSpec
+from gateway.local.json_schema import grammar_for_schema, grammar_for_tools
+from gateway.local.sampling import Chooser
+
+if TYPE_CHECKING:
+    from gateway.local.llama import Model
+    from gateway.local.template import ChatTemplate
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Handle:
+    """A job inside the worker. Any thread may set `cancelled`; the engine looks at it between steps."""
+
+    job: Job
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A job that the engine can run: prompt tokens, one chooser per choice, and how much may be generated."""
+
+    handle: Handle
+    tokens: list[int]
+    choosers: list[Chooser]
+    max_tokens: int
+    ignored: tuple[str, ...]
+
+    def close(self) -> None:
+        for chooser in self.choosers:
+            chooser.close()
+
+
+class Preparer:
+    """Turns jobs into work for one model."""
+
+    def __init__(self, model: Model, template: ChatTemplate | None, context_tokens: int) -> None:
+        self._model = model
+        self._template = template
+        self._context_tokens = context_tokens
+
+    def prepare(self, handle: Handle) -> Work:
+        """Raises `RefusedRequest` when the request is to blame."""
+        job = handle.job
+        tokens = self._tokens(job)
+        room = self._context_tokens - len(tokens)
+        max_tokens = room if job.max_tokens is None else min(job.max_tokens, room)
+        knows_tools = self._template is not None and self._template.knows_tools
+        ignored = ("tools",) if job.tools and not job.forced_tools and not knows_tools else ()
+        return Work(handle, tokens, self._choosers(job), max_tokens, ignored)
+
+    def _tokens(self, job: Job) -> list[int]:
+        text = self._text(job)
+        # Tokenizing what cannot fit anyway would take long for a text of many megabytes.
+        least = len(text) // self._model.longest_piece_bytes()
+        tokens = self._model.tokenize(text) if least < self._context_tokens else None
+        count = least if tokens is None else len(tokens)
+        if tokens is None or count >= self._context_tokens:
+            about = "at least " if tokens is None else ""
+            message = (
+                f"This model's maximum context length is {self._context_tokens} tokens. "
+                f"However, your prompt has {about}{count} tokens, which leaves no room for an answer."
+            )
+            raise RefusedRequest(message, param="messages" if job.messages else "prompt", code="context_length_exceeded")
+        if not tokens:
+            raise RefusedRequest("The prompt is empty.", param="prompt", code="invalid_request")
+        return tokens
+
+    def _text(self, job: Job) -> str:
+        if job.messages is None:
+            return job.prompt or ""
+        if self._template is None:
+            message = "This model file brings no chat template, so it cannot hold conversations; set one for it."
+            raise RefusedRequest(message, param="messages", code="no_chat_template")
+        messages = job.messages
+        if job.forced_tools and not self._template.knows_tools:
+            messages = _with_instruction(messages, _instruction(job.forced_tools))
+        return self._template.render(messages, job.tools)
+
+    def _choosers(self, job: Job) -> list[Chooser]:
+        grammar = None
+        if job.forced_tools:
+            grammar = grammar_for_tools(job.forced_tools)
+        elif job.schema is not None:
+            grammar = grammar_for_schema(job.schema, strict=job.strict)
+        if any(token >= self._model.vocab_size for token, _ in job.sampling.logit_bias):
+            message = f"A token of `logit_bias` is not below {self._model.vocab_size}, the size of this vocabulary."
+            raise RefusedRequest(message, param="logit_bias", code="invalid_request")
+        seed = secrets.randbits(31) if job.sampling.seed is None else job.sampling.seed
+        choosers: list[Chooser] = []
+        try:
+            for choice in range(job.choices):
+                choosers.append(Chooser(self._model, job.sampling, seed=seed + choice, grammar=grammar))  # noqa: PERF401 - closed below
+        except RefusedRequest:
+            for chooser in choosers:
+                chooser.close()
+            raise
+        return choosers
+
+
+def _instruction(tools: tuple[ToolSpec, ...]) -> str:
+    """What a model whose template has no word for tools is told when it must call one."""
+    lines = ["Answer with a call of a function: its name on one line, then its arguments as a JSON object."]
+    for tool in tools:
+        lines.append(f"Function {tool.name}: {tool.description or 'no description'}")
+        if tool.parameters:
+            lines.append(f"Its arguments obey this JSON schema: {tool.parameters}")
+    return "\n".join(lines)
+
+
+def _with_instruction(messages: list[dict[str, object]], text: str) -> list[dict[str, object]]:
+    if messages and messages[0].get("role") == "system":
+        first = {**messages[0], "content": f"{messages[0].get('content') or ''}\n\n{text}"}
+        return [first, *messages[1:]]
+    return [{"role": "system", "content": text}, *messages]
