@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Exit codes: 0 done, 1 it failed while running, 2 the command line or the policy file is wrong."""
+    """Run one command. Exit codes: 0 done, 1 failed while running, 2 the command line or the policy file is wrong."""
     arguments = parser().parse_args(argv)
     return int(arguments.run(arguments))
 

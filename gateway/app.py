@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import random
 import secrets
 import ssl
+import time
 from typing import TYPE_CHECKING
 
-from gateway.config import compile_policy, digest_of
+from gateway.config.compile import deployments, held_keys, routing
 from gateway.edge import Edge
 from gateway.errors import StartError
 from gateway.generation import Generation
@@ -27,6 +29,7 @@ from gateway.stages.read import Read
 from gateway.stages.route import RouteStage
 from gateway.state.fleet import Fleet
 from gateway.upstreams import UpstreamSet, forwarded_headers
+from gateway.virtual_keys import KeyRing
 from policies.matching import compile_routes
 
 if TYPE_CHECKING:
@@ -56,7 +59,8 @@ class Gateway:
     """A running gateway without its listeners. Make it with `start`; it can take over another policy with `reload`."""
 
     def __init__(self, config: Config) -> None:
-        clock = asyncio.get_running_loop().time
+        # Not the loop's time: uvloop's has whole milliseconds. Both count from the same moment.
+        clock = time.monotonic
         self.lifecycle = Lifecycle()
         self.fleet = Fleet(clock)
         self.reporting = Reporting(config)
@@ -65,6 +69,7 @@ class Gateway:
         self.edge = Edge(lambda: self.generation, handler, self.lifecycle)
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
         self.operations = Operations(live.open_paths(), live.guarded_paths(), config.secrets.admin_token)
+        self.reload_failed = False
         self._upstreams = UpstreamSet()
         self._pepper = secrets.token_bytes(32)
         self._retiring: set[asyncio.Task[None]] = set()
@@ -100,28 +105,40 @@ class Gateway:
         await self.reporting.close()
 
     async def _take_over(self, config: Config, number: int) -> Generation:
-        deployments, routes, keys = compile_policy(config, PriceTable.load().price_of, self._pepper)
-        upstreams = await self._upstreams.take_over(config, deployments)
+        table = PriceTable.load()
+        known = deployments(config, table.price_of)
+        routes = routing(config, known)
+        upstreams = await self._upstreams.take_over(config, known)
         generation = Generation(
             number=number,
             config=config,
             digest=digest_of(config),
-            keys=keys,
+            keys=self._key_ring(config),
             routes=routes,
             index=compile_routes(routes),
-            deployments=deployments,
+            deployments=known,
             upstreams=upstreams,
-            forwarded={name: forwarded_headers(config.providers[d.provider]) for name, d in deployments.items()},
+            forwarded={name: forwarded_headers(config.providers[d.provider]) for name, d in known.items()},
         )
-        self.fleet.keep_only(frozenset(deployments), frozenset(route.name for route in routes))
+        self.fleet.keep_only(frozenset(known), frozenset(route.name for route in routes))
         self.reporting.declare(generation)
         return generation
+
+    def _key_ring(self, config: Config) -> KeyRing | None:
+        pepper = config.secrets.pepper
+        keys = held_keys(config)
+        return KeyRing(keys, self._pepper if pepper is None else pepper.reveal().encode()) if keys else None
 
     async def _retire(self, old: Generation, upstreams: list[Upstream]) -> None:
         """Close what only the old policy needed, once its last call is over."""
         await old.in_use.until_over()
         for upstream in upstreams:
             await upstream.close()
+
+
+def digest_of(config: Config) -> str:
+    """Tells policies apart in metrics and logs; secrets count only as being there."""
+    return hashlib.sha256(repr(config).encode()).hexdigest()[:12]
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

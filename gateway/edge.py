@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from adapters.openai_errors import error_body, error_event
+from adapters.openai_errors import WireError, error_body, error_event
 from adapters.schema import InferenceRequest
 from gateway.call import Call
 from gateway.errors import DrainingError, GatewayError, InternalError, RequestError, UpstreamError
@@ -106,7 +106,7 @@ class Edge:
             log.exception("a call failed inside the gateway")
             return self._refuse_call(call, inbound, InternalError("Something went wrong inside the gateway."))
         finally:
-            call.ended_s = asyncio.get_running_loop().time()
+            call.ended_s = time.monotonic()
             call.scope.close()
             call.generation.in_use.release()
             self._lifecycle.leave()
@@ -120,7 +120,7 @@ class Edge:
             headers=inbound.headers,
             generation=generation,
             trace=trace_context(inbound.headers.get("traceparent")),
-            received_s=asyncio.get_running_loop().time(),
+            received_s=time.monotonic(),
             received_at_ns=time.time_ns(),
         )
 
@@ -174,19 +174,17 @@ class Edge:
     def _refuse_call(self, call: Call, inbound: Inbound, error: GatewayError) -> Outbound:
         view = view_of(error)
         call.status, call.error_code = view.status, view.code
-        return refusal(inbound, view, [("x-request-id", call.id), *attempt_headers(call)])
+        return refusal(inbound, view, call.id, attempt_headers(call))
 
     def _refuse(self, inbound: Inbound, error: GatewayError, request_id: str) -> Outbound:
-        return refusal(inbound, view_of(error), [("x-request-id", request_id)])
+        return refusal(inbound, view_of(error), request_id, [])
 
     def _fail_stream(self, call: Call, error: GatewayError) -> bytes:
         if isinstance(error, UpstreamError):
             call.attempts[-1].failure = error.failure
         view = view_of(error)
         call.error_code = view.code
-        return error_event(
-            call.request.endpoint, error.message, type_=view.type, code=view.code, param=error.param
-        )
+        return error_event(call.request.endpoint, WireError(view.message, view.type, view.code, view.param, call.id))
 
     def _note_cancellation(self, call: Call) -> None:
         call.cancelled = True
@@ -209,7 +207,10 @@ class View(msgspec.Struct, frozen=True):
 def view_of(error: GatewayError) -> View:
     if isinstance(error, UpstreamError):
         status, kind, code, retry_after_s = caller_view(error.failure)
-        return View(status, kind, code, error.message or explain(error.failure), None, retry_after_s)
+        message = error.message or explain(error.failure)
+        if code == "upstream_auth_error":  # the provider's words may quote the gateway's own key
+            message = "The upstream refused the gateway's credential. The operator of the gateway can mend this."
+        return View(status, kind, code, message, None, retry_after_s)
     return View(error.status, error.type, error.code, error.message, error.param)
 
 
@@ -220,9 +221,9 @@ def explain(failure: Failure) -> str:
     return f"The upstream failed: {failure.kind.value.replace('_', ' ')}."
 
 
-def refusal(inbound: Inbound, view: View, extra: Headers) -> Outbound:
-    body = error_body(view.message, type_=view.type, code=view.code, param=view.param)
-    headers = [JSON, ("content-length", str(len(body))), *extra]
+def refusal(inbound: Inbound, view: View, request_id: str, extra: Headers) -> Outbound:
+    body = error_body(WireError(view.message, view.type, view.code, view.param, request_id))
+    headers = [JSON, ("content-length", str(len(body))), ("x-request-id", request_id), *extra]
     if view.retry_after_s is not None:
         headers.append(("retry-after", str(max(1, round(view.retry_after_s)))))
     if view.status == 401:  # RFC 9110 asks for it

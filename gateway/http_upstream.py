@@ -36,6 +36,9 @@ class HttpUpstream:
     def ready(self) -> bool:
         return self._open
 
+    def describe(self) -> dict[str, str | int | float | None]:
+        return {"connections": self._pool.open_count, "idle_connections": self._pool.idle_count}
+
     async def start(self) -> None:
         self._open = True
 

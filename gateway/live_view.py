@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 class LiveView:
     """The resources of the operators' listener. Liveness says nothing; readiness names deployments, not hosts."""
 
-    def __init__(
-        self, current: Callable[[], Generation], fleet: Fleet, lifecycle: Lifecycle, scrapes: Scrapes
-    ) -> None:
+    def __init__(self, current: Callable[[], Generation], fleet: Fleet, lifecycle: Lifecycle, scrapes: Scrapes) -> None:
         self._current = current
         self._fleet = fleet
         self._lifecycle = lifecycle

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from adapters.openai_errors import error_body
+from adapters.openai_errors import WireError, error_body
 from gateway.errors import GatewayError, RequestError
 from gateway.server import Outbound, render_head
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.server import Inbound
 
 Answer = tuple[int, str, bytes]
-Resource = "Callable[[Inbound], Awaitable[Answer]]"
 
 
 class Operations:
@@ -43,7 +42,7 @@ class Operations:
             status, content_type, body = await self._respond(inbound)
         except GatewayError as error:
             status, content_type = error.status, "application/json"
-            body = error_body(error.message, type_=error.type, code=error.code)
+            body = error_body(WireError(error.message, error.type, error.code))
         headers = [("content-type", content_type), ("content-length", str(len(body))), ("cache-control", "no-store")]
         return Outbound(inbound, render_head(status, headers, close=not inbound.keep_alive) + body)
 

@@ -24,8 +24,6 @@ from gateway.vitals import LoopLag, sample_config, sample_process
 from policies.breaker import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from gateway.config import Config
     from gateway.config.operation import OtlpSettings
     from gateway.generation import Generation
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CIRCUIT: Final = {Phase.CLOSED: 0, Phase.HALF_OPEN: 1, Phase.OPEN: 2}
-Values = "Iterable[tuple[tuple[str, ...], float]]"
 
 
 class Reporting:

@@ -1,8 +1,8 @@
 """The listening side: aiohttp's low-level server with what it leaves to us.
 
 aiohttp parses and frames (llhttp, strict), keeps connections alive and bounds pipelining. This module adds a deadline
-for request heads, errors in the caller's dialect instead of plain text, `Expect`, bounded body reading, and replies that
-are written as one buffer. Requests are `Inbound` values, far lighter than aiohttp's own request object.
+for request heads, errors in the caller's dialect instead of plain text, `Expect`, bounded body reading, and replies
+that are written as one buffer. Requests are `Inbound` values, far lighter than aiohttp's own request object.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.helpers import set_exception
 from aiohttp.web_protocol import RequestHandler
 
-from adapters.openai_errors import error_body
+from adapters.openai_errors import WireError, error_body
 from gateway.errors import RequestError
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ Headers = list[tuple[str, str]]
 class Inbound:
     """One request as it came in: method, target and headers parsed, the body still to be read."""
 
-    __slots__ = ("headers", "keep_alive", "method", "payload", "protocol", "target", "version")
+    # `_task` is for aiohttp's protocol, which clears it on whatever object `request_factory` made.
+    __slots__ = ("_task", "headers", "keep_alive", "method", "payload", "protocol", "target", "version")
 
     def __init__(self, message: RawRequestMessage, payload: StreamReader, protocol: Connection) -> None:
         self.method = message.method
@@ -53,7 +54,7 @@ class Inbound:
         self.protocol = protocol
 
     async def read(self, max_bytes: int) -> bytes:
-        """The whole body. Raises `RequestError` 413 beyond `max_bytes`, 408 when it dribbles, 415 when it is compressed."""
+        """The whole body. Raises `RequestError`: 413 beyond `max_bytes`, 408 when it dribbles, 415 when compressed."""
         headers = self.headers
         if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
             raise RequestError("Send the body uncompressed.", status=415, code="unsupported_content_encoding")
@@ -72,7 +73,8 @@ class Inbound:
                 return await self._collect(max_bytes)
         except TimeoutError:
             self.keep_alive = False
-            raise RequestError("The request body took too long to arrive.", status=408, code="request_timeout") from None
+            message = "The request body took too long to arrive."
+            raise RequestError(message, status=408, code="request_timeout") from None
         except web.RequestPayloadError:
             self.keep_alive = False
             raise RequestError("The request body is not framed as HTTP/1.1 asks.", code="malformed_http") from None
@@ -110,7 +112,7 @@ def too_large(max_bytes: int) -> RequestError:
 
 
 class Outbound:
-    """A reply as aiohttp's protocol wants to see it: a whole one is written at the end, a streamed one already was."""
+    """A reply as aiohttp's protocol wants it: a whole one is written at the end, a streamed one already was."""
 
     __slots__ = ("_whole", "_writer", "keep_alive")
 
@@ -129,7 +131,7 @@ class Outbound:
 
 
 def render_head(status: int, headers: Headers, *, close: bool) -> bytes:
-    """Status line and headers. Values come from the gateway or passed `is_printable`, so none can split the response."""
+    """Status line and headers. No value is a caller's or an upstream's free text, so none can split the response."""
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in headers]
     if close:
@@ -139,7 +141,7 @@ def render_head(status: int, headers: Headers, *, close: bool) -> bytes:
 
 
 class Stream:
-    """A chunked reply that is written as it comes, flushed at once, with a bound on how long a slow reader may stall it."""
+    """A chunked reply, flushed as it comes, with a bound on how long a slow reader may stall it."""
 
     __slots__ = ("_protocol", "sent_bytes")
 
@@ -223,7 +225,11 @@ class Connection(RequestHandler):
             raise ConnectionResetError("the caller reads too slowly") from None
 
     def handle_error(
-        self, request: object, status: int = 500, exc: BaseException | None = None, message: str | None = None
+        self,
+        request: object,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's words; the caller gets ours
     ) -> web.StreamResponse:
         """What aiohttp could not parse, or what escaped the edge: a JSON error, then the connection closes."""
         inbound = cast("Inbound", request)
@@ -238,7 +244,7 @@ class Connection(RequestHandler):
 
 def _plain_error(status: int, message: str, code: str) -> bytes:
     kind = "api_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    body = error_body(message, type_=kind, code=code)
+    body = error_body(WireError(message, kind, code))
     headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
     return render_head(status, headers, close=True) + body
 

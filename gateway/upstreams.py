@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from adapters import ADAPTERS
-from gateway.config.providers import PACKAGE, LitellmProvider, LlamaCppProvider, OpenAIProvider
+from gateway.config import LlamaCppProvider, OpenAIProvider, model_file
 from gateway.errors import StartError
 from gateway.http_upstream import HttpUpstream
 from gateway.transport import Pool
@@ -15,8 +13,7 @@ from gateway.transport import Pool
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.config import Config
-    from gateway.config.providers import ProviderSettings
+    from gateway.config import Config, LitellmProvider, ProviderSettings
     from gateway.upstream import Upstream
     from policies.vocabulary import Deployment
 
@@ -88,7 +85,7 @@ def llama_cpp_upstream(deployment: Deployment, provider: LlamaCppProvider) -> Up
 
     return LocalUpstream(
         deployment,
-        find_model(provider.model_path),
+        model_file(provider.model_path),
         context_tokens=provider.context_tokens,
         threads=provider.threads,
         chat_template=None if provider.chat_template is None else provider.chat_template.read_text(),
@@ -105,22 +102,6 @@ def litellm_upstream(deployment: Deployment, provider: LitellmProvider) -> Upstr
         None if provider.api_key is None else provider.api_key.reveal(),
         provider.base_url,
     )
-
-
-def find_model(model_path: str) -> Path:
-    """The GGUF at a path, or inside an installed package whose code is never run. Raises `StartError`."""
-    if not model_path.startswith(PACKAGE):
-        path = Path(model_path)
-        if not path.is_file():
-            raise StartError(f"there is no model at {path}")
-        return path
-    package = model_path.removeprefix(PACKAGE)
-    spec = importlib.util.find_spec(package)
-    places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec is not None else []
-    found = sorted(path for place in places for path in place.rglob("*.gguf"))
-    if not found:
-        raise StartError(f"the Python package {package} is not installed or holds no GGUF; `make install` installs it")
-    return found[0]
 
 
 DEFAULT_FORWARDED: Final = ("openai-beta", "anthropic-beta", "anthropic-version")

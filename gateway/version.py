@@ -1,9 +1,14 @@
-"""The version, read once from what is installed."""
+"""The version, from what is installed."""
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-try:
-    VERSION: Final = version("pointsman")
-except PackageNotFoundError:  # a checkout that was never installed
-    VERSION = "0"
+
+def _installed() -> str:
+    try:
+        return version("pointsman")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0"
+
+
+VERSION: Final = _installed()

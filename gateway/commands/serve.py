@@ -62,7 +62,7 @@ class Service:
             gc.freeze()  # what lives from here to the end need not be walked again
             gc.set_threshold(50_000, 20, 100)
             gateway.lifecycle.started = True
-            self._greet(gateway)
+            self._greet(gateway, *(socket.sockets[0].getsockname()[1] for _, socket in listeners))
             await self._serve(gateway, listeners)
         finally:
             await gateway.close()
@@ -83,11 +83,13 @@ class Service:
             listeners.append((protocol_factory, socket))
         return listeners
 
-    def _greet(self, gateway: Gateway) -> None:
+    def _greet(self, gateway: Gateway, port: int, admin_port: int) -> None:
+        """With the ports as bound: a policy may ask for any free one."""
         server = self._config.server
         scheme = "http" if server.tls is None else "https"
+        base_url = f"{scheme}://{server.listen._replace(port=port)}/v1"
         model = next(iter(gateway.generation.index.exact), "MODEL")
-        greet(greeting(f"{scheme}://{server.listen}/v1", f"http://{server.admin}", model, self._key_file))
+        greet(greeting(base_url, f"http://{server.admin._replace(port=admin_port)}", model, self._key_file))
 
     def _catch_signals(self, gateway: Gateway) -> None:
         loop = asyncio.get_running_loop()

@@ -23,9 +23,8 @@ ENDPOINTS: Final = {
 }
 
 
-def routing(config: Config, price_of: PriceOf) -> tuple[Route, ...]:
-    """The routes in the order of the file."""
-    known = deployments(config, price_of)
+def routing(config: Config, known: dict[str, Deployment]) -> tuple[Route, ...]:
+    """The routes in the order of the file, over the `deployments` of the same file."""
     return tuple(_route(route, known) for route in config.routes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.call import Attempt
@@ -42,6 +43,7 @@ class AttemptStage:
             if isinstance(decision, GiveUp):
                 raise UpstreamError(decision.failure, history[-1].deployment if history else "")
             if isinstance(decision, Wait):
+                self._fleet.spend_retry()
                 await asyncio.sleep(decision.delay_s)
             forced = not isinstance(decision, Wait) and decision.forced
             try:
@@ -64,8 +66,8 @@ class AttemptStage:
             self._end(attempt, lease, error)
             scope.close()
             raise
-        lease.succeed()
-        scope.defer(lambda: self._finish(attempt, lease))
+        lease.answer()
+        scope.defer(partial(self._finish, call, attempt, lease))
         scope.defer(reply.answer.close)
         call.scope.adopt(scope)
         return reply
@@ -80,12 +82,14 @@ class AttemptStage:
             attempt.cancelled = isinstance(error, asyncio.CancelledError)
             attempt.sent = attempt.cancelled
 
-    def _finish(self, attempt: Attempt, lease: Lease) -> None:
-        """The winner's end, when the answer has gone out or broke on its way."""
+    def _finish(self, call: Call, attempt: Attempt, lease: Lease) -> None:
+        """The winner's end, when the answer has gone out, broke on its way, or nobody was there to take it."""
         attempt.ended_s = self._clock()
         attempt.sent = True
         if attempt.failure is not None:
             lease.fail(attempt.failure)
+        elif not call.cancelled:
+            lease.succeed()
 
     def _outcome(self, call: Call, error: UpstreamError) -> Outcome:
         attempt = call.attempts[-1]

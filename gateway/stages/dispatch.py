@@ -11,6 +11,7 @@ from gateway.upstream import Exchange
 if TYPE_CHECKING:
     from gateway.call import Call
 
+
 class Dispatch:
     """Sends the call's newest attempt and hands back its answer, which the attempt's tally describes as it is read."""
 

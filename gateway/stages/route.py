@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 class RouteStage:
     """Raises `RequestError`: 404 for a model no route has, 403 for one this key may not use, 400 for an endpoint
-    that none of the route's deployments offers."""
+    that none of the route's deployments offers.
+    """
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle

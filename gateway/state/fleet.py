@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from policies import retry_budget
 from policies.attempts import ALL_WELL, Live
 from policies.balancing import Order, order
 from policies.breaker import BreakerState, Ended, Phase, admit, record, set_aside_until_s
+from policies.retry_budget import RetryBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +33,11 @@ class DeploymentState:
 
 
 class Lease:
-    """One attempt's claim on a deployment. It ends once, as a success, a failure, or neither when the caller left."""
+    """One attempt's claim on a deployment. It ends once, as a success, a failure, or neither when the caller left.
+
+    A stream succeeds when it has ended well: a deployment that cuts each stream must not look well whenever one opens.
+    A probe is settled by the first content already, so that a long answer keeps nobody else away.
+    """
 
     __slots__ = ("_clock", "_ended", "_probe", "_state", "forced")
 
@@ -46,8 +52,12 @@ class Lease:
         state.in_flight += 1
         state.attempts += 1
 
+    def answer(self) -> None:
+        """The deployment began to answer."""
+        if self._probe or self.forced:
+            self.succeed()
+
     def succeed(self) -> None:
-        """The deployment answered; what happens to the stream later is told by `fail`."""
         self._note(Ended(probe=self._probe, forced=self.forced))
         self._probe = 0
 
@@ -78,6 +88,7 @@ class Fleet:
         self._clock = clock
         self._deployments: dict[str, DeploymentState] = {}
         self._rotations: dict[str, Rotation] = {}
+        self._budget = RetryBudget(at_s=clock())
 
     def state_of(self, deployment: str) -> DeploymentState:
         state = self._deployments.get(deployment)
@@ -89,22 +100,29 @@ class Fleet:
         return list(self._deployments.items())
 
     def order(self, route: Route, capable: tuple[Deployment, ...]) -> Order:
-        """This call's candidates in the order to try; a weighted route's rotation moves on."""
+        """A new call's candidates in the order to try; a weighted route's rotation moves on."""
+        self._budget = retry_budget.deposit(self._budget, self._clock())
         ordered, rotation = order(route, capable, self._rotations.get(route.name, ()))
         if rotation:
             self._rotations[route.name] = rotation
         return ordered
 
     def live(self, candidates: tuple[Deployment, ...]) -> Live:
-        """Which of these the breakers set aside at this moment."""
+        """Which of these the breakers set aside at this moment, and whether a second try is still in the budget."""
+        now = self._clock()
         set_aside = {}
         for deployment in candidates:
             state = self._deployments.get(deployment.name)
             if state is not None and state.breaker.phase is not Phase.CLOSED:
-                until_s = set_aside_until_s(state.breaker, self._clock())
+                until_s = set_aside_until_s(state.breaker, now)
                 if until_s is not None:
                     set_aside[deployment.name] = until_s
-        return Live(set_aside) if set_aside else ALL_WELL
+        may_repeat = retry_budget.may_repeat(self._budget, now)
+        return ALL_WELL if may_repeat and not set_aside else Live(set_aside, may_repeat)
+
+    def spend_retry(self) -> None:
+        """A second try at the same deployment is made."""
+        self._budget = retry_budget.withdraw(self._budget, self._clock())
 
     def lease(self, deployment: str, *, forced: bool = False) -> Lease:
         return Lease(self.state_of(deployment), self._clock, forced=forced)

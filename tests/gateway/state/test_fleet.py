@@ -40,9 +40,9 @@ def test_five_failures_set_a_deployment_aside_and_a_success_brings_it_back() -> 
     assert not fleet.live((A, B)).set_aside
     probe = fleet.lease("a")
     assert set(fleet.live((A, B)).set_aside) == {"a"}, "one probe at a time"
-    probe.succeed()
+    probe.answer()
+    assert fleet.state_of("a").breaker.phase is Phase.CLOSED, "the first content settles a probe"
     probe.release()
-    assert fleet.state_of("a").breaker.phase is Phase.CLOSED
 
 
 def test_a_probe_whose_caller_left_frees_its_place() -> None:
@@ -54,15 +54,29 @@ def test_a_probe_whose_caller_left_frees_its_place() -> None:
     assert not fleet.live((A,)).set_aside
 
 
-def test_a_break_after_success_counts_as_a_failure() -> None:
+def test_a_deployment_that_cuts_every_stream_is_set_aside() -> None:
     fleet = Fleet(Clock())
-    lease = fleet.lease("a")
-    lease.succeed()
-    lease.fail(DOWN)
-    lease.release()
-    assert fleet.state_of("a").failures == 1
+    for _ in range(5):
+        lease = fleet.lease("a")
+        lease.answer()
+        lease.fail(DOWN)
+        lease.release()
     assert fleet.state_of("a").last_failure == DOWN
-    assert fleet.state_of("a").breaker.failures == 1
+    assert fleet.state_of("a").breaker.phase is Phase.OPEN
+
+
+def test_second_tries_stop_when_their_budget_is_spent() -> None:
+    clock = Clock()
+    fleet = Fleet(clock)
+    route = Route("r", ("r",), Strategy.ORDERED, (Target(A),))
+    spent = 0
+    while fleet.live((A,)).may_repeat:
+        fleet.order(route, (A,))
+        fleet.spend_retry()
+        spent += 1
+    assert 10 <= spent <= 13
+    clock.now += 1
+    assert fleet.live((A,)).may_repeat
 
 
 def test_a_weighted_route_takes_turns_across_calls() -> None:

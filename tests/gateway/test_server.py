@@ -1,0 +1,192 @@
+"""The listening side over raw sockets: what HTTP libraries would refuse to send."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from gateway import server as server_module
+from gateway.errors import GatewayError
+from gateway.server import Inbound, Outbound, Server, Stream, render_head
+
+
+class Listener:
+    """A server whose handler is the test's; `ask` sends raw bytes and reads to the end of the connection."""
+
+    def __init__(self, port: int, server: Server) -> None:
+        self.port = port
+        self.server = server
+
+    async def ask(self, data: bytes, *, half_close: bool = False) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(data)
+        if half_close:
+            writer.write_eof()
+        try:
+            async with asyncio.timeout(5):
+                return await reader.read()
+        finally:
+            writer.close()
+
+
+async def echo(inbound: Inbound) -> Outbound:
+    try:
+        body = await inbound.read(1000)
+        status = 200
+    except GatewayError as error:
+        body, status = error.code.encode(), error.status
+    head = render_head(status, [("content-length", str(len(body)))], close=not inbound.keep_alive)
+    return Outbound(inbound, head + body)
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    loop = asyncio.get_running_loop()
+    server = Server(echo, loop)
+    socket = await loop.create_server(server, "127.0.0.1", 0)
+    yield Listener(socket.sockets[0].getsockname()[1], server)
+    socket.close()
+    await server.shutdown(0.1)
+
+
+def post(body: bytes, *headers: bytes) -> bytes:
+    lines = [b"POST /x HTTP/1.1", b"Host: a", b"Connection: close", *headers]
+    return b"\r\n".join([*lines, b"Content-Length: %d" % len(body), b"", body])
+
+
+def error_code(answer: bytes) -> str:
+    return msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])["error"]["code"]
+
+
+async def test_a_body_comes_back(listener: Listener) -> None:
+    answer = await listener.ask(post(b"hello"))
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b"hello")
+
+
+async def test_a_chunked_body_is_put_together(listener: Listener) -> None:
+    head = b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await listener.ask(head + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+    assert answer.endswith(b"abcde")
+
+
+async def test_a_body_over_the_limit_is_refused_by_its_length_alone(listener: Listener) -> None:
+    answer = await listener.ask(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n")
+    assert b" 413 " in answer
+    assert answer.endswith(b"request_too_large")
+
+
+async def test_a_chunked_body_over_the_limit_is_refused_midway(listener: Listener) -> None:
+    head = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await listener.ask(head + b"400\r\n" + b"x" * 1024 + b"\r\n")
+    assert b" 413 " in answer
+
+
+async def test_compressed_bodies_are_refused(listener: Listener) -> None:
+    answer = await listener.ask(post(b"\x1f\x8b", b"Content-Encoding: gzip"))
+    assert b" 415 " in answer
+
+
+async def test_a_caller_that_expects_it_is_told_to_continue(listener: Listener) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(post(b"hello", b"Expect: 100-continue")[: -len(b"hello")])
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"hello")
+    assert (await reader.read()).endswith(b"hello")
+    writer.close()
+
+
+async def test_other_expectations_are_417(listener: Listener) -> None:
+    assert b" 417 " in await listener.ask(post(b"hello", b"Expect: miracles"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello",
+        b"POST /x HTTP/1.1\r\n Host: a\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_gets_a_json_error_and_the_connection_closes(listener: Listener, data: bytes) -> None:
+    answer = await listener.ask(data)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert error_code(answer) == "malformed_http"
+
+
+async def test_a_dribbled_head_is_cut_off(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "HEAD_TIMEOUT_S", 0.05)
+    answer = await listener.ask(b"POST /x HT")
+    assert b" 408 " in answer
+    assert error_code(answer) == "request_timeout"
+
+
+async def test_a_dribbled_body_is_cut_off(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "BODY_TIMEOUT_S", 0.05)
+    answer = await listener.ask(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
+    assert b" 408 " in answer
+
+
+async def test_pipelined_requests_are_answered_in_order(listener: Listener) -> None:
+    one = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"
+    answer = await listener.ask(b"".join(one + b"%d" % n for n in range(9)) + post(b"end"))
+    assert answer.count(b"HTTP/1.1 200 OK") == 10
+    assert answer.endswith(b"end")
+
+
+async def test_a_caller_that_leaves_cancels_its_handler() -> None:
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Inbound) -> Outbound:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        raise AssertionError
+
+    loop = asyncio.get_running_loop()
+    server = Server(wait, loop)
+    socket = await loop.create_server(server, "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", socket.sockets[0].getsockname()[1])
+    writer.write(post(b"hello"))
+    await started.wait()
+    writer.close()
+    async with asyncio.timeout(1):
+        await cancelled.wait()
+    socket.close()
+    await server.shutdown(0.1)
+
+
+async def test_a_caller_that_does_not_read_is_cut_off_and_memory_stays_bounded() -> None:
+    written, outcome = 0, asyncio.get_running_loop().create_future()
+
+    async def pour(inbound: Inbound) -> Outbound:
+        nonlocal written
+        stream = Stream(inbound, 200, [])
+        try:
+            while True:
+                await stream.write(b"x" * 65536, 0.1)
+                written += 65536
+        except ConnectionError as error:
+            outcome.set_result(str(error))
+            raise
+
+    loop = asyncio.get_running_loop()
+    server = Server(pour, loop)
+    socket = await loop.create_server(server, "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", socket.sockets[0].getsockname()[1], limit=1024)
+    writer.write(post(b"hello"))
+    async with asyncio.timeout(5):
+        assert await outcome == "the caller reads too slowly"
+    assert written < 32 * 1024 * 1024
+    writer.close()
+    socket.close()
+    await server.shutdown(0.1)
