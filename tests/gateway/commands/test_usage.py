@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.commands.usage import parse_since, report, run, usd
+from gateway.ledger_rows import ledger_rows
+from gateway.settlement import settle
+from gateway.state.ledger import Ledger
+from policies.vocabulary import Failure, FailureKind, Principal, Usage
+from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY_NS = 24 * 3600 * 10**9
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Two priced calls, one unpriced fallback after a refusal, and a day later an estimated call of another key."""
+    refused = attempt(number=1, failure=Failure(FailureKind.STATUS, status=503))
+    later = call(attempt(Usage(50, 50, estimated=True)), principal=Principal("k_9", "app\x1b[2J"))
+    later.received_at_ns = RECEIVED_AT_NS + DAY_NS
+    calls = [
+        call(attempt(Usage(100, 10))),
+        call(refused, attempt(Usage(7, 3), number=2, deployment=FREE_OF_PRICE)),
+        later,
+    ]
+    file = tmp_path / "ledger.db"
+    ledger = Ledger(f"sqlite:///{file}")
+    ledger.start()
+    ledger.append([row for one in calls for row in ledger_rows(settle(one))])
+    ledger.close()
+    return file
+
+
+def told(path: Path, capsys: pytest.CaptureFixture[str], by: str, since: str | None = None) -> dict[str, object]:
+    assert report(path, by=by, since=since, as_json=True) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["by"] == by
+    return {group["name"]: group for group in document["groups"]} | {"total": document["total"]}
+
+
+def test_the_total_is_the_ledgers_sum(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    total = told(path, capsys, "key")["total"]
+    assert total == {
+        "name": "total",
+        "requests": 3,
+        "attempts": 4,
+        "input_tokens": 157,
+        "cached_input_tokens": 0,
+        "output_tokens": 63,
+        "estimated_tokens": 100,
+        "cost_nanousd": 350_000 + 625_000,
+        "unpriced_attempts": 1,
+        "unpriced_tokens": 10,
+        "cost_usd": "0.000975000",
+        "estimated_share": round(100 / 220, 6),
+    }
+
+
+@pytest.mark.parametrize(
+    ("by", "costs"),
+    [
+        ("key", {"app\x1b[2J": 625_000, "ci": 350_000}),
+        ("team", {None: 625_000, "platform": 350_000}),
+        ("route", {"smart": 975_000}),
+        ("deployment", {"gpt-4o": 975_000, "llama-eu": None}),
+        ("day", {"2026-11-22": 350_000, "2026-11-23": 625_000}),
+    ],
+)
+def test_spend_is_grouped_and_what_has_no_price_has_no_cost(
+    path: Path, capsys: pytest.CaptureFixture[str], by: str, costs: dict[str | None, int | None]
+) -> None:
+    assert report(path, by=by, since=None, as_json=True) == 0
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert [(group["name"], group["cost_nanousd"]) for group in groups] == list(costs.items())
+
+
+def test_people_get_a_table_with_totals_and_flags(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(path, by="deployment", since=None, as_json=False) == 0
+    heads, rule, dear, unpriced, _, total = capsys.readouterr().out.splitlines()
+    assert heads.split()[:3] == ["deployment", "requests", "attempts"]
+    assert set(rule) == {"-"}
+    assert dear.split() == ["gpt-4o", "3", "3", "150", "0", "60", "47.6%", "0.000975000", "-"]
+    assert unpriced.split() == ["llama-eu", "1", "1", "7", "0", "3", "0.0%", "unpriced", "10"]
+    assert total.split() == ["total", "3", "4", "157", "0", "63", "45.5%", "0.000975000", "10"]
+
+
+def test_a_name_cannot_act_on_the_terminal(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(path, by="key", since=None, as_json=False)
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_since_leaves_out_what_came_before(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(told(path, capsys, "day", "2026-11-23")) == ["2026-11-23", "total"]
+    nothing = told(path, capsys, "day", "2030-01-01")["total"]
+    assert isinstance(nothing, dict)
+    assert (nothing["requests"], nothing["input_tokens"], nothing["cost_nanousd"]) == (0, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("since", "moment"),
+    [
+        ("2026-11-01", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-11-01T10:00+02:00", datetime(2026, 11, 1, 8, tzinfo=UTC)),
+        ("36h", datetime(2026, 11, 21, 0, tzinfo=UTC)),
+        ("2w", datetime(2026, 11, 8, 12, tzinfo=UTC)),
+    ],
+)
+def test_since_is_a_day_a_time_or_a_span(since: str, moment: datetime) -> None:
+    assert parse_since(since, NOW) == moment.timestamp() * 1000
+
+
+@pytest.mark.parametrize("since", ["yesterday", "7 days", "-3d", "999999w", "2026-13-01", "1'; DROP TABLE attempts"])
+def test_another_since_is_refused(path: Path, capsys: pytest.CaptureFixture[str], since: str) -> None:
+    assert report(path, by="key", since=since, as_json=False) == 2
+    assert "--since wants" in capsys.readouterr().err
+
+
+def test_there_is_no_other_grouping(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(path, by="1; DROP TABLE attempts", since=None, as_json=False) == 2
+    assert "cannot group by" in capsys.readouterr().err
+
+
+def test_a_missing_ledger_is_an_error_and_none_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(tmp_path / "none.db", by="key", since=None, as_json=True) == 2
+    assert "there is no ledger at" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ledger_is_the_one_that_the_policy_names(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        f"""
+version: 1
+ledger: {{url: "sqlite:///{path.name}"}}
+providers: {{openai: {{kind: openai, api_key: none}}}}
+deployments: {{gpt-4o: {{provider: openai, model: gpt-4o}}}}
+routes: [{{model: smart, targets: [gpt-4o]}}]
+"""
+    )
+    assert run(policy, by="key", since=None, as_json=False) == 0
+    assert "0.000975000" in capsys.readouterr().out
+    policy.write_text("version: 1\nrouts: []\n")
+    assert run(policy, by="key", since=None, as_json=False) == 2
+    assert "routs" in capsys.readouterr().err
+
+
+def test_money_is_shown_to_the_last_digit() -> None:
+    assert usd(12_345_678_901_234_567) == "12345678.901234567"
