@@ -183,4 +183,4 @@ Table = Annotated[Mapping[Name, T], AfterValidator(MappingProxyType)]
 Headers = Annotated[
     Mapping[HeaderName, Annotated[Secret, AfterValidator(_header_value)]], AfterValidator(MappingProxyType)
 ]
-Settings = Annotated[Mapping[str, Annotated[Secret, AfterValidator(_setting)]], AfterValidator(MappingProxyType)]
+SettingValue = Annotated[Secret, AfterValidator(_setting)]

@@ -11,7 +11,7 @@ from gateway.config.exposure import check_exposure
 from gateway.config.later import not_yet
 from gateway.config.model import Config
 from gateway.config.names import check_names
-from gateway.config.problems import ConfigProblems, Malformed, Problem, Severity, written
+from gateway.config.problems import ConfigProblems, Malformed, Problem, Severity, printable, written
 from gateway.config.references import References
 from gateway.config.tree import BYTES_MAX, Tree, compose, unfold
 from gateway.config.wording import translated
@@ -89,7 +89,8 @@ class _Report:
         self._found: list[tuple[Place, Problem]] = []
 
     def add(self, place: Place, message: str, severity: Severity = Severity.ERROR, *, line: int = 0) -> None:
-        problem = Problem(self._file, line or self._tree.line(place), written(place), message, severity)
+        where, what = printable(written(place)), printable(message)
+        problem = Problem(self._file, line or self._tree.line(place), where, what, severity)
         self._found.append((place, problem))
 
     @property

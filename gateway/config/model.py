@@ -21,12 +21,12 @@ class Config(Shape):
     """Everything an operator decides. Made by `gateway.config.load`, which has checked what one part alone cannot."""
 
     version: Literal[1] = Field(default=1, description="The version of this file's language.")
-    server: ServerSettings = Field(default_factory=ServerSettings)
-    state: StateSettings = Field(default_factory=StateSettings)
-    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
-    secrets: SecretsSettings = Field(default_factory=SecretsSettings)
-    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
-    prices: PricesSettings = Field(default_factory=PricesSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings.model_construct)
+    state: StateSettings = Field(default_factory=StateSettings.model_construct)
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings.model_construct)
+    secrets: SecretsSettings = Field(default_factory=SecretsSettings.model_construct)
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings.model_construct)
+    prices: PricesSettings = Field(default_factory=PricesSettings.model_construct)
     providers: Table[ProviderSettings] = Field(
         min_length=1, description="Companies and servers, and how to reach them."
     )

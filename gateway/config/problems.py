@@ -54,6 +54,13 @@ def written(place: Place) -> str:
     return text.removeprefix(".")
 
 
+def printable(text: str) -> str:
+    """A finding that stays on its line and is no terminal's command, whatever the file calls things."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in text
+    )[:500]
+
+
 def quoted(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 

@@ -1,6 +1,8 @@
 """The shape of `providers`: a company or a kind of server, and how to reach it."""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
@@ -10,7 +12,7 @@ from gateway.config.fields import (
     CredentialOrNone,
     ForwardedHeader,
     Headers,
-    Settings,
+    SettingValue,
     Shape,
     Url,
     Whole,
@@ -39,13 +41,17 @@ def _model_path(value: object, info: ValidationInfo) -> object:
     return str(absolute(value, info))
 
 
-def _own_settings(settings: Settings) -> Settings:
-    for name in settings:
-        if not _SETTING.fullmatch(name):
-            raise ValueError("setting names are lower-case words joined by _")
-        if name in OWN_SETTINGS:
-            raise ValueError(f"'{name}' is set by the gateway")
-    return settings
+def _setting_name(name: str) -> str:
+    if not _SETTING.fullmatch(name):
+        raise ValueError("is not a setting's name: lower-case words joined by _")
+    if name in OWN_SETTINGS:
+        raise ValueError("is decided by the gateway, call by call")
+    return name
+
+
+Settings = Annotated[
+    Mapping[Annotated[str, AfterValidator(_setting_name)], SettingValue], AfterValidator(MappingProxyType)
+]
 
 
 class OpenAIProvider(Shape):
@@ -93,9 +99,7 @@ class LitellmProvider(Shape):
         default=None, description="A reference, or none where the settings hold credentials."
     )
     base_url: Url | None = Field(default=None, description="Instead of the provider's usual address.")
-    settings: Annotated[Settings, AfterValidator(_own_settings)] = Field(
-        default_factory=no_entries, description="Passed to litellm, e.g. aws_region_name."
-    )
+    settings: Settings = Field(default_factory=no_entries, description="Passed to litellm, e.g. aws_region_name.")
 
 
 ProviderSettings = Annotated[OpenAIProvider | LlamaCppProvider | LitellmProvider, Field(discriminator="kind")]

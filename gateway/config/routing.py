@@ -9,6 +9,8 @@ from gateway.config.fields import Duration, LongCredential, ModelPattern, Name, 
 
 
 def _target(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+    if not isinstance(value, str | dict | TargetSettings):
+        raise ValueError("must be a deployment's name, or {deployment, weight}")  # noqa: TRY004 - pydantic wants ValueError
     return {"deployment": value} if isinstance(value, str) else value
 
 
@@ -87,8 +89,8 @@ class RouteSettings(Shape):
     strategy: Literal["ordered", "weighted"] = Field(default="ordered", description="How the targets are put in order.")
     targets: tuple[Target, ...] = Field(min_length=1, description="The deployments that serve this route.")
     fallbacks: tuple[str, ...] = Field(default=(), description="Deployments for when every target failed, in order.")
-    retry: RetrySettings = Field(default_factory=RetrySettings)
-    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
+    retry: RetrySettings = Field(default_factory=RetrySettings.model_construct)
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings.model_construct)
 
 
 class KeySettings(Shape):

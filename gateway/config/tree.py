@@ -109,12 +109,12 @@ class _Builder:
     def _scalar(self, event: events.ScalarEvent, line: int) -> None:
         if event.tag is not None:
             raise Malformed(line, "has a YAML tag; tags are not supported")
-        if self._open and isinstance(self._open[-1].value, dict) and self._keys[-1] is None:
-            self._keys[-1] = (event.value, line)
-            return
         node = Node(line, _plain(event.value) if event.implicit[0] and not event.style else event.value)
         self._anchor(event.anchor, node)
-        self._put(node, line)
+        if self._open and isinstance(self._open[-1].value, dict) and self._keys[-1] is None:
+            self._keys[-1] = (event.value, line)
+        else:
+            self._put(node, line)
 
     def _start(self, event: events.MappingStartEvent | events.SequenceStartEvent, line: int) -> None:
         if event.tag is not None:

@@ -1,0 +1,93 @@
+"""The sections about the gateway itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.config import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gateway.config import Config
+
+DURATION = "must be a duration such as 250ms, 5s, 2m or 1h"
+SQLITE = "must be sqlite:///FILE, or sqlite:////FILE for an absolute path"
+
+
+def test_what_is_left_out_has_its_default(made: Callable[..., Config], tmp_path: Path) -> None:
+    config = made()
+    assert (config.server.listen, config.server.admin) == (Address("127.0.0.1", 8080), Address("127.0.0.1", 8081))
+    assert (config.server.drain_s, config.server.max_body_bytes, config.server.workers) == (30.0, 32 << 20, 1)
+    assert config.ledger.path == tmp_path / "pointsman.db"
+    assert (config.telemetry.log, config.telemetry.otlp, config.prices.unknown) == ("auto", None, "auto")
+    assert (config.secrets.pepper, config.secrets.admin_token, config.server.tls) == (None, None, None)
+    assert (config.version, config.state.url, config.keys) == (1, "memory://", ())
+
+
+def test_what_is_given_is_taken(made: Callable[..., Config], environ: dict[str, str], tmp_path: Path) -> None:
+    environ |= {"PEPPER": "p" * 20, "TOKEN": "t" * 20, "OTLP": "x y", "DRAIN": "2m", "SAMPLE": "0.25"}
+    config = made(
+        server="{listen: '[::1]:9', admin: 'localhost:0', drain: '${env:DRAIN}', max_body: 1MB, tls: {cert: c, key: /k}}",
+        ledger="{url: 'sqlite:///../a/b.db'}",
+        secrets="{pepper: '${env:PEPPER}', admin_token: '${env:TOKEN}'}",
+        telemetry="{otlp: {endpoint: 'http://h/', headers: {x: '${env:OTLP}'}, sample: '${env:SAMPLE}'}, log: json}",
+        prices="{unknown: allow}",
+    )
+    assert (config.server.listen, config.server.drain_s, config.server.max_body_bytes) == (
+        Address("::1", 9),
+        120.0,
+        10**6,
+    )
+    assert config.server.tls is not None
+    assert (str(config.server.tls.cert), str(config.server.tls.key)) == (str(tmp_path / "c"), "/k")
+    assert config.ledger.path == tmp_path.parent / "a" / "b.db"
+    assert config.secrets.pepper is not None
+    assert config.secrets.pepper.reveal() == "p" * 20
+    assert config.telemetry.otlp is not None
+    assert (config.telemetry.otlp.endpoint, config.telemetry.otlp.sample) == ("http://h", 0.25)
+    assert config.telemetry.otlp.headers["x"].reveal() == "x y"
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "found"),
+    [
+        ("version", "2", ["version: must be 1"]),
+        ("version", "'1'", ["version: must be 1 (did you mean '1'?)"]),
+        ("server", "", ["server: must be a mapping"]),
+        ("server", "[]", ["server: must be a mapping"]),
+        ("server", "{drain_s: 5}", ["server.drain_s: unknown key 'drain_s' (did you mean 'drain'?)"]),
+        ("server", "{drain: 5}", [f"server.drain: {DURATION}"]),
+        ("server", "{workers: 0}", ["server.workers: must be at least 1"]),
+        ("server", "{tls: {cert: a}}", ["server.tls.key: is missing"]),
+        ("server", "{tls: {cert: '', key: 5}}", ["server.tls.cert: must be a path", "server.tls.key: must be a path"]),
+        ("state", "{url: 'disk://'}", ["state.url: must be 'memory://'"]),
+        ("ledger", "{url: pointsman.db}", [f"ledger.url: {SQLITE}"]),
+        ("ledger", "{url: 'sqlite://a.db'}", [f"ledger.url: {SQLITE}"]),
+        ("ledger", "{url: 'sqlite:///'}", [f"ledger.url: {SQLITE}"]),
+        ("ledger", "{url: 'mysql://u:p@h/d'}", [f"ledger.url: {SQLITE}"]),
+        ("ledger", "{url: 'sqlite:///a.db?mode=ro'}", ["ledger.url: must name a file only, without ? or #"]),
+        ("telemetry", "{log: jsn}", ["telemetry.log: must be one of 'json', 'text' or 'auto' (did you mean 'json'?)"]),
+        ("telemetry", "{otlp: {sample: 0.5}}", ["telemetry.otlp.endpoint: is missing"]),
+        ("telemetry", "{otlp: {endpoint: 'http://h', sample: 2}}", ["telemetry.otlp.sample: must be at most 1.0"]),
+        ("telemetry", "{otlp: {endpoint: 'http://h', sample: true}}", ["telemetry.otlp.sample: must be a number"]),
+        ("telemetry", "{otlp: {endpoint: 'http://h', sample: nan}}", ["telemetry.otlp.sample: must be at most 1.0"]),
+        ("prices", "{unknown: alow}", ["prices.unknown: must be one of 'auto' or 'allow' (did you mean 'allow'?)"]),
+        ("sever", "{}", ["sever: unknown key 'sever' (did you mean 'server'?)"]),
+        ("zebra", "{}", ["zebra: unknown key 'zebra'"]),
+    ],
+)
+def test_problems(section: str, value: str, found: list[str], problems: Callable[..., list[str]]) -> None:
+    assert [problem for problem in problems(**{section: value}) if "warning" not in problem] == [
+        f"4: {problem}" for problem in found
+    ]
+
+
+@pytest.mark.parametrize("setting", ["pepper", "admin_token"])
+def test_a_short_secret_is_refused(setting: str, problems: Callable[..., list[str]], environ: dict[str, str]) -> None:
+    environ["SHORT"] = "x" * 19
+    found = problems(secrets=f"{{{setting}: '${{env:SHORT}}'}}")
+    assert found == [f"4: secrets.{setting}: must have 20 to 512 characters (`pointsman keys generate` makes one)"]

@@ -1,0 +1,154 @@
+"""Deployments, routes and keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.config.routing import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.config import Config
+
+DURATION = "must be longer than 0s and at most 24h"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2027-01-31", datetime(2027, 1, 31, tzinfo=UTC)),
+        ("2027-01-31T12:30:00", datetime(2027, 1, 31, 12, 30, tzinfo=UTC)),
+        ("2027-01-31T12:30:00Z", datetime(2027, 1, 31, 12, 30, tzinfo=UTC)),
+        ("2027-01-31T12:30:00+02:00", datetime(2027, 1, 31, 10, 30, tzinfo=UTC)),
+    ],
+)
+def test_dates_and_times_are_utc_unless_they_say_otherwise(text: str, expected: datetime) -> None:
+    assert moment(text) == moment(moment(text)) == expected
+
+
+@pytest.mark.parametrize("value", ["", "tomorrow", "2027-13-01", 1_800_000_000, None, "31.01.2027"])
+def test_what_is_no_date_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="must be a date or time such as"):
+        moment(value)
+
+
+def test_a_full_policy_is_taken(made: Callable[..., Config], environ: dict[str, str]) -> None:
+    environ["KEY"] = "k" * 20
+    config = made(
+        deployments="{gpt: {provider: openai, model: m, region: eu, context_tokens: 8, price: {input: 0.4, output: 0.6}}}",
+        routes="[{model: [a, 'b*'], strategy: weighted, targets: [{deployment: gpt, weight: 3}], fallbacks: [gpt], "
+        "retry: {attempts: 3}, timeouts: {connect: 1s, first_token: 2s, idle: 3s, total: 4m, write: 500ms}}]",
+        keys="[{name: ci, secret: '${env:KEY}', team: t, user: u, routes: [a], expires: 2099-01-01}]",
+    )
+    price = config.deployments["gpt"].price
+    assert price is not None
+    assert (price.input_nanousd, price.output_nanousd, price.cached_input_nanousd) == (400_000_000, 600_000_000, None)
+    route = config.routes[0]
+    assert (route.model, route.strategy, route.fallbacks, route.retry.attempts) == (
+        ("a", "b*"),
+        "weighted",
+        ("gpt",),
+        3,
+    )
+    assert (route.targets[0].deployment, route.targets[0].weight) == ("gpt", 3)
+    assert list(route.timeouts.model_dump().values()) == [1.0, 2.0, 3.0, 240.0, 0.5]
+    assert config.keys[0].secret.reveal() == "k" * 20
+    assert config.keys[0].expires == datetime(2099, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("route", "found"),
+    [
+        ("x", ["routes[0]: must be a mapping"]),
+        ("{targets: [gpt]}", ["routes[0].model: is missing"]),
+        ("{model: [], targets: [gpt]}", ["routes[0].model: must not be empty"]),
+        ("{model: 4, targets: [gpt]}", ["routes[0].model: must be a list"]),
+        ("{model: 'a b', targets: [gpt]}", ["routes[0].model: must be 1 to 200 visible ASCII characters"]),
+        ("{model: [a, ''], targets: [gpt]}", ["routes[0].model[1]: must be 1 to 200 visible ASCII characters"]),
+        ("{model: a}", ["routes[0].targets: is missing"]),
+        ("{model: a, targets: []}", ["routes[0].targets: must not be empty"]),
+        ("{model: a, targets: gpt}", ["routes[0].targets: must be a list"]),
+        ("{model: a, targets: [5]}", ["routes[0].targets[0]: must be a deployment's name, or {deployment, weight}"]),
+        ("{model: a, targets: [{weight: 1}]}", ["routes[0].targets[0].deployment: is missing"]),
+        ("{model: a, targets: [{deployment: gpt, weight: -1}]}", ["routes[0].targets[0].weight: must be at least 0"]),
+        (
+            "{model: a, targets: [{deployment: gpt, wieght: 1}]}",
+            ["routes[0].targets[0].wieght: unknown key 'wieght' (did you mean 'weight'?)"],
+        ),
+        ("{model: a, targets: [gpt], fallbacks: gpt}", ["routes[0].fallbacks: must be a list"]),
+        ("{model: a, targets: [gpt], retry: 2}", ["routes[0].retry: must be a mapping"]),
+        ("{model: a, targets: [gpt], retry: {attempts: 0}}", ["routes[0].retry.attempts: must be at least 1"]),
+        ("{model: a, targets: [gpt], timeouts: {total: 48h}}", [f"routes[0].timeouts.total: {DURATION}"]),
+        (
+            "{model: a, targets: [gpt], timeouts: {frist_token: 1s}}",
+            ["routes[0].timeouts.frist_token: unknown key 'frist_token' (did you mean 'first_token'?)"],
+        ),
+        (
+            "{model: a, targets: [gpt], strategy: order}",
+            ["routes[0].strategy: must be one of 'ordered' or 'weighted' (did you mean 'ordered'?)"],
+        ),
+    ],
+)
+def test_problems_of_routes(route: str, found: list[str], problems: Callable[..., list[str]]) -> None:
+    assert [problem for problem in problems(routes=f"[{route}]") if "no route uses" not in problem] == [
+        f"3: {problem}" for problem in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("deployment", "found"),
+    [
+        ("{model: m}", ["provider: is missing"]),
+        ("{provider: openai, model: m, region: no}", []),
+        ("{provider: openai, model: m, region: true}", ["region: must be text; put it in quotes"]),
+        ("{provider: openai, model: 4.1}", ["model: must be text; put it in quotes"]),
+        ("{provider: openai, model: m, context_tokens: 0}", ["context_tokens: must be at least 1"]),
+        ("{provider: openai, model: m, price: 5}", ["price: must be a mapping"]),
+        ("{provider: openai, model: m, price: {output: 5}}", ["price.input: is missing"]),
+        (
+            "{provider: openai, model: m, price: {input: -1, output: free}}",
+            [
+                "price.input: must be from 0 to 1,000,000 USD per million tokens",
+                "price.output: must be an amount in USD such as 0.15",
+            ],
+        ),
+        (
+            "{provider: openai, model: m, price: {input: 1, ouput: 2}}",
+            ["price.ouput: unknown key 'ouput' (did you mean 'output'?)"],
+        ),
+    ],
+)
+def test_problems_of_deployments(deployment: str, found: list[str], problems: Callable[..., list[str]]) -> None:
+    assert problems(deployments=f"{{gpt: {deployment}}}") == [f"2: deployments.gpt.{problem}" for problem in found]
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("{secret: '${env:KEY}'}", ["name: is missing"]),
+        ("{name: a}", ["secret: is missing"]),
+        ("{name: a, secret: '${env:KEY}', routes: []}", ["routes: must not be empty"]),
+        ("{name: a, secret: '${env:KEY}', rotes: [smart]}", ["rotes: unknown key 'rotes' (did you mean 'routes'?)"]),
+        (
+            "{name: a, secret: '${env:KEY}', expires: soon}",
+            ["expires: must be a date or time such as 2027-01-31 or 2027-01-31T12:00:00Z"],
+        ),
+        (
+            "{name: a, secret: '${env:SHORT}'}",
+            ["secret: must have 20 to 512 characters (`pointsman keys generate` makes one)"],
+        ),
+        (
+            "{name: a, secret: '${env:LONG}'}",
+            ["secret: must have 20 to 512 characters (`pointsman keys generate` makes one)"],
+        ),
+    ],
+)
+def test_problems_of_keys(
+    key: str, found: list[str], problems: Callable[..., list[str]], environ: dict[str, str]
+) -> None:
+    environ |= {"KEY": "k" * 20, "SHORT": "k" * 19, "LONG": "k" * 513}
+    assert problems(keys=f"[{key}]") == [f"4: keys[0].{problem}" for problem in found]
