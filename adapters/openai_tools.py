@@ -16,11 +16,10 @@ _SCHEMA_KEYS: Final = ("parameters", "schema")
 
 def check_schema(name: str, raw: msgspec.Raw) -> None:
     """Refuse nesting beyond `NESTING_KEPT` levels and `$ref` chains that only lead back to themselves."""
-    text = bytes(raw)
+    value, text = read_any(name, raw), bytes(raw)
     refers = b"$ref" in text
     if not refers and text.count(b"[") + text.count(b"{") <= NESTING_KEPT:
         return
-    value = read_any(name, raw)
     containers = _containers(name, value)
     if not refers:
         return

@@ -63,3 +63,8 @@ def test_endless_and_bottomless_schemas_are_refused(value: object) -> None:
 def test_a_long_chain_of_references_is_followed_once() -> None:
     definitions: dict[str, object] = {f"d{number}": {"$ref": f"#/$defs/d{number + 1}"} for number in range(5000)}
     check(tool({"$ref": "#/$defs/d0", "$defs": definitions}))
+
+
+def test_numbers_out_of_range_are_refused_in_schemas_too() -> None:
+    with pytest.raises(InvalidRequest, match="out of range"):
+        check_schema("tools", msgspec.Raw(b'[{"function":{"parameters":{"maximum":1e999}}}]'))
