@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from adapters.base import FailedStream
 from gateway.errors import UpstreamError
 from gateway.litellm_failure import classify, failure_of
-from gateway.litellm_import import LitellmUnavailableError, load_litellm
+from gateway.litellm_import import LitellmUnavailableError, load_bedrock, load_litellm
 from gateway.litellm_reply import embeddings_answer, whole_answer
 from gateway.litellm_request import RefusedRequest, chat_arguments, embedding_arguments, require_endpoint, wants_base64
 from gateway.litellm_stream import LitellmAnswer, LitellmStream
-from policies.vocabulary import Endpoint, FailureKind
+from policies.vocabulary import Endpoint, Failure, FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine, Mapping
@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 # litellm reaches these by an HTTP client that can be lent; the others' go through the OpenAI SDK or their own.
 _LENDABLE: Final = frozenset({"anthropic", "gemini", "bedrock", "cohere", "cohere_chat"})
 _COHERE: Final = frozenset({"cohere", "cohere_chat"})
+
+# Where litellm looks besides PROVIDER_API_BASE, PROVIDER_BASE_URL and PROVIDER_API_KEY.
+_AMBIENT_ADDRESSES: Final = {"bedrock": ("AWS_BEDROCK_RUNTIME_ENDPOINT",), "cohere_chat": ("COHERE_API_BASE",)}
+_AMBIENT_KEYS: Final = {
+    "anthropic": ("ANTHROPIC_AUTH_TOKEN",),
+    "bedrock": ("AWS_BEARER_TOKEN_BEDROCK",),
+    "cohere": ("CO_API_KEY",),
+    "cohere_chat": ("COHERE_API_KEY", "CO_API_KEY"),
+    "gemini": ("GOOGLE_API_KEY",),
+}
 
 # What an operator may hand on to litellm: how to sign in and where, nothing that changes what litellm does.
 _SETTING_PREFIXES: Final = ("aws_", "vertex_", "azure_", "watsonx_", "oci_")
@@ -70,7 +80,7 @@ class LitellmUpstream:
 
     async def start(self) -> None:
         """Import litellm in a thread. Raises `LitellmUnavailableError`."""
-        self._refuse_ambient_address()
+        self._refuse_ambient()
         await asyncio.to_thread(self._load)
 
     async def close(self) -> None:
@@ -80,6 +90,8 @@ class LitellmUpstream:
             await self._client.close()
 
     async def send(self, exchange: Exchange) -> Answer:
+        if self._http is None:
+            raise UpstreamError(Failure(FailureKind.CONNECT, "litellm is not loaded yet."), self._deployment.name)
         loop = asyncio.get_running_loop()
         streams = exchange.request.stream and exchange.request.endpoint is Endpoint.CHAT
         first_token_s = loop.time() + exchange.timeouts.first_token_s
@@ -160,6 +172,8 @@ class LitellmUpstream:
 
     def _load(self) -> None:
         litellm = load_litellm()
+        if self._provider == "bedrock":
+            load_bedrock()
         from gateway import litellm_http  # noqa: PLC0415 - httpx comes with litellm's extra
 
         self._http = litellm_http
@@ -168,15 +182,18 @@ class LitellmUpstream:
         self._takes_extra = self._provider in {"openai", "azure", *litellm.openai_compatible_providers}
         self._litellm = litellm
 
-    def _refuse_ambient_address(self) -> None:
-        """litellm sends requests wherever these variables say; where they go is the policy file's to say."""
-        if self._base_url is not None:
-            return
+    def _refuse_ambient(self) -> None:
+        """litellm would go and sign in as these variables say; both are the policy file's to say."""
         stem = self._provider.upper()
-        for name in (f"{stem}_API_BASE", f"{stem}_BASE_URL", "AWS_BEDROCK_RUNTIME_ENDPOINT"):
-            if os.environ.get(name) and (name != "AWS_BEDROCK_RUNTIME_ENDPOINT" or self._provider == "bedrock"):
+        addresses = (f"{stem}_API_BASE", f"{stem}_BASE_URL", *_AMBIENT_ADDRESSES.get(self._provider, ()))
+        keys = (f"{stem}_API_KEY", *_AMBIENT_KEYS.get(self._provider, ()))
+        wanted = [(name, "base_url") for name in addresses if self._base_url is None]
+        wanted += [(name, "api_key") for name in keys if "api_key" not in self._fixed]
+        for name, setting in wanted:
+            if os.environ.get(name):
                 raise LitellmUnavailableError(
-                    f"{name} is set in the environment; write it as the provider's base_url, or unset it"
+                    f"{name} is set in the environment, where litellm would find it: "
+                    f"write {setting}: ${{env:{name}}} in the policy file, or unset it"
                 )
 
 

@@ -6,6 +6,7 @@ attributes is set after. It takes two seconds and some 160 MB, which only a conf
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -76,6 +77,13 @@ def load_litellm() -> Any:  # noqa: ANN401 - litellm is untyped and may be absen
             raise LitellmUnavailableError(f"litellm is installed but does not import: {error.name or error}") from error
     _silence(litellm)
     return litellm
+
+
+def load_bedrock() -> None:
+    """Read what litellm would read from disk at Bedrock's first stream, on the event loop."""
+    with contextlib.suppress(ImportError):
+        common = importlib.import_module("litellm.llms.bedrock.common_utils")
+        common.get_bedrock_response_stream_shape()
 
 
 def _require_sound_version() -> None:

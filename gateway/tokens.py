@@ -14,9 +14,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import tiktoken
+from typing import TYPE_CHECKING, Final
 
 from gateway.data_files import data_dir
 from gateway.prompt_text import prompt_of
@@ -24,6 +22,8 @@ from gateway.prompt_text import prompt_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+
+    import tiktoken
 
     from adapters.schema import InferenceRequest
 
@@ -62,7 +62,7 @@ RANK_FILES = {
     ),
 }
 
-_environment = threading.Lock()
+ENVIRONMENT: Final = threading.Lock()
 
 
 def encoding_of(model: str) -> str:
@@ -146,10 +146,12 @@ def _load(name: str, folder: Path) -> tiktoken.Encoding:
     process-wide environment variable, so it is set for the length of the load only: a child process or another user
     of tiktoken in this process sees what the operator set.
     """
+    import tiktoken  # noqa: PLC0415 - most gateways never count
+
     rank_file = RANK_FILES[name]
     if hashlib.sha256((folder / rank_file.file_name).read_bytes()).hexdigest() != rank_file.sha256:
         raise ValueError(f"the rank file of {name} is damaged")
-    with _environment, _cache_dir(folder):
+    with ENVIRONMENT, _cache_dir(folder):
         return tiktoken.get_encoding(name)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import os
 import re
 import socket
 import subprocess
@@ -14,24 +13,39 @@ import time
 import urllib.parse
 from array import array
 from base64 import b64decode
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
-from adapters.schema import InferenceRequest
 from gateway.errors import UpstreamError
 from gateway.litellm_driver import LitellmUpstream
 from gateway.litellm_import import LitellmUnavailableError
-from gateway.upstream import Exchange
-from policies.vocabulary import Deployment, Endpoint, FailureKind, Timeouts, Usage
+from policies.vocabulary import Deployment, FailureKind, Usage
+from tests.gateway.litellm_calls import (
+    KEY,
+    LITELLMS_WARNINGS,
+    MODELS,
+    chat,
+    drain,
+    events_of,
+    exchange,
+    message_of,
+    provider,
+    stalled,
+    upstream,
+)
+from tests.gateway.wire_recordings import (
+    OTHER_COUNTS,
+    RECORDINGS,
+    SHARED,
+    expected_usage,
+    needs_recordings,
+    recording,
+    recordings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-
-    from gateway.upstream import Answer
+    from collections.abc import Awaitable, Callable, Iterator
 
     Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -39,40 +53,7 @@ if TYPE_CHECKING:
 if importlib.util.find_spec("litellm") is None:
     pytest.skip("the litellm extra is not installed", allow_module_level=True)
 
-pytestmark = [
-    # litellm's own pydantic models at run time; it silences both itself, but pytest resets filters for each test.
-    pytest.mark.filterwarnings("ignore:Accessing the:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*using the `ReadOnly` qualifier:UserWarning"),
-]
-
-SHARED = Path(os.environ.get("POINTSMAN_SHARED") or Path(__file__).resolve().parents[3] / "shared")
-RECORDINGS = (
-    json.loads((SHARED / "wire" / "index.json").read_bytes()) if (SHARED / "wire" / "index.json").is_file() else []
-)
-MODELS = {
-    "anthropic": "claude-sonnet-4-5",
-    "bedrock": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
-    "cohere": "command-r7b-12-2024",
-    "gemini": "gemini-2.5-flash",
-}
-FAMILIES = ("anthropic", "gemini", "bedrock_converse", "cohere_v2", "embeddings")
-AWS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "dummy-secret-key", "aws_region_name": "us-east-1"}
-KEY = "made-up-provider-key"
-
-needs_recordings = pytest.mark.skipif(not RECORDINGS, reason="shared recordings are not beside this checkout")
-
-
-def recordings(*families: str, status: int = 200) -> list[Any]:
-    chosen = [
-        pytest.param(each, id=each["id"])
-        for each in RECORDINGS
-        if each["provider"] in MODELS and each["family"] in families and each["status"] == status
-    ]
-    return chosen or [pytest.param(None, id="absent")]
-
-
-def recording(name: str) -> dict[str, Any]:
-    return next(each for each in RECORDINGS if each["id"].startswith(name))
+pytestmark = LITELLMS_WARNINGS
 
 
 @pytest.fixture(scope="module")
@@ -123,83 +104,6 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
     monkeypatch.setattr(socket, "getaddrinfo", guarded_lookup)
     return strays
-
-
-@asynccontextmanager
-async def upstream(provider: str, base_url: str, model: str | None = None) -> AsyncIterator[LitellmUpstream]:
-    deployment = Deployment("the-deployment", provider, "litellm", f"{provider}/{model or MODELS[provider]}")
-    is_bedrock = provider == "bedrock"
-    driver = LitellmUpstream(deployment, AWS if is_bedrock else {}, None if is_bedrock else KEY, base_url)
-    await driver.start()
-    try:
-        yield driver
-    finally:
-        await driver.close()
-        await close_litellms_own_clients()
-
-
-async def close_litellms_own_clients() -> None:
-    import litellm  # noqa: PLC0415 - an extra
-
-    await litellm.close_litellm_async_clients()  # type: ignore[attr-defined,no-untyped-call]
-
-
-def exchange(
-    members: dict[str, Any], *, stream: bool = False, usage: bool = True, limits: dict[str, float] | None = None
-) -> Exchange:
-    endpoint = Endpoint.EMBEDDINGS if "input" in members else Endpoint.CHAT
-    raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in members.items()}
-    request = InferenceRequest(endpoint, "route", stream, usage, raw, 100)
-    limits = limits or {"total_s": 20.0}
-    return Exchange(
-        request, Timeouts(**limits), asyncio.get_running_loop().time() + limits.get("total_s", 20.0), "request-id"
-    )
-
-
-def chat(**members: object) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": "hi"}], **members}
-
-
-async def drain(answer: Answer) -> bytes:
-    data = answer.body or b""
-    while answer.body is None and (piece := await answer.read()):
-        data += piece
-    answer.close()
-    return data
-
-
-def events_of(data: bytes) -> list[dict[str, Any]]:
-    pieces = data.decode().split("\n\n")
-    assert pieces[-2:] == ["data: [DONE]", ""]
-    return [json.loads(piece.removeprefix("data: ")) for piece in pieces[:-2]]
-
-
-def message_of(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """The message that a stream's events add up to, as an SDK would put it together."""
-    text = ""
-    calls: dict[int, dict[str, str]] = {}
-    for delta in (choice["delta"] for event in events for choice in event["choices"]):
-        text += delta.get("content") or ""
-        for part in delta.get("tool_calls") or ():
-            call = calls.setdefault(part["index"], {"name": "", "arguments": ""})
-            for name in call:
-                call[name] += part["function"].get(name) or ""
-    return {"content": text, "tool_calls": [{"function": call} for call in calls.values()]}
-
-
-def expected_usage(each: dict[str, Any]) -> tuple[int, int] | None:
-    """Inclusive input and output; recordings list what the provider's own words say."""
-    usage, family = each["expect"]["usage"], each["family"]
-    if usage["input"] is None:
-        return None
-    counted_apart = family in ("anthropic", "bedrock_converse")
-    cache = (usage["cached"] or 0) + (usage["cache_write"] or 0) if counted_apart else 0
-    reasoning = (usage["reasoning"] or 0) if family == "gemini" else 0
-    return usage["input"] + cache, (usage["output"] or 0) + reasoning
-
-
-# Rounds that the provider ran on its own side: the recordings count the last one or leave the tools' prompts out.
-OTHER_COUNTS = ("anthropic--test-anthropic-compaction", "gemini--test-google-model-web-fetch-tool")
 
 
 @needs_recordings
@@ -347,128 +251,6 @@ async def test_the_usage_chunk_goes_only_to_who_asked(replay: str) -> None:
     assert answer.tally.usage == Usage(input_tokens=849, output_tokens=47)
 
 
-@asynccontextmanager
-async def provider(script: Script) -> AsyncIterator[str]:
-    """A provider that does what `script` says after each request's head."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            if length := re.search(rb"content-length: (\d+)", head, re.IGNORECASE):
-                await reader.readexactly(int(length[1]))
-            await script(reader, writer)
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-EVENTS_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
-
-
-def anthropic_events(*events: dict[str, Any]) -> bytes:
-    return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
-
-
-BEGINNING = anthropic_events(
-    {
-        "type": "message_start",
-        "message": {
-            "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None,
-            "usage": {
-                "input_tokens": 10, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 3, "output_tokens": 1,
-            },
-        },
-    },
-    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-)  # fmt: skip
-HELLO = anthropic_events({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}})
-ENDING = anthropic_events(
-    {"type": "content_block_stop", "index": 0},
-    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}},
-    {"type": "message_stop"},
-)
-
-
-async def test_a_stream_that_closes_cleanly_without_a_finish_reason_is_cut_short() -> None:
-    """litellm makes up `stop` for it; a caller must not be told so."""
-
-    async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(EVENTS_HEAD + BEGINNING + HELLO)
-        await writer.drain()
-
-    async with provider(script) as base_url, upstream("anthropic", base_url) as driver:
-        answer = await driver.send(exchange(chat(), stream=True))
-        seen = await answer.read()
-        assert b"Hello" in seen
-        with pytest.raises(UpstreamError) as raised:
-            await drain(answer)
-        assert raised.value.failure.kind is FailureKind.TRUNCATED
-        assert await answer.read() == b""
-
-
-async def test_cached_and_written_tokens_are_inside_the_input() -> None:
-    async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(EVENTS_HEAD + BEGINNING + HELLO + ENDING)
-        await writer.drain()
-
-    async with provider(script) as base_url, upstream("anthropic", base_url) as driver:
-        answer = await driver.send(exchange(chat(), stream=True))
-        await drain(answer)
-    assert answer.tally.usage == Usage(18, 7, cached_input_tokens=5, cache_write_tokens=3)
-    assert "".join(answer.tally.text) == "Hello"
-
-
-async def test_an_error_event_in_a_stream_is_in_band() -> None:
-    async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
-        writer.write(EVENTS_HEAD + BEGINNING + HELLO + anthropic_events(overloaded))
-        await writer.drain()
-
-    async with provider(script) as base_url, upstream("anthropic", base_url) as driver:
-        answer = await driver.send(exchange(chat(), stream=True))
-        with pytest.raises(UpstreamError) as raised:
-            await drain(answer)
-    assert raised.value.failure.kind is FailureKind.IN_BAND
-    assert "verloaded" in raised.value.failure.message
-
-
-def stalled(stalls_after: bytes, stalling: asyncio.Event, gone: asyncio.Event) -> Script:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(stalls_after)
-        await writer.drain()
-        stalling.set()
-        assert await reader.read() == b""
-        gone.set()
-
-    return script
-
-
-@pytest.mark.parametrize(
-    ("sent", "limits", "kind"),
-    [
-        (EVENTS_HEAD + BEGINNING, {"first_token_s": 0.1}, FailureKind.FIRST_TOKEN),
-        (b"", {"first_token_s": 0.1}, FailureKind.FIRST_TOKEN),
-        (EVENTS_HEAD + BEGINNING, {"total_s": 0.1}, FailureKind.TOTAL),
-        (EVENTS_HEAD + BEGINNING + HELLO, {"idle_s": 0.1}, FailureKind.IDLE),
-        (EVENTS_HEAD + BEGINNING + HELLO, {"total_s": 0.2}, FailureKind.TOTAL),
-    ],
-)
-async def test_a_stalled_stream_runs_into_its_limit_and_is_dropped(
-    sent: bytes, limits: dict[str, float], kind: FailureKind
-) -> None:
-    gone = asyncio.Event()
-    script = stalled(sent, asyncio.Event(), gone)
-    async with provider(script) as base_url, upstream("anthropic", base_url) as driver:
-        with pytest.raises(UpstreamError) as raised:
-            await drain(await driver.send(exchange(chat(), stream=True, limits=limits)))
-        assert raised.value.failure.kind is kind
-        assert raised.value.failure.maybe_billed
-        await asyncio.wait_for(gone.wait(), 1)
-
-
 async def test_a_whole_answer_that_does_not_come_runs_into_the_total_limit() -> None:
     gone = asyncio.Event()
     script = stalled(b"", asyncio.Event(), gone)
@@ -493,18 +275,6 @@ async def test_cancelling_send_cancels_the_request(name: str) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await sending
             await asyncio.wait_for(gone.wait(), 1)
-
-
-async def test_closing_a_stream_drops_the_connection_without_waiting() -> None:
-    gone = asyncio.Event()
-    script = stalled(EVENTS_HEAD + BEGINNING + HELLO, asyncio.Event(), gone)
-    async with provider(script) as base_url, upstream("anthropic", base_url) as driver:
-        answer = await driver.send(exchange(chat(), stream=True))
-        answer.close()
-        answer.close()
-        await asyncio.wait_for(gone.wait(), 1)
-        assert await answer.read() == b""
-        assert answer.tally.text == ["Hello"]
 
 
 async def test_nobody_listening_is_a_failure_to_connect() -> None:
@@ -603,9 +373,28 @@ def test_settings_are_credentials_and_places_only() -> None:
         LitellmUpstream(Deployment("d", "p", "litellm", "gpt-4o"), {}, None, None)
 
 
-async def test_an_address_in_the_environment_does_not_redirect_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANTHROPIC_API_BASE", "http://127.0.0.1:9")
-    driver = LitellmUpstream(Deployment("d", "p", "litellm", "anthropic/m"), {}, KEY, None)
-    with pytest.raises(LitellmUnavailableError, match="ANTHROPIC_API_BASE"):
+@pytest.mark.parametrize(
+    ("name", "model", "setting"),
+    [
+        ("ANTHROPIC_API_BASE", "anthropic/m", "base_url"),
+        ("ANTHROPIC_API_KEY", "anthropic/m", "api_key"),
+        ("GOOGLE_API_KEY", "gemini/m", "api_key"),
+        ("AWS_BEDROCK_RUNTIME_ENDPOINT", "bedrock/m", "base_url"),
+    ],
+)
+async def test_the_environment_does_not_say_where_to_go_and_as_whom(
+    monkeypatch: pytest.MonkeyPatch, name: str, model: str, setting: str
+) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    driver = LitellmUpstream(Deployment("d", "p", "litellm", model), {}, None, None)
+    with pytest.raises(LitellmUnavailableError, match=f"{setting}: .*{name}"):
         await driver.start()
     assert not driver.ready
+
+
+async def test_a_driver_that_was_not_started_says_so() -> None:
+    driver = LitellmUpstream(Deployment("d", "p", "litellm", "anthropic/m"), {}, KEY, None)
+    with pytest.raises(UpstreamError) as raised:
+        await driver.send(exchange(chat()))
+    assert raised.value.failure.kind is FailureKind.CONNECT
+    await driver.close()
