@@ -190,19 +190,26 @@ def _tokens(attempts: list[Settlement]) -> TokensEvent:
 def _cost(attempts: list[Settlement]) -> CostEvent | None:
     """The sum over attempts, with the price last used. None when nothing cost or should have cost anything."""
     event: CostEvent | None = None
+    unpriced: str | None = None
     for settlement in attempts:
-        cost, unpriced = settlement.cost, settlement.unpriced
-        if cost is None and unpriced is None:
-            continue
-        if event is None:
-            event = CostEvent(None, ComponentsEvent(), None, None, None)
-        event.unpriced = unpriced or event.unpriced
+        unpriced = settlement.unpriced or unpriced
+        cost = settlement.cost
         if cost is not None:
-            _add_cost(event, cost)
+            event = _cost_event(cost) if event is None else _add_cost(event, cost)
+    if unpriced is not None:
+        event = event or CostEvent(None, ComponentsEvent(), None, None, None)
+        event.unpriced = unpriced
     return event
 
 
-def _add_cost(event: CostEvent, cost: Cost) -> None:
+def _cost_event(cost: Cost) -> CostEvent:
+    parts = ComponentsEvent(
+        cost.input_nanousd, cost.cached_input_nanousd, cost.cache_write_nanousd, cost.output_nanousd
+    )
+    return CostEvent(cost.total_nanousd, parts, cost.price.source, cost.price.as_of, None)
+
+
+def _add_cost(event: CostEvent, cost: Cost) -> CostEvent:
     event.total_nano_usd = (event.total_nano_usd or 0) + cost.total_nanousd
     components = event.components
     components.input += cost.input_nanousd
@@ -210,6 +217,7 @@ def _add_cost(event: CostEvent, cost: Cost) -> None:
     components.cache_write += cost.cache_write_nanousd
     components.output += cost.output_nanousd
     event.source, event.price_version = cost.price.source, cost.price.as_of
+    return event
 
 
 def _timing(settled: SettledCall) -> TimingEvent:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -15,6 +16,11 @@ from gateway.telemetry import Family, Kind
 from gateway.vitals import sample_process
 from policies.vocabulary import Usage
 from tests.gateway.calls import ROUTE, answered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client import Metric
 
 NASTY = 'a"b\\c\nd'
 
@@ -33,8 +39,8 @@ def registry() -> Registry:
 
 
 def _samples(text: str, *, openmetrics: bool = False) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    families = parse_openmetrics(text) if openmetrics else parse_prometheus(text)
-    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+    parse: Callable[[str], Iterable[Metric]] = parse_openmetrics if openmetrics else parse_prometheus
+    return {(s.name, frozenset(s.labels.items())): s.value for family in parse(text) for s in family.samples}
 
 
 @pytest.mark.parametrize("content_type", [PROMETHEUS, OPENMETRICS])
@@ -64,7 +70,8 @@ def test_money_is_written_out_to_the_last_digit() -> None:
 
 
 def test_openmetrics_carries_the_trace_id_of_a_kept_call(registry: Registry) -> None:
-    families = parse_openmetrics(render(registry.snapshot(), OPENMETRICS).decode())
+    parse: Callable[[str], Iterable[Metric]] = parse_openmetrics
+    families = parse(render(registry.snapshot(), OPENMETRICS).decode())
     exemplars = [sample.exemplar for family in families for sample in family.samples if sample.exemplar]
     assert {exemplar.labels["trace_id"] for exemplar in exemplars} == {"0af7651916cd43dd8448eb211c80319c"}
 

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from gateway.request_log import RequestLog
 from gateway.settlement import settle
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
 
+if TYPE_CHECKING:
+    from gateway.call import Call
 
-def logged(finished: object) -> dict[str, object]:
-    line = RequestLog(as_json=True).line(settle(finished))  # type: ignore[arg-type]  # a Call
+
+def logged(finished: Call) -> dict[str, object]:
+    line = RequestLog(as_json=True).line(settle(finished))
     assert line.endswith(b"}\n")
     assert line.count(b"\n") == 1
-    return json.loads(line)
+    event: dict[str, object] = json.loads(line)
+    return event
 
 
 def test_a_good_call_says_everything_that_is_known_of_it() -> None:

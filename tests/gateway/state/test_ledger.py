@@ -13,7 +13,7 @@ import gateway.state.ledger as ledger_module
 from gateway.ledger_rows import ledger_rows
 from gateway.settlement import settle
 from gateway.state.ledger import Ledger, LedgerError, ledger_path, open_ledger, read_ledger
-from gateway.state.ledger_schema import LedgerRow
+from gateway.state.ledger_schema import INSERT, LedgerRow
 from policies.vocabulary import Usage
 from tests.gateway.calls import answered
 
@@ -72,7 +72,7 @@ def test_a_second_start_goes_on_in_the_same_file(path: Path) -> None:
 def test_a_reader_sees_committed_rows_while_the_gateway_writes(path: Path) -> None:
     with closing(open_ledger(path)) as writer, closing(read_ledger(path)) as reader:
         with writer:
-            writer.executemany(ledger_module.INSERT, rows(3))
+            writer.executemany(INSERT, rows(3))
         assert reader.execute("SELECT count(*) FROM attempts").fetchone() == (3,)
 
 
@@ -118,7 +118,12 @@ def test_a_write_that_fails_is_counted_and_tried_again(path: Path, monkeypatch: 
     has_failed = threading.Event()
     ledger = started(path)
     note = ledger._note_failure
-    monkeypatch.setattr(ledger, "_note_failure", lambda *arguments: (note(*arguments), has_failed.set()))
+
+    def note_and_tell(connection: sqlite3.Connection | None, error: Exception) -> None:
+        note(connection, error)
+        has_failed.set()
+
+    monkeypatch.setattr(ledger, "_note_failure", note_and_tell)
     with closing(sqlite3.connect(path, isolation_level=None)) as blocker:
         blocker.execute("BEGIN EXCLUSIVE")
         ledger.append(rows(5))
