@@ -18,7 +18,7 @@ write() { # NAME, then what to resolve
 
 llama=$(python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["llama"])')
 
-wheels=(--only-binary :all:) # a source distribution would run its code while it installs
+wheels=(--only-binary :all: --no-binary llama-cpp-python) # a source distribution would run its code while it installs
 
 # dev comes first: litellm pins the most, and what runs must be what was tested.
 write dev "${wheels[@]}" pyproject.toml --all-extras --group package --group dev --no-emit-package llama-cpp-python

@@ -19,9 +19,10 @@ compiles() { # COMPILER LANGUAGE HEADER
 
 command -v make >/dev/null || lacks "make" make
 if ! command -v "$python" >/dev/null; then
-  lacks "$python (3.11 or newer)" python3 python3-venv
-elif ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-  printf 'Pointsman needs Python 3.11 or newer, and %s is %s.\nName a newer one: make PYTHON=/path/to/python3\n' \
+  lacks "$python (3.11 to 3.14)" python3 python3-venv
+elif ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))'; then
+  # Beyond 3.14 some of what is locked has no wheels yet.
+  printf 'Pointsman needs Python 3.11 to 3.14, and %s is %s.\nName another one: make PYTHON=/path/to/python3\n' \
     "$(command -v "$python")" "$("$python" -c 'import platform; print(platform.python_version())')" >&2
   exit 1
 elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
