@@ -33,6 +33,8 @@ def _with_references(node: Any) -> Any:  # noqa: ANN401 - JSON
         return [_with_references(item) for item in node]
     if not isinstance(node, dict):
         return node
+    if node.get("type") == "string" and not isinstance(node.get("default"), str | None):
+        node = {key: value for key, value in node.items() if key != "default"}  # seconds and the like: not as written
     if _is_narrow(node):
         told = {key: node[key] for key in ("title", "description", "default", "examples") if key in node}
         return told | {"anyOf": [{key: value for key, value in node.items() if key not in told}, REFERENCE]}

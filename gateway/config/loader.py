@@ -17,7 +17,7 @@ from gateway.config.tree import BYTES_MAX, Tree, compose, unfold
 from gateway.config.wording import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from gateway.config.problems import Place
@@ -57,16 +57,19 @@ def examine_text(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Con
     report = _Report(str(path), tree)
     for place, line, message in tree.findings:
         report.add(place, message, line=line)
-    for place, message in not_yet(tree):
+    later = dict(not_yet(tree))
+    for place, message in later.items():
         report.add(place, message)
-    config = _shape(tree, base, report)
+    # What the models make of these is not news: a reference that could not be resolved, and what is not available.
+    settled = later.keys() | {place for place, _, _ in tree.findings if place in tree.from_references}
+    config = _shape(tree, base, report, settled)
     for place, message, severity in (*check_names(tree), *check_exposure(tree, base, time.time())):
         report.add(place, message, severity)
     return (None if report.has_errors else config), report.problems()
 
 
-def _shape(tree: Tree, base: Path, report: _Report) -> Config | None:
-    """The models, where the shape allows; what it does not is reported, once for each place."""
+def _shape(tree: Tree, base: Path, report: _Report, settled: Collection[Place]) -> Config | None:
+    """The models, where the shape allows; what it does not is reported, but for what is settled already."""
     values: dict[str, Any] = {
         "ledger": {},
         **tree.values,
@@ -75,7 +78,7 @@ def _shape(tree: Tree, base: Path, report: _Report) -> Config | None:
         return Config.model_validate(values, context={"base": base})
     except ValidationError as error:
         for place, message in translated(error, tree):
-            if not report.has_settled(place):
+            if not any(place[: len(known)] == known for known in settled):
                 report.add(place, message)
         return None
 
@@ -86,20 +89,15 @@ class _Report:
     def __init__(self, file: str, tree: Tree) -> None:
         self._file = file
         self._tree = tree
-        self._found: list[tuple[Place, Problem]] = []
+        self._found: list[Problem] = []
 
     def add(self, place: Place, message: str, severity: Severity = Severity.ERROR, *, line: int = 0) -> None:
         where, what = printable(written(place)), printable(message)
-        problem = Problem(self._file, line or self._tree.line(place), where, what, severity)
-        self._found.append((place, problem))
+        self._found.append(Problem(self._file, line or self._tree.line(place), where, what, severity))
 
     @property
     def has_errors(self) -> bool:
-        return any(problem.severity is Severity.ERROR for _, problem in self._found)
-
-    def has_settled(self, place: Place) -> bool:
-        """Something around this place was found wrong before, so what follows from it is not news."""
-        return any(place[: len(settled)] == settled for settled, _ in self._found)
+        return any(problem.severity is Severity.ERROR for problem in self._found)
 
     def problems(self) -> tuple[Problem, ...]:
-        return tuple(sorted((problem for _, problem in self._found), key=lambda problem: problem.line))
+        return tuple(sorted(self._found, key=lambda problem: problem.line))

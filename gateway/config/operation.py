@@ -64,11 +64,12 @@ class LedgerSettings(Shape):
     path: Annotated[
         Path,
         BeforeValidator(_sqlite_path),
-        WithJsonSchema({"type": "string", "pattern": "^sqlite:///.", "default": "sqlite:///pointsman.db"}),
+        WithJsonSchema({"type": "string", "pattern": "^sqlite:///."}),
     ] = Field(
         default=Path("pointsman.db"),
         alias="url",
         validate_default=True,
+        json_schema_extra={"default": "sqlite:///pointsman.db"},
         description="sqlite:///FILE; a relative FILE starts from the policy file's folder.",
     )
 

@@ -88,7 +88,7 @@ class LlamaCppProvider(Shape):
         default=None, description="A Jinja file instead of the model's own template."
     )
     max_queue: Whole = Field(default=64, ge=0, le=100_000, description="Calls that may wait for the engine.")
-    slots: Literal[1] = Field(default=1, description="Calls computed at once; this version has one.")
+    slots: Whole = Field(default=1, ge=1, le=1, description="Calls computed at once; this version has one.")
 
 
 class LitellmProvider(Shape):

@@ -75,7 +75,7 @@ class TimeoutSettings(Shape):
 
 Target = Annotated[
     TargetSettings,
-    BeforeValidator(_target),
+    BeforeValidator(_target, json_schema_input_type=str | TargetSettings),
     Field(description="A deployment's name, or {deployment, weight}."),
 ]
 
@@ -83,9 +83,9 @@ Target = Annotated[
 class RouteSettings(Shape):
     """A model name that callers send, and the deployments that may answer."""
 
-    model: Annotated[tuple[ModelPattern, ...], BeforeValidator(one_or_more)] = Field(
-        min_length=1, description="The model that callers name: one or a list; * stands for anything."
-    )
+    model: Annotated[
+        tuple[ModelPattern, ...], BeforeValidator(one_or_more, json_schema_input_type=str | tuple[ModelPattern, ...])
+    ] = Field(min_length=1, description="The model that callers name: one or a list; * stands for anything.")
     strategy: Literal["ordered", "weighted"] = Field(default="ordered", description="How the targets are put in order.")
     targets: tuple[Target, ...] = Field(min_length=1, description="The deployments that serve this route.")
     fallbacks: tuple[str, ...] = Field(default=(), description="Deployments for when every target failed, in order.")

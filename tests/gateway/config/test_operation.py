@@ -31,7 +31,8 @@ def test_what_is_left_out_has_its_default(made: Callable[..., Config], tmp_path:
 def test_what_is_given_is_taken(made: Callable[..., Config], environ: dict[str, str], tmp_path: Path) -> None:
     environ |= {"PEPPER": "p" * 20, "TOKEN": "t" * 20, "OTLP": "x y", "DRAIN": "2m", "SAMPLE": "0.25"}
     config = made(
-        server="{listen: '[::1]:9', admin: 'localhost:0', drain: '${env:DRAIN}', max_body: 1MB, tls: {cert: c, key: /k}}",
+        server="{listen: '[::1]:9', admin: 'localhost:0', drain: '${env:DRAIN}', "
+        "max_body: 1MB, tls: {cert: c, key: /k}}",
         ledger="{url: 'sqlite:///../a/b.db'}",
         secrets="{pepper: '${env:PEPPER}', admin_token: '${env:TOKEN}'}",
         telemetry="{otlp: {endpoint: 'http://h/', headers: {x: '${env:OTLP}'}, sample: '${env:SAMPLE}'}, log: json}",

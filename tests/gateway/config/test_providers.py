@@ -24,7 +24,8 @@ def with_openai(provider: str) -> str:
 def test_each_kind_has_its_defaults(made: Callable[..., Config], environ: dict[str, str], tmp_path: Path) -> None:
     environ["KEY"] = "sk-x"
     config = made(
-        providers="{openai: {kind: openai, api_key: '${env:KEY}'}, l: {kind: llama_cpp, model_path: m/a.gguf}, r: {kind: litellm}}"
+        providers="{openai: {kind: openai, api_key: '${env:KEY}'}, "
+        "l: {kind: llama_cpp, model_path: m/a.gguf}, r: {kind: litellm}}"
     )
     openai, llama, litellm = (config.providers[name] for name in ("openai", "l", "r"))
     assert isinstance(openai, OpenAIProvider)
@@ -81,7 +82,7 @@ def test_settings_of_litellm_are_secrets(made: Callable[..., Config], environ: d
         ("{kind: openai, api_key: 5}", ["x.api_key: must be text; put it in quotes"]),
         (
             "{kind: openai, api_key: none, api_base: x}",
-            ["x.api_base: unknown key 'api_base' (did you mean 'base_url'?)"],
+            ["x.api_base: unknown key 'api_base' (did you mean 'api_key'?)"],
         ),
         ("{kind: litellm, api_ky: none}", ["x.api_ky: unknown key 'api_ky' (did you mean 'api_key'?)"]),
         ("{kind: litellm, settings: {model: x}}", ["x.settings.model: is decided by the gateway, call by call"]),
@@ -97,7 +98,7 @@ def test_settings_of_litellm_are_secrets(made: Callable[..., Config], environ: d
             "{kind: llama_cpp, model_path: 'package:a.b'}",
             ["x.model_path: must be package:NAME with the name of one top-level Python package"],
         ),
-        ("{kind: llama_cpp, model_path: m, slots: 0}", ["x.slots: must be 1"]),
+        ("{kind: llama_cpp, model_path: m, slots: 0}", ["x.slots: must be at least 1"]),
         ("{kind: llama_cpp, model_path: m, threads: -1}", ["x.threads: must be at least 0"]),
         ("{kind: llama_cpp, model_path: m, api_key: none}", ["x.api_key: unknown key 'api_key'"]),
         (

@@ -32,7 +32,7 @@ def test_milliseconds_come_back_as_they_went(milliseconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", 5, 5.0, None, True, "5 s", "-5s", "5sec", "1h30m", "٥s", "1e3s", "5s\n", "infs"]
+    "text", ["", "5", 5, 5.0, None, True, "5 s", "-5s", "5sec", "1h30m", "\u0665s", "1e3s", "5s\n", "infs"]
 )
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="must be a duration such as"):
@@ -85,7 +85,7 @@ def test_addresses_come_back_as_they_went(text: str, expected: Address) -> None:
         "a:65536",
         "a:-1",
         "a: 1",
-        "a:８",
+        "a:\uff18",
         "::1:80",
         "[::1:80",
         "[x]:80",
@@ -106,7 +106,7 @@ def test_what_is_no_address_is_refused(text: object) -> None:
         ("127.9.9.9", True),
         ("::1", True),
         ("localhost", True),
-        ("0.0.0.0", False),
+        ("0.0.0.0", False),  # noqa: S104 - only looked at
         ("::", False),
         ("10.0.0.1", False),
         ("localhost.example.com", False),
@@ -121,7 +121,7 @@ def test_only_this_machine_is_loopback(host: str, expected: bool) -> None:  # no
     ("one", "other", "expected"),
     [
         (("127.0.0.1", 80), ("127.0.0.1", 80), True),
-        (("0.0.0.0", 80), ("127.0.0.1", 80), True),
+        (("0.0.0.0", 80), ("127.0.0.1", 80), True),  # noqa: S104 - only compared
         (("10.0.0.1", 80), ("::", 80), True),
         (("10.0.0.1", 80), ("127.0.0.1", 80), False),
         (("127.0.0.1", 80), ("127.0.0.1", 81), False),

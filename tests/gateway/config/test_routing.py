@@ -39,7 +39,8 @@ def test_what_is_no_date_is_refused(value: object) -> None:
 def test_a_full_policy_is_taken(made: Callable[..., Config], environ: dict[str, str]) -> None:
     environ["KEY"] = "k" * 20
     config = made(
-        deployments="{gpt: {provider: openai, model: m, region: eu, context_tokens: 8, price: {input: 0.4, output: 0.6}}}",
+        deployments="{gpt: {provider: openai, model: m, region: eu, context_tokens: 8, "
+        "price: {input: 0.4, output: 0.6}}}",
         routes="[{model: [a, 'b*'], strategy: weighted, targets: [{deployment: gpt, weight: 3}], fallbacks: [gpt], "
         "retry: {attempts: 3}, timeouts: {connect: 1s, first_token: 2s, idle: 3s, total: 4m, write: 500ms}}]",
         keys="[{name: ci, secret: '${env:KEY}', team: t, user: u, routes: [a], expires: 2099-01-01}]",

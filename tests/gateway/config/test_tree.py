@@ -123,6 +123,10 @@ def test_what_is_no_document_says_where_and_why(text: str, line: int, message: s
 @given(st.text())
 def test_no_text_breaks_it(text: str) -> None:
     try:
-        values_of(text)
-    except Malformed as problem:
-        assert problem.line >= 1
+        tree = unfold(compose(text), str)
+    except Malformed as refused:
+        problem = refused
+    else:
+        assert () in tree.lines
+        return
+    assert 1 <= problem.line <= len(text) + 1
