@@ -11,16 +11,6 @@ from typing import Any
 import msgspec
 
 
-class RefusedRequest(Exception):  # noqa: N818 - it names what happened to the request, as `FailedStream` does
-    """A request that the bundled engine cannot carry out; `param` names the member at fault."""
-
-    def __init__(self, message: str, *, param: str | None = None, code: str = "unsupported_parameter") -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
-        self.code = code
-
-
 class Sampling(msgspec.Struct, frozen=True, array_like=True):
     """How the next token is chosen. Temperature 0 takes the likeliest; `top_k` 0 looks at the whole vocabulary.
 
@@ -83,7 +73,10 @@ class ChosenLogprob(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Started(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """The engine has begun to read the prompt, `cached_tokens` of which it still knew. `ignored`: members without effect."""
+    """The engine has begun to read the prompt, `cached_tokens` of which it still knew.
+
+    `ignored` names members of the request that have no effect with this model.
+    """
 
     job: int
     prompt_tokens: int
@@ -92,7 +85,7 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class Delta(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """More text of one choice. `tokens` counts what was generated for it since the last event, held-back text included."""
+    """More text of one choice. `tokens` counts what was generated since the last event, held-back text included."""
 
     job: int
     choice: int
@@ -111,12 +104,13 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """The job ended without an answer. `status` 400 blames the request, 500 the engine."""
+    """The job ended without an answer. `status` 400 blames the request, at `param`; 500 blames the engine."""
 
     job: int
     status: int
     code: str
     message: str
+    param: str | None = None
 
 
 Event = Started | Delta | Finished | Failed

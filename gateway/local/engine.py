@@ -170,7 +170,7 @@ class SerialEngine:
                 return
             row = self._context.decode([token])
             self.steps += 1
-        self._emit(self._last(job.id, choice, text, unreported) + [Finished(job.id, choice, reason, count)])
+        self._emit([*self._last(job.id, choice, text, unreported), Finished(job.id, choice, reason, count)])
 
     def _last(self, job: int, choice: int, text: TextStream, unreported: int) -> list[Event]:
         shown = text.finish()

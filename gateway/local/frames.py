@@ -99,9 +99,10 @@ def pack(value: Order | Sequence[Report]) -> bytes:
 
 def unpack_order(body: bytes) -> Order:
     try:
-        return _orders.decode(body)
+        order: Order = _orders.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise BrokenFrame(str(error)) from error
+    return order
 
 
 def unpack_reports(body: bytes | bytearray) -> list[Report]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from adapters.llama_cpp_job import RefusedRequest
+from adapters.schema import InvalidRequest
 from gateway.local.gbnf import GrammarTooLarge, RuleBook, json_literal, literal
 
 if TYPE_CHECKING:
@@ -22,30 +22,25 @@ MAX_ENUM = 1000
 MAX_REPEAT = 1000
 
 _UNENFORCED = frozenset(
-    "not if then else patternProperties propertyNames dependentRequired dependentSchemas minProperties maxProperties "
-    "uniqueItems contains minContains maxContains multipleOf pattern unevaluatedProperties unevaluatedItems".split()
-)
+    (
+        "not", "if", "then", "else", "patternProperties", "propertyNames", "dependentRequired", "dependentSchemas",
+        "minProperties", "maxProperties", "uniqueItems", "contains", "minContains", "maxContains", "multipleOf",
+        "pattern", "unevaluatedProperties", "unevaluatedItems",
+    )
+)  # fmt: skip
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_TYPES = {
-    "object": "object",
-    "array": "array",
-    "string": "string",
-    "integer": "int",
-    "number": "number",
-    "boolean": "boolean",
-    "null": "null",
-}
+_PLAIN_TYPES = {"integer": "int", "number": "number", "boolean": "boolean", "null": "null"}
 _FORMATS = {"date": "date", "time": "time", "date-time": 'date "T" time', "uuid": "uuid"}
 
 
 def grammar_for_schema(schema: str, *, strict: bool) -> str:
-    """The grammar of all JSON texts that the schema (as text) allows. Raises `RefusedRequest`."""
+    """The grammar of all JSON texts that the schema (as text) allows. Raises `InvalidRequest`."""
     book = RuleBook()
     return book.text(_root(schema, book, strict=strict))
 
 
 def grammar_for_tools(tools: tuple[ToolSpec, ...]) -> str:
-    """The grammar of one call: a tool's name, a line feed, its arguments. Raises `RefusedRequest`."""
+    """The grammar of one call: a tool's name, a line feed, its arguments. Raises `InvalidRequest`."""
     book = RuleBook()
     calls = []
     for tool in tools:
@@ -74,8 +69,8 @@ def _load(text: str) -> Any:  # noqa: ANN401 - any JSON value
     return {"type": "object"} if schema == {} else schema
 
 
-def _refusal(reason: str) -> RefusedRequest:
-    return RefusedRequest(f"The JSON schema cannot be used: {reason}.", code="invalid_json_schema")
+def _refusal(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"The JSON schema cannot be used: {reason}.", "response_format", "invalid_json_schema")
 
 
 class _Converter:
@@ -119,25 +114,21 @@ class _Converter:
             return " | ".join(self._rule(branch) for branch in branches)
         if "allOf" in schema:
             return self._rule(self._merged(schema))
-        kind = schema.get("type") or _implied_type(schema)
-        if isinstance(kind, list):
-            return " | ".join(self._rule({**schema, "type": one}) for one in kind)
-        return self._typed(kind, schema)
+        return self._typed(schema.get("type") or _implied_type(schema), schema)
 
-    def _typed(self, kind: str | None, schema: dict[str, Any]) -> str:
+    def _typed(self, kind: str | list[str] | None, schema: dict[str, Any]) -> str:
         if kind is None:
             return "value"
-        if kind not in _TYPES:
-            raise _refusal(f"there is no type `{str(kind)[:40]}`")
-        if kind == "object":
-            return self._object(schema)
-        if kind == "array":
-            return self._array(schema)
-        if kind == "string":
-            return _string(schema)
+        if isinstance(kind, list):
+            return " | ".join(self._rule({**schema, "type": one}) for one in kind)
         if kind in ("integer", "number") and any(bound in schema for bound in _BOUNDS):
             return self._bounded(kind, schema)
-        return _TYPES[kind]
+        if kind in _PLAIN_TYPES:
+            return _PLAIN_TYPES[kind]
+        built = {"object": self._object, "array": self._array, "string": _string}.get(kind)
+        if built is None:
+            raise _refusal(f"there is no type `{kind[:40]}`")
+        return built(schema)
 
     def _reference(self, pointer: str) -> str:
         if pointer not in self._referenced:
@@ -237,7 +228,7 @@ class _Converter:
             return digits if kind == "integer" or low == 1 else f'{digits} ("." [0-9]{{1,15}})?'
         if self._strict:
             raise _refusal("this range of numbers cannot be enforced; remove it or set `strict` to false")
-        return _TYPES[kind]
+        return _PLAIN_TYPES[kind]
 
 
 def _string(schema: dict[str, Any]) -> str:

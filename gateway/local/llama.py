@@ -53,7 +53,12 @@ class Model:
         parameters = lib.llama_model_default_params()
         # Weights repacked for the processor's matrix units are faster, but those units fault on some virtual machines.
         parameters.use_extra_bufts = not plain_weights
-        callback = lib.llama_progress_callback(lambda progress, _data: on_progress(progress) or True)
+
+        def report(progress: float, _data: object) -> bool:
+            on_progress(progress)
+            return True
+
+        callback = lib.llama_progress_callback(report)
         parameters.progress_callback = callback
         self.handle = lib.llama_model_load_from_file(str(path).encode(), parameters)
         if not self.handle:
@@ -107,7 +112,7 @@ class Model:
         count = lib.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, True)
         if count < 0:
             raise DecodeFailed(f"tokenizing {len(data)} bytes needs {-count} tokens")
-        return tokens[:count]
+        return list(tokens[:count])
 
     def _read_piece(self, token: int, *, special: bool) -> bytes:
         room = 64

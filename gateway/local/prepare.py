@@ -10,11 +10,12 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapters.llama_cpp_job import Job, RefusedRequest, ToolSpec
+from adapters.schema import InvalidRequest
 from gateway.local.json_schema import grammar_for_schema, grammar_for_tools
 from gateway.local.sampling import Chooser
 
 if TYPE_CHECKING:
+    from adapters.llama_cpp_job import Job, ToolSpec
     from gateway.local.llama import Model
     from gateway.local.template import ChatTemplate
 
@@ -51,7 +52,7 @@ class Preparer:
         self._context_tokens = context_tokens
 
     def prepare(self, handle: Handle) -> Work:
-        """Raises `RefusedRequest` when the request is to blame."""
+        """Raises `InvalidRequest` when the request is to blame."""
         job = handle.job
         tokens = self._tokens(job)
         room = self._context_tokens - len(tokens)
@@ -72,9 +73,11 @@ class Preparer:
                 f"This model's maximum context length is {self._context_tokens} tokens. "
                 f"However, your prompt has {about}{count} tokens, which leaves no room for an answer."
             )
-            raise RefusedRequest(message, param="messages" if job.messages else "prompt", code="context_length_exceeded")
+            raise InvalidRequest(
+                message, param="messages" if job.messages else "prompt", code="context_length_exceeded"
+            )
         if not tokens:
-            raise RefusedRequest("The prompt is empty.", param="prompt", code="invalid_request")
+            raise InvalidRequest("The prompt is empty.", param="prompt", code="invalid_request")
         return tokens
 
     def _text(self, job: Job) -> str:
@@ -82,7 +85,7 @@ class Preparer:
             return job.prompt or ""
         if self._template is None:
             message = "This model file brings no chat template, so it cannot hold conversations; set one for it."
-            raise RefusedRequest(message, param="messages", code="no_chat_template")
+            raise InvalidRequest(message, param="messages", code="no_chat_template")
         messages = job.messages
         if job.forced_tools and not self._template.knows_tools:
             messages = _with_instruction(messages, _instruction(job.forced_tools))
@@ -96,13 +99,13 @@ class Preparer:
             grammar = grammar_for_schema(job.schema, strict=job.strict)
         if any(token >= self._model.vocab_size for token, _ in job.sampling.logit_bias):
             message = f"A token of `logit_bias` is not below {self._model.vocab_size}, the size of this vocabulary."
-            raise RefusedRequest(message, param="logit_bias", code="invalid_request")
+            raise InvalidRequest(message, param="logit_bias", code="invalid_request")
         seed = secrets.randbits(31) if job.sampling.seed is None else job.sampling.seed
         choosers: list[Chooser] = []
         try:
             for choice in range(job.choices):
                 choosers.append(Chooser(self._model, job.sampling, seed=seed + choice, grammar=grammar))  # noqa: PERF401 - closed below
-        except RefusedRequest:
+        except InvalidRequest:
             for chooser in choosers:
                 chooser.close()
             raise

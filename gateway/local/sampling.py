@@ -1,4 +1,4 @@
-"""Choosing the next token from a row of logits: llama.cpp's samplers, a grammar where one is set, and log-probabilities."""
+"""Choosing the next token from a row of logits: llama.cpp's samplers, a grammar where one is set, log-probabilities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adapters.llama_cpp_job import ChosenLogprob, RefusedRequest, Sampling, TokenLogprob
+from adapters.llama_cpp_job import ChosenLogprob, Sampling, TokenLogprob
+from adapters.schema import InvalidRequest
 from gateway.local.llama import lib
 
 if TYPE_CHECKING:
@@ -144,5 +145,5 @@ def _chain(model: Model, sampling: Sampling, seed: int) -> Any:  # noqa: ANN401 
 def _grammar(model: Model, text: str) -> Any:  # noqa: ANN401 - an opaque pointer
     sampler = lib.llama_sampler_init_grammar(model.vocab, text.encode(), b"root")
     if not sampler:
-        raise RefusedRequest("The JSON schema makes no usable grammar.", code="invalid_json_schema")
+        raise InvalidRequest("The JSON schema makes no usable grammar.", "response_format", "invalid_json_schema")
     return sampler

@@ -11,7 +11,7 @@ from jinja2 import meta
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from adapters.llama_cpp_job import RefusedRequest
+from adapters.schema import InvalidRequest
 
 if TYPE_CHECKING:
     from jinja2.nodes import Node
@@ -50,7 +50,7 @@ class ChatTemplate:
         self._bos, self._eos = bos, eos
 
     def render(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
-        """The prompt. Raises `RefusedRequest` when the template will not have these messages."""
+        """The prompt. Raises `InvalidRequest` when the template will not have these messages."""
         try:
             return self._template.render(
                 messages=messages,
@@ -59,7 +59,7 @@ class ChatTemplate:
                 bos_token=self._bos,
                 eos_token=self._eos,
             )
-        except RefusedRequest:
+        except InvalidRequest:
             raise
         # The template is foreign code: whatever it trips over, this conversation cannot be rendered with it.
         except Exception as error:
@@ -71,9 +71,9 @@ def _refuse(message: object) -> None:
     raise _refusal(str(message)[:_MAX_ERROR_CHARS])
 
 
-def _refusal(reason: str) -> RefusedRequest:
+def _refusal(reason: str) -> InvalidRequest:
     message = f"The model's chat template refuses these messages: {reason}"
-    return RefusedRequest(message, param="messages", code="template_error")
+    return InvalidRequest(message, param="messages", code="template_error")
 
 
 def _to_json(value: object, indent: int | None = None, *, ensure_ascii: bool = False, sort_keys: bool = False) -> str:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from adapters.llama_cpp_job import Failed, RefusedRequest
+from adapters.llama_cpp_job import Failed
+from adapters.schema import InvalidRequest
 from gateway.local.engine import SerialEngine
 from gateway.local.frames import (
     BrokenFrame,
@@ -124,8 +125,8 @@ class Desk:
                 continue
             try:
                 work = preparer.prepare(handle)
-            except RefusedRequest as refusal:
-                self._line.send([Failed(handle.job.id, 400, refusal.code, refusal.message)])
+            except InvalidRequest as refusal:
+                self._line.send([Failed(handle.job.id, 400, refusal.code, refusal.message, refusal.param)])
             # A bug of ours must not end this thread, for then nothing would ever be answered again.
             except Exception as error:  # noqa: BLE001
                 sys.stderr.write(f"a job could not be prepared: {error!r}\n")

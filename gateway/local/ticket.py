@@ -1,0 +1,90 @@
+"""One call's place with the engine, from admission to the last event."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Started
+from policies.vocabulary import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Ticket:
+    """Collects a job's events for the one task that waits for them. What it holds is bounded by the model's context."""
+
+    __slots__ = ("_events", "_on_close", "_open_choices", "_waiter", "cached_tokens", "closed", "failed", "ignored",
+                 "is_lost", "output_tokens", "prompt_tokens", "started")  # fmt: skip
+
+    def __init__(self, choices: int, on_close: Callable[[Ticket], None]) -> None:
+        self.started = False
+        self.failed: Failed | None = None
+        self.is_lost = False
+        self.closed = False
+        self.prompt_tokens = self.cached_tokens = self.output_tokens = 0
+        self.ignored: tuple[str, ...] = ()
+        self._events: list[Delta | Finished] = []
+        self._open_choices = choices
+        self._on_close = on_close
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return self._open_choices == 0
+
+    @property
+    def is_over(self) -> bool:
+        """No more events will come."""
+        return self.is_complete or self.is_lost or self.failed is not None
+
+    def take(self, event: Event) -> None:
+        """An event from the engine."""
+        if isinstance(event, Started):
+            self.started = True
+            self.prompt_tokens, self.cached_tokens = event.prompt_tokens, event.cached_tokens
+            self.ignored += event.ignored
+            return
+        if isinstance(event, Failed):
+            self.failed = event
+        else:
+            self._events.append(event)
+            if isinstance(event, Delta):
+                self.output_tokens += event.tokens
+            else:
+                self._open_choices -= 1
+        self._wake()
+
+    def lose(self) -> None:
+        """The worker died."""
+        self.is_lost = True
+        self._wake()
+
+    async def wait(self, until_s: float) -> list[Delta | Finished]:
+        """Text and ends since the last time: at least one, unless it `is_over`. Raises `TimeoutError`."""
+        while not self._events and not self.is_over:
+            self._waiter = asyncio.get_running_loop().create_future()
+            async with asyncio.timeout_at(until_s):
+                await self._waiter
+        events, self._events = self._events, []
+        return events
+
+    def usage(self) -> Usage:
+        """What has been generated so far; only a complete job is known to have generated no more."""
+        return Usage(
+            input_tokens=self.prompt_tokens,
+            output_tokens=self.output_tokens,
+            cached_input_tokens=self.cached_tokens,
+            estimated=not self.is_complete,
+        )
+
+    def close(self) -> None:
+        """Give up the place; the engine stops working on it. May be called twice."""
+        if not self.closed:
+            self.closed = True
+            self._on_close(self)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
