@@ -78,7 +78,7 @@ $(STAMPS)/model $(STAMPS)/bench: $(STAMPS)/%: locks/%.lock | $(STAMPS)/run
 	@scripts/install.sh .venv lock $*
 	@touch $@
 
-$(STAMPS)/llama: locks/llama.lock locks/build.lock scripts/build_llama_wheel.sh | $(STAMPS)/compiler $(STAMPS)/run
+$(STAMPS)/llama: locks/llama.lock scripts/build_llama_wheel.sh | $(STAMPS)/compiler $(STAMPS)/run
 	@scripts/install.sh .venv llama
 	@touch $@
 

@@ -17,7 +17,7 @@ patch_common='s/LLAMA_BUILD_COMMON ON/LLAMA_BUILD_COMMON OFF/'
 cpu=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || uname -m)
 key=$(
   {
-    cat locks/llama.lock locks/build.lock
+    grep -oE 'llama-cpp-python==[^ ]+|sha256:[0-9a-f]+' locks/llama.lock
     printf '%s\n' "$cmake_args" "$patch_common" "${CFLAGS:-}" "${CXXFLAGS:-}" "$(uname -m)" "$cpu"
     "${CXX:-c++}" --version | head -n 1
   } | sha256sum | cut -c1-16
@@ -48,7 +48,7 @@ fi
 
 say 'llama.cpp: compiling for this machine, once (2 to 5 minutes; kept for later installs)'
 work=$(mktemp -d "${TMPDIR:-/tmp}/pointsman-llama.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+trap 'jobs -p | xargs -r kill 2>/dev/null; rm -rf "$work"' EXIT
 venv=$work/venv
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: --no-deps -r locks/build.lock
