@@ -30,7 +30,8 @@ from gateway.stages.route import RouteStage
 from gateway.state.fleet import Fleet
 from gateway.upstreams import UpstreamSet, forwarded_headers
 from gateway.virtual_keys import KeyRing
-from policies.matching import compile_routes
+from policies.matching import candidates, capable, compile_routes
+from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +117,7 @@ class Gateway:
             keys=self._key_ring(config),
             routes=routes,
             index=compile_routes(routes),
+            offers={(r.name, e): capable(candidates(r), e) for r in routes for e in Endpoint},
             deployments=known,
             upstreams=upstreams,
             forwarded={name: forwarded_headers(config.providers[d.provider]) for name, d in known.items()},

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import secrets
 import time
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -48,17 +49,25 @@ class Edge:
         self._current = current
         self._handler = handler
         self._lifecycle = lifecycle
+        self._rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret; the system's source is slow
         self._resources: dict[str, Resource] = {"/models": ("GET", self._list_models)}
         for endpoint in Endpoint:
             self._resources[f"/{endpoint}"] = ("POST", partial(self._infer, endpoint))
         self._resources |= {f"/v1{path}": resource for path, resource in self._resources.items()}
 
     async def __call__(self, inbound: Inbound) -> Outbound:
-        request_id = f"req_{os.urandom(12).hex()}"
+        request_id = self._new_id()
         try:
             return await self._find(inbound)(inbound, request_id)
         except GatewayError as error:
             return self._refuse(inbound, error, request_id)
+
+    def _new_id(self) -> str:
+        """Ids in the order of time, so that the ledger's index grows at its end; random after the milliseconds.
+
+        Never the caller's: an id that came before would pass for a row that the ledger has already.
+        """
+        return f"req_{time.time_ns() // 1_000_000:012x}{self._rng.getrandbits(64):016x}"
 
     def _find(self, inbound: Inbound) -> Callable[[Inbound, str], Awaitable[Outbound]]:
         path, _, _ = inbound.target.partition("?")
@@ -119,7 +128,7 @@ class Edge:
             read_body=partial(read_json, inbound, generation.config.server.max_body_bytes),
             headers=inbound.headers,
             generation=generation,
-            trace=trace_context(inbound.headers.get("traceparent")),
+            trace=trace_context(inbound.headers.get("traceparent"), self._rng),
             received_s=time.monotonic(),
             received_at_ns=time.time_ns(),
         )

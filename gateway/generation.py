@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.upstream import Upstream
     from gateway.virtual_keys import KeyRing
     from policies.matching import RouteIndex
-    from policies.vocabulary import Deployment, Route
+    from policies.vocabulary import Deployment, Endpoint, Route
 
 
 class InUse:
@@ -37,7 +37,9 @@ class InUse:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """`keys` None means that no key is configured and anyone may call. Mappings are keyed by deployment name."""
+    """`keys` None means that no key is configured and anyone may call. Mappings are keyed by deployment name, but for
+    `offers`: by route name and endpoint, the route's deployments that offer the endpoint.
+    """
 
     number: int
     config: Config
@@ -45,6 +47,7 @@ class Generation:
     keys: KeyRing | None
     routes: tuple[Route, ...]
     index: RouteIndex
+    offers: Mapping[tuple[str, Endpoint], tuple[Deployment, ...]]
     deployments: Mapping[str, Deployment]
     upstreams: Mapping[str, Upstream]
     forwarded: Mapping[str, tuple[str, ...]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -121,7 +122,7 @@ class StreamAnswer:
             held.append(self._finish())
         self._held = b"".join(held)
         if decoder.started:
-            self.first_token_s = self._loop.time()
+            self.first_token_s = time.monotonic()
         elif not self.tally.finish_reasons:
             raise _unexpected("The upstream's stream ended without an answer.")
 

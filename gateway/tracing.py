@@ -5,7 +5,6 @@ A full SDK span costs more CPU than the rest of a request; a trace that is not k
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,8 @@ from gateway.call import TraceContext
 from gateway.telemetry import Outcome
 
 if TYPE_CHECKING:
+    from random import Random
+
     from gateway.settlement import SettledCall
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
@@ -22,18 +23,18 @@ _NO_SPAN = "0" * 16
 _ERRORS = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR})
 
 
-def trace_context(traceparent: str | None) -> TraceContext:
+def trace_context(traceparent: str | None, rng: Random) -> TraceContext:
     """A fresh span in the caller's trace, or in a new one where the W3C header is absent or malformed."""
     if traceparent is None:
-        fresh = os.urandom(24).hex()
+        fresh = f"{rng.getrandbits(192):048x}"
         return TraceContext(fresh[:32], fresh[32:], None, sampled=False)
     match = _TRACEPARENT.fullmatch(traceparent.strip())
     if match is None:
-        return trace_context(None)
+        return trace_context(None, rng)
     version, trace_id, parent_id, flags, more = match.groups()
     if not _is_usable(version, trace_id, parent_id, more):
-        return trace_context(None)
-    return TraceContext(trace_id, os.urandom(8).hex(), parent_id, sampled=bool(int(flags, 16) & 1))
+        return trace_context(None, rng)
+    return TraceContext(trace_id, f"{rng.getrandbits(64):016x}", parent_id, sampled=bool(int(flags, 16) & 1))
 
 
 def _is_usable(version: str, trace_id: str, parent_id: str, more: str | None) -> bool:

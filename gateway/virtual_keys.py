@@ -7,6 +7,7 @@ The secret is 190 bits of randomness, so a fast hash protects it; the pepper mak
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 import secrets
@@ -33,6 +34,7 @@ ENV: Final = re.compile(r"[a-z0-9]{1,16}")
 _TOKEN: Final = re.compile(r"sk-pm-[a-z0-9]{1,16}_([0-9A-Za-z]{12})_[0-9A-Za-z]{32}_([0-9A-Za-z]{6})")
 # Counted from the end, since the environment's name before it has any length.
 _PUBLIC_ID: Final = slice(-52, -40)
+_BLOCK_BYTES: Final = 64
 _PAIRS: Final = tuple(high + low for high in ALPHABET for low in ALPHABET)
 
 
@@ -100,6 +102,21 @@ def public_id(key: str) -> str | None:
     return found[1] if found else None
 
 
+class Hmac:
+    """HMAC-SHA256 under one key (RFC 2104), its two padded key blocks hashed once: half the cost of `hmac.digest`."""
+
+    def __init__(self, key: bytes) -> None:
+        block = (key if len(key) <= _BLOCK_BYTES else hashlib.sha256(key).digest()).ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def digest(self, message: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 class KeyRing:
     """The keys of one policy, as MACs. It keeps no key and gives none back.
 
@@ -109,7 +126,7 @@ class KeyRing:
     """
 
     def __init__(self, keys: Iterable[HeldKey], pepper: bytes) -> None:
-        self._pepper = pepper
+        self._mac = Hmac(pepper)
         self._by_public_id: dict[str, _Record] = {}
         self._by_mac: dict[bytes, _Record] = {}
         # What a miss is compared with, so that it takes as long as a hit: no key has this MAC.
@@ -122,7 +139,7 @@ class KeyRing:
 
     def _hold(self, key: HeldKey) -> None:
         secret = key.secret.reveal()
-        mac = hmac.digest(self._pepper, secret.encode(), "sha256")
+        mac = self._mac.digest(secret.encode())
         public = public_id(secret)
         principal = Principal(public or mac.hex()[:PUBLIC_ID_CHARS], key.name, key.team, key.user, key.routes)
         record = _Record(mac, principal, float("inf") if key.expires_s is None else key.expires_s)
@@ -135,7 +152,7 @@ class KeyRing:
         """Who holds this key at `now` (seconds since the epoch), or why nobody does."""
         if not 0 < len(presented) <= LENGTH_MAX or not presented.isascii() or not presented.isprintable():
             return Refusal.MALFORMED
-        mac = hmac.digest(self._pepper, presented.encode(), "sha256")
+        mac = self._mac.digest(presented.encode())
         if presented.startswith(PREFIX):
             # The form is looked at afterwards, and only to say what is wrong: a MAC that agrees has said all.
             record = self._by_public_id.get(presented[_PUBLIC_ID], self._nobody)

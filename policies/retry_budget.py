@@ -21,9 +21,10 @@ class RetryBudget(NamedTuple):
     at_s: float = 0.0
 
 
-def deposit(budget: RetryBudget, now: float) -> RetryBudget:
-    """The budget after one more call has begun."""
-    return RetryBudget(min(CREDITS_MAX, _credits_at(budget, now) + CREDIT_PER_CALL), max(now, budget.at_s))
+def deposit(budget: RetryBudget, now: float, calls: int = 1) -> RetryBudget:
+    """The budget after `calls` more calls have begun."""
+    credit = min(CREDITS_MAX, _credits_at(budget, now) + CREDIT_PER_CALL * calls)
+    return RetryBudget(credit, max(now, budget.at_s))
 
 
 def may_repeat(budget: RetryBudget, now: float) -> bool:

@@ -52,7 +52,8 @@ class AttemptStage:
                 history = (*history, self._outcome(call, error))
 
     def _decide(self, plan: AttemptPlan, history: tuple[Outcome, ...]) -> Decision:
-        return decide(plan, history, self._clock(), self._rng, self._fleet.live(plan.candidates))
+        live = self._fleet.live(plan.candidates, repeating=bool(history))
+        return decide(plan, history, self._clock(), self._rng, live)
 
     async def _try(self, call: Call, then: Handler, deployment: Deployment, *, forced: bool) -> Reply:
         attempt = Attempt(number=len(call.attempts) + 1, deployment=deployment, started_s=self._clock())

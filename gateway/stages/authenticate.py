@@ -46,7 +46,10 @@ def identify(headers: CIMultiDictProxy[str], generation: Generation) -> Principa
 def presented_key(headers: CIMultiDictProxy[str]) -> str:
     """The one key in `Authorization: Bearer`, `x-api-key` or `api-key`; SDKs disagree on the header."""
     found: set[str] = set()
-    for value in headers.getall("Authorization", ()):
+    authorizations = headers.getall("Authorization", ())
+    if len(authorizations) > 1:  # a proxy in front may have judged the other one
+        raise RequestError("Send one Authorization header.", code="conflicting_api_keys")
+    for value in authorizations:
         scheme, _, key = value.partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise missing_key()

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.errors import RequestError
-from policies.matching import allowed, candidates, capable
+from policies.matching import allowed
 
 if TYPE_CHECKING:
     from gateway.call import Call, Reply
@@ -42,7 +42,7 @@ class RouteStage:
         call.route = route
         call.scope.defer(partial(self._lifecycle.leave_route, route.name))
         self._lifecycle.enter_route(route.name)
-        call.candidates = capable(candidates(route), request.endpoint)
+        call.candidates = call.generation.offers[route.name, request.endpoint]
         if not call.candidates:
             raise RequestError(
                 f"The model `{request.model[:200]}` does not offer {request.endpoint}.",

@@ -89,6 +89,7 @@ class Fleet:
         self._deployments: dict[str, DeploymentState] = {}
         self._rotations: dict[str, Rotation] = {}
         self._budget = RetryBudget(at_s=clock())
+        self._calls = 0
 
     def state_of(self, deployment: str) -> DeploymentState:
         state = self._deployments.get(deployment)
@@ -101,28 +102,43 @@ class Fleet:
 
     def order(self, route: Route, capable: tuple[Deployment, ...]) -> Order:
         """A new call's candidates in the order to try; a weighted route's rotation moves on."""
-        self._budget = retry_budget.deposit(self._budget, self._clock())
+        self._calls += 1
         ordered, rotation = order(route, capable, self._rotations.get(route.name, ()))
         if rotation:
             self._rotations[route.name] = rotation
         return ordered
 
-    def live(self, candidates: tuple[Deployment, ...]) -> Live:
-        """Which of these the breakers set aside at this moment, and whether a second try is still in the budget."""
+    def live(self, candidates: tuple[Deployment, ...], *, repeating: bool) -> Live:
+        """Which of these the breakers set aside at this moment, and, for a call that has `repeating` in mind, whether a
+        second try is still in the budget.
+        """
+        set_aside = self.set_aside(candidates)
+        if not repeating:
+            return Live(set_aside) if set_aside else ALL_WELL
         now = self._clock()
-        set_aside = {}
+        return Live(set_aside, retry_budget.may_repeat(self._bank(now), now))
+
+    def set_aside(self, candidates: tuple[Deployment, ...]) -> dict[str, float]:
+        """Those of the candidates whose breaker lets nothing through, and until when."""
+        found: dict[str, float] = {}
         for deployment in candidates:
             state = self._deployments.get(deployment.name)
             if state is not None and state.breaker.phase is not Phase.CLOSED:
-                until_s = set_aside_until_s(state.breaker, now)
+                until_s = set_aside_until_s(state.breaker, self._clock())
                 if until_s is not None:
-                    set_aside[deployment.name] = until_s
-        may_repeat = retry_budget.may_repeat(self._budget, now)
-        return ALL_WELL if may_repeat and not set_aside else Live(set_aside, may_repeat)
+                    found[deployment.name] = until_s
+        return found
 
     def spend_retry(self) -> None:
         """A second try at the same deployment is made."""
-        self._budget = retry_budget.withdraw(self._budget, self._clock())
+        now = self._clock()
+        self._budget = retry_budget.withdraw(self._bank(now), now)
+
+    def _bank(self, now: float) -> RetryBudget:
+        """The retry budget, with the calls that began since it was last asked for."""
+        self._budget = retry_budget.deposit(self._budget, now, self._calls)
+        self._calls = 0
+        return self._budget
 
     def lease(self, deployment: str, *, forced: bool = False) -> Lease:
         return Lease(self.state_of(deployment), self._clock, forced=forced)

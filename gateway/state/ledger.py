@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from gateway.state.ledger_schema import CREATE, INSERT, VERSION, LedgerRow
+from gateway.state.ledger_schema import CREATE, ROWS_PER_INSERT, VERSION, LedgerRow, insert_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,7 @@ class Ledger:
         self.path = ledger_path(url)
         self.last_error: str | None = None
         self.write_failures = 0
+        self._inserts = {2**power: insert_of(2**power) for power in range(ROWS_PER_INSERT.bit_length())}
         self._handed_over = 0
         self._written = 0
         self._queue: SimpleQueue[Sequence[LedgerRow] | None] = SimpleQueue()
@@ -136,15 +137,28 @@ class Ledger:
     def _insert(self, connection: sqlite3.Connection, rows: list[LedgerRow]) -> None:
         with connection:
             try:
-                connection.executemany(INSERT, rows)
+                self._insert_together(connection, rows)
             except (OverflowError, UnicodeError, sqlite3.DataError, sqlite3.ProgrammingError):
                 # One value that SQLite cannot hold must not keep the rest off the disk for ever.
+                connection.rollback()
                 for row in rows:
                     self._insert_alone(connection, row)
 
+    def _insert_together(self, connection: sqlite3.Connection, rows: list[LedgerRow]) -> None:
+        """By powers of two rows a statement: each step of a statement takes the interpreter's lock from the event loop
+        once, so a step per row would stall it thousands of times a second, and only a few statements are ever prepared.
+        """
+        done, many = 0, ROWS_PER_INSERT
+        while done < len(rows):
+            while many > len(rows) - done:
+                many //= 2
+            values = [value for row in rows[done : done + many] for value in row]
+            connection.execute(self._inserts[many], values)
+            done += many
+
     def _insert_alone(self, connection: sqlite3.Connection, row: LedgerRow) -> None:
         try:
-            connection.execute(INSERT, row)
+            connection.execute(self._inserts[1], row)
         except (OverflowError, UnicodeError, sqlite3.DataError, sqlite3.ProgrammingError):
             self.write_failures += 1
             log.exception("the ledger cannot hold attempt %d of %r", row.attempt, row.request_id)

@@ -73,4 +73,11 @@ CREATE = (
     f"INSERT INTO schema_version VALUES ({VERSION})",  # noqa: S608 - a number of ours
     _TABLE,
 )
-INSERT = f"INSERT OR IGNORE INTO attempts VALUES ({', '.join('?' * len(LedgerRow._fields))})"  # noqa: S608 - only marks
+
+ROWS_PER_INSERT = 128
+
+
+def insert_of(rows: int) -> str:
+    """The statement that adds this many rows."""
+    marks = f"({', '.join('?' * len(LedgerRow._fields))})"
+    return f"INSERT OR IGNORE INTO attempts VALUES {', '.join([marks] * rows)}"  # noqa: S608 - only marks

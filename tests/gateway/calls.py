@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING, cast
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -31,6 +32,8 @@ ROUTE = Route("smart", ("smart", "gpt-*"), Strategy.ORDERED, (Target(DEAR),), (F
 PRINCIPAL = Principal("k_1234", "ci", team="platform", user="ada")
 RECEIVED_AT_NS = 1_795_305_600_000_000_000  # 2026-11-22T00:00:00Z
 RECEIVED_S = 1000.0
+
+RNG = Random(7)
 
 
 def attempt(
@@ -68,7 +71,7 @@ def call(
         read_body=_no_body,
         headers=CIMultiDictProxy(CIMultiDict(headers or {"User-Agent": "OpenAI/Python 2.0"})),
         generation=cast("Generation", None),
-        trace=trace_context(None),
+        trace=trace_context(None, RNG),
         received_s=RECEIVED_S,
         received_at_ns=RECEIVED_AT_NS,
     )

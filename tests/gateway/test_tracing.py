@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -14,13 +15,15 @@ from tests.gateway.calls import answered, attempt, call
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEX_16 = re.compile("[0-9a-f]{16}")
 
+RNG = Random(7)
+
 
 @pytest.mark.parametrize(
     ("header", "is_sampled"),
     [(f"00-{TRACE}-{SPAN}-01", True), (f"00-{TRACE}-{SPAN}-00", False), (f" cc-{TRACE}-{SPAN}-03-what.else ", True)],
 )
 def test_a_callers_trace_is_gone_on_with(header: str, *, is_sampled: bool) -> None:
-    trace = trace_context(header)
+    trace = trace_context(header, RNG)
     assert (trace.trace_id, trace.parent_id, trace.sampled) == (TRACE, SPAN, is_sampled)
     assert HEX_16.fullmatch(trace.span_id)
     assert trace.span_id != SPAN
@@ -44,7 +47,7 @@ def test_a_callers_trace_is_gone_on_with(header: str, *, is_sampled: bool) -> No
     ],
 )
 def test_garbage_begins_a_new_trace(header: str | None) -> None:
-    trace = trace_context(header)
+    trace = trace_context(header, RNG)
     assert re.fullmatch("[0-9a-f]{32}", trace.trace_id)
     assert HEX_16.fullmatch(trace.span_id)
     assert (trace.parent_id, trace.sampled) == (None, False)
@@ -53,11 +56,11 @@ def test_garbage_begins_a_new_trace(header: str | None) -> None:
 
 @given(st.text())
 def test_no_header_makes_it_raise(header: str) -> None:
-    assert len(trace_context(header).trace_id) == 32
+    assert len(trace_context(header, RNG).trace_id) == 32
 
 
 def test_attempts_have_spans_of_their_own_and_say_so_upstream() -> None:
-    trace = trace_context(f"00-{TRACE}-{SPAN}-01")
+    trace = trace_context(f"00-{TRACE}-{SPAN}-01", RNG)
     ids = {attempt_span_id(trace, number) for number in range(1, 50)}
     assert len(ids) == 49
     assert trace.span_id not in ids
@@ -65,7 +68,7 @@ def test_attempts_have_spans_of_their_own_and_say_so_upstream() -> None:
 
 
 def test_a_span_id_never_wraps_to_zero() -> None:
-    trace = trace_context(None)
+    trace = trace_context(None, RNG)
     edge = type(trace)(trace.trace_id, "f" * 16, None, sampled=False)
     assert attempt_span_id(edge, 1) == "0000000000000001"
 
@@ -91,6 +94,6 @@ def test_errors_fallbacks_and_slow_calls_are_always_kept() -> None:
 
 def test_a_callers_flag_counts_only_where_callers_are_trusted() -> None:
     asked = answered()
-    asked.trace = trace_context(f"00-{TRACE}-{SPAN}-01")
+    asked.trace = trace_context(f"00-{TRACE}-{SPAN}-01", RNG)
     assert not Sampling(0.0).keeps(settle(asked))
     assert Sampling(0.0, trust_callers=True).keeps(settle(asked))

@@ -35,11 +35,11 @@ def test_five_failures_set_a_deployment_aside_and_a_success_brings_it_back() -> 
     clock = Clock()
     fleet = Fleet(clock)
     failed(fleet, "a", 5)
-    assert set(fleet.live((A, B)).set_aside) == {"a"}
+    assert set(fleet.live((A, B), repeating=True).set_aside) == {"a"}
     clock.now += 6
-    assert not fleet.live((A, B)).set_aside
+    assert not fleet.live((A, B), repeating=True).set_aside
     probe = fleet.lease("a")
-    assert set(fleet.live((A, B)).set_aside) == {"a"}, "one probe at a time"
+    assert set(fleet.live((A, B), repeating=True).set_aside) == {"a"}, "one probe at a time"
     probe.answer()
     assert fleet.state_of("a").breaker.phase is Phase.CLOSED, "the first content settles a probe"
     probe.release()
@@ -51,7 +51,7 @@ def test_a_probe_whose_caller_left_frees_its_place() -> None:
     failed(fleet, "a", 5)
     clock.now += 6
     fleet.lease("a").release()
-    assert not fleet.live((A,)).set_aside
+    assert not fleet.live((A,), repeating=True).set_aside
 
 
 def test_a_deployment_that_cuts_every_stream_is_set_aside() -> None:
@@ -70,13 +70,13 @@ def test_second_tries_stop_when_their_budget_is_spent() -> None:
     fleet = Fleet(clock)
     route = Route("r", ("r",), Strategy.ORDERED, (Target(A),))
     spent = 0
-    while fleet.live((A,)).may_repeat:
+    while fleet.live((A,), repeating=True).may_repeat:
         fleet.order(route, (A,))
         fleet.spend_retry()
         spent += 1
     assert 10 <= spent <= 13
     clock.now += 1
-    assert fleet.live((A,)).may_repeat
+    assert fleet.live((A,), repeating=True).may_repeat
 
 
 def test_a_weighted_route_takes_turns_across_calls() -> None:

@@ -13,7 +13,7 @@ import gateway.state.ledger as ledger_module
 from gateway.ledger_rows import ledger_rows
 from gateway.settlement import settle
 from gateway.state.ledger import Ledger, LedgerError, ledger_path, open_ledger, read_ledger
-from gateway.state.ledger_schema import INSERT, LedgerRow
+from gateway.state.ledger_schema import LedgerRow, insert_of
 from policies.vocabulary import Usage
 from tests.gateway.calls import answered
 
@@ -72,7 +72,7 @@ def test_a_second_start_goes_on_in_the_same_file(path: Path) -> None:
 def test_a_reader_sees_committed_rows_while_the_gateway_writes(path: Path) -> None:
     with closing(open_ledger(path)) as writer, closing(read_ledger(path)) as reader:
         with writer:
-            writer.executemany(INSERT, rows(3))
+            writer.executemany(insert_of(1), rows(3))
         assert reader.execute("SELECT count(*) FROM attempts").fetchone() == (3,)
 
 

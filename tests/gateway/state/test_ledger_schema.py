@@ -3,7 +3,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
-from gateway.state.ledger_schema import CREATE, INSERT, VERSION, LedgerRow
+from gateway.state.ledger_schema import CREATE, VERSION, LedgerRow, insert_of
 
 
 def test_the_table_has_the_rows_fields_in_order_and_one_key() -> None:
@@ -13,7 +13,7 @@ def test_the_table_has_the_rows_fields_in_order_and_one_key() -> None:
         columns = connection.execute("PRAGMA table_info(attempts)").fetchall()
         assert tuple(column[1] for column in columns) == LedgerRow._fields
         assert {column[1] for column in columns if column[5]} == {"request_id", "attempt"}
-        assert INSERT.count("?") == len(columns)
+        assert insert_of(1).count("?") == len(columns)
         assert connection.execute("SELECT version FROM schema_version").fetchall() == [(VERSION,)]
 
 
