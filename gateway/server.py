@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 from aiohttp.helpers import set_exception
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from adapters.openai_errors import WireError, error_body
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 HEAD_TIMEOUT_S = 15.0
 BODY_TIMEOUT_S = 60.0
 KEEPALIVE_TIMEOUT_S = 75.0
+LINGER_S = 2.0  # for a body nobody reads, so that closing does not take the answer along
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -118,6 +120,8 @@ class Outbound:
 
     def __init__(self, inbound: Inbound, whole: bytes | None = None) -> None:
         self._writer = inbound.protocol
+        if whole is not None and inbound.method == "HEAD":  # a body would be read as the next answer's beginning
+            whole = whole[: whole.index(b"\r\n\r\n") + 4]
         self._whole = whole
         self.keep_alive = inbound.keep_alive
 
@@ -177,7 +181,7 @@ class Connection(RequestHandler):
             keepalive_timeout=KEEPALIVE_TIMEOUT_S,
             access_log=cast("logging.Logger", None),  # our own log line replaces it
             auto_decompress=False,
-            lingering_time=2.0,
+            lingering_time=LINGER_S,
         )
         self._head_timer: asyncio.TimerHandle | None = None
         self.write_timeout_s = 30.0
@@ -189,8 +193,12 @@ class Connection(RequestHandler):
             if self._head_timer is not None:
                 self._head_timer.cancel()
                 self._head_timer = None
-        elif data and self._current_request is None and self._head_timer is None and not self._messages:
+        elif data and self._head_timer is None and self._awaits_head():
             self._head_timer = self._loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)
+
+    def _awaits_head(self) -> bool:
+        """Whether what comes in belongs to a head. A request at hand, its handler perhaps not begun, has a body yet."""
+        return self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._head_timer is not None:
@@ -200,7 +208,7 @@ class Connection(RequestHandler):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        if self._current_request is None and self.transport is not None:
+        if self._awaits_head() and self.transport is not None:
             self.transport.write(_plain_error(408, "The request head took too long to arrive.", "request_timeout"))
             self.force_close()
 
@@ -232,11 +240,15 @@ class Connection(RequestHandler):
         message: str | None = None,  # noqa: ARG002 - aiohttp's words; the caller gets ours
     ) -> web.StreamResponse:
         """What aiohttp could not parse, or what escaped the edge: a JSON error, then the connection closes."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # nobody is there to tell; aiohttp closes what is left
         inbound = cast("Inbound", request)
         inbound.keep_alive = False
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("a request handler failed", exc_info=exc)
             text, code = "Something went wrong inside the gateway.", "internal_error"
+        elif isinstance(exc, LineTooLong):
+            status, text, code = 431, "A line of the request head is too long.", "request_head_too_large"
         else:
             text, code = "The request is not well-formed HTTP/1.1.", "malformed_http"
         return cast("web.StreamResponse", Outbound(inbound, _plain_error(status, text, code)))
