@@ -70,7 +70,8 @@ _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def literal(text: str) -> str:
-    """Exactly this text."""
+    """Exactly this text. Raises `ValueError` for half a surrogate pair, which no text can hold."""
+    text.encode()
     return '"' + "".join(_ESCAPED.get(char) or _plain(char) for char in text) + '"'
 
 

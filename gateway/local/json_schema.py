@@ -188,7 +188,9 @@ class _Converter:
             member = self._book.add(f'{json_literal(name)} ws ":" ws {self._rule(value)} ws')
             first, next_ = f"{member} {after_some}", f'"," ws {member} {after_some}'
             if name not in required:
-                first, next_ = f"{first} | {after_none}", f'("," ws {member})? {after_some}'
+                # An empty alternative at a line's end would make llama.cpp read on into the next rule.
+                first = f"{first} | {after_none}" if after_none else f"({first})?"
+                next_ = f'("," ws {member})? {after_some}'
             after_none, after_some = self._book.add(first), self._book.add(next_)
         return f'"{{" ws {after_none} "}}"'
 

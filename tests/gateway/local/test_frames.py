@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.llama_cpp_job import ChosenLogprob, Delta, Failed, Finished, Job, Sampling, Started, TokenLogprob, ToolSpec
+from gateway.local.frames import (
+    MAX_FRAME_BYTES,
+    BrokenFrame,
+    Cancel,
+    FrameSplitter,
+    Load,
+    Ping,
+    Pong,
+    Progress,
+    Ready,
+    Refused,
+    Shutdown,
+    Submit,
+    pack,
+    unpack_order,
+    unpack_reports,
+)
+
+ORDERS = [
+    Load("/m.gguf", 512, 2, "{{ x }}", plain_weights=True),
+    Submit(
+        Job(
+            7,
+            messages=[{"role": "user", "content": "é", "deep": [1, None, {"a": 1.5}]}],
+            forced_tools=(ToolSpec("f", "does f", None),),
+            sampling=Sampling(seed=-5, logit_bias=((3, float("-inf")),), top_logprobs=0),
+            stop=("\n",),
+        )
+    ),
+    Cancel(7),
+    Ping(),
+    Shutdown(),
+]
+REPORTS = [
+    Started(1, 10, 4, ("tools",)),
+    Delta(1, 0, "é", 2, (ChosenLogprob(TokenLogprob(b"\xc3", -0.5), (TokenLogprob(b"x", -1.0),)),)),
+    Finished(1, 0, "stop", 3),
+    Failed(1, 400, "code", "message", "param"),
+    Progress(50),
+    Ready("m", 8192, 1, knows_tools=False, load_s=0.5),
+    Pong(3, busy=True),
+    Refused("no"),
+]
+
+
+def bodies(data: bytes) -> list[bytes]:
+    return FrameSplitter().feed(data)
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
+def test_an_order_survives_the_wire(order: Load) -> None:
+    assert [unpack_order(body) for body in bodies(pack(order))] == [order]
+
+
+def test_many_reports_share_one_frame() -> None:
+    (body,) = bodies(pack(REPORTS))
+    assert unpack_reports(body) == REPORTS
+
+
+@given(st.lists(st.integers(1, 40)))
+def test_frames_come_out_whole_wherever_reads_fall(cuts: list[int]) -> None:
+    data = pack(REPORTS) + pack(REPORTS[:1]) + pack([])
+    splitter, found, at = FrameSplitter(), [], 0
+    for cut in [*cuts, len(data)]:
+        found += splitter.feed(data[at : at + cut])
+        at += cut
+    found += splitter.feed(data[at:])
+    assert [unpack_reports(body) for body in found] == [REPORTS, REPORTS[:1], []]
+
+
+def test_an_endless_frame_is_refused_before_it_is_stored() -> None:
+    with pytest.raises(BrokenFrame):
+        FrameSplitter().feed((MAX_FRAME_BYTES + 1).to_bytes(4, "little"))
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_a_broken_frame_or_a_value_but_never_another_error(body: bytes) -> None:
+    for unpack in (unpack_order, unpack_reports):
+        try:
+            unpack(body)
+        except BrokenFrame:
+            continue
+
+
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x91\x91\x63", b"HTTP/1.1 200 OK", b"\xff" * 50])
+def test_known_garbage_is_refused(body: bytes) -> None:
+    with pytest.raises(BrokenFrame):
+        unpack_reports(body)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from adapters.llama_cpp_job import Job, Sampling, ToolSpec
+from adapters.schema import InvalidRequest
+from gateway.local.template import ChatTemplate
+
+if TYPE_CHECKING:
+    from gateway.local.llama import Model
+    from gateway.local.prepare import Work
+
+HI: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
+KNOWING = ChatTemplate("{% if tools %}TOOLS {% endif %}{{ messages[-1].content }}", bos="", eos="")
+CONTEXT_TOKENS = 100
+
+
+def prepare(model: Model, job: Job, template: ChatTemplate | None = None) -> Work:
+    from gateway.local.prepare import Handle, Preparer  # noqa: PLC0415 - loads llama.cpp
+
+    plain = ChatTemplate("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", bos="", eos="")
+    work = Preparer(model, template or plain, CONTEXT_TOKENS).prepare(Handle(job))
+    work.close()
+    return work
+
+
+def text_of(model: Model, work: Work) -> str:
+    return b"".join(model.piece(token) for token in work.tokens).decode()
+
+
+def test_a_conversation_is_rendered_and_a_prompt_is_not(model: Model) -> None:
+    assert text_of(model, prepare(model, Job(1, messages=HI))) == "user: hi\n"
+    assert text_of(model, prepare(model, Job(1, prompt="as it is"))) == "as it is"
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, 97), (5, 5), (1000, 97)])
+def test_an_answer_is_as_long_as_asked_or_as_fits(model: Model, asked: int | None, given: int) -> None:
+    work = prepare(model, Job(1, prompt="one two three", max_tokens=asked))
+    assert (len(work.tokens), work.max_tokens) == (3, given)
+
+
+@pytest.mark.parametrize(("words", "said"), [(100, "has 100 tokens"), (2_000_000, "has at least")])
+def test_a_prompt_that_fills_the_context_is_refused_with_the_numbers(model: Model, words: int, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"maximum context length is {CONTEXT_TOKENS}.*{said}") as refusal:
+        prepare(model, Job(1, prompt=" a" * words))
+    assert (refusal.value.code, refusal.value.param) == ("context_length_exceeded", "prompt")
+
+
+def test_tools_without_effect_are_reported(model: Model) -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert prepare(model, Job(1, messages=HI, tools=tools)).ignored == ("tools",)
+    knowing = prepare(model, Job(1, messages=HI, tools=tools), KNOWING)
+    assert (knowing.ignored, text_of(model, knowing)) == ((), "TOOLS hi")
+
+
+@pytest.mark.parametrize("messages", [HI, [{"role": "system", "content": "Be brief."}, *HI]])
+def test_a_forced_tool_is_explained_to_a_template_that_knows_none(model: Model, messages: list[dict[str, Any]]) -> None:
+    tool = ToolSpec("add", "adds", '{"type": "object"}')
+    text = text_of(model, prepare(model, Job(1, messages=messages, forced_tools=(tool,))))
+    assert text.startswith("system: ")
+    assert text.count("system: ") == 1
+    assert "Function add: adds" in text
+    assert "Be brief." in text or len(messages) == 1
+
+
+def test_each_choice_has_a_chooser(model: Model) -> None:
+    assert len(prepare(model, Job(1, prompt="x", choices=3, schema="{}")).choosers) == 3
+
+
+@pytest.mark.parametrize(
+    ("job", "param"),
+    [
+        (Job(1, prompt=""), "prompt"),
+        (Job(1, prompt="x", sampling=Sampling(logit_bias=((49152, 1.0),))), "logit_bias"),
+        (Job(1, prompt="x", schema='{"type": "nothing"}'), "response_format"),
+        (Job(1, prompt="x", schema='{"$ref": "#"}', choices=2), "response_format"),
+    ],
+)
+def test_what_cannot_be_prepared_names_its_parameter(model: Model, job: Job, param: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        prepare(model, job)
+    assert refusal.value.param == param
+
+
+def test_a_model_without_a_template_holds_no_conversations(model: Model) -> None:
+    from gateway.local.prepare import Handle, Preparer  # noqa: PLC0415 - loads llama.cpp
+
+    with pytest.raises(InvalidRequest, match="no chat template"):
+        Preparer(model, None, CONTEXT_TOKENS).prepare(Handle(Job(1, messages=HI)))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from adapters.llama_cpp_job import Delta, Failed, Finished, Started
+from gateway.local.ticket import Ticket
+from policies.vocabulary import Usage
+
+
+def never(_: Ticket) -> None:
+    raise AssertionError("closed")
+
+
+def soon() -> float:
+    return asyncio.get_running_loop().time() + 5
+
+
+async def test_events_are_handed_over_once_and_wake_the_waiter() -> None:
+    ticket = Ticket(1, never)
+    waiting = asyncio.create_task(ticket.wait(soon()))
+    await asyncio.sleep(0)
+    ticket.take(Started(1, 10, 4, ("tools",)))
+    ticket.take(Delta(1, 0, "a", 2))
+    ticket.take(Finished(1, 0, "stop", 2))
+    assert await waiting == [Delta(1, 0, "a", 2), Finished(1, 0, "stop", 2)]
+    assert await ticket.wait(soon()) == []
+    assert ticket.is_complete
+    assert ticket.ignored == ("tools",)
+    assert ticket.usage() == Usage(10, 2, cached_input_tokens=4)
+
+
+async def test_usage_is_an_estimate_until_all_choices_are_complete() -> None:
+    ticket = Ticket(2, never)
+    ticket.take(Started(1, 3, 0))
+    ticket.take(Delta(1, 0, "a", 1))
+    ticket.take(Finished(1, 0, "stop", 1))
+    assert not ticket.is_over
+    assert ticket.usage() == Usage(3, 1, estimated=True)
+
+
+@pytest.mark.parametrize("ending", ["lost", "failed"])
+async def test_an_ending_wakes_the_waiter(ending: str) -> None:
+    ticket = Ticket(1, never)
+    waiting = asyncio.create_task(ticket.wait(soon()))
+    await asyncio.sleep(0)
+    if ending == "lost":
+        ticket.lose()
+    else:
+        ticket.take(Failed(1, 500, "c", "m"))
+    assert await waiting == []
+    assert ticket.is_over
+    assert not ticket.is_complete
+
+
+async def test_waiting_has_an_end() -> None:
+    with pytest.raises(TimeoutError):
+        await Ticket(1, never).wait(asyncio.get_running_loop().time() + 0.01)
+
+
+async def test_a_place_is_given_back_once() -> None:
+    closed: list[Ticket] = []
+    ticket = Ticket(1, closed.append)
+    ticket.close()
+    ticket.close()
+    assert closed == [ticket]
