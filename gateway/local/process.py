@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections import deque
+from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from gateway.local.frames import Report
 
-WORKER_COMMAND = (sys.executable, "-m", "gateway.local.worker")
+# -P: a worker must not import from whatever folder the gateway happens to run in.
+WORKER_COMMAND = (sys.executable, "-P", "-m", "gateway.local.worker")
+_ROOT = str(Path(__file__).resolve().parents[2])
 _STDERR_LINES = 20
 _STDERR_LINE_CHARS = 500
 _LAST_WORDS_CHARS = 2000
@@ -152,9 +155,14 @@ def _start(command: Sequence[str], fd: int) -> Popen[bytes]:
         stdout=DEVNULL,
         stderr=PIPE,
         start_new_session=True,
-        # llama.cpp's abort handler would start a debugger, if there is one, and take seconds to die.
-        env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+        env=_environment(),
     )
+
+
+def _environment() -> dict[str, str]:
+    # llama.cpp's abort handler would start a debugger, if there is one, and take seconds to die.
+    path = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONPATH": path}
 
 
 def _bury(process: Popen[bytes]) -> int:

@@ -1,0 +1,80 @@
+"""A worker that has no model and misbehaves on purpose: `python fake_worker.py MODE FD`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from adapters.llama_cpp_job import Delta, Finished, Started
+from gateway.local.frames import FrameSplitter, Load, Ping, Pong, Progress, Ready, Refused, Submit, pack, unpack_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.local.frames import Order
+
+READY = Ready("fake.gguf", 512, 1, knows_tools=False, load_s=0.0)
+
+
+class FakeWorker:
+    def __init__(self, mode: str, fd: int) -> None:
+        self.mode = mode
+        self.socket = socket.socket(fileno=fd)
+
+    def send(self, *reports: object) -> None:
+        self.socket.sendall(pack(reports))  # type: ignore[arg-type]
+
+    def orders(self) -> Iterator[Order]:
+        splitter = FrameSplitter()
+        while data := self.socket.recv(65536):
+            yield from map(unpack_order, splitter.feed(data))
+
+    def run(self) -> None:
+        for order in self.orders():
+            if isinstance(order, Load):
+                self.load(order)
+            elif isinstance(order, Submit):
+                self.serve(order.job.id)
+            elif isinstance(order, Ping) and self.mode == "stuck":
+                self.send(Pong(5, busy=True))
+            elif isinstance(order, Ping) and self.mode != "mute":
+                self.send(Pong(0, busy=False))
+
+    def load(self, load: Load) -> None:
+        if self.mode == "silent":
+            time.sleep(60)
+        if self.mode == "dies loading" or (self.mode == "needs plain weights" and not load.plain_weights):
+            sys.stderr.write("out of memory\n")
+            sys.stderr.flush()
+            os._exit(3)
+        if self.mode == "refuses":
+            self.send(Refused("no such architecture"))
+            os._exit(1)
+        if self.mode == "noisy":
+            sys.stderr.write("x" * 300_000 + "\n" + "line\n" * 10_000)
+            sys.stderr.flush()
+        self.send(Progress(50))
+        self.send(READY)
+
+    def serve(self, job: int) -> None:
+        if self.mode == "dies unstarted":
+            os._exit(4)
+        self.send(Started(job, 3, 0))
+        if self.mode == "dies started":
+            os.kill(os.getpid(), signal.SIGABRT)
+        if self.mode == "garbage":
+            self.socket.sendall(b"HTTP/1.1 500 Oops\r\n\r\n")
+        elif self.mode == "noisy garbage":
+            self.socket.sendall(b"\x03\0\0\0\xc1\xc1\xc1")
+        elif self.mode == "hangs after text":
+            self.send(Delta(job, 0, "half", 1))
+        elif self.mode != "says nothing":
+            self.send(Delta(job, 0, "whole", 1), Finished(job, 0, "stop", 1))
+
+
+if __name__ == "__main__":
+    FakeWorker(sys.argv[1], int(sys.argv[2])).run()

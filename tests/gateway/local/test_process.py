@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from adapters.llama_cpp_job import Job
+from gateway.local.frames import Load, Progress, Ready, Submit
+from gateway.local.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.local.frames import Report
+
+FAKE = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+
+
+@pytest.fixture
+def starter() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as starter:
+        yield starter
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one number
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_a_worker_reports_and_leaves_nothing_behind(starter: ThreadPoolExecutor) -> None:
+    heard: list[Report] = []
+    ready = asyncio.Event()
+
+    def hear(reports: list[Report]) -> None:
+        heard.extend(reports)
+        if isinstance(reports[-1], Ready):
+            ready.set()
+
+    starter.submit(open_files).result()
+    before = open_files()
+    worker = await WorkerProcess.spawn([*FAKE, "good"], hear, starter)
+    worker.send(Load("m"))
+    await asyncio.wait_for(ready.wait(), 10)
+    assert heard[0] == Progress(50)
+    assert os.getpgid(worker.pid) == worker.pid
+    worker.kill("the test is over")
+    await asyncio.wait_for(worker.gone.wait(), 5)
+    assert await worker.reap() == "the test is over"
+    await asyncio.sleep(0)
+    assert not is_alive(worker.pid)
+    assert open_files() == before
+
+
+async def test_death_is_noticed_and_explained(starter: ThreadPoolExecutor) -> None:
+    worker = await WorkerProcess.spawn([*FAKE, "dies loading"], lambda _: None, starter)
+    worker.send(Load("m"))
+    await asyncio.wait_for(worker.gone.wait(), 10)
+    assert await worker.reap() == "exit code 3; its last words: out of memory"
+    worker.send(Load("m"))
+
+
+@pytest.mark.parametrize("mode", ["garbage", "noisy garbage"])
+async def test_garbage_ends_a_worker(starter: ThreadPoolExecutor, mode: str) -> None:
+    worker = await WorkerProcess.spawn([*FAKE, mode], lambda _: None, starter)
+    worker.send(Load("m"))
+    worker.send(Submit(Job(1, prompt="x")))
+    await asyncio.wait_for(worker.gone.wait(), 10)
+    assert (await worker.reap()).startswith("it sent garbage")
+    assert not is_alive(worker.pid)
+
+
+async def test_last_words_are_the_last_and_few(starter: ThreadPoolExecutor) -> None:
+    ready = asyncio.Event()
+    worker = await WorkerProcess.spawn([*FAKE, "noisy"], lambda _: ready.set(), starter)
+    worker.send(Load("m"))
+    await asyncio.wait_for(ready.wait(), 10)
+    worker.kill("enough")
+    ending = await worker.reap()
+    assert ending.endswith("line | line")
+    assert len(ending) < 2100
+
+
+async def test_a_killed_worker_names_its_signal(starter: ThreadPoolExecutor) -> None:
+    worker = await WorkerProcess.spawn([*FAKE, "good"], lambda _: None, starter)
+    os.kill(worker.pid, signal.SIGKILL)
+    await asyncio.wait_for(worker.gone.wait(), 5)
+    assert await worker.reap() == "signal 9"
+
+
+async def test_a_cancelled_start_leaves_no_process(starter: ThreadPoolExecutor) -> None:
+    starting = asyncio.create_task(WorkerProcess.spawn([*FAKE, "good"], lambda _: None, starter))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert [pid for pid in children if "fake_worker" in Path(f"/proc/{pid}/cmdline").read_text()] == []
+
+
+async def test_a_command_that_does_not_exist_is_an_os_error(starter: ThreadPoolExecutor) -> None:
+    with pytest.raises(OSError, match="no-such-program"):
+        await WorkerProcess.spawn(["/no-such-program"], lambda _: None, starter)
