@@ -11,6 +11,8 @@ PYTEST_ARGS ?=
 
 BIN := .venv/bin
 STAMPS := .venv/.stamps
+# The compiled llama.cpp fits one set of processor features; a machine that moved to another host compiles anew.
+LLAMA := $(STAMPS)/llama-$(shell grep -m1 -E '^(flags|Features)' /proc/cpuinfo | cksum | cut -d' ' -f1)
 CLIENTS := .venv-clients
 SCRIPTS := $(wildcard scripts/*.sh) .ci/run
 CODE := gateway policies adapters tests scripts benchmarks
@@ -20,13 +22,13 @@ CODE := gateway policies adapters tests scripts benchmarks
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: $(STAMPS)/compiler $(STAMPS)/project $(STAMPS)/model $(STAMPS)/llama .run/key ## install what is missing, then serve config/local.yaml (CONFIG=other.yaml for another)
+run: $(STAMPS)/compiler $(STAMPS)/project $(STAMPS)/model $(LLAMA) .run/key ## install what is missing, then serve config/local.yaml (CONFIG=other.yaml for another)
 	@exec $(BIN)/pointsman serve --config $(CONFIG) --key-file .run/key
 
 install: $(STAMPS)/project ## set up .venv with the pointsman command; needs no compiler
 	@echo 'ready: $(BIN)/pointsman --help'
 
-test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(STAMPS)/llama $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
+test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 test-all: PYTEST_ARGS += -m 'slow or not slow'
@@ -78,7 +80,7 @@ $(STAMPS)/model $(STAMPS)/bench: $(STAMPS)/%: locks/%.lock | $(STAMPS)/run
 	@scripts/install.sh .venv lock $*
 	@touch $@
 
-$(STAMPS)/llama: locks/llama.lock scripts/build_llama_wheel.sh | $(STAMPS)/compiler $(STAMPS)/run
+$(LLAMA): locks/llama.lock scripts/build_llama_wheel.sh | $(STAMPS)/compiler $(STAMPS)/run $(STAMPS)/model
 	@scripts/install.sh .venv llama
 	@touch $@
 

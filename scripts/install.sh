@@ -33,8 +33,11 @@ case $layer in
   llama)
     wheel=$(scripts/build_llama_wheel.sh)
     "${pip[@]}" install --no-deps --no-index --force-reinstall "$wheel"
-    # A wheel that this processor cannot run shows it here, not at the first request.
-    "$venv/bin/python" -c 'import llama_cpp; llama_cpp.llama_backend_init()'
+    # A library that this processor cannot run shows it here, not at the first request.
+    "$venv/bin/python" scripts/try_llama.py || {
+      printf 'llama.cpp was compiled but does not run here; try: CMAKE_ARGS=-DGGML_NATIVE=OFF make run\n' >&2
+      exit 1
+    }
     ;;
   *)
     printf 'install.sh: no layer named %s\n' "$layer" >&2
