@@ -13,9 +13,9 @@ say() { printf '%s\n' "$*" >&2; }
 cmake_args="-DLLAVA_BUILD=OFF ${CMAKE_ARGS:-}"
 patch_common='s/LLAMA_BUILD_COMMON ON/LLAMA_BUILD_COMMON OFF/'
 
-# GCC before 12.4, 13.3 and 14 tells its optimiser that loading the tile configuration of AMX reads 8 bytes, not 64, so
-# the rest is never written and the first matrix product ends in a segmentation fault (GCC bug 114098). It shows in
-# the header, and only processors with AMX are hit. The order of these flags and -march=native does not matter.
+# Older GCCs, Debian 12's 12.2 among them, tell their optimiser that loading the tile configuration of AMX reads 8 bytes
+# and not 64; so the rest may never be written, and the first matrix product ends in a segmentation fault. It shows in
+# the header (later GCCs have a builtin there), and only processors with AMX are hit.
 if "${CXX:-c++}" -E -x c++ -include immintrin.h /dev/null 2>/dev/null | grep ldtilecfg | grep -q 'const void \*\*'; then
   no_amx='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16'
   export CFLAGS="${CFLAGS:-} $no_amx" CXXFLAGS="${CXXFLAGS:-} $no_amx"
