@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from policies.vocabulary import Failure, Usage
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+class WireRequest(msgspec.Struct, frozen=True):
     """A request as it goes over the wire. `path` is relative to the provider's base URL and begins with `/`."""
 
     path: str
@@ -21,8 +21,7 @@ class WireRequest:
     headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """What an answer has shown of itself so far: the basis of metering, cost and estimates.
 
     `usage` is None until the upstream reported it. `text` holds what was generated, in order, so that it can be counted
@@ -30,17 +29,18 @@ class Tally:
     """
 
     usage: Usage | None = None
-    finish_reasons: list[str] = field(default_factory=list)
+    finish_reasons: list[str] = msgspec.field(default_factory=list)
     model: str | None = None
     id: str | None = None
-    text: list[str] = field(default_factory=list)
+    text: list[str] = msgspec.field(default_factory=list)
     text_dropped_chars: int = 0
 
 
 class StreamDecoder(Protocol):
     """Reads one upstream stream and yields what the caller shall get, in the caller's format.
 
-    `started` becomes true with the first content (text, tool call, reasoning, refusal or audio); `ended` with the end marker.
+    `started` becomes true with the first content (text, tool call, reasoning, refusal or audio), `ended` with the end
+    marker.
     """
 
     tally: Tally
@@ -51,7 +51,7 @@ class StreamDecoder(Protocol):
         """Whole events, ready to forward; empty while an event is incomplete. Raises `FailedStream`."""
 
     def finish(self) -> bytes:
-        """What is still owed to the caller at the end of the body. Raises `FailedStream` when the stream was cut short."""
+        """What is still owed to the caller at the end of the body. Raises `FailedStream` for a stream cut short."""
 
 
 class FailedStream(Exception):  # noqa: N818 - it carries a Failure; it is not one of ours by name

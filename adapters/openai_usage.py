@@ -8,11 +8,41 @@ from policies.vocabulary import Usage
 
 TOKENS_BELIEVED: Final = 100_000_000  # no request has had a hundredth of it
 
+_PLAIN: Final = frozenset(
+    "prompt_tokens completion_tokens total_tokens prompt_tokens_details completion_tokens_details".split()
+)
+_PLAIN_DETAILS: Final = frozenset({"cached_tokens", "audio_tokens"})
+
 
 def read_usage(value: object) -> Usage | None:
     """A `usage` object of any endpoint; None where it says nothing that can be believed."""
     if not isinstance(value, dict):
         return None
+    return _read_plain(value) or _read_any(value)
+
+
+def _read_plain(value: dict[str, object]) -> Usage | None:
+    """OpenAI's own form without reasoning, which is nearly every answer's, at a quarter of the cost; None for others."""
+    if not value.keys() <= _PLAIN:
+        return None
+    input_tokens, output_tokens = value.get("prompt_tokens"), value.get("completion_tokens")
+    if type(input_tokens) is not int or type(output_tokens) is not int:
+        return None
+    cached: object = 0
+    details = value.get("prompt_tokens_details")
+    if type(details) is dict:
+        if not details.keys() <= _PLAIN_DETAILS:
+            return None
+        cached = details.get("cached_tokens", 0)
+    parts = value.get("completion_tokens_details")
+    if type(cached) is not int or (type(parts) is dict and parts.get("reasoning_tokens")):
+        return None
+    if not 0 <= cached <= input_tokens <= TOKENS_BELIEVED or not 0 < output_tokens <= TOKENS_BELIEVED:
+        return None
+    return Usage(input_tokens, output_tokens, cached)
+
+
+def _read_any(value: dict[str, object]) -> Usage | None:
     total = _count(value.get("total_tokens"))
     input_tokens = _first(value, "prompt_tokens", "input_tokens")
     output_tokens = _first(value, "completion_tokens", "output_tokens")

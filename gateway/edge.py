@@ -17,6 +17,7 @@ from adapters.openai_errors import WireError, error_body, error_event
 from adapters.schema import InferenceRequest
 from gateway.call import Call
 from gateway.errors import DrainingError, GatewayError, InternalError, RequestError, UpstreamError
+from gateway.scrubbing import printable
 from gateway.server import Outbound, Stream, render_head
 from gateway.stages.authenticate import identify
 from gateway.tracing import trace_context
@@ -78,7 +79,7 @@ class Edge:
                     resource = ("GET", partial(self._show_model, unquote(path[len(prefix) :])))
                     break
             else:
-                raise RequestError(f"Unknown path {path[:200]}.", status=404, code="unknown_url")
+                raise RequestError(f"Unknown path {printable(path, 200)}.", status=404, code="unknown_url")
         method, respond = resource
         if inbound.method != method:
             raise RequestError(f"Use {method} for this path.", status=405, code="method_not_allowed")
@@ -118,7 +119,7 @@ class Edge:
             call.ended_s = time.monotonic()
             call.scope.close()
             call.generation.in_use.release()
-            self._lifecycle.leave()
+            self._lifecycle.leave(call.route.name if call.route is not None else None)
 
     def _open(self, endpoint: Endpoint, inbound: Inbound, request_id: str) -> Call:
         generation = self._current()
@@ -171,7 +172,7 @@ class Edge:
         principal = identify(inbound.headers, generation)
         if model not in visible_models(generation.index, principal):
             raise RequestError(
-                f"The model `{model[:200]}` does not exist or you do not have access to it.",
+                f"The model `{printable(model, 200)}` does not exist or you do not have access to it.",
                 status=404,
                 code="model_not_found",
                 param="model",

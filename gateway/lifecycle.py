@@ -27,16 +27,16 @@ class Lifecycle:
     def enter(self) -> None:
         self.in_flight += 1
 
-    def leave(self) -> None:
+    def leave(self, route: str | None) -> None:
         self.in_flight -= 1
+        if route is not None:
+            self.in_flight_by_route[route] -= 1
         if self.draining and not self.in_flight:
             self._idle.set()
 
     def enter_route(self, route: str) -> None:
+        """The call in flight turned out to be for this route; `leave` takes it back."""
         self.in_flight_by_route[route] = self.in_flight_by_route.get(route, 0) + 1
-
-    def leave_route(self, route: str) -> None:
-        self.in_flight_by_route[route] -= 1
 
     async def until_idle(self, within_s: float) -> bool:
         """Whether the last call ended within `within_s`; meant for draining, when no call can begin."""

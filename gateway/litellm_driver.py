@@ -83,6 +83,10 @@ class LitellmUpstream:
         self._refuse_ambient()
         await asyncio.to_thread(self._load)
 
+    def describe(self) -> dict[str, str | int | float | None]:
+        """Nothing: litellm keeps its connections to itself."""
+        return {}
+
     async def close(self) -> None:
         while self._dropping:
             await asyncio.gather(*self._dropping, return_exceptions=True)

@@ -32,8 +32,11 @@ class Scope:
         """Take over what `other` owed, as when a winning attempt's scope moves to its call. `other` is then spent."""
         exits, other._exits = other._exits, []
         other.closed = True
-        for exit_ in exits:
-            self.defer(exit_)
+        if self.closed:
+            for exit_ in exits:
+                exit_()
+        else:
+            self._exits += exits
 
     def close(self) -> None:
         self.closed = True

@@ -1,13 +1,14 @@
 """The seam to the far side. A plain HTTP provider, litellm and the bundled engine all stand behind `Upstream`.
 
 An upstream opens one attempt and hands back an `Answer` in OpenAI's wire format. It does so only once the answer is
-known good: a whole JSON body, or a stream whose first content has arrived; until then a failure can move elsewhere unseen.
+known good: a whole JSON body, or a stream whose first content has arrived; a failure before can move elsewhere unseen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from policies.vocabulary import Timeouts
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(msgspec.Struct, frozen=True):
     """One attempt as an upstream sees it. `deadline_s` is the loop time at which the whole call is over."""
 
     request: InferenceRequest

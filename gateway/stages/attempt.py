@@ -60,7 +60,6 @@ class AttemptStage:
         call.attempts.append(attempt)
         scope = Scope()
         lease = self._fleet.lease(deployment.name, forced=forced)
-        scope.defer(lease.release)
         try:
             reply = await then(call)
         except BaseException as error:
@@ -82,6 +81,7 @@ class AttemptStage:
         else:
             attempt.cancelled = isinstance(error, asyncio.CancelledError)
             attempt.sent = attempt.cancelled
+        lease.release()
 
     def _finish(self, call: Call, attempt: Attempt, lease: Lease) -> None:
         """The winner's end, when the answer has gone out, broke on its way, or nobody was there to take it."""
@@ -91,6 +91,7 @@ class AttemptStage:
             lease.fail(attempt.failure)
         elif not call.cancelled:
             lease.succeed()
+        lease.release()
 
     def _outcome(self, call: Call, error: UpstreamError) -> Outcome:
         attempt = call.attempts[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.call import Reply
-from gateway.errors import InternalError
+from gateway.errors import InternalError, RequestError
 from gateway.upstream import Exchange
 
 if TYPE_CHECKING:
@@ -35,6 +35,13 @@ class Dispatch:
 
 
 def forwarded(call: Call, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Those of the caller's headers that this deployment's provider is meant to see."""
+    """Those of the caller's headers that this deployment's provider is meant to see.
+
+    Raises `RequestError` for a value that no header can carry onwards.
+    """
     headers = call.headers
-    return tuple((name, headers[name]) for name in names if name in headers)
+    found = tuple((name, headers[name]) for name in names if name in headers)
+    for name, value in found:
+        if not (value.isascii() and value.isprintable()):
+            raise RequestError(f"The header '{name}' must hold printable ASCII.", code="invalid_header")
+    return found

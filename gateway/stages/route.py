@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.errors import RequestError
@@ -40,7 +39,6 @@ class RouteStage:
                 param="model",
             )
         call.route = route
-        call.scope.defer(partial(self._lifecycle.leave_route, route.name))
         self._lifecycle.enter_route(route.name)
         call.candidates = call.generation.offers[route.name, request.endpoint]
         if not call.candidates:

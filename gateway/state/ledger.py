@@ -27,6 +27,7 @@ BUSY_TIMEOUT_S = 5.0
 CHECKPOINT_PAGES = 4_000
 FIRST_RETRY_S = 0.05
 LAST_RETRY_S = 5.0
+GATHER_S = 0.2
 MOST_ROWS_PER_COMMIT = 2_000
 CLOSE_WITHIN_S = 10.0
 
@@ -99,9 +100,13 @@ class Ledger:
             connection.close()
 
     def _take(self) -> tuple[list[LedgerRow], bool]:
-        """What is waiting, up to one commit's worth, and whether it is the end."""
+        """What is waiting, up to one commit's worth, and whether it is the end.
+
+        Rows gather for a moment first: each commit costs the event loop the interpreter's lock a few times over.
+        """
         rows: list[LedgerRow] = []
         batch = self._queue.get()
+        self._closing.wait(GATHER_S)
         while batch is not None:
             rows += batch
             if len(rows) >= MOST_ROWS_PER_COMMIT:
