@@ -1,0 +1,277 @@
+"""A real gateway between a caller who counts every byte and a provider that does exactly what a test says.
+
+    async with proving_ground(folder, lanes=40) as ground:
+        lane = ground.lane()                            # a deployment of its own, so that no breaker remembers others
+        ground.far.then(request(), reset())
+        reply = await ground.ask(lane.alone)            # the route without a fallback; `lane.backed` has one
+        rows = await ground.settled(reply)              # its ledger rows, one per attempt, nothing left in flight
+
+`settled` also holds every reply and every log line to never naming the provider's address or key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.gateway_process import gateway_process, post
+from tests.scripted_upstream import ScriptedUpstream, answer, chunked, events, forever, request, send
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.gateway_process import GatewayProcess
+    from tests.scripted_upstream import Peer, Step
+
+CHAT = "/v1/chat/completions"
+UPSTREAM_KEY = "sk-upstream-canary-0123456789"
+SPARE_TEXT = "the spare answers"
+MESSAGES = [{"role": "user", "content": "How is the weather?"}]
+WITHIN_S = 10.0
+
+
+def piece(content: str | None = None, finish: str | None = None, **more: object) -> bytes:
+    """One event of a chat stream."""
+    delta = {} if content is None else {"content": content}
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return events(
+        json.dumps({"id": "c-1", "object": "chat.completion.chunk", "model": "m-1", "choices": [choice]} | more)
+    )
+
+
+def usage_piece(usage: object) -> bytes:
+    return events(json.dumps({"id": "c-1", "object": "chat.completion.chunk", "choices": [], "usage": usage}))
+
+
+def whole(content: str, **more: object) -> bytes:
+    """The body of a chat answer in one piece."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+    return json.dumps(
+        {"id": "c-1", "object": "chat.completion", "model": "m-1", "choices": [choice], "usage": USAGE} | more
+    ).encode()
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+ROLE = events('{"id":"c-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant"}}]}')
+DONE = events("[DONE]")
+GOOD_STREAM = ROLE + piece("hel") + piece("lo") + piece(finish="stop") + usage_piece(USAGE) + DONE
+GOOD_WHOLE = answer(whole("hello"))
+
+
+def answers(text: str = "hello") -> Step:
+    """Read a request and answer it well, as a stream where one was asked for."""
+
+    async def step(peer: Peer) -> None:
+        await request()(peer)
+        if json.loads(peer.requests[-1].body).get("stream"):
+            good = chunked(ROLE, piece(text), piece(finish="stop"), usage_piece(USAGE), DONE)
+        else:
+            good = answer(whole(text))
+        await send(good)(peer)
+
+    return step
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a caller got. `ended` says that the answer was framed to its end, so a client takes it for complete."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    ended: bool
+
+    @property
+    def id(self) -> str:
+        return self.headers["x-request-id"]
+
+    @property
+    def attempts(self) -> int:
+        return int(self.headers.get("x-pointsman-attempts", "0"))
+
+    @property
+    def error(self) -> dict[str, Any]:
+        found = json.loads(self.body)["error"]
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def events(self) -> list[Any]:
+        """The data of a stream's events, parsed but for `[DONE]`."""
+        data = [line[6:] for line in self.body.decode().split("\n") if line.startswith("data: ")]
+        return [text if text == "[DONE]" else json.loads(text) for text in data]
+
+    @property
+    def text(self) -> str:
+        """The content of a good answer, whole or streamed."""
+        if not self.headers["content-type"].startswith("text/event-stream"):
+            return str(json.loads(self.body)["choices"][0]["message"]["content"])
+        choices = [event["choices"][0] for event in self.events if isinstance(event, dict) and event.get("choices")]
+        return "".join(choice.get("delta", {}).get("content") or "" for choice in choices)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One deployment, `name`, its fallback, `spare`, and the two routes to it."""
+
+    name: str
+    spare: str
+    alone: str
+    backed: str
+
+
+@dataclass
+class Ground:
+    """`far` is the provider under test, `near` the good one that stands behind every fallback."""
+
+    gateway: GatewayProcess
+    far: ScriptedUpstream
+    near: ScriptedUpstream
+    lanes: list[Lane]
+    _seen_lines: int = field(default=0)
+
+    def lane(self) -> Lane:
+        return self.lanes.pop()
+
+    async def ask(self, model: str, *, stream: bool = False, **more: object) -> Reply:
+        """One chat completion, read until the gateway closes the connection."""
+        return parsed(await self.gateway.ask(chat(model, stream=stream, **more), within_s=30.0))
+
+    async def open(self, model: str, *, stream: bool = True, **more: object) -> Caller:
+        """A chat completion under way, to be read piece by piece or left."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.gateway.port)
+        writer.write(chat(model, stream=stream, **more))
+        return Caller(reader, writer)
+
+    async def settled(self, reply: Reply) -> list[dict[str, Any]]:
+        """The ledger rows of `reply`, one per attempt, once nothing of it is left behind."""
+        self.check_secrets(reply)
+        rows = await self.rows(reply.id, reply.attempts)
+        await self.quiet()
+        return rows
+
+    async def rows(self, request_id: str, count: int) -> list[dict[str, Any]]:
+        """The rows of one request in the order of its attempts, once there are `count`; never more."""
+        async with asyncio.timeout(WITHIN_S):
+            while len(rows := self._rows(request_id)) < count:  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.01)
+        assert [row["attempt"] for row in rows] == list(range(1, count + 1))
+        return rows
+
+    async def quiet(self) -> None:
+        """Nothing is in flight at any deployment, as a gateway says that lives."""
+        async with asyncio.timeout(WITHIN_S):
+            while busy := {name: held for name, held in (await self.in_flight()).items() if held}:
+                assert all(held > 0 for held in busy.values()), busy
+                await asyncio.sleep(0.01)
+
+    async def in_flight(self) -> dict[str, int]:
+        return {name: state["in_flight"] for name, state in (await self.deployments()).items()}
+
+    async def deployments(self) -> dict[str, dict[str, Any]]:
+        status, body = await self.gateway.admin("/deployments")
+        assert status == 200
+        return {state["name"]: state for state in json.loads(body)["deployments"]}
+
+    def check_secrets(self, reply: Reply | None = None) -> None:
+        """Neither a reply nor a log line names the providers' addresses or keys."""
+        told = "" if reply is None else f"{reply.headers}{reply.body.decode(errors='replace')}"
+        log = "".join(self.gateway.text[self._seen_lines :])
+        self._seen_lines = len(self.gateway.text)
+        for secret in (UPSTREAM_KEY, f":{self.far.port}", f":{self.near.port}"):
+            assert secret not in told, secret
+            assert secret not in log, secret
+        assert "Traceback" not in told + log
+
+    def _rows(self, request_id: str) -> list[dict[str, Any]]:
+        with closing(sqlite3.connect(self.gateway.folder / "ledger.db")) as connection:
+            connection.row_factory = sqlite3.Row
+            found = connection.execute("SELECT * FROM attempts WHERE request_id = ? ORDER BY attempt", (request_id,))
+            return [dict(row) for row in found]
+
+
+class Caller:
+    """A caller who reads as far as a test says, and may leave."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.got = b""
+
+    async def read_until(self, needle: bytes) -> bytes:
+        """Everything so far, once `needle` is in it."""
+        async with asyncio.timeout(WITHIN_S):
+            while needle not in self.got:
+                data = await self.reader.read(1 << 16)
+                assert data, self.got
+                self.got += data
+        return self.got
+
+    async def rest(self) -> Reply:
+        """The whole reply, once the gateway has closed the connection."""
+        async with asyncio.timeout(30):
+            self.got += await self.reader.read()
+        self.writer.close()
+        return parsed(self.got)
+
+    def leave(self) -> None:
+        self.writer.transport.abort()
+
+
+def chat(model: str, *, stream: bool, **more: object) -> bytes:
+    return post(CHAT, {"model": model, "messages": MESSAGES, "stream": stream} | more)
+
+
+def parsed(answer: bytes) -> Reply:
+    """An HTTP answer taken apart; chunks are joined, and only the last one ends it."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if headers.get("transfer-encoding") != "chunked":
+        return Reply(int(status.split()[1]), headers, body, len(body) == int(headers.get("content-length", -1)))
+    joined = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size, 16)
+        if not length:
+            return Reply(int(status.split()[1]), headers, joined, ended=True)
+        joined, body = joined + body[:length], body[length + 2 :]
+    return Reply(int(status.split()[1]), headers, joined, ended=False)
+
+
+@asynccontextmanager
+async def proving_ground(
+    folder: Path, *, lanes: int, route: dict[str, Any] | None = None, server: dict[str, Any] | None = None
+) -> AsyncIterator[Ground]:
+    """`route` is added to every route, as `server` is to the server's settings."""
+    async with ScriptedUpstream() as far, ScriptedUpstream() as near:
+        near.otherwise(forever(answers(SPARE_TEXT)))
+        made = [Lane(f"d{n}", f"f{n}", f"alone-{n}", f"backed-{n}") for n in range(lanes)]
+        policy = policy_of(made, far.url, near.url, {"retry": {"attempts": 1}} | (route or {}))
+        async with gateway_process(policy | {"server": server or {}}, folder) as gateway:
+            ground = Ground(gateway, far, near, made)
+            yield ground
+        ground.check_secrets()
+
+
+def policy_of(lanes: list[Lane], far: str, near: str, route: dict[str, Any]) -> dict[str, Any]:
+    deployments, routes = {}, []
+    for lane in lanes:
+        price = {"input": 1, "output": 2}
+        deployments[lane.name] = {"provider": "far", "model": "m-1", "price": price}
+        deployments[lane.spare] = {"provider": "near", "model": "m-2", "price": price}
+        routes.append({"model": lane.alone, "targets": [lane.name], **route})
+        routes.append({"model": lane.backed, "targets": [lane.name], "fallbacks": [lane.spare], **route})
+    return {
+        "providers": {
+            "far": {"kind": "openai", "base_url": f"{far}/v1", "api_key": UPSTREAM_KEY},
+            "near": {"kind": "openai", "base_url": f"{near}/v1", "api_key": UPSTREAM_KEY},
+        },
+        "deployments": deployments,
+        "routes": routes,
+    }
