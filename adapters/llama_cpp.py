@@ -38,7 +38,7 @@ class Body(Struct, kw_only=True):
     """What the engine reads of a request, whichever its endpoint. Null means absent."""
 
     messages: list[dict[str, Any]] | None = None
-    prompt: str | list[str] | list[int] | list[list[int]] | None = None
+    prompt: str | list[Any] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: _Share | None = None
     top_k: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None

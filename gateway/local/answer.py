@@ -50,7 +50,7 @@ class LocalAnswer:
     async def gather(self) -> None:
         """Wait for the whole answer. Raises `UpstreamError` and `RequestError`."""
         encoder = WholeEncoder(self._shape)
-        while not self._ticket.is_over:
+        while not self._ticket.is_drained:
             for event in await self._events(self._deadline_s, FailureKind.TOTAL):
                 if isinstance(event, Delta):
                     encoder.delta(event)
@@ -59,13 +59,14 @@ class LocalAnswer:
                     self._note(event)
         self._check()
         self.body = encoder.body(self._settle())
+        self._ended = True
         self._ticket.close()
         self._show_ignored()
 
     async def open(self, first_token_by_s: float) -> None:
         """Wait for the first content, or the honest end without any. Raises `UpstreamError` and `RequestError`."""
         self._held = self._stream.opening()
-        while not self._ticket.is_over and self.first_token_s is None:
+        while not self._ticket.is_drained and self.first_token_s is None:
             kind = FailureKind.FIRST_TOKEN if first_token_by_s < self._deadline_s else FailureKind.TOTAL
             events = await self._events(min(first_token_by_s, self._deadline_s), kind)
             if any(isinstance(event, Delta) for event in events):
@@ -78,7 +79,7 @@ class LocalAnswer:
     async def read(self) -> bytes:
         """The next whole events; empty bytes at the honest end. Raises `UpstreamError` when the engine fails."""
         while not self._held and not self._ended:
-            if self._ticket.is_over:
+            if self._ticket.is_drained:
                 self._check()
                 self._held = self._stream.ending(self._settle())
                 self._ticket.close()

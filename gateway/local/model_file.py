@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
+from gateway.errors import StartError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 _MAGIC = b"GGUF"
 
 
-class MissingExtra(ImportError):  # noqa: N818 - it names what is missing
+class MissingExtra(StartError):  # noqa: N818 - it names what is missing
     """An optional part of Pointsman is configured but not installed."""
 
 
-class MissingModel(OSError):  # noqa: N818 - it names what is missing
+class MissingModel(StartError):  # noqa: N818 - it names what is missing
     """There is no model file at the configured place."""
 
 

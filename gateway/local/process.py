@@ -92,6 +92,10 @@ class WorkerProcess:
         self._last_words = _LastWords()
         self._stderr: asyncio.ReadTransport | None = None
 
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._stderr, _ = await loop.connect_read_pipe(lambda: self._last_words, self._process.stderr)
+
     @classmethod
     async def spawn(
         cls, command: Sequence[str], on_reports: Callable[[list[Report]], None], starter: Executor
@@ -103,14 +107,15 @@ class WorkerProcess:
         with theirs:
             ours.setblocking(False)
             await loop.create_unix_connection(lambda: link, sock=ours)
+            starting = loop.run_in_executor(starter, _start, command, theirs.fileno())
             try:
-                starting = loop.run_in_executor(starter, _start, command, theirs.fileno())
-                process = await _unless_cancelled(starting)
+                worker = cls(await _uninterrupted(starting), link, starter)
+                await worker._listen()
             except BaseException:
                 link.hang_up()
+                if starting.done() and not starting.exception():
+                    await loop.run_in_executor(starter, _abandon, starting.result())
                 raise
-        worker = cls(process, link, starter)
-        worker._stderr, _ = await loop.connect_read_pipe(lambda: worker._last_words, process.stderr)
         return worker
 
     def send(self, order: Order) -> None:
@@ -127,7 +132,7 @@ class WorkerProcess:
         """Make sure that nothing of it is left; how it ended, in words."""
         self._link.hang_up()
         waiting = asyncio.get_running_loop().run_in_executor(self._starter, _bury, self._process)
-        code = await _unless_cancelled(waiting)
+        code = await _uninterrupted(waiting)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._last_words.ended.wait(), _GRACE_S)
         if self._stderr:
@@ -136,14 +141,12 @@ class WorkerProcess:
         return f"{ending}; its last words: {self._last_words}" if self._last_words.lines else ending
 
 
-async def _unless_cancelled(future: asyncio.Future[T]) -> T:
-    """The result even when cancelled meanwhile: a process that is half started or half buried would be left behind."""
+async def _uninterrupted(future: asyncio.Future[T]) -> T:
+    """The result; when cancelled meanwhile, only once there is one: a half-started process must not be left behind."""
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        result = await future
-        if isinstance(result, Popen):
-            await asyncio.get_running_loop().run_in_executor(None, _bury, result)
+        await asyncio.wait([future])
         raise
 
 
@@ -172,3 +175,10 @@ def _bury(process: Popen[bytes]) -> int:
     except TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def _abandon(process: Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    if process.stderr:
+        process.stderr.close()

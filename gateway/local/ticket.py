@@ -39,6 +39,11 @@ class Ticket:
         """No more events will come."""
         return self.is_complete or self.is_lost or self.failed is not None
 
+    @property
+    def is_drained(self) -> bool:
+        """All there will ever be has been handed over."""
+        return self.is_over and not self._events
+
     def take(self, event: Event) -> None:
         """An event from the engine."""
         if isinstance(event, Started):

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.llama_cpp_job import ChosenLogprob, Delta, Failed, Finished, Job, Sampling, Started, TokenLogprob, ToolSpec
+from adapters.llama_cpp_job import (
+    ChosenLogprob,
+    Delta,
+    Failed,
+    Finished,
+    Job,
+    Sampling,
+    Started,
+    TokenLogprob,
+    ToolSpec,
+)
 from gateway.local.frames import (
     MAX_FRAME_BYTES,
     BrokenFrame,

@@ -12,6 +12,7 @@ from gateway.local.json_schema import MAX_DEPTH, MAX_SCHEMA_CHARS, grammar_for_s
 if TYPE_CHECKING:
     from gateway.local.llama import Model
 
+INTEGER = {"type": "integer"}
 PERSON = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "mail": {"type": ["string", "null"]}},
@@ -23,7 +24,10 @@ TREE = {
     "$defs": {
         "node": {
             "type": "object",
-            "properties": {"value": {"type": "integer"}, "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}},
+            "properties": {
+                "value": {"type": "integer"},
+                "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]},
+            },
             "required": ["value", "next"],
         }
     },
@@ -44,7 +48,8 @@ def accepts(model: Model, grammar: str, text: str) -> bool:
     def allows(token: int) -> bool:
         one = lib.llama_token_data(token, 1.0, 0.0)
         lib.llama_sampler_apply(
-            sampler, ctypes.byref(lib.llama_token_data_array(ctypes.pointer(one), 1, -1, False))  # noqa: FBT003
+            sampler,
+            ctypes.byref(lib.llama_token_data_array(ctypes.pointer(one), 1, -1, False)),
         )
         return not np.isneginf(one.logit)
 
@@ -65,12 +70,12 @@ def accepts(model: Model, grammar: str, text: str) -> bool:
         (PERSON, ['{"name": "A"}', '{"name":"A","age":-3}', '{"name":"A","mail":null}'], ['{"age":1}', '{"name":1}']),
         (PERSON, ['{"name":"A","age":1,"mail":"x"}'], ['{"name":"A","other":1}', '{"name":"A",}', '{"name":"A"} x']),
         (TREE, ['{"value":1,"next":{"value":2,"next":null}}'], ['{"value":1}', '{"value":1,"next":2}']),
-        ({"enum": ["a\"b", 1, None]}, ['"a\\"b"', "1", "null"], ['"a"', "2"]),
+        ({"enum": ['a"b', 1, None]}, ['"a\\"b"', "1", "null"], ['"a"', "2"]),
         ({"const": {"k": "\\"}}, ['{"k": "\\\\"}'], ['{"k": "x"}']),
-        ({"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 3}, ["[1,2]", "[1, 2, 3]"], ["[1]", "[1,2,3,4]"]),
+        ({"type": "array", "items": INTEGER, "minItems": 2, "maxItems": 3}, ["[1,2]", "[1, 2, 3]"], ["[1]", "[1,2,3,4]"]),
         ({"type": "array", "maxItems": 0}, ["[]"], ["[1]"]),
         ({"type": "array", "maxItems": 2}, ["[]", "[1,{}]"], ["[1,2,3]"]),
-        ({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "boolean"}]}, ["[1,true]"], ["[1]", "[true,1]"]),
+        ({"type": "array", "prefixItems": [INTEGER, {"type": "boolean"}]}, ["[1,true]"], ["[1]", "[true,1]"]),
         ({"type": "string", "minLength": 2, "maxLength": 3}, ['"ab"', '"a\\n"'], ['"a"', '"abcd"']),
         ({"type": "string", "format": "date"}, ['"2026-11-22"'], ['"2026-13-22"', '"today"']),
         ({"type": "integer", "minimum": 0, "maximum": 12}, ["0", "12"], ["13", "-1", "1.5"]),

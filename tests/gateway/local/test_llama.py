@@ -57,15 +57,18 @@ def test_rewinding_gives_the_same_logits_again(model: Model, context: Context) -
     assert np.array_equal(context.decode(tokens), row)
 
 
-def test_a_batch_that_does_not_fit_is_refused_before_llama_cpp_aborts(context: Context) -> None:
-    from gateway.local.llama import DecodeFailed  # noqa: PLC0415 - loads llama.cpp
+def test_a_batch_that_does_not_fit_is_refused_before_llama_cpp_aborts(model: Model) -> None:
+    from gateway.local.llama import Context, DecodeFailed  # noqa: PLC0415 - loads llama.cpp
 
+    context = Context(model, 64, 1)
     for tokens in ([], [1] * (context.batch_tokens + 1)):
         with pytest.raises(DecodeFailed, match="do not fit"):
             context.append(tokens)
-    context.append([1] * 500)
+    for _ in range(context.context_tokens // context.batch_tokens):
+        context.append([1] * context.batch_tokens)
     with pytest.raises(DecodeFailed, match="do not fit"):
-        context.decode([1] * 20)
+        context.decode([1])
+    context.close()
 
 
 def test_a_token_that_does_not_exist_is_llama_cpps_no(context: Context) -> None:

@@ -32,6 +32,12 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one number
 
 
+def fake_workers() -> list[str]:
+    """Children of this process, on whichever thread."""
+    children = " ".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
+    return [pid for pid in children if "fake_worker" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
 def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
@@ -103,8 +109,7 @@ async def test_a_cancelled_start_leaves_no_process(starter: ThreadPoolExecutor) 
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    assert [pid for pid in children if "fake_worker" in Path(f"/proc/{pid}/cmdline").read_text()] == []
+    assert fake_workers() == []
 
 
 async def test_a_command_that_does_not_exist_is_an_os_error(starter: ThreadPoolExecutor) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def row(model: Model) -> NDArray[np.float32]:
     return row
 
 
-def draw(chooser: Any, row: NDArray[np.float32], times: int = 40) -> list[int]:
+def draw(chooser: Chooser, row: NDArray[np.float32], times: int = 40) -> list[int]:
     return [chooser.choose(row) for _ in range(times)]
 
 

@@ -46,7 +46,9 @@ class Ear:
 
 @asynccontextmanager
 async def supervised(
-    mode: str, policy: RestartPolicy = SOON, patience: Patience = Patience()  # noqa: B008 - frozen
+    mode: str,
+    policy: RestartPolicy = SOON,
+    patience: Patience = Patience(),  # noqa: B008 - frozen
 ) -> AsyncIterator[Supervisor]:
     supervisor = Supervisor(Load("m"), command=[*FAKE, mode], restarts=policy, patience=patience)
     supervisor.start()
@@ -66,7 +68,7 @@ async def settled(supervisor: Supervisor) -> State:
 
 async def restarted(supervisor: Supervisor, times: int) -> None:
     async with asyncio.timeout(10):
-        while supervisor.restarts < times:
+        while supervisor.restarts < times:  # noqa: ASYNC110 - nothing tells of a restart that fails again
             await asyncio.sleep(0.005)
 
 

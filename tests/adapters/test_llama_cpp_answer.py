@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from adapters.llama_cpp_answer import Shape, StreamEncoder, WholeEncoder
+from adapters.llama_cpp_job import ChosenLogprob, Delta, Finished, TokenLogprob
+from policies.vocabulary import Endpoint, Usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+USAGE = Usage(10, 3, cached_input_tokens=4)
+USAGE_JSON = {
+    "prompt_tokens": 10,
+    "completion_tokens": 3,
+    "total_tokens": 13,
+    "prompt_tokens_details": {"cached_tokens": 4},
+}
+LOGPROB = ChosenLogprob(TokenLogprob(b"x", -1.0), (TokenLogprob(b"x", -1.0),))
+NASTY = 'line\n"quote" \\ é ☃ \x00 \u2028 </script>'
+
+
+def shape(
+    endpoint: Endpoint = Endpoint.CHAT,
+    *,
+    choices: int = 1,
+    tool: bool = False,
+    logprobs: bool = False,
+    usage: bool = False,
+) -> Shape:
+    return Shape(endpoint, "id-1", "smol", 123, choices, tool, logprobs, usage)
+
+
+def stream(shape: Shape, *events: Delta | Finished) -> list[Any]:
+    encoder = StreamEncoder(shape)
+    data = encoder.opening()
+    for event in events:
+        data += encoder.delta(event) if isinstance(event, Delta) else encoder.finished(event)
+    data += encoder.ending(USAGE)
+    *chunks, done = data.decode().removesuffix("\n\n").split("\n\n")
+    assert done == "data: [DONE]"
+    return [json.loads(chunk.removeprefix("data: ")) for chunk in chunks]
+
+
+def whole(shape: Shape, *events: Delta | Finished) -> Any:  # noqa: ANN401 - any JSON value
+    encoder = WholeEncoder(shape)
+    for event in events:
+        if isinstance(event, Delta):
+            encoder.delta(event)
+        else:
+            encoder.finished(event)
+    return json.loads(encoder.body(USAGE))
+
+
+def test_a_chat_stream_has_a_role_then_text_then_a_reason() -> None:
+    chunks = stream(shape(), Delta(1, 0, NASTY, 1), Finished(1, 0, "stop", 1))
+    assert [chunk["choices"] for chunk in chunks] == [
+        [
+            {
+                "index": 0,
+                "delta": {"role": "assistant", "content": "", "refusal": None},
+                "logprobs": None,
+                "finish_reason": None,
+            }
+        ],
+        [{"index": 0, "delta": {"content": NASTY}, "logprobs": None, "finish_reason": None}],
+        [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}],
+    ]
+    for chunk in chunks:
+        assert {name: chunk[name] for name in ("id", "object", "created", "model")} == {
+            "id": "id-1",
+            "object": "chat.completion.chunk",
+            "created": 123,
+            "model": "smol",
+        }
+        assert "usage" not in chunk
+
+
+def test_usage_comes_last_and_only_when_asked_for() -> None:
+    *chunks, last = stream(shape(usage=True), Delta(1, 0, "a", 1), Finished(1, 0, "length", 1))
+    assert all(chunk["usage"] is None for chunk in chunks)
+    assert (last["choices"], last["usage"]) == ([], USAGE_JSON)
+
+
+def test_empty_deltas_are_not_sent() -> None:
+    assert len(stream(shape(), Delta(1, 0, "", 2), Finished(1, 0, "stop", 2))) == 2
+
+
+def test_a_forced_call_streams_its_name_whole_and_its_arguments_in_pieces() -> None:
+    pieces = ["get_", 'weather\n{"ci', 'ty":"A\n"}']
+    chunks = stream(shape(tool=True), *(Delta(1, 0, piece, 1) for piece in pieces), Finished(1, 0, "stop", 3))
+    first, second = (chunk["choices"][0]["delta"]["tool_calls"][0] for chunk in chunks[1:3])
+    assert first["function"] == {"name": "get_weather", "arguments": '{"ci'}
+    assert first["id"].startswith("call_")
+    assert second == {"index": 0, "function": {"arguments": 'ty":"A\n"}'}}
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_a_call_that_was_cut_short_says_so() -> None:
+    chunks = stream(shape(tool=True), Delta(1, 0, "get", 1), Finished(1, 0, "length", 1))
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None, "length"]
+
+
+def test_choices_keep_apart() -> None:
+    events = (Delta(1, 0, "a", 1), Delta(1, 1, "b", 1), Finished(1, 0, "stop", 1), Finished(1, 1, "length", 1))
+    answer = whole(shape(choices=2), *events)
+    assert [choice["message"]["content"] for choice in answer["choices"]] == ["a", "b"]
+    assert [choice["finish_reason"] for choice in answer["choices"]] == ["stop", "length"]
+    assert [chunk["choices"][0]["index"] for chunk in stream(shape(choices=2), *events)] == [0, 1, 0, 1, 0, 1]
+
+
+def test_completions_know_where_their_tokens_begin() -> None:
+    made = shape(Endpoint.COMPLETIONS, logprobs=True)
+    chunks = stream(made, Delta(1, 0, "xx", 1, (LOGPROB, LOGPROB)), Delta(1, 0, "x", 1, (LOGPROB,)))
+    assert [chunk["choices"][0]["logprobs"]["text_offset"] for chunk in chunks] == [[0, 1], [2]]
+    assert {chunk["object"] for chunk in chunks} == {"text_completion"}
+
+
+@pytest.mark.parametrize("made", [
+    shape(), shape(logprobs=True), shape(tool=True), shape(choices=2), shape(usage=True),
+    shape(Endpoint.COMPLETIONS), shape(Endpoint.COMPLETIONS, logprobs=True),
+])  # fmt: skip
+def test_answers_and_chunks_obey_openais_schemas(shared_schema: Path, made: Shape) -> None:
+    components = json.loads((shared_schema / "openai-schemas.json").read_text())["components"]
+    events: list[Delta | Finished] = []
+    for choice in range(made.choices):
+        logprobs = (LOGPROB,) if made.wants_logprobs else ()
+        events += [Delta(1, choice, "name\n{}", 2, logprobs), Finished(1, choice, "stop", 2)]
+    name = "CreateChatCompletion" if made.is_chat else "CreateCompletion"
+    chunk_name = "CreateChatCompletionStreamResponse" if made.is_chat else "CreateCompletionResponse"
+    validate(components, f"{name}Response", whole(made, *events))
+    for chunk in stream(made, *events):
+        validate(components, chunk_name, chunk)
+
+
+def validate(components: object, name: str, value: object) -> None:
+    jsonschema.validate(value, {"$ref": f"#/components/schemas/{name}", "components": components})

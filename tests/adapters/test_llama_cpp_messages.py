@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapters.llama_cpp_messages import conversation
+from adapters.schema import InvalidRequest
+
+
+def test_parts_become_one_text_and_developers_the_system() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    messages = [{"role": "developer", "content": parts}, {"role": "user", "content": "c", "name": "n"}]
+    assert conversation(messages) == [
+        {"role": "system", "content": "a\nb"},
+        {"role": "user", "content": "c", "name": "n"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "read"),
+    [('{"a": 1}', {"a": 1}), ("", {}), (None, {}), ("not json", "not json"), ({"a": 1}, {"a": 1})],
+)
+def test_tool_arguments_become_objects(arguments: object, read: object) -> None:
+    """Templates write them as JSON themselves; what is none goes through as it is."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    (message,) = conversation([{"role": "assistant", "content": None, "tool_calls": [call]}])
+    assert message["content"] == ""
+    assert message["tool_calls"][0]["function"] == {"name": "f", "arguments": read}
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ({"role": "robot", "content": "x"}, "messages[0].role"),
+        ({"role": ["user"], "content": "x"}, "messages[0].role"),
+        ({"content": "x"}, "messages[0].role"),
+        ({"role": "user", "content": 3}, "messages[0].content"),
+        ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, "messages[0].content"),
+        ({"role": "user", "content": ["x"]}, "messages[0].content"),
+        ({"role": "assistant", "tool_calls": ["x"]}, "messages[0].tool_calls"),
+        ({"role": "assistant", "tool_calls": [{"type": "custom", "custom": {}}]}, "messages[0].tool_calls"),
+    ],
+)
+def test_what_a_text_model_cannot_read_names_its_place(message: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        conversation([message])
+    assert refusal.value.param == param
+
+
+def test_a_conversation_has_messages() -> None:
+    with pytest.raises(InvalidRequest, match="must not be empty"):
+        conversation([])
