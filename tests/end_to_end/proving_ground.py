@@ -1,28 +1,27 @@
 """A real gateway between a caller who counts every byte and a provider that does exactly what a test says.
 
     async with proving_ground(folder, lanes=40) as ground:
-        lane = ground.lane()                            # a deployment of its own, so that no breaker remembers others
-        ground.far.then(request(), reset())
+        lane = ground.lane(request_is_read, reset())    # a deployment of its own, so that no breaker remembers others
         reply = await ground.ask(lane.alone)            # the route without a fallback; `lane.backed` has one
         rows = await ground.settled(reply)              # its ledger rows, one per attempt, nothing left in flight
 
-`settled` also holds every reply and every log line to never naming the provider's address or key.
+`trials` runs a whole table at once. Replies and log lines are held to never naming a provider's address or key.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
-from contextlib import asynccontextmanager, closing
+import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.gateway_process import gateway_process, post
 from tests.scripted_upstream import ScriptedUpstream, answer, chunked, events, forever, request, send
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from tests.gateway_process import GatewayProcess
@@ -33,6 +32,9 @@ UPSTREAM_KEY = "sk-upstream-canary-0123456789"
 SPARE_TEXT = "the spare answers"
 MESSAGES = [{"role": "user", "content": "How is the weather?"}]
 WITHIN_S = 10.0
+AT_ONCE = 16
+REREAD_S = 0.02
+Key = TypeVar("Key")
 
 
 def piece(content: str | None = None, finish: str | None = None, **more: object) -> bytes:
@@ -73,6 +75,16 @@ def answers(text: str = "hello") -> Step:
         else:
             good = answer(whole(text))
         await send(good)(peer)
+
+    return step
+
+
+def by_model(scripts: Mapping[str, tuple[Step, ...]]) -> Step:
+    """Do what the deployment that was asked for does."""
+
+    async def step(peer: Peer) -> None:
+        for inner in scripts[json.loads(peer.requests[-1].body)["model"]]:
+            await inner(peer)
 
     return step
 
@@ -125,6 +137,31 @@ class Lane:
     backed: str
 
 
+@dataclass(frozen=True)
+class Ask:
+    """One call of a table: what its upstream does once it has read the request, and how the caller asks."""
+
+    steps: tuple[Step, ...]
+    backed: bool = False
+    stream: bool = False
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of an `Ask`."""
+
+    lane: Lane
+    reply: Reply
+    rows: list[dict[str, Any]]
+
+
+def judged(found: Trial | BaseException) -> Trial:
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
 @dataclass
 class Ground:
     """`far` is the provider under test, `near` the good one that stands behind every fallback."""
@@ -133,10 +170,16 @@ class Ground:
     far: ScriptedUpstream
     near: ScriptedUpstream
     lanes: list[Lane]
-    _seen_lines: int = field(default=0)
+    scripts: dict[str, tuple[Step, ...]]
+    _seen_lines: int = 0
+    _read_s: float = 0.0
+    _known: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def lane(self) -> Lane:
-        return self.lanes.pop()
+    def lane(self, *steps: Step) -> Lane:
+        """A lane that nobody used. Its deployment does `steps` after each request that opens a connection."""
+        lane = self.lanes.pop()
+        self.scripts[lane.name] = steps
+        return lane
 
     async def ask(self, model: str, *, stream: bool = False, **more: object) -> Reply:
         """One chat completion, read until the gateway closes the connection."""
@@ -155,11 +198,27 @@ class Ground:
         await self.quiet()
         return rows
 
+    async def trials(self, asks: Mapping[Key, Ask]) -> dict[Key, Trial | BaseException]:
+        """Every one of `asks` on a lane of its own, some at once, and its ledger rows; or what it raised."""
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def one(ask: Ask) -> Trial:
+            lane = self.lane(*ask.steps)
+            async with turns:
+                reply = await self.ask(lane.backed if ask.backed else lane.alone, stream=ask.stream, **ask.more)
+            self.check_secrets(reply)
+            return Trial(lane, reply, await self.rows(reply.id, reply.attempts))
+
+        found = await asyncio.gather(*[one(ask) for ask in asks.values()], return_exceptions=True)
+        await self.quiet()
+        return dict(zip(asks, found, strict=True))
+
     async def rows(self, request_id: str, count: int) -> list[dict[str, Any]]:
         """The rows of one request in the order of its attempts, once there are `count`; never more."""
         async with asyncio.timeout(WITHIN_S):
-            while len(rows := self._rows(request_id)) < count:  # noqa: ASYNC110 - another process's file
+            while len(rows := self._ledger().get(request_id, [])) < count:  # noqa: ASYNC110 - another process's file
                 await asyncio.sleep(0.01)
+        rows = sorted(rows, key=lambda row: int(row["attempt"]))
         assert [row["attempt"] for row in rows] == list(range(1, count + 1))
         return rows
 
@@ -188,11 +247,15 @@ class Ground:
             assert secret not in log, secret
         assert "Traceback" not in told + log
 
-    def _rows(self, request_id: str) -> list[dict[str, Any]]:
-        with closing(sqlite3.connect(self.gateway.folder / "ledger.db")) as connection:
-            connection.row_factory = sqlite3.Row
-            found = connection.execute("SELECT * FROM attempts WHERE request_id = ? ORDER BY attempt", (request_id,))
-            return [dict(row) for row in found]
+    def _ledger(self) -> dict[str, list[dict[str, Any]]]:
+        """Rows by request, read anew no more often than they can change much."""
+        now_s = time.monotonic()
+        if now_s - self._read_s > REREAD_S:
+            self._read_s = now_s
+            self._known.clear()
+            for row in self.gateway.ledger():
+                self._known.setdefault(row["request_id"], []).append(row)
+        return self._known
 
 
 class Caller:
@@ -251,10 +314,12 @@ async def proving_ground(
     """`route` is added to every route, as `server` is to the server's settings."""
     async with ScriptedUpstream() as far, ScriptedUpstream() as near:
         near.otherwise(forever(answers(SPARE_TEXT)))
+        scripts: dict[str, tuple[Step, ...]] = {}
+        far.otherwise(request(), by_model(scripts))
         made = [Lane(f"d{n}", f"f{n}", f"alone-{n}", f"backed-{n}") for n in range(lanes)]
         policy = policy_of(made, far.url, near.url, {"retry": {"attempts": 1}} | (route or {}))
         async with gateway_process(policy | {"server": server or {}}, folder) as gateway:
-            ground = Ground(gateway, far, near, made)
+            ground = Ground(gateway, far, near, made, scripts)
             yield ground
         ground.check_secrets()
 
@@ -263,8 +328,8 @@ def policy_of(lanes: list[Lane], far: str, near: str, route: dict[str, Any]) -> 
     deployments, routes = {}, []
     for lane in lanes:
         price = {"input": 1, "output": 2}
-        deployments[lane.name] = {"provider": "far", "model": "m-1", "price": price}
-        deployments[lane.spare] = {"provider": "near", "model": "m-2", "price": price}
+        deployments[lane.name] = {"provider": "far", "model": lane.name, "price": price}
+        deployments[lane.spare] = {"provider": "near", "model": lane.spare, "price": price}
         routes.append({"model": lane.alone, "targets": [lane.name], **route})
         routes.append({"model": lane.backed, "targets": [lane.name], "fallbacks": [lane.spare], **route})
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 from dataclasses import dataclass
@@ -18,16 +17,18 @@ from tests.end_to_end.proving_ground import (
     ROLE,
     SPARE_TEXT,
     UPSTREAM_KEY,
+    Ask,
+    judged,
     piece,
     proving_ground,
     whole,
 )
-from tests.scripted_upstream import answer, chunk, chunked, events, forever, head, request, reset, send
+from tests.scripted_upstream import answer, chunk, chunked, events, forever, head, reset, send
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.end_to_end.proving_ground import Ground, Reply
+    from tests.end_to_end.proving_ground import Ground, Reply, Trial
     from tests.scripted_upstream import Peer, Step
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -56,6 +57,9 @@ class Fault:
     billed: bool = True
     moves: bool = True
     kinds: tuple[bool, ...] = BOTH
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def bad(name: str, data: bytes, kinds: tuple[bool, ...] = BOTH) -> Fault:
@@ -203,17 +207,53 @@ FAULTS = [
     bad("a megabyte without content", chunked(*[piece("") for _ in range(12_000)]), STREAM),
     bad("a flood of blanks", chunked(*[b"\n" * 8192 for _ in range(16)]), STREAM),
 ]
-CASES = [
-    pytest.param(fault, stream, id=f"{fault.name}-{'stream' if stream else 'whole'}")
-    for fault in FAULTS
-    for stream in fault.kinds
-]
+CASES = [(fault, stream) for fault in FAULTS for stream in fault.kinds]
+Trials = dict[tuple[str, bool, bool], "Trial | BaseException"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
     async with proving_ground(tmp_path_factory.mktemp("faults"), lanes=2 * len(CASES) + 40) as ground:
         yield ground
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def trials(ground: Ground) -> Trials:
+    """Every case on a route without and on one with a fallback."""
+    return await ground.trials(
+        {
+            (fault.name, stream, backed): Ask(fault.steps, backed, stream)
+            for fault, stream in CASES
+            for backed in (False, True)
+        }
+    )
+
+
+@pytest.mark.parametrize(("fault", "stream"), CASES, ids=str)
+async def test_a_fault_is_told_truly(trials: Trials, fault: Fault, stream: bool) -> None:  # noqa: FBT001 - a parameter
+    trial = judged(trials[fault.name, stream, False])
+    check_error(trial.reply, fault, trial.lane.name)
+    (row,) = trial.rows
+    check_row(fault, trial.lane.name, row)
+
+
+@pytest.mark.parametrize(("fault", "stream"), CASES, ids=str)
+async def test_a_fallback_answers_unseen(trials: Trials, fault: Fault, stream: bool) -> None:  # noqa: FBT001 - a parameter
+    trial = judged(trials[fault.name, stream, True])
+    first, *others = trial.rows
+    check_row(fault, trial.lane.name, first)
+    if fault.moves:
+        check_fallback(trial.reply, trial.lane.spare, others)
+    else:
+        check_error(trial.reply, fault, trial.lane.name)
+        assert others == []
+
+
+async def test_no_fallback_is_asked_without_need(ground: Ground, trials: Trials) -> None:
+    asked = {json.loads(received.body)["model"] for received in ground.near.requests}
+    needed = {judged(trials[fault.name, stream, True]).lane.spare for fault, stream in CASES if fault.moves}
+    assert asked >= needed
+    assert len(ground.near.requests) == len(needed)
 
 
 def check_error(reply: Reply, fault: Fault, deployment: str) -> None:
@@ -225,25 +265,6 @@ def check_error(reply: Reply, fault: Fault, deployment: str) -> None:
     assert error["request_id"] == reply.id
     assert len(error["message"]) <= 2048
     assert reply.headers["x-pointsman-deployment"] == deployment
-
-
-@pytest.mark.parametrize(("fault", "stream"), CASES)
-async def test_a_fault_is_told_truly_or_never_seen(ground: Ground, fault: Fault, stream: bool) -> None:  # noqa: FBT001 - a parameter
-    """The same fault on two routes at once: one has nowhere else to go, the other a fallback."""
-    lane, other = ground.lane(), ground.lane()
-    ground.far.then(request(), *fault.steps).then(request(), *fault.steps)
-    asked = len(ground.near.requests)
-    alone, backed = await asyncio.gather(ground.ask(lane.alone, stream=stream), ground.ask(other.backed, stream=stream))
-    check_error(alone, fault, lane.name)
-    check_row(fault, lane.name, *await ground.settled(alone))
-    first, *others = await ground.settled(backed)
-    check_row(fault, other.name, first)
-    if fault.moves:
-        check_fallback(backed, other.spare, others)
-    else:
-        check_error(backed, fault, other.name)
-        assert others == []
-    assert len(ground.near.requests) == asked + fault.moves
 
 
 def check_fallback(reply: Reply, deployment: str, rows: list[dict[str, object]]) -> None:
@@ -271,9 +292,8 @@ SPENT = b'{"error": {"message": "spent", "code": "enforced_spend_limit_reached"}
     [(None, None), ("3600", "3600"), ("soon", None), ("-5", None), ("1e999", None), ("nan", None), ("0", None)],
 )
 async def test_a_rate_limit_is_passed_on_with_its_wait(ground: Ground, named: str | None, shown: str | None) -> None:
-    lane = ground.lane()
     headers = [] if named is None else [("retry-after", named)]
-    ground.far.then(request(), send(answer(RATE_LIMITED, status=429, headers=headers)))
+    lane = ground.lane(send(answer(RATE_LIMITED, status=429, headers=headers)))
     reply = await ground.ask(lane.alone)
     assert (reply.status, reply.error["code"]) == (429, "upstream_rate_limit")
     assert (reply.error["type"], reply.headers.get("retry-after")) == ("rate_limit_error", shown)
@@ -282,17 +302,15 @@ async def test_a_rate_limit_is_passed_on_with_its_wait(ground: Ground, named: st
 
 
 async def test_a_wait_may_be_named_as_a_date(ground: Ground) -> None:
-    lane = ground.lane()
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    ground.far.then(request(), send(answer(RATE_LIMITED, status=429, headers=[("retry-after", date)])))
+    lane = ground.lane(send(answer(RATE_LIMITED, status=429, headers=[("retry-after", date)])))
     reply = await ground.ask(lane.alone)
     assert 80 <= int(reply.headers["retry-after"]) <= 90
     await ground.settled(reply)
 
 
 async def test_a_spent_account_is_no_rate_limit_to_wait_for(ground: Ground) -> None:
-    lane = ground.lane()
-    ground.far.then(request(), send(answer(SPENT, status=429)))
+    lane = ground.lane(send(answer(SPENT, status=429)))
     reply = await ground.ask(lane.alone)
     assert (reply.status, reply.error["code"]) == (429, "upstream_quota_exhausted")
     assert "retry-after" not in reply.headers
@@ -300,10 +318,9 @@ async def test_a_spent_account_is_no_rate_limit_to_wait_for(ground: Ground) -> N
 
 
 async def test_a_redirect_is_not_followed(ground: Ground) -> None:
-    lane = ground.lane()
     asked = len(ground.near.connections)
     wire = answer(b"", status=307, headers=[("location", f"{ground.near.url}/v1/chat/completions")])
-    ground.far.then(request(), send(wire))
+    lane = ground.lane(send(wire))
     reply = await ground.ask(lane.alone)
     assert (reply.status, reply.error["code"]) == (502, "upstream_bad_response")
     assert len(ground.near.connections) == asked
@@ -311,9 +328,8 @@ async def test_a_redirect_is_not_followed(ground: Ground) -> None:
 
 
 async def test_what_goes_wrong_upstream_goes_up_once_and_carries_our_key_only(ground: Ground) -> None:
-    lane = ground.lane()
     asked = len(ground.far.requests)
-    ground.far.then(request(), reset())
+    lane = ground.lane(reset())
     await ground.settled(await ground.ask(lane.alone))
     (sent,) = ground.far.requests[asked:]
     assert sent.headers["authorization"] == f"Bearer {UPSTREAM_KEY}"
