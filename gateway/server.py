@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.helpers import set_exception
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
@@ -36,6 +37,8 @@ KEEPALIVE_TIMEOUT_S = 75.0
 LINGER_S = 2.0  # for a body nobody reads, so that closing does not take the answer along
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+CHUNK_OVERHEAD_BYTES = 16 * 1024  # and eight bytes for each of content: what chunks of one byte need, and more
 
 Headers = list[tuple[str, str]]
 
@@ -44,16 +47,35 @@ class Inbound:
     """One request as it came in: method, target and headers parsed, the body still to be read."""
 
     # `_task` is for aiohttp's protocol, which clears it on whatever object `request_factory` made.
-    __slots__ = ("_task", "headers", "keep_alive", "method", "payload", "protocol", "target", "version")
+    __slots__ = ("_task", "_wire_bytes", "headers", "keep_alive", "method", "payload", "protocol", "target", "version")
 
     def __init__(self, message: RawRequestMessage, payload: StreamReader, protocol: Connection) -> None:
         self.method = message.method
         self.target = message.path
         self.headers: CIMultiDictProxy[str] = message.headers
         self.version = message.version
-        self.keep_alive = not message.should_close
+        # The parser drops what follows a request that asks for another protocol, so nothing may follow it.
+        self.keep_alive = not (message.should_close or message.upgrade)
         self.payload = payload
         self.protocol = protocol
+        self._wire_bytes = 0
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether what the parser let through is HTTP/1.0 or 1.1 that every other server reads the same way."""
+        if self.version != HttpVersion11 and (self.version != HttpVersion10 or "Transfer-Encoding" in self.headers):
+            return False
+        host = self.headers.get("Host")
+        return host is None or HOST.fullmatch(host) is not None
+
+    def came_in(self, wire_bytes: int) -> None:
+        """More of the body has arrived. Chunks that are mostly framing (extensions nobody reads) end it."""
+        payload = self.payload
+        if payload.is_eof():
+            return
+        self._wire_bytes += wire_bytes
+        if self._wire_bytes > 9 * payload.total_bytes + CHUNK_OVERHEAD_BYTES:
+            set_exception(payload, web.RequestPayloadError("more framing than content"))
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body. Raises `RequestError`: 413 beyond `max_bytes`, 408 when it dribbles, 415 when compressed."""
@@ -193,6 +215,8 @@ class Connection(RequestHandler):
             if self._head_timer is not None:
                 self._head_timer.cancel()
                 self._head_timer = None
+        elif self._current_request is not None:
+            cast("Inbound", self._current_request).came_in(len(data))
         elif data and self._head_timer is None and self._awaits_head():
             self._head_timer = self._loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)
 
@@ -250,8 +274,13 @@ class Connection(RequestHandler):
         elif isinstance(exc, LineTooLong):
             status, text, code = 431, "A line of the request head is too long.", "request_head_too_large"
         else:
-            text, code = "The request is not well-formed HTTP/1.1.", "malformed_http"
+            return cast("web.StreamResponse", _refuse_framing(inbound))
         return cast("web.StreamResponse", Outbound(inbound, _plain_error(status, text, code)))
+
+
+def _refuse_framing(inbound: Inbound) -> Outbound:
+    inbound.keep_alive = False
+    return Outbound(inbound, _plain_error(400, "The request is not well-formed HTTP/1.1.", "malformed_http"))
 
 
 def _plain_error(status: int, message: str, code: str) -> bytes:
@@ -265,8 +294,9 @@ class Server(web.Server):
     """A listener's protocol factory. A caller that goes away cancels its handler."""
 
     def __init__(self, handler: Callable[[Inbound], Awaitable[Outbound]], loop: asyncio.AbstractEventLoop) -> None:
+        self._answer = handler
         super().__init__(
-            cast("Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", handler),
+            cast("Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", self._handle),
             request_factory=cast("Callable[..., web.BaseRequest]", self._make_inbound),
             handler_cancellation=True,
             loop=loop,
@@ -274,6 +304,9 @@ class Server(web.Server):
 
     def __call__(self) -> RequestHandler:
         return Connection(self, self._loop)
+
+    async def _handle(self, inbound: Inbound) -> Outbound:
+        return await self._answer(inbound) if inbound.is_sound else _refuse_framing(inbound)
 
     def interrupt(self) -> None:
         """Cancel every handler at work, as when the time to drain is over."""

@@ -112,6 +112,13 @@ async def test_other_expectations_are_417(listener: Listener) -> None:
         b"POST /x HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"nonsense\r\n\r\n",
+        b"POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /x HTTP/2.0\r\nHost: a\r\n\r\n",
+        b"GET /x\r\n\r\n",
+        *(
+            b"GET /x HTTP/1.1\r\nHost: %b\r\n\r\n" % host
+            for host in (b"", b"a/?x=", b"a@b", b"a b", b"a:b", b"[a]", b"\xff")
+        ),
     ],
 )
 async def test_what_is_not_http_gets_a_json_error_and_the_connection_closes(listener: Listener, data: bytes) -> None:
@@ -131,6 +138,46 @@ async def test_a_head_with_an_overlong_line_is_431(listener: Listener, data: byt
     answer = await listener.ask(data)
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert error_code(answer) == "request_head_too_large"
+
+
+@pytest.mark.parametrize("host", [b"a", b"a_b.c-d.example:8080", b"127.0.0.1:1", b"[::1]", b"[::ffff:127.0.0.1]:65535"])
+async def test_hosts_are_names_or_addresses_with_or_without_a_port(listener: Listener, host: bytes) -> None:
+    answer = await listener.ask(b"GET /x HTTP/1.1\r\nConnection: close\r\nHost: %b\r\n\r\n" % host)
+    assert b" 200 " in answer
+
+
+async def test_old_clients_need_no_host(listener: Listener) -> None:
+    assert b" 200 " in await listener.ask(b"POST /x HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi")
+
+
+async def test_nothing_follows_a_request_for_another_protocol(listener: Listener) -> None:
+    upgrade = b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nhi"
+    answer = await listener.ask(upgrade + post(b"smuggled"))
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.endswith(b"connection: close\r\n\r\nhi")
+
+
+async def test_chunks_that_are_mostly_framing_end_the_body(listener: Listener) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;a=")
+    for _ in range(4):
+        await asyncio.sleep(0.01)
+        writer.write(b"x" * 8192)
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"malformed_http")
+    writer.close()
+
+
+async def test_chunks_of_one_byte_are_fine(listener: Listener) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(10):
+        await asyncio.sleep(0)
+        writer.write(b"1\r\nx\r\n" * 100)
+    writer.write(b"0\r\n\r\n")
+    assert (await reader.read()).endswith(b"x" * 1000)
+    writer.close()
 
 
 async def test_the_answer_to_head_has_no_body(listener: Listener) -> None:
