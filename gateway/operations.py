@@ -13,6 +13,7 @@ import msgspec
 
 from adapters.openai_errors import WireError, error_body
 from gateway.errors import GatewayError, RequestError
+from gateway.scrubbing import printable
 from gateway.server import Outbound, render_head
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Operations:
             self._check_token(inbound)
             respond = self._guarded.get(path)
         if respond is None:
-            raise RequestError(f"Unknown path {path[:200]}.", status=404, code="unknown_url")
+            raise RequestError(f"Unknown path {printable(path, 200)}.", status=404, code="unknown_url")
         if inbound.method != "GET":
             raise RequestError("Use GET for this path.", status=405, code="method_not_allowed")
         return await respond(inbound)
@@ -64,7 +65,9 @@ class Operations:
             return
         scheme, _, presented = inbound.headers.get("Authorization", "").partition(" ")
         expected = self._token.reveal().encode()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(presented.strip().encode(), expected):
+        # What was no UTF-8 on the wire came in as lone surrogates.
+        given = presented.strip().encode(errors="surrogateescape")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected):
             raise RequestError("The admin token is missing or wrong.", status=401, code="invalid_admin_token")
 
     def _check_host(self, inbound: Inbound) -> None:
