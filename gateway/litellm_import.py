@@ -14,6 +14,8 @@ import warnings
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+from gateway.errors import StartError
+
 MALICIOUS_VERSIONS: Final = frozenset({"1.82.7", "1.82.8"})
 """Uploaded on 2026-03-24 with a stolen token; both send the environment and credentials away (MAL-2026-2144)."""
 
@@ -59,7 +61,7 @@ _EXPECTED_WARNINGS: Final = (
 _LOGGERS: Final = ("LiteLLM", "LiteLLM Proxy", "LiteLLM Router")
 
 
-class LitellmUnavailableError(RuntimeError):
+class LitellmUnavailableError(StartError):
     """litellm cannot be used here; the message says what to do about it."""
 
 

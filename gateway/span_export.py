@@ -10,6 +10,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.errors import StartError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -23,7 +25,7 @@ EXPORT_EVERY_S = 1.0
 EXPORT_TIMEOUT_S = 5.0
 
 
-class MissingExtraError(Exception):
+class MissingExtraError(StartError):
     """The policy asks for a part of Pointsman that is not installed."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from adapters import ADAPTERS
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from gateway.config import Config, LitellmProvider, ProviderSettings
     from gateway.upstream import Upstream
     from policies.vocabulary import Deployment
+
+log = logging.getLogger(__name__)
 
 
 class Made(NamedTuple):
@@ -48,7 +51,7 @@ class UpstreamSet:
         except BaseException as error:
             for upstream in fresh:
                 await upstream.close()
-            if isinstance(error, (ValueError, OSError, ImportError)):
+            if isinstance(error, StartError | ValueError | OSError):
                 raise StartError(f"{name}: {error}") from error
             raise
         self._made = made
@@ -90,7 +93,24 @@ def llama_cpp_upstream(deployment: Deployment, provider: LlamaCppProvider) -> Up
         threads=provider.threads,
         chat_template=None if provider.chat_template is None else provider.chat_template.read_text(),
         max_queue=provider.max_queue,
+        on_progress=Loading(deployment.name),
     )
+
+
+class Loading:
+    """Tells, a quarter at a time, how far a model is loaded."""
+
+    def __init__(self, deployment: str) -> None:
+        self._deployment = deployment
+        self._told_percent = -1
+
+    def __call__(self, percent: int) -> None:
+        step = percent // 25 * 25
+        if step < self._told_percent:  # a worker that died loads anew
+            self._told_percent = -1
+        if step > self._told_percent:
+            self._told_percent = step
+            log.info("loading the model of %s: %d %%", self._deployment, step)
 
 
 def litellm_upstream(deployment: Deployment, provider: LitellmProvider) -> Upstream:

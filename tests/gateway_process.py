@@ -78,7 +78,7 @@ class GatewayProcess:
     async def rows(self, count: int, within_s: float = 5.0) -> list[dict[str, Any]]:
         """The ledger once it has at least `count` rows."""
         async with asyncio.timeout(within_s):
-            while len(rows := self.ledger()) < count:
+            while len(rows := self.ledger()) < count:  # noqa: ASYNC110 - another process writes the file
                 await asyncio.sleep(0.02)
         return rows
 

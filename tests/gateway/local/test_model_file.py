@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.errors import StartError
 from gateway.local.model_file import MissingExtra, MissingModel, check_engine
 
 if TYPE_CHECKING:
@@ -39,4 +40,4 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
 def test_a_gguf_file_passes(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"GGUF....")
     check_engine(tmp_path / "m.gguf")
-    assert issubclass(MissingModel, OSError)
+    assert issubclass(MissingModel, StartError)

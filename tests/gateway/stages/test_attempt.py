@@ -1,6 +1,9 @@
+from __future__ import annotations
+
 import asyncio
 import random
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -12,6 +15,12 @@ from gateway.stages.attempt import AttemptStage
 from gateway.state.fleet import Fleet
 from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Route, Strategy, Target, Timeouts
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.pipeline import Handler
+    from gateway.upstream import Answer
+
 A = Deployment("a", "p", "openai", "m")
 B = Deployment("b", "p", "openai", "m")
 REFUSED = Failure(FailureKind.CONNECT)
@@ -19,14 +28,17 @@ BAD_REQUEST = Failure(FailureKind.STATUS, "no", status=400)
 RESET = Failure(FailureKind.RESET, maybe_billed=True)
 
 
-class Answer:
-    body = b"{}"
-    headers = ()
-    first_token_s = None
+class Whole:
+    body: bytes | None = b"{}"
+    headers: tuple[tuple[str, str], ...] = ()
+    first_token_s: float | None = None
 
     def __init__(self) -> None:
         self.tally = Tally()
         self.closed = 0
+
+    async def read(self) -> bytes:
+        return b""
 
     def close(self) -> None:
         self.closed += 1
@@ -37,9 +49,9 @@ def a_call(*, attempts: int = 1, total_s: float = 10.0) -> Call:
     return Call(
         id="req_1",
         request=InferenceRequest.unread(Endpoint.CHAT),
-        read_body=SimpleNamespace(),
-        headers={},
-        generation=SimpleNamespace(),
+        read_body=cast("Any", None),
+        headers=cast("Any", {}),
+        generation=cast("Any", SimpleNamespace()),
         trace=TraceContext("t", "s", None, sampled=False),
         received_s=asyncio.get_running_loop().time(),
         received_at_ns=0,
@@ -54,11 +66,11 @@ def a_stage() -> tuple[AttemptStage, Fleet]:
     return AttemptStage(fleet, clock, random.Random(1)), fleet
 
 
-def upstream(outcomes):
+def upstream(outcomes: Sequence[Answer | BaseException]) -> Handler:
     """A handler that gives one outcome per attempt: an error to raise or an answer to return."""
     left = list(outcomes)
 
-    async def then(call):
+    async def then(call: Call) -> Reply:
         outcome = left.pop(0)
         if isinstance(outcome, BaseException):
             raise outcome
@@ -69,9 +81,9 @@ def upstream(outcomes):
 
 async def test_the_winners_scope_lives_as_long_as_the_call() -> None:
     stage, fleet = a_stage()
-    call, answer = a_call(), Answer()
+    call, answer = a_call(), Whole()
     reply = await stage(call, upstream([answer]))
-    assert reply.answer is answer
+    assert reply.answer is cast("Any", answer)
     assert fleet.state_of("a").in_flight == 1
     call.scope.close()
     assert (fleet.state_of("a").in_flight, answer.closed) == (0, 1)
@@ -82,7 +94,7 @@ async def test_the_winners_scope_lives_as_long_as_the_call() -> None:
 async def test_a_failed_attempt_gives_back_at_once_and_the_fallback_answers() -> None:
     stage, fleet = a_stage()
     call = a_call()
-    reply = await stage(call, upstream([UpstreamError(REFUSED, "a"), Answer()]))
+    reply = await stage(call, upstream([UpstreamError(REFUSED, "a"), Whole()]))
     assert reply.deployment is B
     assert [attempt.deployment.name for attempt in call.attempts] == ["a", "b"]
     assert [attempt.sent for attempt in call.attempts] == [False, False]
@@ -96,7 +108,7 @@ async def test_what_the_request_is_to_blame_for_moves_nowhere() -> None:
     stage, _ = a_stage()
     call = a_call()
     with pytest.raises(UpstreamError) as caught:
-        await stage(call, upstream([UpstreamError(BAD_REQUEST, "a"), Answer()]))
+        await stage(call, upstream([UpstreamError(BAD_REQUEST, "a"), Whole()]))
     assert caught.value.failure == BAD_REQUEST
     assert len(call.attempts) == 1
 
@@ -104,14 +116,14 @@ async def test_what_the_request_is_to_blame_for_moves_nowhere() -> None:
 async def test_retries_stay_at_the_same_deployment_while_attempts_remain() -> None:
     stage, _ = a_stage()
     call = a_call(attempts=2)
-    await stage(call, upstream([UpstreamError(REFUSED, "a"), UpstreamError(REFUSED, "a"), Answer()]))
+    await stage(call, upstream([UpstreamError(REFUSED, "a"), UpstreamError(REFUSED, "a"), Whole()]))
     assert [attempt.deployment.name for attempt in call.attempts] == ["a", "a", "b"]
 
 
 async def test_a_failure_that_may_have_been_billed_is_marked_as_sent() -> None:
     stage, _ = a_stage()
     call = a_call()
-    await stage(call, upstream([UpstreamError(RESET, "a"), Answer()]))
+    await stage(call, upstream([UpstreamError(RESET, "a"), Whole()]))
     assert call.attempts[0].sent
 
 
@@ -129,7 +141,7 @@ async def test_a_caller_that_leaves_ends_the_attempt_and_the_lease() -> None:
 async def test_a_stream_that_breaks_on_its_way_counts_against_the_deployment() -> None:
     stage, fleet = a_stage()
     call = a_call()
-    await stage(call, upstream([Answer()]))
+    await stage(call, upstream([Whole()]))
     call.attempts[0].failure = Failure(FailureKind.TRUNCATED, maybe_billed=True)
     call.scope.close()
     assert fleet.state_of("a").failures == 1
@@ -143,5 +155,5 @@ async def test_all_set_aside_still_tries_the_one_that_comes_back_first() -> None
             lease.fail(REFUSED)
             lease.release()
     call = a_call()
-    reply = await stage(call, upstream([Answer()]))
+    reply = await stage(call, upstream([Whole()]))
     assert reply.deployment is A
