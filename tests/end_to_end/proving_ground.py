@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.gateway_process import gateway_process, post
-from tests.scripted_upstream import ScriptedUpstream, answer, chunked, events, forever, request, send
+from tests.scripted_upstream import ScriptedUpstream, answer, chunked, events, forever, request, send, waits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -115,8 +115,9 @@ class Reply:
     @property
     def events(self) -> list[Any]:
         """The data of a stream's events, parsed but for `[DONE]`."""
-        data = [line[6:] for line in self.body.decode().split("\n") if line.startswith("data: ")]
-        return [text if text == "[DONE]" else json.loads(text) for text in data]
+        blocks = [block.split("\n") for block in self.body.decode().split("\n\n")]
+        data = ["\n".join(line[5:].strip() for line in lines if line.startswith("data:")) for lines in blocks]
+        return [text if text == "[DONE]" else json.loads(text) for text in data if text]
 
     @property
     def text(self) -> str:
@@ -124,7 +125,7 @@ class Reply:
         if not self.headers["content-type"].startswith("text/event-stream"):
             return str(json.loads(self.body)["choices"][0]["message"]["content"])
         choices = [event["choices"][0] for event in self.events if isinstance(event, dict) and event.get("choices")]
-        return "".join(choice.get("delta", {}).get("content") or "" for choice in choices)
+        return "".join((choice.get("delta") or {}).get("content") or "" for choice in choices)
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,15 @@ class Lane:
 
 @dataclass(frozen=True)
 class Ask:
-    """One call of a table: what its upstream does once it has read the request, and how the caller asks."""
+    """One call of a table: what its upstream does once it has read the request, and how the caller asks.
+
+    With `begun`, bytes that hold some content, the upstream sends those first and goes on when the caller has some.
+    """
 
     steps: tuple[Step, ...]
     backed: bool = False
     stream: bool = False
+    begun: bytes = b""
     more: dict[str, Any] = field(default_factory=dict)
 
 
@@ -203,9 +208,14 @@ class Ground:
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def one(ask: Ask) -> Trial:
-            lane = self.lane(*ask.steps)
+            goes_on = asyncio.Event()
+            lane = self.lane(*((send(ask.begun), waits(goes_on)) if ask.begun else ()), *ask.steps)
             async with turns:
-                reply = await self.ask(lane.backed if ask.backed else lane.alone, stream=ask.stream, **ask.more)
+                caller = await self.open(lane.backed if ask.backed else lane.alone, stream=ask.stream, **ask.more)
+                if ask.begun:
+                    await caller.read_until(b'"content"')
+                goes_on.set()
+                reply = await caller.rest()
             self.check_secrets(reply)
             return Trial(lane, reply, await self.rows(reply.id, reply.attempts))
 
