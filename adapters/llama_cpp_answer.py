@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from adapters.llama_cpp_job import ChosenLogprob, Delta, Finished
     from adapters.schema import InferenceRequest
 
-_json = msgspec.json.Encoder()
+_JSON = msgspec.json.Encoder()
 DONE = b"data: [DONE]\n\n"
 
 
@@ -99,7 +99,7 @@ class WholeEncoder:
             "choices": [self._choice(number, choice) for number, choice in enumerate(self._choices)],
             "usage": usage_json(usage),
         }
-        return _json.encode(answer)
+        return _JSON.encode(answer)
 
     def _choice(self, number: int, choice: _Whole) -> dict[str, Any]:
         text = "".join(choice.text)
@@ -122,7 +122,7 @@ class StreamEncoder:
         self._shape = shape
         kind = "chat.completion.chunk" if shape.is_chat else "text_completion"
         head = {"id": shape.id, "object": kind, "created": shape.created, "model": shape.model}
-        self._head = b"data: " + _json.encode(head)[:-1] + b',"choices":['
+        self._head = b"data: " + _JSON.encode(head)[:-1] + b',"choices":['
         # A caller who asked for usage is told in every chunk that it is not this one's turn yet.
         self._tail = b'],"usage":null}\n\n' if shape.include_usage else b"]}\n\n"
         self._names: dict[int, str | None] = {}
@@ -133,20 +133,20 @@ class StreamEncoder:
         if not self._shape.is_chat:
             return b""
         role = {"role": "assistant", "content": None if self._shape.calls_tool else "", "refusal": None}
-        return b"".join(self._delta(number, _json.encode(role), b"null") for number in range(self._shape.choices))
+        return b"".join(self._delta(number, _JSON.encode(role), b"null") for number in range(self._shape.choices))
 
     def delta(self, event: Delta) -> bytes:
         if not event.text and not event.logprobs:
             return b""
         if not self._shape.is_chat:
             return self._completion(event)
-        logprobs = _json.encode(chat_logprobs(event.logprobs)) if self._shape.wants_logprobs else b"null"
+        logprobs = _JSON.encode(chat_logprobs(event.logprobs)) if self._shape.wants_logprobs else b"null"
         if self._shape.calls_tool:
             return self._call_delta(event, logprobs)
-        return self._delta(event.choice, b'{"content":' + _json.encode(event.text) + b"}", logprobs)
+        return self._delta(event.choice, b'{"content":' + _JSON.encode(event.text) + b"}", logprobs)
 
     def finished(self, event: Finished) -> bytes:
-        reason = _json.encode(self._shape.reason(event.reason))
+        reason = _JSON.encode(self._shape.reason(event.reason))
         start = b'{"index":%d,' % event.choice
         body = b'"delta":{},' if self._shape.is_chat else b'"text":"",'
         return self._head + start + body + b'"logprobs":null,"finish_reason":' + reason + b"}" + self._tail
@@ -155,7 +155,7 @@ class StreamEncoder:
         """The usage chunk, if one was asked for, and the end marker."""
         if not self._shape.include_usage:
             return DONE
-        return self._head + b'],"usage":' + _json.encode(usage_json(usage)) + b"}\n\n" + DONE
+        return self._head + b'],"usage":' + _JSON.encode(usage_json(usage)) + b"}\n\n" + DONE
 
     def _delta(self, choice: int, delta: bytes, logprobs: bytes) -> bytes:
         inside = b'{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":null}' % (choice, delta, logprobs)
@@ -164,9 +164,9 @@ class StreamEncoder:
     def _completion(self, event: Delta) -> bytes:
         logprobs = b"null"
         if self._shape.wants_logprobs:
-            logprobs = _json.encode(completion_logprobs(event.logprobs, self._offsets[event.choice]))
+            logprobs = _JSON.encode(completion_logprobs(event.logprobs, self._offsets[event.choice]))
         self._offsets[event.choice] += len(event.text)
-        text = _json.encode(event.text)
+        text = _JSON.encode(event.text)
         inside = b'{"index":%d,"text":%b,"logprobs":%b,"finish_reason":null}' % (event.choice, text, logprobs)
         return self._head + inside + self._tail
 
@@ -183,7 +183,7 @@ class StreamEncoder:
             self._names[event.choice] = None
             called = {"name": name, "arguments": arguments}
             call = {"index": 0, "id": _call_id(), "type": "function", "function": called}
-        return self._delta(event.choice, _json.encode({"tool_calls": [call]}), logprobs)
+        return self._delta(event.choice, _JSON.encode({"tool_calls": [call]}), logprobs)
 
 
 def _call_id() -> str:

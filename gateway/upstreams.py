@@ -84,17 +84,16 @@ def openai_upstream(deployment: Deployment, provider: OpenAIProvider) -> Upstrea
 
 
 def llama_cpp_upstream(deployment: Deployment, provider: LlamaCppProvider) -> Upstream:
-    from gateway.local.upstream import LocalUpstream  # noqa: PLC0415 - only a policy with a local model pays for it
+    # Only a policy with a local model pays for the import.
+    from gateway.local.upstream import EngineSettings, LocalUpstream  # noqa: PLC0415
 
-    return LocalUpstream(
-        deployment,
-        model_file(provider.model_path),
+    settings = EngineSettings(
         context_tokens=provider.context_tokens,
         threads=provider.threads,
         chat_template=None if provider.chat_template is None else provider.chat_template.read_text(),
         max_queue=provider.max_queue,
-        on_progress=Loading(deployment.name),
     )
+    return LocalUpstream(deployment, model_file(provider.model_path), settings, on_progress=Loading(deployment.name))
 
 
 class Loading:

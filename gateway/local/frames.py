@@ -14,7 +14,7 @@ import msgspec
 from adapters.llama_cpp_job import Delta, Failed, Finished, Job, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH_BYTES = 4
@@ -86,20 +86,20 @@ class BrokenFrame(Exception):  # noqa: N818 - it names the frame, not the handli
     """Bytes that are no frame of ours."""
 
 
-_encoder = msgspec.msgpack.Encoder()
-_orders = msgspec.msgpack.Decoder(Order)
-_reports = msgspec.msgpack.Decoder(list[Report])
+_ENCODER = msgspec.msgpack.Encoder()
+_ORDERS = msgspec.msgpack.Decoder(Order)
+_REPORTS = msgspec.msgpack.Decoder(list[Report])
 
 
 def pack(value: Order | Sequence[Report]) -> bytes:
     """A whole frame, ready to be sent."""
-    body = _encoder.encode(value)
+    body = _ENCODER.encode(value)
     return len(body).to_bytes(_LENGTH_BYTES, "little") + body
 
 
 def unpack_order(body: bytes) -> Order:
     try:
-        order: Order = _orders.decode(body)
+        order: Order = _ORDERS.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise BrokenFrame(str(error)) from error
     return order
@@ -107,7 +107,7 @@ def unpack_order(body: bytes) -> Order:
 
 def unpack_reports(body: bytes | bytearray) -> list[Report]:
     try:
-        return _reports.decode(body)
+        return _REPORTS.decode(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise BrokenFrame(str(error)) from error
 
@@ -118,11 +118,10 @@ class FrameSplitter:
     def __init__(self) -> None:
         self._pending = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The bodies that `data` completes. Raises `BrokenFrame` at a length that no frame of ours has."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The bodies that `data` completes, one by one. Raises `BrokenFrame` at a length that no frame of ours has."""
         pending = self._pending
         pending += data
-        bodies = []
         at = 0
         while len(pending) - at >= _LENGTH_BYTES:
             start = at + _LENGTH_BYTES
@@ -132,6 +131,5 @@ class FrameSplitter:
             if len(pending) - start < length:
                 break
             at = start + length
-            bodies.append(bytes(pending[start:at]))
+            yield bytes(pending[start:at])
         del pending[:at]
-        return bodies

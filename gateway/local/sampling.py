@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters.llama_cpp_job import ChosenLogprob, Sampling, TokenLogprob
 from adapters.schema import InvalidRequest
-from gateway.local.llama import lib
+from gateway.local.llama import LLAMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +47,9 @@ class Chooser:
             token = self._pick_allowed(row)
         if not self._model.ends_text(token):
             if self._chain:
-                lib.llama_sampler_accept(self._chain, token)
+                LLAMA.llama_sampler_accept(self._chain, token)
             if self._grammar:
-                lib.llama_sampler_accept(self._grammar, token)
+                LLAMA.llama_sampler_accept(self._grammar, token)
         return token
 
     def logprob(self, row: NDArray[np.float32], token: int) -> ChosenLogprob | None:
@@ -71,7 +71,7 @@ class Chooser:
     def close(self) -> None:
         for sampler in (self._chain, self._grammar):
             if sampler:
-                lib.llama_sampler_free(sampler)
+                LLAMA.llama_sampler_free(sampler)
         self._chain = self._grammar = None
 
     def _pick(self, row: NDArray[np.float32]) -> int:
@@ -81,7 +81,7 @@ class Chooser:
 
     def _pick_allowed(self, row: NDArray[np.float32]) -> int:
         array = self._filled(row)
-        lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        LLAMA.llama_sampler_apply(self._grammar, ctypes.byref(array))
         logits = self._candidates["logit"]
         best = int(logits.argmax())
         if np.isneginf(logits[best]):
@@ -89,13 +89,13 @@ class Chooser:
         return int(self._candidates["id"][best]) if self._chain is None else self._run_chain(array)
 
     def _run_chain(self, array: Any) -> int:  # noqa: ANN401 - a ctypes structure
-        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
+        LLAMA.llama_sampler_apply(self._chain, ctypes.byref(array))
         return int(array.data[array.selected].id)
 
     def _is_allowed(self, token: int) -> bool:
-        one = lib.llama_token_data(token, 1.0, 0.0)
-        array = lib.llama_token_data_array(ctypes.pointer(one), 1, -1, False)
-        lib.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        one = LLAMA.llama_token_data(token, 1.0, 0.0)
+        array = LLAMA.llama_token_data_array(ctypes.pointer(one), 1, -1, False)
+        LLAMA.llama_sampler_apply(self._grammar, ctypes.byref(array))
         return not np.isneginf(one.logit)
 
     def _filled(self, row: NDArray[np.float32]) -> Any:  # noqa: ANN401 - a ctypes structure
@@ -103,8 +103,8 @@ class Chooser:
         candidates["id"] = self._ids
         candidates["logit"] = row
         candidates["p"] = 0.0
-        data = candidates.ctypes.data_as(lib.llama_token_data_p)
-        return lib.llama_token_data_array(data, len(candidates), -1, False)
+        data = candidates.ctypes.data_as(LLAMA.llama_token_data_p)
+        return LLAMA.llama_token_data_array(data, len(candidates), -1, False)
 
 
 def _is_plain_argmax(sampling: Sampling) -> bool:
@@ -117,33 +117,33 @@ def _has_penalties(sampling: Sampling) -> bool:
 
 def _chain(model: Model, sampling: Sampling, seed: int) -> Any:  # noqa: ANN401 - an opaque pointer
     """llama.cpp's sampler chain. Top-k comes before top-p: sorting a whole vocabulary costs milliseconds."""
-    chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+    chain = LLAMA.llama_sampler_chain_init(LLAMA.llama_sampler_chain_default_params())
 
     def add(make: Callable[..., Any], *values: object) -> None:
-        lib.llama_sampler_chain_add(chain, make(*values))
+        LLAMA.llama_sampler_chain_add(chain, make(*values))
 
     if sampling.logit_bias:
-        biases = (lib.llama_logit_bias * len(sampling.logit_bias))(*sampling.logit_bias)
-        add(lib.llama_sampler_init_logit_bias, model.vocab_size, len(biases), biases)
+        biases = (LLAMA.llama_logit_bias * len(sampling.logit_bias))(*sampling.logit_bias)
+        add(LLAMA.llama_sampler_init_logit_bias, model.vocab_size, len(biases), biases)
     if _has_penalties(sampling):
         penalties = (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty)
-        add(lib.llama_sampler_init_penalties, model.vocab_size, model.trained_context_tokens, *penalties)
+        add(LLAMA.llama_sampler_init_penalties, model.vocab_size, model.trained_context_tokens, *penalties)
     if sampling.temperature <= 0:
-        add(lib.llama_sampler_init_greedy)
+        add(LLAMA.llama_sampler_init_greedy)
         return chain
     if sampling.top_k:
-        add(lib.llama_sampler_init_top_k, sampling.top_k)
+        add(LLAMA.llama_sampler_init_top_k, sampling.top_k)
     if sampling.top_p < 1.0:
-        add(lib.llama_sampler_init_top_p, sampling.top_p, 1)
+        add(LLAMA.llama_sampler_init_top_p, sampling.top_p, 1)
     if sampling.min_p > 0.0:
-        add(lib.llama_sampler_init_min_p, sampling.min_p, 1)
-    add(lib.llama_sampler_init_temp, sampling.temperature)
-    add(lib.llama_sampler_init_dist, seed % _RANDOM_SEED)
+        add(LLAMA.llama_sampler_init_min_p, sampling.min_p, 1)
+    add(LLAMA.llama_sampler_init_temp, sampling.temperature)
+    add(LLAMA.llama_sampler_init_dist, seed % _RANDOM_SEED)
     return chain
 
 
 def _grammar(model: Model, text: str) -> Any:  # noqa: ANN401 - an opaque pointer
-    sampler = lib.llama_sampler_init_grammar(model.vocab, text.encode(), b"root")
+    sampler = LLAMA.llama_sampler_init_grammar(model.vocab, text.encode(), b"root")
     if not sampler:
         raise InvalidRequest("The JSON schema makes no usable grammar.", "response_format", "invalid_json_schema")
     return sampler

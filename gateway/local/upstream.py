@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapters.llama_cpp import ignored_members, job_of
@@ -33,26 +34,33 @@ _HEADER_NAMES = 10
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How to run a model. 0 leaves a number to the worker; `max_queue` calls may wait besides the one that runs."""
+
+    context_tokens: int = 0
+    threads: int = 0
+    chat_template: str | None = None
+    max_queue: int = 64
+
+
 class LocalUpstream:
     """One deployment of the bundled engine. `on_progress` hears how much of the model is loaded, in percent."""
 
-    def __init__(  # noqa: PLR0913 - plain settings, so that nothing here depends on the configuration's shape
+    def __init__(
         self,
         deployment: Deployment,
         model_path: Path,
+        settings: EngineSettings,
         *,
-        context_tokens: int = 0,
-        threads: int = 0,
-        chat_template: str | None = None,
-        max_queue: int = 64,
         on_progress: Callable[[int], None] | None = None,
         supervisor: Supervisor | None = None,
     ) -> None:
-        load = Load(str(model_path), context_tokens or None, threads or None, chat_template)
+        load = Load(str(model_path), settings.context_tokens or None, settings.threads or None, settings.chat_template)
         self._deployment = deployment
         self._model_path = model_path
         self._supervisor = supervisor or Supervisor(load, on_progress=on_progress)
-        self._max_queue = max_queue
+        self._max_queue = settings.max_queue
         self._ids = itertools.count(1)
         self._places = 0
         self._served = 0

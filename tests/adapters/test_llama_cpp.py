@@ -18,7 +18,7 @@ BARE = {"type": "function", "function": {"name": "stop-it"}}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 
 
-def job(endpoint: Endpoint = Endpoint.CHAT, **body: Any) -> Job:  # noqa: ANN401 - any JSON value
+def job(endpoint: Endpoint = Endpoint.CHAT, **body: Any) -> Job:
     body = {"model": "m"} | ({"messages": HI} if endpoint is Endpoint.CHAT else {}) | body
     return job_of(parse(endpoint, json.dumps(body).encode()), 7)
 
@@ -31,7 +31,8 @@ def test_a_plain_request_takes_the_defaults() -> None:
 def test_everything_that_shapes_sampling_arrives() -> None:
     made = job(
         temperature=0.5, top_p=0.9, top_k=40, min_p=0.05, presence_penalty=1, frequency_penalty=-1, repeat_penalty=1.1,
-        logit_bias={"5": -100, "6": 2.5}, seed=-3, logprobs=True, top_logprobs=4, stop="END", n=2, max_completion_tokens=9,
+        logit_bias={"5": -100, "6": 2.5}, seed=-3, logprobs=True, top_logprobs=4, stop="END", n=2,
+        max_completion_tokens=9,
     )  # fmt: skip
     assert made.sampling == Sampling(0.5, 0.9, 40, 0.05, 1, -1, 1.1, ((5, float("-inf")), (6, 2.5)), -3, 4)
     assert (made.stop, made.choices, made.max_tokens) == (("END",), 2, 9)
@@ -59,7 +60,7 @@ def test_completions_ask_for_logprobs_with_a_number(asked: int | None, top_logpr
         ({"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": {}}}, "{}", True),
     ],
 )
-def test_response_formats(response_format: Any, schema: str | None, strict: bool) -> None:  # noqa: ANN401, FBT001
+def test_response_formats(response_format: Any, schema: str | None, strict: bool) -> None:  # noqa: FBT001
     made = job(response_format=response_format)
     assert (made.schema, made.strict) == (schema, strict)
 
@@ -74,7 +75,7 @@ def test_response_formats(response_format: Any, schema: str | None, strict: bool
         ({"type": "function", "function": {"name": "add"}}, [TOOL, BARE], (SPEC,)),
     ],
 )
-def test_tool_choices(choice: Any, shown: Any, forced: tuple[ToolSpec, ...]) -> None:  # noqa: ANN401
+def test_tool_choices(choice: Any, shown: Any, forced: tuple[ToolSpec, ...]) -> None:
     made = job(tools=[TOOL, BARE], tool_choice=choice)
     assert (made.tools, made.forced_tools) == (shown, forced)
 

@@ -19,7 +19,7 @@ def test_parts_become_one_text_and_developers_the_system() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "read"),
-    [('{"a": 1}', {"a": 1}), ("", {}), (None, {}), ("not json", "not json"), ({"a": 1}, {"a": 1})],
+    [('{"a": 1}', {"a": 1}), ("", {}), (None, {}), ("no json", "no json"), ({"a": 1}, {"a": 1})],
 )
 def test_tool_arguments_become_objects(arguments: object, read: object) -> None:
     """Templates write them as JSON themselves; what is none goes through as it is."""

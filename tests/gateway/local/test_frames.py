@@ -61,7 +61,7 @@ REPORTS = [
 
 
 def bodies(data: bytes) -> list[bytes]:
-    return FrameSplitter().feed(data)
+    return list(FrameSplitter().feed(data))
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
@@ -87,7 +87,7 @@ def test_frames_come_out_whole_wherever_reads_fall(cuts: list[int]) -> None:
 
 def test_an_endless_frame_is_refused_before_it_is_stored() -> None:
     with pytest.raises(BrokenFrame):
-        FrameSplitter().feed((MAX_FRAME_BYTES + 1).to_bytes(4, "little"))
+        bodies((MAX_FRAME_BYTES + 1).to_bytes(4, "little"))
 
 
 @given(st.binary(max_size=200))

@@ -20,7 +20,7 @@ from gateway.local.frames import Load
 from gateway.local.model_file import MissingModel
 from gateway.local.restarts import RestartPolicy
 from gateway.local.supervisor import Supervisor
-from gateway.local.upstream import LocalUpstream
+from gateway.local.upstream import EngineSettings, LocalUpstream
 from gateway.upstream import Exchange
 from policies.vocabulary import Deployment, Endpoint, FailureKind, Timeouts
 
@@ -87,7 +87,7 @@ async def until_idle(upstream: LocalUpstream) -> None:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def upstream(model_path: Path) -> AsyncIterator[LocalUpstream]:
-    upstream = LocalUpstream(DEPLOYMENT, model_path)
+    upstream = LocalUpstream(DEPLOYMENT, model_path, EngineSettings())
     await upstream.start()
     yield upstream
     assert upstream.describe()["in_engine"] == 0
@@ -269,7 +269,7 @@ async def test_kill_nine_costs_its_own_request_alone(upstream: LocalUpstream) ->
 def faked(mode: str, *, max_queue: int = 64, policy: RestartPolicy | None = None) -> LocalUpstream:
     policy = policy or RestartPolicy(first_wait_s=0.001)
     supervisor = Supervisor(Load("m"), command=[*FAKE, mode], restarts=policy)
-    return LocalUpstream(DEPLOYMENT, Path("m"), max_queue=max_queue, supervisor=supervisor)
+    return LocalUpstream(DEPLOYMENT, Path("m"), EngineSettings(max_queue=max_queue), supervisor=supervisor)
 
 
 async def test_a_full_line_is_refused_with_a_time_to_come_back() -> None:
@@ -314,4 +314,4 @@ async def test_a_death_before_the_first_token_can_move_elsewhere() -> None:
 
 async def test_a_missing_file_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(MissingModel, match="no model file"):
-        await LocalUpstream(DEPLOYMENT, tmp_path / "none.gguf").start()
+        await LocalUpstream(DEPLOYMENT, tmp_path / "none.gguf", EngineSettings()).start()
