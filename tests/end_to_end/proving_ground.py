@@ -79,14 +79,19 @@ def answers(text: str = "hello") -> Step:
     return step
 
 
-def by_model(scripts: Mapping[str, tuple[Step, ...]]) -> Step:
-    """Do what the deployment that was asked for does."""
+class Stage:
+    """Who does what: each deployment's script by the model that the gateway asks for, and its newest connection."""
 
-    async def step(peer: Peer) -> None:
-        for inner in scripts[json.loads(peer.requests[-1].body)["model"]]:
-            await inner(peer)
+    def __init__(self) -> None:
+        self.scripts: dict[str, tuple[Step, ...]] = {}
+        self.peers: dict[str, Peer] = {}
 
-    return step
+    async def play(self, peer: Peer) -> None:
+        """Do what the deployment does that was asked for."""
+        model = json.loads(peer.requests[-1].body)["model"]
+        self.peers[model] = peer
+        for step in self.scripts[model]:
+            await step(peer)
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,8 @@ class Ground:
     far: ScriptedUpstream
     near: ScriptedUpstream
     lanes: list[Lane]
-    scripts: dict[str, tuple[Step, ...]]
+    stage: Stage
+    elsewhere: dict[str, Lane]
     _seen_lines: int = 0
     _read_s: float = 0.0
     _known: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -183,7 +189,7 @@ class Ground:
     def lane(self, *steps: Step) -> Lane:
         """A lane that nobody used. Its deployment does `steps` after each request that opens a connection."""
         lane = self.lanes.pop()
-        self.scripts[lane.name] = steps
+        self.stage.scripts[lane.name] = steps
         return lane
 
     async def ask(self, model: str, *, stream: bool = False, **more: object) -> Reply:
@@ -223,6 +229,23 @@ class Ground:
         await self.quiet()
         return dict(zip(asks, found, strict=True))
 
+    async def peer(self, lane: Lane) -> Peer:
+        """The upstream's side of this lane's newest connection, once the request has arrived there."""
+        async with asyncio.timeout(WITHIN_S):
+            while lane.name not in self.stage.peers:  # noqa: ASYNC110 - what is waited for is in many places
+                await asyncio.sleep(0.005)
+        return self.stage.peers[lane.name]
+
+    async def left(self, lane: Lane) -> dict[str, Any]:
+        """The one row of a call whose caller left this lane, once nothing of it is left behind."""
+        async with asyncio.timeout(WITHIN_S):
+            while not (found := self._at(lane)):  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.01)
+        ((row,),) = found
+        await self.quiet()
+        self.check_secrets()
+        return row
+
     async def rows(self, request_id: str, count: int) -> list[dict[str, Any]]:
         """The rows of one request in the order of its attempts, once there are `count`; never more."""
         async with asyncio.timeout(WITHIN_S):
@@ -256,6 +279,9 @@ class Ground:
             assert secret not in told, secret
             assert secret not in log, secret
         assert "Traceback" not in told + log
+
+    def _at(self, lane: Lane) -> list[list[dict[str, Any]]]:
+        return [rows for rows in self._ledger().values() if rows[0]["deployment"] == lane.name]
 
     def _ledger(self) -> dict[str, list[dict[str, Any]]]:
         """Rows by request, read anew no more often than they can change much."""
@@ -319,33 +345,52 @@ def parsed(answer: bytes) -> Reply:
 
 @asynccontextmanager
 async def proving_ground(
-    folder: Path, *, lanes: int, route: dict[str, Any] | None = None, server: dict[str, Any] | None = None
+    folder: Path,
+    *,
+    lanes: int = 0,
+    elsewhere: Mapping[str, str] | None = None,
+    route: dict[str, Any] | None = None,
+    server: dict[str, Any] | None = None,
 ) -> AsyncIterator[Ground]:
-    """`route` is added to every route, as `server` is to the server's settings."""
+    """`lanes` to the provider under test, and one of its own to each base URL of `elsewhere`.
+
+    `route` is added to every route, as `server` is to the server's settings.
+    """
     async with ScriptedUpstream() as far, ScriptedUpstream() as near:
         near.otherwise(forever(answers(SPARE_TEXT)))
-        scripts: dict[str, tuple[Step, ...]] = {}
-        far.otherwise(request(), by_model(scripts))
-        made = [Lane(f"d{n}", f"f{n}", f"alone-{n}", f"backed-{n}") for n in range(lanes)]
-        policy = policy_of(made, far.url, near.url, {"retry": {"attempts": 1}} | (route or {}))
+        stage = Stage()
+        far.otherwise(request(), stage.play)
+        made = [lane_of(str(number)) for number in range(lanes)]
+        others = {name: lane_of(name) for name in elsewhere or ()}
+        urls = {"far": far.url, "near": near.url, **(elsewhere or {})}
+        policy = policy_of([*made, *others.values()], urls, {"retry": {"attempts": 1}} | (route or {}))
         async with gateway_process(policy | {"server": server or {}}, folder) as gateway:
-            ground = Ground(gateway, far, near, made, scripts)
+            ground = Ground(gateway, far, near, made, stage, others)
             yield ground
         ground.check_secrets()
 
 
-def policy_of(lanes: list[Lane], far: str, near: str, route: dict[str, Any]) -> dict[str, Any]:
+def lane_of(name: str) -> Lane:
+    return Lane(f"d-{name}", f"f-{name}", f"alone-{name}", f"backed-{name}")
+
+
+def policy_of(lanes: list[Lane], urls: Mapping[str, str], route: dict[str, Any]) -> dict[str, Any]:
+    """Each lane's deployment is the provider's of its name, where there is one, else `far`'s."""
     deployments, routes = {}, []
     for lane in lanes:
         price = {"input": 1, "output": 2}
-        deployments[lane.name] = {"provider": "far", "model": lane.name, "price": price}
+        provider = lane.name.removeprefix("d-")
+        deployments[lane.name] = {
+            "provider": provider if provider in urls else "far",
+            "model": lane.name,
+            "price": price,
+        }
         deployments[lane.spare] = {"provider": "near", "model": lane.spare, "price": price}
         routes.append({"model": lane.alone, "targets": [lane.name], **route})
         routes.append({"model": lane.backed, "targets": [lane.name], "fallbacks": [lane.spare], **route})
     return {
         "providers": {
-            "far": {"kind": "openai", "base_url": f"{far}/v1", "api_key": UPSTREAM_KEY},
-            "near": {"kind": "openai", "base_url": f"{near}/v1", "api_key": UPSTREAM_KEY},
+            name: {"kind": "openai", "base_url": f"{url}/v1", "api_key": UPSTREAM_KEY} for name, url in urls.items()
         },
         "deployments": deployments,
         "routes": routes,

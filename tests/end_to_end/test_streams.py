@@ -293,7 +293,7 @@ async def test_a_connection_that_died_on_reuse_is_replaced_unseen(ground: Ground
     """The one retry that is no attempt: a kept connection closed just as it was used again, before any answer."""
     lane = ground.lane(send(answer(whole("one"))), request(), reset())
     first = await ground.ask(lane.alone)
-    ground.scripts[lane.name] = (send(answer(whole("two"))),)
+    ground.stage.scripts[lane.name] = (send(answer(whole("two"))),)
     second = await ground.ask(lane.alone)
     assert (first.text, second.text, second.status, second.attempts) == ("one", "two", 200, 1)
     assert [row["outcome"] for row in await ground.settled(second)] == ["ok"]
