@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LARGE_BODY_BYTES: Final = 1024 * 1024
 ITEMS_KEPT: Final = 1_000_000
+SMALL_MEMBER_BYTES: Final = 256 * 1024
 
 # Fields by which libraries let a *program* choose where a call goes and with which credential. A caller never may, and
 # an upstream behind a gateway of its own must not be told either.
@@ -37,6 +38,8 @@ OVERRIDES: Final = frozenset(
     )
 )  # fmt: skip
 _SCHEMA_FIELDS: Final = ("tools", "functions", "response_format", "text")
+# Members of which none has room for so much, whatever the escapes: looking at each entry first would take seconds.
+_SMALL: Final = ("logit_bias", "metadata", "stop", "stream_options", "user", "encoding_format")
 _LINKS: Final = ("image_url", "audio_url", "video_url", "document_url")
 _PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
@@ -80,6 +83,9 @@ def _check_counts(members: dict[str, msgspec.Raw]) -> None:
     if "messages" in members and bytes(members["messages"]).count(b'"role"') > bodies.MESSAGES_KEPT:
         message = f"'messages' has more than {bodies.MESSAGES_KEPT} messages."
         raise InvalidRequest(message, "messages", "context_length_exceeded")
+    for name in _SMALL:
+        if name in members and memoryview(members[name]).nbytes > SMALL_MEMBER_BYTES:
+            raise InvalidRequest(f"'{name}' is larger than {SMALL_MEMBER_BYTES} bytes.", name)
     for name in ("input", "prompt"):
         raw = bytes(members.get(name, b""))
         if raw.startswith(b"[") and raw.count(b",") > ITEMS_KEPT:

@@ -11,22 +11,28 @@ if TYPE_CHECKING:
     import msgspec
 
 NESTING_KEPT: Final = 100
+ITEMS_KEPT: Final = 100_000  # ten times what the longest lists of tools hold, and a tenth of a second's work
 _SCHEMA_KEYS: Final = ("parameters", "schema")
 
 
 def check_schema(name: str, raw: msgspec.Raw) -> None:
-    """Refuse nesting beyond `NESTING_KEPT` levels and `$ref` chains that only lead back to themselves."""
-    value, text = read_any(name, raw), bytes(raw)
+    """Refuse nesting beyond `NESTING_KEPT` levels, too many items, and `$ref` chains that only lead to themselves."""
+    text = bytes(raw)
+    containers_most = text.count(b"[") + text.count(b"{")  # brackets inside of texts count too
+    if containers_most + text.count(b",") > ITEMS_KEPT:
+        raise InvalidRequest(f"'{name}' has more than {ITEMS_KEPT} items.", name)
+    value = read_any(name, raw)
     refers = b"$ref" in text
-    if not refers and text.count(b"[") + text.count(b"{") <= NESTING_KEPT:
+    if not refers and containers_most <= NESTING_KEPT:
         return
     containers = _containers(name, value)
     if not refers:
         return
+    checked: set[int] = set()
     for holder in containers:
         for key in _SCHEMA_KEYS:
-            if isinstance(holder, dict) and isinstance(schema := holder.get(key), dict):
-                _check_references(name, schema)
+            if isinstance(holder, dict) and id(holder) not in checked and isinstance(schema := holder.get(key), dict):
+                checked.update(map(id, _check_references(name, schema)))
 
 
 def _containers(name: str, value: object) -> list[object]:
@@ -44,10 +50,14 @@ def _inside(value: object) -> list[object]:
     return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
-def _check_references(name: str, schema: dict[str, object]) -> None:
-    """A recursive schema is fine; references that lead only to references, and back to themselves, mean nothing."""
+def _check_references(name: str, schema: dict[str, object]) -> list[object]:
+    """A recursive schema is fine; references that lead only to references, and back to themselves, mean nothing.
+
+    Returns every object and array that it has looked at.
+    """
     sound: set[int] = set()
-    for start in _containers(name, schema):
+    containers = _containers(name, schema)
+    for start in containers:
         node, chain = start, set[int]()
         while isinstance(node, dict) and id(node) not in sound and isinstance(target := node.get("$ref"), str):
             if id(node) in chain:
@@ -55,6 +65,7 @@ def _check_references(name: str, schema: dict[str, object]) -> None:
             chain.add(id(node))
             node = _find(schema, target)
         sound |= chain
+    return containers
 
 
 def _find(schema: dict[str, object], target: str) -> object:

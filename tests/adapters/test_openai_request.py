@@ -215,6 +215,13 @@ def test_numbers_out_of_range_are_refused_by_name(name: bytes, value: bytes) -> 
     assert refused.param == name.decode()
 
 
+@pytest.mark.parametrize("name", ["logit_bias", "metadata", "stop", "user"])
+def test_small_members_of_large_bodies_are_refused_by_size(name: str) -> None:
+    refused = refusal(b'{"model":"m","messages":[],"%b":{"a":"%b"}}' % (name.encode(), b"x" * 1_048_576))
+    assert refused.param == name
+    assert "larger than 262144 bytes" in refused.message
+
+
 def test_token_arrays_have_a_bound() -> None:
     tokens = b"[" + b"1," * 1_500_000 + b"1]"
     assert refusal(b'{"model":"m","input":%b}' % tokens, Endpoint.EMBEDDINGS).code == "context_length_exceeded"

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import msgspec
 import pytest
 
-from adapters.openai_tools import NESTING_KEPT, check_schema
+from adapters.openai_tools import ITEMS_KEPT, NESTING_KEPT, check_schema
 from adapters.schema import InvalidRequest
 
 
@@ -68,3 +69,20 @@ def test_a_long_chain_of_references_is_followed_once() -> None:
 def test_numbers_out_of_range_are_refused_in_schemas_too() -> None:
     with pytest.raises(InvalidRequest, match="out of range"):
         check_schema("tools", msgspec.Raw(b'[{"function":{"parameters":{"maximum":1e999}}}]'))
+
+
+@pytest.mark.parametrize(
+    "value", [[[]] * ITEMS_KEPT, [{}] * ITEMS_KEPT, [dict.fromkeys(map(str, range(ITEMS_KEPT)), 0)]]
+)
+def test_too_many_items_are_refused_before_they_are_looked_at(value: object) -> None:
+    with pytest.raises(InvalidRequest, match="more than 100000 items"):
+        check(value)
+
+
+def test_schemas_inside_of_schemas_are_walked_once() -> None:
+    schema: object = {"enum": [{"$ref": "#/a"}] * 30_000}
+    for _ in range(NESTING_KEPT - 6):
+        schema = {"parameters": schema}
+    started_s = time.monotonic()
+    check(tool(schema))
+    assert time.monotonic() - started_s < 1
