@@ -15,13 +15,12 @@ from tests.end_to_end.siege import (
     EXPIRED_KEY,
     GOOD_BODY,
     INFERENCE,
-    KEY,
     LIMITED_KEY,
     TRIED_KEY,
     Case,
     besieged,
 )
-from tests.gateway_process import post
+from tests.gateway_process import KEY, post
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("bad_auth")]
 
-FRESH = generate("live", random.Random(1))  # noqa: S311 - a key that opens nothing, the same in every run
+FRESH = generate("live", random.Random(1))  # a key that opens nothing
 MISTYPED = FRESH[:-1] + ("a" if FRESH[-1] != "a" else "b")
 HEADERS = ("Authorization: Bearer {}", "x-api-key: {}", "api-key: {}")
 PATHS = [*INFERENCE, *(path.removeprefix("/v1") for path in INFERENCE)]
@@ -83,7 +82,7 @@ CASES = [
         )
     ),
     Case(15, "not allowed", ask(f"api-key: {LIMITED_KEY}", model="secret/model"), {403}, "model_not_allowed", "model"),
-]  # fmt: skip
+]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

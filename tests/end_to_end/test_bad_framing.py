@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.end_to_end.siege import CHAT, COMPLETED, GOOD_BODY, KEY, TRIED_KEY, Case, answers_in, besieged
-from tests.gateway_process import post
+from tests.end_to_end.siege import CHAT, COMPLETED, GOOD_BODY, TRIED_KEY, Case, answers_in, besieged
+from tests.gateway_process import KEY, post
 from tests.scripted_upstream import request, send, waits
 
 if TYPE_CHECKING:
