@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gateway.pipeline import Stage
     from gateway.recorder import Recorder
     from gateway.upstream import Upstream
+    from policies.vocabulary import Deployment, Route
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Gateway:
     async def start(cls, config: Config) -> Gateway:
         """Open the ledger and get every upstream going. Raises `StartError` with nothing left behind."""
         gateway = cls(config)
-        gateway.reporting.start()
+        await gateway.reporting.start()
         try:
             gateway.generation = await gateway._take_over(config, number=1)
         except BaseException:
@@ -106,9 +107,7 @@ class Gateway:
         await self.reporting.close()
 
     async def _take_over(self, config: Config, number: int) -> Generation:
-        table = PriceTable.load()
-        known = deployments(config, table.price_of)
-        routes = routing(config, known)
+        known, routes = await asyncio.to_thread(compiled, config)
         upstreams = await self._upstreams.take_over(config, known)
         generation = Generation(
             number=number,
@@ -136,6 +135,12 @@ class Gateway:
         await old.in_use.until_over()
         for upstream in upstreams:
             await upstream.close()
+
+
+def compiled(config: Config) -> tuple[dict[str, Deployment], tuple[Route, ...]]:
+    """Deployments and routes in the policies' vocabulary. Reads the price table, so it runs in a thread."""
+    known = deployments(config, PriceTable.load().price_of)
+    return known, routing(config, known)
 
 
 def digest_of(config: Config) -> str:

@@ -55,10 +55,10 @@ class Reporting:
         sinks = Sinks(self._metrics, self.ledger, RequestLog(as_json=as_json), self._lines, traces)
         self.recorder = Recorder(self._counter, sinks)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Raises `StartError` where the ledger cannot be used."""
         try:
-            self.ledger.start()
+            await asyncio.to_thread(self.ledger.start)
         except LedgerError as error:
             raise StartError(str(error)) from error
         self._lines.start()

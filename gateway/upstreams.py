@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -42,12 +43,13 @@ class UpstreamSet:
         try:
             for name, deployment in deployments.items():
                 provider = config.providers[deployment.provider]
-                made[name] = self._kept(name, provider, deployment) or Made(
-                    provider, deployment.model, make_upstream(deployment, provider)
-                )
-                if made[name] is not self._made.get(name):
-                    fresh.append(made[name].upstream)
-                    await made[name].upstream.start()
+                if kept := self._kept(name, provider, deployment):
+                    made[name] = kept
+                    continue
+                upstream = await asyncio.to_thread(make_upstream, deployment, provider)  # it looks for files
+                made[name] = Made(provider, deployment.model, upstream)
+                fresh.append(upstream)
+                await upstream.start()
         except BaseException as error:
             for upstream in fresh:
                 await upstream.close()

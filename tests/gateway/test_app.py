@@ -1,0 +1,117 @@
+"""The composition root: starting, taking over a policy, and leaving nothing behind."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from gateway.app import Gateway, digest_of, tls_context
+from gateway.config import Config, examine_text
+from gateway.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+KEY = "sk-a-key-for-tests-only-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A gateway takes over the process's logging; a test gives it back."""
+    Config.model_rebuild()  # now, as it reads files
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def policy(folder: Path, **changes: object) -> Config:
+    tree = {
+        "ledger": {"url": f"sqlite:///{folder / 'ledger.db'}"},
+        "providers": {"p": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "api_key": "none"}},
+        "deployments": {"a": {"provider": "p", "model": "m"}},
+        "routes": [{"model": "r", "targets": ["a"]}],
+        "keys": [{"name": "k", "secret": KEY}],
+    } | changes
+    config, problems = examine_text(yaml.safe_dump(tree), folder / "policy.yaml", {})
+    assert config is not None, problems
+    return config
+
+
+async def test_a_gateway_starts_with_its_policy_and_closes(tmp_path: Path) -> None:
+    gateway = await Gateway.start(policy(tmp_path))
+    generation = gateway.generation
+    assert generation.number == 1
+    assert generation.keys is not None
+    assert generation.index.match("r") is generation.routes[0]
+    assert generation.upstreams["a"].ready
+    await gateway.close()
+    assert not generation.upstreams["a"].ready
+    assert (tmp_path / "ledger.db").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_reload_takes_over_whole_and_keeps_what_did_not_change(tmp_path: Path) -> None:
+    gateway = await Gateway.start(policy(tmp_path))
+    old = gateway.generation
+    await gateway.reload(policy(tmp_path, routes=[{"model": "s", "targets": ["a"]}]))
+    assert gateway.generation.index.match("r") is None
+    assert gateway.generation.index.match("s") is not None
+    assert gateway.generation.upstreams["a"] is old.upstreams["a"]
+    assert gateway.generation.digest != old.digest
+    await gateway.close()
+
+
+async def test_a_reload_that_fails_changes_nothing(tmp_path: Path) -> None:
+    gateway = await Gateway.start(policy(tmp_path))
+    old = gateway.generation
+    broken = policy(
+        tmp_path,
+        providers={"p": {"kind": "llama_cpp", "model_path": str(tmp_path / "no.gguf")}},
+        deployments={"a": {"provider": "p"}},
+    )
+    with pytest.raises(StartError):
+        await gateway.reload(broken)
+    assert gateway.generation is old
+    assert old.upstreams["a"].ready
+    await gateway.close()
+
+
+async def test_what_a_reload_replaced_closes_after_the_last_call_that_uses_it(tmp_path: Path) -> None:
+    gateway = await Gateway.start(policy(tmp_path))
+    old = gateway.generation
+    old.in_use.calls += 1
+    other = {"p": {"kind": "openai", "base_url": "http://127.0.0.1:2/v1", "api_key": "none"}}
+    await gateway.reload(policy(tmp_path, providers=other))
+    assert old.upstreams["a"].ready, "a call is still using it"
+    retiring = list(gateway._retiring)
+    old.in_use.release()
+    for task in retiring:
+        await task
+    assert not old.upstreams["a"].ready
+    await gateway.close()
+
+
+async def test_a_ledger_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("this is no database, and long enough to be seen as none" * 20)
+    with pytest.raises(StartError, match="ledger"):
+        await Gateway.start(policy(tmp_path))
+
+
+def test_the_digest_tells_policies_apart_and_holds_no_secret(tmp_path: Path) -> None:
+    one, same = policy(tmp_path), policy(tmp_path)
+    other = policy(tmp_path, routes=[{"model": "s", "targets": ["a"]}])
+    assert digest_of(one) == digest_of(same) != digest_of(other)
+    assert len(digest_of(one)) == 12
+
+
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    tls = {"cert": str(tmp_path / "no.pem"), "key": str(tmp_path / "no.key")}
+    with pytest.raises(StartError, match=r"server\.tls"):
+        tls_context(policy(tmp_path, server={"tls": tls}))
+    assert tls_context(policy(tmp_path)) is None

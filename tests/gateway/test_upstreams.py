@@ -1,0 +1,94 @@
+"""Upstreams across reloads: kept where nothing changed, made and started where something did."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from gateway.config import examine_text
+from gateway.config.compile import deployments
+from gateway.errors import StartError
+from gateway.http_upstream import HttpUpstream
+from gateway.upstreams import Loading, UpstreamSet, forwarded_headers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.config import Config
+    from gateway.upstream import Upstream
+
+
+def policy(folder: Path, base_url: str = "http://127.0.0.1:1/v1", **more: object) -> Config:
+    tree = {
+        "providers": {"p": {"kind": "openai", "base_url": base_url, "api_key": "none"}, **more},
+        "deployments": {
+            "a": {"provider": "p", "model": "m"},
+            **{name: {"provider": name, "model": "m"} for name in more},
+        },
+        "routes": [{"model": "r", "targets": ["a"]}],
+    }
+    config, problems = examine_text(yaml.safe_dump(tree), folder / "policy.yaml", {})
+    assert config is not None, problems
+    return config
+
+
+async def taken(held: UpstreamSet, config: Config) -> dict[str, Upstream]:
+    return await held.take_over(config, deployments(config, lambda *_: None))
+
+
+async def test_an_upstream_stays_while_its_settings_do(tmp_path: Path) -> None:
+    held = UpstreamSet()
+    first = await taken(held, policy(tmp_path))
+    again = await taken(held, policy(tmp_path))
+    assert again["a"] is first["a"]
+    assert isinstance(first["a"], HttpUpstream)
+    assert first["a"].ready
+    await held.close()
+    assert not first["a"].ready
+
+
+async def test_a_changed_provider_gets_a_new_upstream_and_the_old_one_stays_open_for_its_calls(tmp_path: Path) -> None:
+    held = UpstreamSet()
+    first = await taken(held, policy(tmp_path))
+    second = await taken(held, policy(tmp_path, "http://127.0.0.1:2/v1"))
+    assert second["a"] is not first["a"]
+    assert first["a"].ready
+    await held.close()
+
+
+async def test_a_policy_that_cannot_start_leaves_the_old_upstreams_in_place(tmp_path: Path) -> None:
+    held = UpstreamSet()
+    first = await taken(held, policy(tmp_path))
+    missing = {"kind": "llama_cpp", "model_path": str(tmp_path / "no.gguf")}
+    with pytest.raises(StartError, match=r"b: .*no such file"):
+        await taken(held, policy(tmp_path, "http://127.0.0.1:2/v1", b=missing))
+    again = await taken(held, policy(tmp_path))
+    assert again["a"] is first["a"]
+    assert first["a"].ready
+    await held.close()
+
+
+def test_a_provider_may_see_more_of_a_callers_headers(tmp_path: Path) -> None:
+    config = policy(
+        tmp_path,
+        q={
+            "kind": "openai",
+            "api_key": "none",
+            "base_url": "http://127.0.0.1:3/v1",
+            "forward_headers": ["OpenAI-Project"],
+        },
+    )
+    assert "openai-project" in forwarded_headers(config.providers["q"])
+    assert "openai-project" not in forwarded_headers(config.providers["p"])
+    assert "anthropic-beta" in forwarded_headers(config.providers["p"])
+
+
+def test_loading_is_told_a_quarter_at_a_time_and_anew_after_a_crash(caplog: pytest.LogCaptureFixture) -> None:
+    loading = Loading("bundled")
+    with caplog.at_level(logging.INFO):
+        for percent in (0, 3, 26, 30, 55, 100, 100, 10, 60):
+            loading(percent)
+    assert [record.args for record in caplog.records] == [("bundled", step) for step in (0, 25, 50, 100, 0, 50)]
