@@ -1,16 +1,17 @@
 """The error tree. `code` is the caller's error code and the metric label; only `edge.py` renders an error.
 
     GatewayError
-    ├── RequestError     the caller's mistake; never retried                 4xx
-    ├── UpstreamError    the provider's failure, holding a `Failure` value    4xx if the request is to blame, else 502-504
-    ├── DrainingError    the gateway is shutting down                         503
-    └── InternalError    a bug of ours                                        500
+    ├── RequestError     the caller's mistake; never retried               4xx
+    ├── UpstreamError    the provider's failure, holding a `Failure` value  4xx if the request is to blame, else 502-504
+    ├── DrainingError    the gateway is shutting down                       503
+    └── InternalError    a bug of ours                                      500
 
 Limits bring `LimitError` (429) with them.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class DrainingError(GatewayError):
 
     status = 503
     code = "shutting_down"
+
+
+class CancelledUnsent(asyncio.CancelledError):
+    """The caller left before a byte of the request went upstream: there is nothing to pay for."""
 
 
 class StartError(Exception):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.call import Attempt
-from gateway.errors import InternalError, UpstreamError
+from gateway.errors import CancelledUnsent, InternalError, UpstreamError
 from gateway.scope import Scope
 from policies.attempts import AttemptPlan, GiveUp, Outcome, Wait, decide
 
@@ -80,7 +80,7 @@ class AttemptStage:
             lease.fail(error.failure)
         else:
             attempt.cancelled = isinstance(error, asyncio.CancelledError)
-            attempt.sent = attempt.cancelled
+            attempt.sent = attempt.cancelled and not isinstance(error, CancelledUnsent)
         lease.release()
 
     def _finish(self, call: Call, attempt: Attempt, lease: Lease) -> None:

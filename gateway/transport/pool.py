@@ -9,6 +9,7 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
+from gateway.errors import CancelledUnsent
 from gateway.transport.connection import Connection
 from gateway.transport.errors import StaleConnectionError, TransportError
 from gateway.transport.framing import IDLE_S
@@ -69,6 +70,7 @@ class Pool:
     ) -> Response:
         """POST and wait for the answer's head. Raises `TransportError`; `HeaderError` for headers that must not go out.
 
+        A cancellation before anything was sent comes out as `CancelledUnsent`.
         With `first_token` the response fails when its reader still waits `timeouts.first_token_s` after the start.
         """
         head = self._heads.render(wire, extra)
@@ -82,7 +84,10 @@ class Pool:
                 return await connection.exchange(head, wire.body, timeouts, deadline_s, phase_s)
             except StaleConnectionError:
                 self._evict_one()
-        connection = await self._acquire(timeouts.connect_s, deadline_s)
+        try:
+            connection = await self._acquire(timeouts.connect_s, deadline_s)
+        except asyncio.CancelledError as cancelled:
+            raise CancelledUnsent from cancelled
         return await connection.exchange(head, wire.body, timeouts, deadline_s, phase_s)
 
     def redact(self, text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from adapters.base import Tally
 from adapters.schema import InferenceRequest
 from gateway.call import Call, Reply, TraceContext
-from gateway.errors import UpstreamError
+from gateway.errors import CancelledUnsent, UpstreamError
 from gateway.stages.attempt import AttemptStage
 from gateway.state.fleet import Fleet
 from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Route, Strategy, Target, Timeouts
@@ -136,6 +136,15 @@ async def test_a_caller_that_leaves_ends_the_attempt_and_the_lease() -> None:
     assert call.attempts[0].sent
     assert fleet.state_of("a").in_flight == 0
     assert fleet.state_of("a").failures == 0
+
+
+async def test_a_caller_that_leaves_before_anything_was_sent_owes_nothing() -> None:
+    stage, fleet = a_stage()
+    call = a_call()
+    with pytest.raises(asyncio.CancelledError):
+        await stage(call, upstream([CancelledUnsent()]))
+    assert (call.attempts[0].cancelled, call.attempts[0].sent) == (True, False)
+    assert fleet.state_of("a").in_flight == 0
 
 
 async def test_a_stream_that_breaks_on_its_way_counts_against_the_deployment() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.errors import CancelledUnsent
 from gateway.transport import Pool, TransportError
 from policies.vocabulary import FailureKind, Timeouts
 from tests.gateway.transport.conftest import Ask, until
@@ -232,6 +233,30 @@ async def test_cancelling_closes_the_upstreams_socket_at_once(upstream: Scripted
     task.cancel()
     await asyncio.wait_for(upstream.connections[0].hung_up.wait(), 1)
     assert pool.open_count == 0
+
+
+async def test_a_cancellation_tells_whether_anything_was_sent(upstream: ScriptedUpstream) -> None:
+    small = Pool(upstream.url, max_connections=1)
+    asked = asyncio.Event()
+    upstream.then(request(), sets(asked), stall())
+    ended: list[type[BaseException]] = []
+
+    async def note() -> None:
+        try:
+            await ask(small)
+        except asyncio.CancelledError as cancelled:
+            ended.append(type(cancelled))
+            raise
+
+    sent = asyncio.ensure_future(note())
+    await asked.wait()
+    waiting = asyncio.ensure_future(note())
+    await asyncio.sleep(0)
+    for task in (waiting, sent):
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert ended == [CancelledUnsent, asyncio.CancelledError]
+    await small.close()
 
 
 async def test_a_refused_connection_is_a_connect_failure_that_names_no_host() -> None:
