@@ -65,16 +65,14 @@ GOOD_STREAM = ROLE + piece("hel") + piece("lo") + piece(finish="stop") + usage_p
 GOOD_WHOLE = answer(whole("hello"))
 
 
-def answers(text: str = "hello") -> Step:
-    """Read a request and answer it well, as a stream where one was asked for."""
+def good(text: str = "hello") -> Step:
+    """Answer the last request well, as a stream where one was asked for."""
 
     async def step(peer: Peer) -> None:
-        await request()(peer)
         if json.loads(peer.requests[-1].body).get("stream"):
-            good = chunked(ROLE, piece(text), piece(finish="stop"), usage_piece(USAGE), DONE)
+            await send(chunked(ROLE, piece(text), piece(finish="stop"), usage_piece(USAGE), DONE))(peer)
         else:
-            good = answer(whole(text))
-        await send(good)(peer)
+            await send(answer(whole(text)))(peer)
 
     return step
 
@@ -236,12 +234,17 @@ class Ground:
                 await asyncio.sleep(0.005)
         return self.stage.peers[lane.name]
 
+    async def rows_at(self, lane: Lane, count: int) -> list[dict[str, Any]]:
+        """All rows of this lane's deployment in the order of their beginning, once there are `count`; never more."""
+        async with asyncio.timeout(WITHIN_S):
+            while len(found := self._at(lane)) < count:  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.01)
+        assert len(found) == count
+        return found
+
     async def left(self, lane: Lane) -> dict[str, Any]:
         """The one row of a call whose caller left this lane, once nothing of it is left behind."""
-        async with asyncio.timeout(WITHIN_S):
-            while not (found := self._at(lane)):  # noqa: ASYNC110 - another process's file
-                await asyncio.sleep(0.01)
-        ((row,),) = found
+        (row,) = await self.rows_at(lane, 1)
         await self.quiet()
         self.check_secrets()
         return row
@@ -280,8 +283,8 @@ class Ground:
             assert secret not in log, secret
         assert "Traceback" not in told + log
 
-    def _at(self, lane: Lane) -> list[list[dict[str, Any]]]:
-        return [rows for rows in self._ledger().values() if rows[0]["deployment"] == lane.name]
+    def _at(self, lane: Lane) -> list[dict[str, Any]]:
+        return [row for rows in self._ledger().values() for row in rows if row["deployment"] == lane.name]
 
     def _ledger(self) -> dict[str, list[dict[str, Any]]]:
         """Rows by request, read anew no more often than they can change much."""
@@ -350,20 +353,22 @@ async def proving_ground(
     lanes: int = 0,
     elsewhere: Mapping[str, str] | None = None,
     route: dict[str, Any] | None = None,
+    far_settings: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
 ) -> AsyncIterator[Ground]:
     """`lanes` to the provider under test, and one of its own to each base URL of `elsewhere`.
 
-    `route` is added to every route, as `server` is to the server's settings.
+    `route` is added to every route, `far_settings` to the provider, `server` to the server's settings.
     """
     async with ScriptedUpstream() as far, ScriptedUpstream() as near:
-        near.otherwise(forever(answers(SPARE_TEXT)))
+        near.otherwise(forever(request(), good(SPARE_TEXT)))
         stage = Stage()
         far.otherwise(request(), stage.play)
         made = [lane_of(str(number)) for number in range(lanes)]
         others = {name: lane_of(name) for name in elsewhere or ()}
         urls = {"far": far.url, "near": near.url, **(elsewhere or {})}
         policy = policy_of([*made, *others.values()], urls, {"retry": {"attempts": 1}} | (route or {}))
+        policy["providers"]["far"] |= far_settings or {}
         async with gateway_process(policy | {"server": server or {}}, folder) as gateway:
             ground = Ground(gateway, far, near, made, stage, others)
             yield ground

@@ -17,7 +17,7 @@ from tests.end_to_end.proving_ground import (
     ROLE,
     USAGE,
     Ask,
-    answers,
+    good,
     judged,
     piece,
     proving_ground,
@@ -209,14 +209,14 @@ WHOLES = {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def good(ground: Ground) -> dict[tuple[str, bool], Trial | BaseException]:
+async def odd(ground: Ground) -> dict[tuple[str, bool], Trial | BaseException]:
     streams = {(name, True): Ask(steps, stream=True) for name, (steps, _) in GOOD.items()}
     return await ground.trials(streams | {(name, False): Ask((send(data),)) for name, data in WHOLES.items()})
 
 
 @pytest.mark.parametrize("name", GOOD)
-async def test_an_odd_stream_gets_through(good: dict[tuple[str, bool], Trial | BaseException], name: str) -> None:
-    trial = judged(good[name, True])
+async def test_an_odd_stream_gets_through(odd: dict[tuple[str, bool], Trial | BaseException], name: str) -> None:
+    trial = judged(odd[name, True])
     assert (trial.reply.status, trial.reply.ended) == (200, True)
     assert trial.reply.text == GOOD[name][1]
     assert trial.reply.events[-1] == "[DONE]"
@@ -225,8 +225,8 @@ async def test_an_odd_stream_gets_through(good: dict[tuple[str, bool], Trial | B
 
 
 @pytest.mark.parametrize("name", WHOLES)
-async def test_an_odd_whole_gets_through(good: dict[tuple[str, bool], Trial | BaseException], name: str) -> None:
-    trial = judged(good[name, False])
+async def test_an_odd_whole_gets_through(odd: dict[tuple[str, bool], Trial | BaseException], name: str) -> None:
+    trial = judged(odd[name, False])
     assert (trial.reply.status, trial.reply.ended, trial.reply.text) == (200, True, "hello")
     check_paid(trial)
 
@@ -300,7 +300,7 @@ async def test_a_connection_that_died_on_reuse_is_replaced_unseen(ground: Ground
 
 
 async def test_a_connection_is_kept_for_the_next_call(ground: Ground) -> None:
-    lane = ground.lane(send(chunked(GOOD_STREAM)), forever(answers()))
+    lane = ground.lane(send(chunked(GOOD_STREAM)), forever(request(), good()))
     before = len(ground.far.connections)
     for stream in (True, False, True):
         reply = await ground.ask(lane.alone, stream=stream)
