@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,7 @@ READ_BYTES: Final = 64 * 1024
 RETRY_AFTER_KEPT_S: Final = 86_400.0
 _HTML = re.compile(rb"\s*+<(?:!doctype|html|head|body|\?xml|center|h1)", re.IGNORECASE)
 _CODE = re.compile(r"[\w.:-]{1,64}")
+_PARAM = re.compile(r"[\w.\[\]-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +59,16 @@ def _fields(error: WireError) -> dict[str, str | None]:
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """An answer with an error status as a `Failure`: OpenAI's form, FastAPI's `detail`, plain text, HTML, nothing."""
-    message, code, _ = _read(body[:READ_BYTES])
-    wait_s = retry_after_s(headers)
-    shown = scrub(message) or f"The upstream answered with status {status}."
-    return Failure(FailureKind.STATUS, shown, status, code, wait_s)
+    said = _read(body[:READ_BYTES])
+    shown = scrub(said.message) or f"The upstream answered with status {status}."
+    return Failure(FailureKind.STATUS, shown, status, said.code, retry_after_s(headers), param=said.param)
 
 
 def in_band(value: object, *, maybe_billed: bool) -> Failure:
     """An error object that came under status 200, alone or as an event of a stream."""
-    message, code, status = _read_value(value)
-    shown = scrub(message) or "The upstream reported an error."
-    return Failure(FailureKind.IN_BAND, shown, status, code, maybe_billed=maybe_billed)
+    said = _read_value(value)
+    shown = scrub(said.message) or "The upstream reported an error."
+    return Failure(FailureKind.IN_BAND, shown, said.status, said.code, maybe_billed=maybe_billed, param=said.param)
 
 
 def not_an_answer(body: bytes) -> Failure:
@@ -112,16 +112,25 @@ def _until(value: str, date: str | None) -> float | None:
         return None
 
 
-def _read(body: bytes) -> tuple[str, str | None, int | None]:
-    """Message, code and status of an error body, whatever it is."""
+class _Said(NamedTuple):
+    """What an upstream's error object told."""
+
+    message: str
+    code: str | None = None
+    status: int | None = None
+    param: str | None = None
+
+
+def _read(body: bytes) -> _Said:
+    """What an error body tells, whatever it is."""
     try:
         return _read_value(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = "" if _HTML.match(body) else body.decode("utf-8", "replace")
-        return text, None, None
+        return _Said(text)
 
 
-def _read_value(value: object) -> tuple[str, str | None, int | None]:
+def _read_value(value: object) -> _Said:
     for _ in range(4):  # [{"error": {...}}], {"error": {"error": ...}}: at most so many wrappings
         if isinstance(value, list) and value and not _is_details(value):
             value = value[0]
@@ -130,9 +139,9 @@ def _read_value(value: object) -> tuple[str, str | None, int | None]:
         else:
             break
     if not isinstance(value, dict):
-        return (_worded(value), None, None)
+        return _Said(_worded(value))
     message = next((value[key] for key in ("message", "error", "detail", "msg", "errors") if value.get(key)), "")
-    return _worded(message), _code(value), _status(value)
+    return _Said(_worded(message), _code(value), _status(value), _param(value))
 
 
 def _is_details(value: list[object]) -> bool:
@@ -162,6 +171,11 @@ def _code(value: dict[str, object]) -> str | None:
     named = [code for code in found if isinstance(code, str) and _CODE.fullmatch(code)]
     numbered = [str(code) for code in found if type(code) is int and 0 <= code < 1_000_000]
     return next(iter(named + numbered), None)
+
+
+def _param(value: dict[str, object]) -> str | None:
+    param = value.get("param")
+    return param if isinstance(param, str) and _PARAM.fullmatch(param) else None
 
 
 def _status(value: dict[str, object]) -> int | None:

@@ -220,7 +220,8 @@ def view_of(error: GatewayError) -> View:
         message = error.message or explain(error.failure)
         if code == "upstream_auth_error":  # the provider's words may quote the gateway's own key
             message = "The upstream refused the gateway's credential. The operator of the gateway can mend this."
-        return View(status, kind, code, message, None, retry_after_s)
+        param = error.failure.param if kind == "invalid_request_error" else None
+        return View(status, kind, code, message, param, retry_after_s)
     return View(error.status, error.type, error.code, error.message, error.param)
 
 

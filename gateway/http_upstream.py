@@ -78,9 +78,10 @@ class HttpUpstream:
 
     def _error(self, failure: Failure) -> UpstreamError:
         """The failure as an error that is safe to show: cut to size, without this pool's host and credentials."""
-        message = self._pool.redact(failure.message)[:_MESSAGE_CHARS]
-        code = failure.code and self._pool.redact(failure.code)
-        return UpstreamError(replace(failure, message=message, code=code), self._deployment.name)
+        redact = self._pool.redact
+        code, param = failure.code and redact(failure.code), failure.param and redact(failure.param)
+        shown = replace(failure, message=redact(failure.message)[:_MESSAGE_CHARS], code=code, param=param)
+        return UpstreamError(shown, self._deployment.name)
 
     async def _refusal(self, response: Response) -> Failure:
         if response.status < 400:

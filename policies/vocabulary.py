@@ -146,8 +146,9 @@ class FailureKind(StrEnum):
 class Failure:
     """Why an attempt failed, in plain values.
 
-    `status` and `code` are what the upstream said; `message` is safe to show (no host, no secret, at most 2 KiB);
-    `retry_after_s` is None where the upstream named no wait; `maybe_billed` says that tokens may have been generated.
+    `status`, `code` and `param` (the member of the request that is to blame) are what the upstream said; `message` is
+    safe to show (no host, no secret, at most 2 KiB); `retry_after_s` is None where the upstream named no wait;
+    `maybe_billed` says that tokens may have been generated.
     """
 
     kind: FailureKind
@@ -156,3 +157,4 @@ class Failure:
     code: str | None = None
     retry_after_s: float | None = None
     maybe_billed: bool = False
+    param: str | None = None

@@ -134,8 +134,14 @@ class LocalAnswer:
             raise self._error(Failure(FailureKind.CRASHED, message, code="engine_crashed", maybe_billed=ticket.started))
         if failed.status == 400 and failed.code not in CONTEXT_CODES:
             raise RequestError(failed.message, code=failed.code, param=failed.param)
+        blamed = failed.status == 400
         failure = Failure(
-            FailureKind.STATUS, failed.message, failed.status, failed.code, maybe_billed=failed.status != 400
+            FailureKind.STATUS,
+            failed.message,
+            failed.status,
+            failed.code,
+            maybe_billed=not blamed,
+            param=failed.param,
         )
         raise self._error(failure)
 

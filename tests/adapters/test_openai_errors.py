@@ -125,6 +125,17 @@ def test_errors_under_status_200_keep_what_they_say(
     assert failure == Failure(FailureKind.IN_BAND, message, status, code, maybe_billed=True)
 
 
+@pytest.mark.parametrize(
+    ("param", "kept"),
+    [("messages[3].content", "messages[3].content"), ("temperature", "temperature"), ("a b", None), ("x" * 129, None)]
+    + [(odd, None) for odd in ("", None, 7, ["messages"], "new\nline", "</script>")],
+)
+def test_the_member_to_blame_is_kept_where_it_is_one(param: object, kept: str | None) -> None:
+    error = {"error": {"message": "no", "code": "c", "param": param}}
+    assert classify(400, {}, json.dumps(error).encode()).param == kept
+    assert in_band(error, maybe_billed=False).param == kept
+
+
 @pytest.mark.parametrize(("body", "what"), [(b"<html>", "HTML page"), (b" \n", "nothing"), (b"{}", "something else")])
 def test_what_is_no_answer_is_named(body: bytes, what: str) -> None:
     assert what in not_an_answer(body).message

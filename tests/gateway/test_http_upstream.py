@@ -110,10 +110,10 @@ async def test_a_huge_error_body_is_cut_and_its_connection_closed(
 
 
 async def test_an_error_names_neither_host_nor_key(far: ScriptedUpstream, upstream: HttpUpstream) -> None:
-    said = json.dumps({"error": {"message": f"http://127.0.0.1:{far.port}/v1 refused the key {KEY}"}}).encode()
-    far.otherwise(serve(answer(said, status=401)))
+    error = {"message": f"http://127.0.0.1:{far.port}/v1 refused the key {KEY}", "code": KEY, "param": KEY}
+    far.otherwise(serve(answer(json.dumps({"error": error}).encode(), status=401)))
     failure = await failure_of(upstream, exchange())
-    assert KEY not in failure.message
+    assert KEY not in f"{failure.message}{failure.code}{failure.param}"
     assert "127.0.0.1" not in failure.message
     assert str(far.port) not in failure.message
 

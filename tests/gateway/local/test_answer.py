@@ -118,7 +118,10 @@ async def test_a_refused_job_blames_the_request_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("failed", "maybe_billed"),
-    [(Failed(1, 400, "context_length_exceeded", "too long"), False), (Failed(1, 500, "engine_failure", "x"), True)],
+    [
+        (Failed(1, 400, "context_length_exceeded", "too long", "messages"), False),
+        (Failed(1, 500, "engine_failure", "x"), True),
+    ],
 )
 async def test_what_another_deployment_might_do_is_an_upstreams_failure(failed: Failed, maybe_billed: bool) -> None:  # noqa: FBT001
     scene = Scene(failed, stream=False)
@@ -126,7 +129,7 @@ async def test_what_another_deployment_might_do_is_an_upstreams_failure(failed: 
         await scene.answer.gather()
     failure = refusal.value.failure
     assert (failure.kind, failure.status, failure.code) == (FailureKind.STATUS, failed.status, failed.code)
-    assert failure.maybe_billed == maybe_billed
+    assert (failure.maybe_billed, failure.param) == (maybe_billed, failed.param)
 
 
 @pytest.mark.parametrize(
