@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from gateway.app import Gateway, tls_context
-from gateway.config import ConfigProblems, load
+from gateway.config import ConfigProblems, examine, load
 from gateway.errors import StartError
 from gateway.greeting import greet, greeting
 from gateway.server import Server
@@ -31,10 +31,10 @@ SETTLE_S = 2.0
 
 def run(path: Path, key_file: Path | None) -> int:
     """Serve until told to stop. 0 after a drain, 2 when the policy file or what it needs is not there."""
-    try:
-        config = load(path, os.environ)
-    except ConfigProblems as problems:
-        sys.stderr.write(f"{problems}\n")
+    config, findings = examine(path, os.environ)
+    for finding in findings:  # warnings too: this is when a person is looking
+        sys.stderr.write(f"{finding}\n")
+    if config is None:
         return 2
     try:
         uvloop.run(Service(path, config, key_file).run())
