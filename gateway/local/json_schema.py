@@ -28,6 +28,10 @@ _UNENFORCED = frozenset(
         "pattern", "unevaluatedProperties", "unevaluatedItems",
     )
 )  # fmt: skip
+_ANNOTATIONS = frozenset(
+    ("$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "deprecated")
+)
+_PLAIN_OBJECT = frozenset(("type", "properties", "required", "additionalProperties"))
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _PLAIN_TYPES = {"integer": "int", "number": "number", "boolean": "boolean", "null": "null"}
 _FORMATS = {"date": "date", "time": "time", "date-time": 'date "T" time', "uuid": "uuid"}
@@ -82,6 +86,7 @@ class _Converter:
         self._strict = strict
         self._referenced: dict[str, str] = {}
         self._depth = 0
+        self._enum_values = 0
 
     def root(self) -> str:
         return self._rule(self._schema)
@@ -104,16 +109,18 @@ class _Converter:
             raise _refusal(f"`{unenforced[0]}` cannot be enforced; remove it or set `strict` to false")
 
     def _expression(self, schema: dict[str, Any]) -> str:
-        if "$ref" in schema:
-            return self._reference(schema["$ref"])
+        rest = {name: value for name, value in schema.items() if name not in _ANNOTATIONS}
+        if "$ref" in rest:
+            pointer = rest.pop("$ref")
+            return self._rule({"allOf": [{"$ref": pointer}, rest]}) if rest else self._reference(pointer)
         if "const" in schema:
             return json_literal(schema["const"])
         if "enum" in schema:
             return self._enum(schema["enum"])
-        if branches := schema.get("anyOf") or schema.get("oneOf"):
-            return " | ".join(self._rule(branch) for branch in branches)
+        if branches := rest.pop("anyOf", None) or rest.pop("oneOf", None):
+            return " | ".join(self._rule({"allOf": [rest, branch]} if rest else branch) for branch in branches)
         if "allOf" in schema:
-            return self._rule(self._merged(schema))
+            return self._rule(self._merged([*rest.pop("allOf"), rest]))
         return self._typed(schema.get("type") or _implied_type(schema), schema)
 
     def _typed(self, kind: str | list[str] | None, schema: dict[str, Any]) -> str:
@@ -158,22 +165,30 @@ class _Converter:
         raise _refusal("its references go in circles")
 
     def _enum(self, values: list[Any]) -> str:
-        if not 0 < len(values) <= MAX_ENUM:
-            raise _refusal(f"an enum needs 1 to {MAX_ENUM} values")
+        # llama.cpp follows all alternatives at once: ten thousand of them cost a second per token.
+        self._enum_values += len(values)
+        if not values or self._enum_values > MAX_ENUM:
+            raise _refusal(f"its enums need 1 to {MAX_ENUM} values in all")
         return " | ".join(map(json_literal, values))
 
-    def _merged(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """`allOf` as one schema: properties and requirements add up; anything else may be said once only."""
-        merged: dict[str, Any] = {name: value for name, value in schema.items() if name != "allOf"}
-        for part in schema["allOf"]:
-            for name, value in self._dereferenced(part).items():
-                if name == "properties":
-                    merged[name] = {**merged.get(name, {}), **value}
-                elif name == "required":
-                    merged[name] = [*merged.get(name, []), *value]
-                elif merged.setdefault(name, value) != value and name in ("type", "enum", "const", "anyOf", "allOf"):
-                    raise _refusal(f"parts of `allOf` disagree on `{name}`")
-        return merged
+    def _merged(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        """What obeys all parts, as one schema. More than one part can only be merged where all are plain objects."""
+        read = [{k: v for k, v in self._dereferenced(part).items() if k not in _ANNOTATIONS} for part in parts]
+        said = [part for part in read if part]
+        if len(said) < 2:
+            return said[0] if said else {}
+        properties: dict[str, Any] = {}
+        required: list[str] = []
+        for part in said:
+            if not part.keys() <= _PLAIN_OBJECT or part.get("type", "object") != "object":
+                raise _refusal("its parts can only be combined where all of them are plain objects")
+            for name, value in (part.get("properties") or {}).items():
+                if properties.setdefault(name, value) != value:
+                    raise _refusal(f"its parts disagree on the property `{name[:40]}`")
+            required += part.get("required") or []
+        if any(part.get("additionalProperties") is False and properties != part.get("properties") for part in said):
+            raise _refusal("one of its parts forbids the properties of another")
+        return {"type": "object", "properties": properties, "required": required}
 
     def _object(self, schema: dict[str, Any]) -> str:
         properties = schema.get("properties") or {}

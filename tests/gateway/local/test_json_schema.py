@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gateway.local.llama import Model
 
 INTEGER = {"type": "integer"}
+OTHER = {"properties": {"b": INTEGER}}
 PERSON = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "mail": {"type": ["string", "null"]}},
@@ -87,6 +88,9 @@ def accepts(model: Model, grammar: str, text: str) -> bool:
           "$defs": {"a": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}}},
          ['{"x":1,"y":null}'], ['{"x":1}', '{"y":null}']),
         ({"type": "object", "required": ["k"]}, ['{"k":[1]}'], ["{}"]),
+        ({**OTHER, "anyOf": [{"required": ["b"]}, {"required": ["b", "c"]}]}, ['{"b":1}', '{"b":1,"c":2}'], ["{}"]),
+        ({"$ref": "#/$defs/a", "description": "x", "$defs": {"a": INTEGER}}, ["1"], ["null"]),
+        ({"$ref": "#/$defs/a", "required": ["b"], "$defs": {"a": OTHER}}, ['{"b":1}'], ["{}"]),
         ({"type": ["integer", "null"]}, ["1", "null"], ["true"]),
     ],
     ids=lambda value: json.dumps(value)[:40] if isinstance(value, dict) else "",
@@ -116,6 +120,13 @@ def test_tools_become_a_name_and_its_arguments(model: Model) -> None:
         ({"$ref": "#/$defs/none"}, "points nowhere"),
         ({"type": "strnig"}, "no type `strnig`"),
         ({"enum": []}, "1 to 1000 values"),
+        ({"anyOf": [{"enum": list(range(600))}, {"enum": list(range(600))}]}, "1 to 1000 values"),
+        ({"allOf": [{"type": "array", "minItems": 1}, {"minItems": 2}]}, "plain objects"),
+        (
+            {"allOf": [{"properties": {"a": {}}}, {"properties": {"a": {"type": "null"}}}]},
+            "disagree on the property `a`",
+        ),
+        ({"allOf": [{"properties": {"a": {}}, "additionalProperties": False}, {"required": ["b"]}, OTHER]}, "forbids"),
         ({"enum": list(range(2000))}, "1 to 1000 values"),
         ({"properties": {"a": False}}, "allow nothing"),
         ({"properties": 3}, "not a valid JSON schema"),
