@@ -145,7 +145,9 @@ def chat_stream(body: dict[str, Any]) -> list[bytes]:
     chunks: list[list[dict[str, Any]]] = []
     for number in range(body.get("n") or 1):
         logprobs = _logprobs("x") if body.get("logprobs") else None
-        rows = [{"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": None} for delta in deltas]
+        rows: list[dict[str, Any]] = [
+            {"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": None} for delta in deltas
+        ]
         ended = "tool_calls" if calls_tool(body) else "stop"
         rows.append({"index": number, "delta": {}, "logprobs": None, "finish_reason": ended})
         chunks += [[row] for row in rows]
