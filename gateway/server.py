@@ -167,26 +167,34 @@ def render_head(status: int, headers: Headers, *, close: bool) -> bytes:
 
 
 class Stream:
-    """A chunked reply, flushed as it comes, with a bound on how long a slow reader may stall it."""
+    """A reply that goes out as it comes, flushed at once, with a bound on how long a slow reader may stall it.
 
-    __slots__ = ("_protocol", "sent_bytes")
+    Chunked, but for callers of HTTP/1.0, who know no chunks: theirs ends with the connection.
+    """
+
+    __slots__ = ("_is_chunked", "_protocol", "sent_bytes")
 
     def __init__(self, inbound: Inbound, status: int, headers: Headers) -> None:
         self._protocol = inbound.protocol
         self.sent_bytes = 0
-        headers = [*headers, ("transfer-encoding", "chunked")]
+        self._is_chunked = inbound.version >= HttpVersion11
+        if self._is_chunked:
+            headers = [*headers, ("transfer-encoding", "chunked")]
+        else:
+            inbound.keep_alive = False
         self._protocol.send(render_head(status, headers, close=not inbound.keep_alive))
 
     async def write(self, data: bytes, timeout_s: float) -> None:
         """Raises `ConnectionError` when the caller has gone, or made no room for `timeout_s`."""
         protocol = self._protocol
         self.sent_bytes += len(data)
-        protocol.send(b"%x\r\n%b\r\n" % (len(data), data))
+        protocol.send(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
         if protocol.writing_paused:
             await protocol.drained(timeout_s)
 
     def end(self) -> None:
-        self._protocol.send(b"0\r\n\r\n")
+        if self._is_chunked:
+            self._protocol.send(b"0\r\n\r\n")
 
 
 class Connection(RequestHandler):

@@ -299,3 +299,23 @@ async def test_a_caller_that_does_not_read_is_cut_off_and_memory_stays_bounded(
     writer.close()
     socket.close()
     await server.shutdown(0.1)
+
+
+@pytest.mark.parametrize(("version", "body"), [("1.1", b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"), ("1.0", b"onetwo")])
+async def test_streams_are_chunked_only_for_callers_who_know_chunks(version: str, body: bytes) -> None:
+    async def speak(inbound: Inbound) -> Outbound:
+        stream = Stream(inbound, 200, [])
+        await stream.write(b"one", 1)
+        await stream.write(b"two", 1)
+        stream.end()
+        return Outbound(inbound)
+
+    loop = asyncio.get_running_loop()
+    server = Server(speak, loop)
+    socket = await loop.create_server(server, "127.0.0.1", 0)
+    listener = Listener(socket.sockets[0].getsockname()[1], server)
+    answer = await listener.ask(f"GET / HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    assert answer.partition(b"\r\n\r\n")[2] == body
+    assert (b"transfer-encoding" in answer) == (version == "1.1")
+    socket.close()
+    await server.shutdown(0.1)
