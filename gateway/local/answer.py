@@ -101,6 +101,9 @@ class LocalAnswer:
         except TimeoutError:
             self.close()
             raise self._error(Failure(kind, _TIMEOUT_WORDS[kind], maybe_billed=self._ticket.started)) from None
+        except asyncio.CancelledError:
+            self.close()
+            raise
 
     def _encode(self, events: Sequence[Delta | Finished]) -> bytes:
         pieces = []

@@ -170,3 +170,15 @@ async def test_a_slow_reader_gets_what_piled_up_at_once() -> None:
     for number in range(3):
         scene.ticket.take(Delta(1, 0, str(number), 1))
     assert [chunk["choices"][0]["delta"]["content"] for chunk in chunks(await scene.answer.read())] == ["0", "1", "2"]
+
+
+async def test_a_cancelled_reader_gives_its_place_back() -> None:
+    scene = Scene(STARTED, HELLO)
+    await scene.open()
+    await scene.answer.read()
+    reading = asyncio.create_task(scene.answer.read())
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert reading.cancelled()
+    assert scene.closed == 1
