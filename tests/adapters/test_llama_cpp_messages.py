@@ -10,7 +10,10 @@ from adapters.schema import InvalidRequest
 
 def test_parts_become_one_text_and_developers_the_system() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    messages = [{"role": "developer", "content": parts}, {"role": "user", "content": "c", "name": "n"}]
+    messages: list[dict[str, Any]] = [
+        {"role": "developer", "content": parts},
+        {"role": "user", "content": "c", "name": "n"},
+    ]
     assert conversation(messages) == [
         {"role": "system", "content": "a\nb"},
         {"role": "user", "content": "c", "name": "n"},

@@ -110,8 +110,8 @@ def test_cost_is_never_negative_and_its_parts_are_whole(usage: Usage, price: Pri
 
 @given(usages, prices, st.integers(0, 10_000), st.integers(0, 10_000))
 def test_more_tokens_never_cost_less(usage: Usage, price: Price, more_input: int, more_output: int) -> None:
-    bigger = replace(
-        usage, input_tokens=usage.input_tokens + more_input, output_tokens=usage.output_tokens + more_output
+    bigger = usage._replace(
+        input_tokens=usage.input_tokens + more_input, output_tokens=usage.output_tokens + more_output
     )
     assert total_of(bigger, price) >= total_of(usage, price)
 

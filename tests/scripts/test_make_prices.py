@@ -57,7 +57,7 @@ def test_rates_by_the_hour_are_the_dearest_and_marked(made: TableFile) -> None:
 
 
 def test_a_price_that_changes_later_is_todays() -> None:
-    def sol(today: dt.date) -> Any:  # noqa: ANN401 - a line, or None
+    def sol(today: dt.date) -> Any:
         return PriceTable(build(today, {})).line_of("aws", "global.openai.gpt-5.6-sol")
 
     before, after = sol(dt.date(2026, 8, 20)), sol(dt.date(2026, 8, 21))

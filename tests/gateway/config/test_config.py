@@ -27,7 +27,7 @@ def documented_environ() -> dict[str, str]:
     return dict(re.findall(r"([A-Z_]+)=(\S+)", command))
 
 
-def settings_of(model: Any) -> Iterator[str]:  # noqa: ANN401 - an annotation
+def settings_of(model: Any) -> Iterator[str]:
     """Every key that the language has below a model."""
     if isinstance(model, type) and issubclass(model, BaseModel):
         for name, field in model.model_fields.items():

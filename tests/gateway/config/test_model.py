@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
 
 
-def parts(value: Any) -> Iterator[BaseModel]:  # noqa: ANN401 - any part of a model
+def parts(value: Any) -> Iterator[BaseModel]:
     """The models inside a value, itself included."""
     if isinstance(value, BaseModel):
         yield value

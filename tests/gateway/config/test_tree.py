@@ -10,7 +10,7 @@ from gateway.config.problems import Malformed
 from gateway.config.tree import BYTES_MAX, DEPTH_MAX, compose, unfold
 
 
-def values_of(text: str) -> Any:  # noqa: ANN401 - YAML
+def values_of(text: str) -> Any:
     return unfold(compose(text), str).values
 
 

@@ -26,6 +26,7 @@ from gateway.local.frames import (
     Progress,
     Ready,
     Refused,
+    Report,
     Shutdown,
     Submit,
     pack,
@@ -48,7 +49,7 @@ ORDERS = [
     Ping(),
     Shutdown(),
 ]
-REPORTS = [
+REPORTS: list[Report] = [
     Started(1, 10, 4, ("tools",)),
     Delta(1, 0, "é", 2, (ChosenLogprob(TokenLogprob(b"\xc3", -0.5), (TokenLogprob(b"x", -1.0),)),)),
     Finished(1, 0, "stop", 3),
@@ -77,7 +78,8 @@ def test_many_reports_share_one_frame() -> None:
 @given(st.lists(st.integers(1, 40)))
 def test_frames_come_out_whole_wherever_reads_fall(cuts: list[int]) -> None:
     data = pack(REPORTS) + pack(REPORTS[:1]) + pack([])
-    splitter, found, at = FrameSplitter(), [], 0
+    splitter, at = FrameSplitter(), 0
+    found: list[bytes] = []
     for cut in [*cuts, len(data)]:
         found += splitter.feed(data[at : at + cut])
         at += cut

@@ -5,7 +5,7 @@ import pytest
 from adapters.schema import InvalidRequest
 from gateway.local.template import ChatTemplate
 
-HI = [{"role": "user", "content": "hi"}]
+HI: list[dict[str, object]] = [{"role": "user", "content": "hi"}]
 
 
 def render(source: str, messages: list[dict[str, object]] = HI, tools: list[dict[str, object]] | None = None) -> str:

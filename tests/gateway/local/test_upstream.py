@@ -47,7 +47,7 @@ TOOLS = [
 ]
 
 
-def exchange(endpoint: Endpoint = Endpoint.CHAT, timeouts: Timeouts | None = None, **body: object) -> Exchange:
+def exchange(endpoint: Endpoint = Endpoint.CHAT, timeouts: Timeouts | None = None, **body: Any) -> Exchange:
     body = {"model": "m", "temperature": 0, "max_tokens": 4} | body
     if endpoint is Endpoint.CHAT:
         body.setdefault("messages", HI)
@@ -56,14 +56,14 @@ def exchange(endpoint: Endpoint = Endpoint.CHAT, timeouts: Timeouts | None = Non
     return Exchange(parse(endpoint, json.dumps(body).encode()), timeouts, deadline_s, "r")
 
 
-async def whole(upstream: LocalUpstream, endpoint: Endpoint = Endpoint.CHAT, **body: object) -> dict[str, Any]:
+async def whole(upstream: LocalUpstream, endpoint: Endpoint = Endpoint.CHAT, **body: Any) -> dict[str, Any]:
     answer = await upstream.send(exchange(endpoint, **body))
     answer.close()
     reply: dict[str, Any] = json.loads(answer.body or b"")
     return reply
 
 
-async def text_of(upstream: LocalUpstream, **body: object) -> str:
+async def text_of(upstream: LocalUpstream, **body: Any) -> str:
     reply = await whole(upstream, **body)
     text: str = reply["choices"][0]["message"]["content"]
     return text
@@ -162,7 +162,7 @@ async def test_a_json_schema_is_obeyed(upstream: LocalUpstream) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_forced_tool_is_called(upstream: LocalUpstream, choice: str | dict[str, object], stream: bool) -> None:  # noqa: FBT001
     tools = TOOLS if choice != "required" else TOOLS[:1]
-    body = {"max_tokens": 100, "tools": tools, "tool_choice": choice}
+    body: dict[str, Any] = {"max_tokens": 100, "tools": tools, "tool_choice": choice}
     if stream:
         chunks = await drain(await upstream.send(exchange(stream=True, **body)))
         calls = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
