@@ -126,7 +126,7 @@ class CallMetrics:
         route = call.route.name if call.route is not None else NONE
         team = call.principal.team or NONE if call.principal is not None else NONE
         stream = call.request.stream
-        key = (route, model_label(call), settled.outcome.value, stream, team)
+        key = (route, model_label(call), settled.outcome._value_, stream, team)
         meters = self._requests.get(key) or self._bind(self._requests, RequestMeters, key)
         meters.requests.value += 1
         meters.team_requests.value += 1

@@ -19,7 +19,7 @@ def ledger_rows(settled: SettledCall) -> list[LedgerRow]:
     call = settled.call
     principal, route = call.principal, call.route
     who = (principal.key_id, principal.key_name, principal.team, principal.user) if principal is not None else _NOBODY
-    what = (route.name if route is not None else None, call.request.endpoint.value, printable(call.request.model))
+    what = (route.name if route is not None else None, call.request.endpoint._value_, printable(call.request.model))
     return [_row(settled, settlement, who, what) for settlement in settled.attempts]
 
 

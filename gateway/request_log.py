@@ -11,6 +11,7 @@ import msgspec
 from gateway.logs import timestamp
 from gateway.scrubbing import printable, scrub
 from gateway.telemetry import LOG_SCHEMA_VERSION, NANO, REQUEST_COMPLETED, SERVICE, Outcome
+from gateway.usual_lines import UsualLines
 
 if TYPE_CHECKING:
     from gateway.settlement import SettledCall, Settlement
@@ -105,10 +106,11 @@ class RequestLog:
 
     def __init__(self, *, as_json: bool) -> None:
         self._encoder = msgspec.json.Encoder()
+        self._usual = UsualLines(request_event)
         self.line = self._json_line if as_json else terminal_line
 
     def _json_line(self, settled: SettledCall) -> bytes:
-        return self._encoder.encode(request_event(settled)) + b"\n"
+        return self._usual.line(settled) or self._encoder.encode(request_event(settled)) + b"\n"
 
 
 def request_event(settled: SettledCall) -> RequestEvent:

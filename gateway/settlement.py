@@ -6,8 +6,9 @@ Metrics, ledger, spans and the log line all read the same `Settlement`, so they 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from gateway.telemetry import Estimated, Outcome, Unpriced
 from policies import pricing
@@ -43,8 +44,7 @@ class TokenCounts(Protocol):
     async def count_request(self, request: InferenceRequest, model: str | None = None) -> int: ...
 
 
-@dataclass(slots=True)
-class Settlement:
+class Settlement(msgspec.Struct):
     """One attempt, settled. `cost` is None when nothing was used, or, with `unpriced`, when its cost is unknown."""
 
     attempt: Attempt
@@ -56,8 +56,7 @@ class Settlement:
     duration_s: float
 
 
-@dataclass(slots=True)
-class SettledCall:
+class SettledCall(msgspec.Struct):
     """One call, settled; `duration_s` and `overhead_s` are as the metrics define them."""
 
     call: Call

@@ -49,12 +49,12 @@ def cost_of(usage: Usage, price: Price | None) -> Cost | Unpriced:
     """What `usage` costs at `price`; each component is rounded half to even, and the total is their sum."""
     if price is None:
         return Unpriced(UnpricedReason.NO_PRICE)
-    tokens = disjoint(usage)
+    input_tokens, cached_tokens, written_tokens, output_tokens = disjoint(usage)
     cached_rate = price.input_nanousd if price.cached_input_nanousd is None else price.cached_input_nanousd
-    input_nanousd = component(tokens.input_tokens, price.input_nanousd)
-    cached_nanousd = component(tokens.cached_input_tokens, cached_rate)
-    write_nanousd = component(tokens.cache_write_tokens, price.cache_write_nanousd)
-    output_nanousd = component(tokens.output_tokens, price.output_nanousd)
+    input_nanousd = component(input_tokens, price.input_nanousd)
+    cached_nanousd = component(cached_tokens, cached_rate) if cached_tokens else 0
+    write_nanousd = component(written_tokens, price.cache_write_nanousd) if written_tokens else 0
+    output_nanousd = component(output_tokens, price.output_nanousd)
     if input_nanousd is None or cached_nanousd is None:
         return Unpriced(UnpricedReason.NO_INPUT_RATE)
     if write_nanousd is None:
@@ -66,6 +66,8 @@ def cost_of(usage: Usage, price: Price | None) -> Cost | Unpriced:
 
 def disjoint(usage: Usage) -> Buckets:
     """The inclusive counts taken apart. Parts larger than their whole are cut down to it; negatives are nothing."""
+    if not (usage.cached_input_tokens or usage.cache_write_tokens) and usage.input_tokens >= 0 <= usage.output_tokens:
+        return Buckets(usage.input_tokens, 0, 0, usage.output_tokens)  # what nearly every call amounts to
     input_tokens = max(0, usage.input_tokens)
     cached_tokens = within(usage.cached_input_tokens, input_tokens)
     written_tokens = within(usage.cache_write_tokens, input_tokens - cached_tokens)
