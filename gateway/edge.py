@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 JSON: Final = ("content-type", "application/json")
 EVENTS: Final = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
 CLIENT_GONE: Final = 499
+STOPPED: Final = "The gateway is shutting down and could not wait for the end of this call."
+BROKEN: Final = "Something went wrong inside the gateway."
 
 Resource = tuple[str, "Callable[[Inbound, str], Awaitable[Outbound]]"]
 
@@ -101,12 +103,15 @@ class Edge:
         try:
             reply = await self._handler(call)
             call.status = 200
+            inbound.keep_alive = inbound.keep_alive and not self._lifecycle.draining
             if reply.answer.body is None:
                 return await self._stream(call, inbound, reply.answer)
             return self._answer(call, inbound, reply.answer)
         except GatewayError as error:
             return self._refuse_call(call, inbound, error)
         except asyncio.CancelledError:
+            if self._lifecycle.deadline_passed and not call.status:
+                return self._refuse_call(call, inbound, DrainingError(STOPPED))
             self._note_cancellation(call)
             raise
         except ConnectionError:
@@ -114,7 +119,7 @@ class Edge:
             raise
         except Exception:
             log.exception("a call failed inside the gateway")
-            return self._refuse_call(call, inbound, InternalError("Something went wrong inside the gateway."))
+            return self._refuse_call(call, inbound, InternalError(BROKEN))
         finally:
             call.ended_s = time.monotonic()
             call.scope.close()
@@ -136,6 +141,8 @@ class Edge:
 
     def _answer(self, call: Call, inbound: Inbound, answer: Answer) -> Outbound:
         body = answer.body or b""
+        if call.route is not None:
+            inbound.protocol.write_timeout_s = call.route.timeouts.write_s
         call.sent_bytes = len(body)
         headers = [JSON, ("content-length", str(len(body))), *call_headers(call), *answer.headers]
         return Outbound(inbound, render_head(200, headers, close=not inbound.keep_alive) + body)
@@ -147,13 +154,17 @@ class Edge:
         try:
             while data := await answer.read():
                 await stream.write(data, write_s)
-        except UpstreamError as error:
+        except GatewayError as error:
             await stream.write(self._fail_stream(call, error), write_s)
         except asyncio.CancelledError:
             if not self._lifecycle.deadline_passed:
                 raise
-            self._note_cancellation(call)
-            await stream.write(self._fail_stream(call, DrainingError("The gateway is shutting down.")), write_s)
+            await stream.write(self._fail_stream(call, DrainingError(STOPPED)), write_s)
+        except ConnectionError:
+            raise
+        except Exception:  # the head is out, so even a bug must be told in the stream
+            log.exception("a stream failed inside the gateway")
+            await stream.write(self._fail_stream(call, InternalError(BROKEN)), write_s)
         finally:
             call.sent_bytes = stream.sent_bytes
         stream.end()
@@ -183,6 +194,7 @@ class Edge:
 
     def _refuse_call(self, call: Call, inbound: Inbound, error: GatewayError) -> Outbound:
         view = view_of(error)
+        inbound.keep_alive = inbound.keep_alive and not self._lifecycle.draining
         call.status, call.error_code = view.status, view.code
         return refusal(inbound, view, call.id, attempt_headers(call))
 
@@ -190,8 +202,11 @@ class Edge:
         return refusal(inbound, view_of(error), request_id, [])
 
     def _fail_stream(self, call: Call, error: GatewayError) -> bytes:
+        attempt = call.attempts[-1]
         if isinstance(error, UpstreamError):
-            call.attempts[-1].failure = error.failure
+            attempt.failure = error.failure
+        else:
+            attempt.cancelled = True  # by the gateway; what was generated is paid for all the same
         view = view_of(error)
         call.error_code = view.code
         return error_event(call.request.endpoint, WireError(view.message, view.type, view.code, view.param, call.id))

@@ -67,7 +67,7 @@ class AttemptStage:
             scope.close()
             raise
         lease.answer()
-        scope.defer(partial(self._finish, call, attempt, lease))
+        scope.defer(partial(self._finish, attempt, lease))
         scope.defer(reply.answer.close)
         call.scope.adopt(scope)
         return reply
@@ -83,13 +83,13 @@ class AttemptStage:
             attempt.sent = attempt.cancelled and not isinstance(error, CancelledUnsent)
         lease.release()
 
-    def _finish(self, call: Call, attempt: Attempt, lease: Lease) -> None:
+    def _finish(self, attempt: Attempt, lease: Lease) -> None:
         """The winner's end, when the answer has gone out, broke on its way, or nobody was there to take it."""
         attempt.ended_s = self._clock()
         attempt.sent = True
         if attempt.failure is not None:
             lease.fail(attempt.failure)
-        elif not call.cancelled:
+        elif not attempt.cancelled:
             lease.succeed()
         lease.release()
 
