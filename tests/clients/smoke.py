@@ -14,7 +14,12 @@ from typing import Any
 import openai
 from pydantic import BaseModel
 
-CHAT: Any = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Say hello."}]}
+CHAT: Any = {
+    "model": os.environ.get("MODEL", "gpt-5-mini"),
+    "messages": [{"role": "user", "content": "What is 2+2?"}],
+    "temperature": 0,
+    "max_tokens": 24,
+}
 WEATHER: Any = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 REFUSED: dict[str, Any] = {
     "400": {"model": "gpt-5-mini", "temperature": 3},

@@ -30,23 +30,23 @@ class Client(NamedTuple):
     command: tuple[str, ...]
     needs: Path
 
-    def start(self, base_url: str, *checks: str) -> subprocess.Popen[str]:
+    def start(self, base_url: str, *checks: str, model: str = "gpt-5-mini") -> subprocess.Popen[str]:
         if not self.needs.exists():
             pytest.skip(f"{self.needs.relative_to(ROOT)} is absent; `make test` makes it")
         # No proxy of this machine's is to stand between.
         environ = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         return subprocess.Popen(
             [*self.command, *checks],
-            env=environ | {"BASE_URL": base_url, "KEY": KEY},
+            env=environ | {"BASE_URL": base_url, "KEY": KEY, "MODEL": model},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def report(self, base_url: str, *checks: str) -> dict[str, Any]:
+    def report(self, base_url: str, *checks: str, model: str = "gpt-5-mini") -> dict[str, Any]:
         """What the checks saw."""
-        with self.start(base_url, *checks) as process:
+        with self.start(base_url, *checks, model=model) as process:
             out, err = process.communicate(timeout=WITHIN_S)
         assert process.returncode == 0, err
         report: dict[str, Any] = json.loads(out)

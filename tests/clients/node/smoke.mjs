@@ -4,7 +4,12 @@
 import OpenAI from "openai";
 import { VERSION } from "openai/version";
 
-const CHAT = { model: "gpt-5-mini", messages: [{ role: "user", content: "Say hello." }] };
+const CHAT = {
+  model: process.env.MODEL ?? "gpt-5-mini",
+  messages: [{ role: "user", content: "What is 2+2?" }],
+  temperature: 0,
+  max_tokens: 24,
+};
 const WEATHER = { type: "function", function: { name: "get_weather", parameters: { type: "object" } } };
 const SCHEMA = { name: "weather", strict: true, schema: { type: "object", properties: {}, additionalProperties: false } };
 const REFUSED = {
