@@ -1,0 +1,77 @@
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.call import Attempt
+from gateway.errors import InternalError, RequestError, UpstreamError
+from gateway.stages.dispatch import Dispatch
+from policies.vocabulary import Failure, FailureKind
+from tests.gateway.stages.a_call import CHATTY, OPEN, Answer, a_call, generation
+
+if TYPE_CHECKING:
+    from gateway.call import Call
+    from gateway.upstream import Exchange
+
+
+class Far:
+    """An upstream that notes what it was sent."""
+
+    def __init__(self, failure: Failure | None = None) -> None:
+        self.exchanges: list[Exchange] = []
+        self.answer = Answer()
+        self._failure = failure
+
+    async def send(self, exchange: "Exchange") -> Answer:
+        self.exchanges.append(exchange)
+        if self._failure is not None:
+            raise UpstreamError(self._failure, "chatty")
+        return self.answer
+
+
+def attempted(far: Far, *headers: tuple[str, str]) -> "Call":
+    call = a_call(*headers)
+    call.generation = generation(upstreams={"chatty": far}, forwarded={"chatty": ("openai-beta", "x-mine")})
+    call.route = OPEN
+    call.attempts.append(Attempt(1, CHATTY, 100.0))
+    return call
+
+
+async def test_the_newest_attempt_is_sent_and_described_by_the_answers_tally() -> None:
+    far = Far()
+    call = attempted(far)
+    reply = await Dispatch()(call)
+    (exchange,) = far.exchanges
+    assert (exchange.request, exchange.request_id) == (call.request, "req_1")
+    assert exchange.deadline_s == 100.0 + OPEN.timeouts.total_s
+    assert (reply.answer, reply.deployment) == (far.answer, CHATTY)
+    assert call.attempts[0].tally is far.answer.tally
+    assert call.attempts[0].first_token_s == 7.0
+
+
+async def test_only_the_headers_that_the_provider_is_meant_to_see_go_on() -> None:
+    far = Far()
+    call = attempted(far, ("OpenAI-Beta", "a=b"), ("Authorization", "Bearer secret"), ("Cookie", "a"), ("X-Mine", "1"))
+    await Dispatch()(call)
+    assert far.exchanges[0].headers == (("openai-beta", "a=b"), ("x-mine", "1"))
+
+
+@pytest.mark.parametrize("value", ["\udcff", "\u00fc", "a\tb", "a\x7f"])
+async def test_a_header_that_cannot_go_on_is_the_callers_mistake(value: str) -> None:
+    far = Far()
+    with pytest.raises(RequestError) as refused:
+        await Dispatch()(attempted(far, ("openai-beta", value)))
+    assert (refused.value.status, refused.value.code) == (400, "invalid_header")
+    assert value not in refused.value.message
+    assert far.exchanges == []
+
+
+async def test_a_failure_leaves_the_attempt_without_a_tally() -> None:
+    call = attempted(Far(Failure(FailureKind.CONNECT)))
+    with pytest.raises(UpstreamError):
+        await Dispatch()(call)
+    assert call.attempts[0].tally is None
+
+
+async def test_a_call_without_a_route_is_a_bug() -> None:
+    with pytest.raises(InternalError):
+        await Dispatch()(a_call())
