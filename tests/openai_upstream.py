@@ -20,6 +20,7 @@ from tests.scripted_upstream import answer, chunk, chunked, events, head, reques
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from tests.scripted_upstream import Peer, Received, Step
 
@@ -68,15 +69,11 @@ def reply_to(received: Received, body: dict[str, Any]) -> bytes:
     path = received.path.removeprefix("/v1/")
     if path == "embeddings":
         return answer(json.dumps(embeddings(body)).encode())
-    if path == "responses":
-        return chunked(*response_stream(body)) if body.get("stream") else answer(json.dumps(response(body)).encode())
-    build, cut = (chat, chat_stream) if path == "chat/completions" else (completion, completion_stream)
+    build, cut, content_at = BUILDERS[path]
     if not body.get("stream"):
         return answer(json.dumps(build(body)).encode())
     pieces = cut(body)
-    if body["model"] == "breaks-off":
-        pieces = pieces[:2]
-    return chunked(*pieces)
+    return chunked(*pieces[: content_at + 1] if body["model"] == "breaks-off" else pieces)
 
 
 # chat
@@ -94,7 +91,7 @@ def usage(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def text_for(body: dict[str, Any]) -> str:
-    asked = (body.get("response_format") or {}).get("type")
+    asked = (body.get("response_format") or (body.get("text") or {}).get("format") or {}).get("type")
     return TEXT if asked in (None, "text") else '{"city":"Paris","degrees":21}'
 
 
@@ -111,7 +108,7 @@ def chat(body: dict[str, Any]) -> dict[str, Any]:
         "choices": [_choice(body, number) for number in range(body.get("n") or 1)],
         "usage": usage(body),
         "service_tier": "default",
-        "system_fingerprint": "fp_1",
+        "system_fingerprint": body.get("user") or "fp_1",
         "field_of_tomorrow": {"kept": True},
     }
 
@@ -156,6 +153,7 @@ def chat_stream(body: dict[str, Any]) -> list[bytes]:
         "object": "chat.completion.chunk",
         "created": 1,
         "model": f"{body['model']}-2026-01-01",
+        "system_fingerprint": body.get("user") or "fp_1",
     }
     return _framed(body, start, chunks)
 
@@ -200,8 +198,8 @@ def embeddings(body: dict[str, Any]) -> dict[str, Any]:
 # responses
 
 
-def response(body: dict[str, Any], text: str | None = TEXT) -> dict[str, Any]:
-    """A response; one that has only begun where `text` is None."""
+def response(body: dict[str, Any], *, done: bool = True) -> dict[str, Any]:
+    """A response, complete or only begun."""
     counts = {
         "input_tokens": 11,
         "input_tokens_details": {"cached_tokens": 4},
@@ -213,19 +211,19 @@ def response(body: dict[str, Any], text: str | None = TEXT) -> dict[str, Any]:
         "id": "resp_1",
         "object": "response",
         "created_at": 1_700_000_000,
-        "status": "completed" if text is not None else "in_progress",
+        "status": "completed" if done else "in_progress",
         "error": None,
         "incomplete_details": None,
         "instructions": body.get("instructions"),
         "model": f"{body['model']}-2026-01-01",
-        "output": [] if text is None else [_message(text)],
+        "output": [_message(text_for(body))] if done else [],
         "parallel_tool_calls": True,
         "temperature": 1.0,
         "tool_choice": "auto",
         "tools": body.get("tools") or [],
         "top_p": 1.0,
         "metadata": body.get("metadata") or {},
-        "usage": None if text is None else counts,
+        "usage": counts if done else None,
     }
 
 
@@ -240,17 +238,26 @@ def _message(text: str | None) -> dict[str, Any]:
 
 
 def response_stream(body: dict[str, Any]) -> list[bytes]:
+    text = text_for(body)
     place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     said: list[dict[str, Any]] = [
-        {"type": "response.created", "response": response(body, None)},
-        {"type": "response.in_progress", "response": response(body, None)},
+        {"type": "response.created", "response": response(body, done=False)},
+        {"type": "response.in_progress", "response": response(body, done=False)},
         {"type": "response.output_item.added", "output_index": 0, "item": _message(None)},
         {"type": "response.content_part.added", **place, "part": _part("")},
-        *({"type": "response.output_text.delta", **place, "delta": word, "logprobs": []} for word in _words(TEXT)),
-        {"type": "response.output_text.done", **place, "text": TEXT, "logprobs": []},
-        {"type": "response.content_part.done", **place, "part": _part(TEXT)},
-        {"type": "response.output_item.done", "output_index": 0, "item": _message(TEXT)},
+        *({"type": "response.output_text.delta", **place, "delta": word, "logprobs": []} for word in _words(text)),
+        {"type": "response.output_text.done", **place, "text": text, "logprobs": []},
+        {"type": "response.content_part.done", **place, "part": _part(text)},
+        {"type": "response.output_item.done", "output_index": 0, "item": _message(text)},
         {"type": "response.completed", "response": response(body)},
     ]
     numbered = [event | {"sequence_number": number} for number, event in enumerate(said)]
     return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in numbered]
+
+
+# By path: the whole answer, the pieces of a stream, and which of these is the first with content.
+BUILDERS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], list[bytes]], int]] = {
+    "chat/completions": (chat, chat_stream, 1),
+    "completions": (completion, completion_stream, 0),
+    "responses": (response, response_stream, 4),
+}

@@ -17,10 +17,11 @@ from tests.gateway_process import KEY
 from tests.openai_upstream import RETRY_AFTER_S
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from tests.end_to_end.conftest import Service
 
+BROKEN: Any = {"model": "breaks-off", "stream": True}
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]
 
 
@@ -136,6 +137,20 @@ def test_other_endpoints_raise_the_same(client: OpenAI) -> None:
         client.images.generate(prompt="a cat")
 
 
+@pytest.mark.parametrize("status", [400, 404, 422, 429, 500])
+def test_the_providers_words_reach_the_caller(client: OpenAI, status: int) -> None:
+    with pytest.raises(openai.APIStatusError, match=rf"No: {status}\."):
+        client.chat.completions.create(model=f"status-{status}", messages=MESSAGES)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_its_words_on_the_gateways_credential_do_not(client: OpenAI, status: int) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model=f"status-{status}", messages=MESSAGES)
+
+    assert "No:" not in caught.value.message
+
+
 # retries
 
 
@@ -192,6 +207,29 @@ def test_a_stream_that_fails_raises_after_what_came(service: Service, client: Op
     (row,) = service.ledger_rows(caught.value.body["request_id"])
     assert row["outcome"] != "ok"
     assert row["output_tokens"] > 0
+
+
+@pytest.mark.parametrize("endpoint", ["completions", "responses"])
+def test_streams_of_other_endpoints_raise_too(client: OpenAI, endpoint: str) -> None:
+    if endpoint == "completions":
+        texts = [piece.choices[0].text for piece in failing(client.completions.create(**BROKEN, prompt="Hi"))]
+    else:
+        events = failing(client.responses.create(**BROKEN, input="Hi"))
+        texts = [event.delta for event in events if event.type == "response.output_text.delta"]
+
+    assert texts == ["Grüße"]
+
+
+def failing(stream: Iterable[Any]) -> list[Any]:
+    """What a stream brought before it failed as a broken one must."""
+    got = []
+    try:
+        for piece in stream:
+            got.append(piece)  # noqa: PERF402 - what came before the exception counts
+    except openai.APIError as error:
+        assert error.code == "upstream_incomplete"  # noqa: PT017 - as above
+        return got
+    pytest.fail("the stream was taken for a success")
 
 
 async def test_a_stream_that_fails_raises_in_async_too(async_client: AsyncOpenAI) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +60,32 @@ SETTINGS = {
     "store": False,
     "service_tier": "flex",
     "verbosity": "low",
-    "modalities": ["text"],
+    "modalities": ["text", "audio"],
+    "audio": {"voice": "alloy", "format": "wav"},
     "prediction": {"type": "content", "content": "x"},
     "prompt_cache_key": "k",
     "parallel_tool_calls": False,
     "safety_identifier": "s",
     "web_search_options": {},
+}
+CODEX: Any = {
+    "model": MODEL,
+    "instructions": "You are a coding agent.",
+    "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}],
+    "tools": [
+        {"type": "function", "name": "shell", "strict": False, "parameters": SCHEMA},
+        {"type": "namespace", "name": "mcp", "tools": [{"type": "function", "name": "x", "parameters": {}}]},
+        {"type": "web_search", "external_web_access": False},
+    ],
+    "tool_choice": "auto",
+    "parallel_tool_calls": False,
+    "reasoning": {"effort": "medium", "summary": "auto"},
+    "store": False,
+    "stream": True,
+    "include": ["reasoning.encrypted_content"],
+    "prompt_cache_key": "0199",
+    "extra_body": {"client_metadata": {"x-codex-installation-id": "1"}},
+    "extra_headers": {"originator": "codex_cli_rs", "session-id": "1", "x-codex-turn-metadata": "{}"},
 }
 FUTURE = {"field_of_tomorrow": {"a": [1, 2.50, 1e3, None, "\u00e9"]}, "top_k": 3, "deeply": [[[{}]]]}
 
@@ -108,6 +129,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
         store=False,
         extra_body=FUTURE,
     ),
+    "what Codex sends": lambda client: client.responses.create(**CODEX),
     "response stream": lambda client: client.responses.create(model=MODEL, input="Hi", stream=True),
 }  # fmt: skip
 
@@ -230,6 +252,19 @@ def test_the_responses_stream_helper_gathers_the_text(client: OpenAI) -> None:
     assert final.usage.output_tokens_details.reasoning_tokens == 2
 
 
+async def test_many_calls_at_once_do_not_mix(async_client: AsyncOpenAI) -> None:
+    async def whole(name: str) -> set[str | None]:
+        return {(await async_client.chat.completions.create(**ASK, user=name)).system_fingerprint}
+
+    async def streamed(name: str) -> set[str | None]:
+        stream = await async_client.chat.completions.create(**ASK, user=name, stream=True)
+        return {chunk.system_fingerprint async for chunk in stream}
+
+    names = [f"caller {number}" for number in range(40)]
+    calls = [(whole if number % 2 else streamed)(name) for number, name in enumerate(names)]
+    assert await asyncio.gather(*calls) == [{name} for name in names]
+
+
 # structured output and embeddings
 
 
@@ -245,6 +280,12 @@ def test_parse_returns_the_pydantic_model(service: Service, client: OpenAI) -> N
     asked = json.loads(service.last.body)["response_format"]
     assert asked["json_schema"]["strict"] is True
     assert asked["json_schema"]["schema"]["required"] == ["city", "degrees"]
+
+
+def test_responses_parse_returns_it_too(client: OpenAI) -> None:
+    parsed = client.responses.parse(model=MODEL, input="Hi", text_format=Weather)
+
+    assert parsed.output_parsed == Weather(city="Paris", degrees=21)
 
 
 async def test_async_parse_returns_the_pydantic_model(async_client: AsyncOpenAI) -> None:
