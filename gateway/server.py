@@ -244,6 +244,11 @@ class Connection(RequestHandler):
             self.transport.write(_plain_error(408, "The request head took too long to arrive.", "request_timeout"))
             self.force_close()
 
+    def close_if_idle(self) -> None:
+        """Close, unless a request is at hand or on its way in."""
+        if self._awaits_head() and self._head_timer is None:
+            self.force_close()
+
     def interrupt(self) -> None:
         """Cancel the handler that is at work, leaving it the connection to say so on."""
         if self._current_request is not None and self._task_handler is not None:
@@ -303,6 +308,7 @@ class Server(web.Server):
 
     def __init__(self, handler: Callable[[Inbound], Awaitable[Outbound]], loop: asyncio.AbstractEventLoop) -> None:
         self._answer = handler
+        self._draining = False
         super().__init__(
             cast("Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", self._handle),
             request_factory=cast("Callable[..., web.BaseRequest]", self._make_inbound),
@@ -314,7 +320,19 @@ class Server(web.Server):
         return Connection(self, self._loop)
 
     async def _handle(self, inbound: Inbound) -> Outbound:
-        return await self._answer(inbound) if inbound.is_sound else _refuse_framing(inbound)
+        outbound = await self._answer(inbound) if inbound.is_sound else _refuse_framing(inbound)
+        if self._draining:
+            outbound.keep_alive = False
+        return outbound
+
+    def drain(self) -> None:
+        """Idle connections close now, the others with the end of their answer.
+
+        aiohttp's own `pre_shutdown` would leave the idle ones open and deaf, and cut the bodies that are coming in.
+        """
+        self._draining = True
+        for connection in self.connections:
+            cast("Connection", connection).close_if_idle()
 
     def interrupt(self) -> None:
         """Cancel every handler at work, as when the time to drain is over."""

@@ -146,7 +146,7 @@ class Service:
         lifecycle.draining = True
         (data, data_socket), (admin, admin_socket) = listeners
         data_socket.close()
-        data.pre_shutdown()
+        data.drain()
         log.info("draining: %d calls in flight", lifecycle.in_flight)
         await self._wait_for_calls(gateway, gateway.generation.config.server.drain_s)
         lifecycle.deadline_passed = True

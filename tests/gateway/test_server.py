@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import msgspec
 import pytest
 
 from gateway import server as server_module
 from gateway.errors import GatewayError
-from gateway.server import Inbound, Outbound, Server, Stream, render_head
+from gateway.server import Connection, Inbound, Outbound, Server, Stream, render_head
 
 
 class Listener:
@@ -319,3 +320,44 @@ async def test_streams_are_chunked_only_for_callers_who_know_chunks(version: str
     assert (b"transfer-encoding" in answer) == (version == "1.1")
     socket.close()
     await server.shutdown(0.1)
+
+
+async def test_a_drain_closes_idle_connections(listener: Listener) -> None:
+    """One that never asked and one that had its answer: neither may wait for a door that stays shut."""
+    fresh, fresh_writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    kept, kept_writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    kept_writer.write(post(b"hi").replace(b"Connection: close\r\n", b""))
+    assert await kept.readuntil(b"hi")
+    listener.server.drain()
+    async with asyncio.timeout(5):
+        assert (await fresh.read(), await kept.read()) == (b"", b"")
+    fresh_writer.close()
+    kept_writer.close()
+
+
+async def test_a_drain_waits_for_what_is_on_its_way_in(listener: Listener) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    data = post(b"hello").replace(b"Connection: close\r\n", b"")
+    writer.write(data[:-2])
+    async with asyncio.timeout(5):
+        while not any(connection._request_count for connection in listener.server.connections):  # noqa: ASYNC110 - aiohttp has no event for it
+            await asyncio.sleep(0)
+        listener.server.drain()
+        writer.write(data[-2:])
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"hello")
+    writer.close()
+
+
+async def test_a_drain_waits_for_half_a_head(listener: Listener) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    data = post(b"hello")
+    writer.write(data[:9])
+    async with asyncio.timeout(5):
+        while not any(cast("Connection", one)._head_timer for one in listener.server.connections):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        listener.server.drain()
+        writer.write(data[9:])
+        assert (await reader.read()).endswith(b"hello")
+    writer.close()
