@@ -72,7 +72,8 @@ class Operations:
 
     def _check_host(self, inbound: Inbound) -> None:
         """Without a token only loopback is listened on; a web page must not get in by rebinding its name to it."""
-        host = inbound.headers.get("Host", "").rsplit(":", 1)[0].strip("[]")
+        host = inbound.headers.get("Host", "")
+        host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         if host == "localhost":
             return
         try:
