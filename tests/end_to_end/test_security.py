@@ -14,8 +14,19 @@ from hypothesis import strategies as st
 from gateway.edge import Edge
 from gateway.lifecycle import Lifecycle
 from gateway.live_view import LiveView
-from tests.end_to_end.siege import CHAT, GOOD_BODY, LIMITED_KEY, Case, answers_in, besieged, check_error, the_answer
+from tests.end_to_end.siege import (
+    CHAT,
+    COMPLETED,
+    GOOD_BODY,
+    LIMITED_KEY,
+    Case,
+    answers_in,
+    besieged,
+    check_error,
+    the_answer,
+)
 from tests.gateway_process import KEY, post
+from tests.scripted_upstream import request, send
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -199,6 +210,18 @@ async def test_a_header_that_cannot_go_upstream_is_refused(siege: Siege, name: s
 async def test_bodies_of_requests_that_need_none_are_ignored(siege: Siege) -> None:
     got = await siege.ask(ask("/v1/models", f"x-api-key: {KEY}", body=DEEP))
     assert got.status == 200
+
+
+@pytest.mark.parametrize("version", [b"1\rX-Split: 1", b"1\nX-Split: 1", b"1\x00", b"1\x0b", b"1\r\n\tX-Split: 1"])
+async def test_no_upstream_splits_the_answer(siege: Siege, version: bytes) -> None:
+    for peer in siege.upstream.connections:
+        peer.writer.close()
+    head, body = COMPLETED.split(b"\r\n\r\n", 1)
+    siege.upstream.then(request(), send(head + b"\r\nopenai-version: " + version + b"\r\n\r\n" + body))
+    got = await siege.ask(post(CHAT, GOOD_BODY))
+    assert (got.status, got.error["code"]) == (502, "upstream_bad_response")
+    assert "x-split" not in got.headers
+    await siege.is_well()
 
 
 # --- anything at all ---
