@@ -71,10 +71,10 @@ class Gateway:
         self.edge = Edge(lambda: self.generation, handler, self.lifecycle)
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
         self.operations = Operations(live.open_paths(), live.guarded_paths(), config.secrets.admin_token)
-        self.reload_failed = False
         self._upstreams = UpstreamSet()
         self._pepper = secrets.token_bytes(32)
         self._retiring: set[asyncio.Task[None]] = set()
+        self._last_retired: asyncio.Task[None] | None = None
         self.generation: Generation
 
     @classmethod
@@ -93,8 +93,11 @@ class Gateway:
         """Take over `config` whole, or raise `StartError` and leave everything as it was."""
         old = self.generation
         self.generation = await self._take_over(config, old.number + 1)
-        retired = [up for name, up in old.upstreams.items() if self.generation.upstreams.get(name) is not up]
-        task = asyncio.create_task(self._retire(old, retired))
+        kept = frozenset(name for name, up in old.upstreams.items() if self.generation.upstreams.get(name) is up)
+        # What is reached in a new way (another key, another address) has no past to be judged by.
+        self.fleet.keep_only(kept, frozenset(route.name for route in self.generation.routes))
+        retired = [upstream for name, upstream in old.upstreams.items() if name not in kept]
+        task = self._last_retired = asyncio.create_task(self._retire(old, retired, self._last_retired))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
@@ -108,20 +111,20 @@ class Gateway:
 
     async def _take_over(self, config: Config, number: int) -> Generation:
         known, routes = await asyncio.to_thread(compiled, config)
-        upstreams = await self._upstreams.take_over(config, known)
+        keys, index = self._key_ring(config), compile_routes(routes)
+        upstreams = await self._upstreams.take_over(config, known)  # the last thing that can fail
         generation = Generation(
             number=number,
             config=config,
             digest=digest_of(config),
-            keys=self._key_ring(config),
+            keys=keys,
             routes=routes,
-            index=compile_routes(routes),
+            index=index,
             offers={(r.name, e): capable(candidates(r), e) for r in routes for e in Endpoint},
             deployments=known,
             upstreams=upstreams,
             forwarded={name: forwarded_headers(config.providers[d.provider]) for name, d in known.items()},
         )
-        self.fleet.keep_only(frozenset(known), frozenset(route.name for route in routes))
         self.reporting.declare(generation)
         return generation
 
@@ -130,11 +133,16 @@ class Gateway:
         keys = held_keys(config)
         return KeyRing(keys, self._pepper if pepper is None else pepper.reveal().encode()) if keys else None
 
-    async def _retire(self, old: Generation, upstreams: list[Upstream]) -> None:
-        """Close what only the old policy needed, once its last call is over."""
-        await old.in_use.until_over()
-        for upstream in upstreams:
-            await upstream.close()
+    async def _retire(self, old: Generation, upstreams: list[Upstream], earlier: asyncio.Task[None] | None) -> None:
+        """Close what only the old policy needed, once its last call is over; or when the gateway closes."""
+        try:
+            # Calls of still older policies may be using what this one had kept from theirs.
+            if earlier is not None:
+                await asyncio.wait([earlier])
+            await old.in_use.until_over()
+        finally:
+            for upstream in upstreams:
+                await upstream.close()
 
 
 def compiled(config: Config) -> tuple[dict[str, Deployment], tuple[Route, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import yaml
 from gateway.app import Gateway, digest_of, tls_context
 from gateway.config import Config, examine_text
 from gateway.errors import StartError
+from policies.breaker import Phase
+from policies.vocabulary import Failure, FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +97,50 @@ async def test_what_a_reload_replaced_closes_after_the_last_call_that_uses_it(tm
     for task in retiring:
         await task
     assert not old.upstreams["a"].ready
+    await gateway.close()
+
+
+async def test_a_call_keeps_what_it_uses_through_any_number_of_reloads(tmp_path: Path) -> None:
+    """It is pinned to the first policy, its upstream was kept by the second, and the third drops it."""
+    gateway = await Gateway.start(policy(tmp_path))
+    first = gateway.generation
+    first.in_use.calls += 1
+    await gateway.reload(policy(tmp_path, routes=[{"model": "s", "targets": ["a"]}]))
+    assert gateway.generation.upstreams["a"] is first.upstreams["a"]
+    other = {"p": {"kind": "openai", "base_url": "http://127.0.0.1:2/v1", "api_key": "none"}}
+    await gateway.reload(policy(tmp_path, providers=other))
+    retiring = list(gateway._retiring)
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert first.upstreams["a"].ready, "a call is still using it"
+    first.in_use.release()
+    await asyncio.gather(*retiring)
+    assert not first.upstreams["a"].ready
+    assert gateway.generation.upstreams["a"].ready
+    await gateway.close()
+
+
+async def test_closing_closes_what_a_reload_left_in_use(tmp_path: Path) -> None:
+    gateway = await Gateway.start(policy(tmp_path))
+    first = gateway.generation
+    first.in_use.calls += 1
+    other = {"p": {"kind": "openai", "base_url": "http://127.0.0.1:2/v1", "api_key": "none"}}
+    await gateway.reload(policy(tmp_path, providers=other))
+    await asyncio.sleep(0)
+    await gateway.close()
+    assert not first.upstreams["a"].ready
+
+
+async def test_a_deployment_that_is_reached_in_a_new_way_begins_anew(tmp_path: Path) -> None:
+    """An operator who mends a provider need not wait for the breaker that the old one opened."""
+    gateway = await Gateway.start(policy(tmp_path))
+    gateway.fleet.lease("a").fail(Failure(FailureKind.STATUS, status=401))
+    assert gateway.fleet.state_of("a").breaker.phase is Phase.OPEN
+    await gateway.reload(policy(tmp_path, routes=[{"model": "s", "targets": ["a"]}]))
+    assert gateway.fleet.state_of("a").breaker.phase is Phase.OPEN
+    mended = {"p": {"kind": "openai", "base_url": "http://127.0.0.1:2/v1", "api_key": "none"}}
+    await gateway.reload(policy(tmp_path, providers=mended))
+    assert gateway.fleet.state_of("a").breaker.phase is Phase.CLOSED
     await gateway.close()
 
 
