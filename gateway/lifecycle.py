@@ -12,6 +12,7 @@ class Lifecycle:
         self.started = False
         self.draining = False
         self.deadline_passed = False
+        self.reload_failed = False
         self.in_flight = 0
         self.in_flight_by_route: dict[str, int] = {}
         self.stop_requested = asyncio.Event()

@@ -53,7 +53,14 @@ class LiveView:
     async def _deployments(self, _: Inbound) -> Answer:
         generation = self._current()
         shown = [self._describe(generation, name) for name in generation.deployments]
-        return as_json({"generation": generation.number, "policy": generation.digest, "deployments": shown})
+        return as_json(
+            {
+                "generation": generation.number,
+                "policy": generation.digest,
+                "reload_failed": self._lifecycle.reload_failed,
+                "deployments": shown,
+            }
+        )
 
     def _describe(self, generation: Generation, name: str) -> dict[str, object]:
         deployment = generation.deployments[name]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from gateway.app import Gateway, tls_context
-from gateway.config import ConfigProblems, examine, load
+from gateway.config import ConfigProblems, Severity, examine, load
 from gateway.errors import StartError
 from gateway.greeting import greet, greeting
 from gateway.server import Server
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 WATCH_INTERVAL_S = 1.0
 SETTLE_S = 2.0
+NOT_RELOADED = "the policy file was not reloaded, the old policy stays"
 
 
 def run(path: Path, key_file: Path | None) -> int:
@@ -120,18 +121,22 @@ class Service:
             await self._reload_policy(gateway)
 
     async def _reload_policy(self, gateway: Gateway) -> None:
+        failed = True
         try:
             config = await asyncio.to_thread(load, self._path, dict(os.environ))
             await gateway.reload(config)
-        except (ConfigProblems, StartError) as problems:
-            gateway.reload_failed = True
-            log.error("the policy file was not reloaded, the old policy stays: %s", problems)  # noqa: TRY400
+            failed = False
+        except ConfigProblems as found:
+            for problem in found.problems:
+                if problem.severity is Severity.ERROR:
+                    log.error("%s: %s", NOT_RELOADED, problem)  # noqa: TRY400 - the file's fault, not the code's
+        except StartError as error:
+            log.error("%s: %s", NOT_RELOADED, error)  # noqa: TRY400 - as above
         except Exception:
-            gateway.reload_failed = True
-            log.exception("the policy file was not reloaded, the old policy stays")
+            log.exception(NOT_RELOADED)
         else:
-            gateway.reload_failed = False
             log.info("the policy file was reloaded")
+        gateway.lifecycle.reload_failed = failed
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
