@@ -134,7 +134,7 @@ async def test_an_upstream_that_takes_no_request_times_out_writing(ground: Groun
     """No token can have come of a request that never arrived."""
     lane = ground.lane()
     ground.far.then(deaf())
-    reply = await ground.ask(lane.alone, user=BIG)
+    reply = await ground.ask(lane.alone, messages=[{"role": "user", "content": BIG}])
     assert (reply.status, reply.error["code"]) == (504, "upstream_timeout")
     (row,) = await ground.settled(reply)
     assert (row["outcome"], row["estimated"], row["input_tokens"]) == ("write_timeout", 0, 0)
