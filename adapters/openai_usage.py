@@ -22,7 +22,7 @@ def read_usage(value: object) -> Usage | None:
 
 
 def _read_plain(value: dict[str, object]) -> Usage | None:
-    """OpenAI's own form without reasoning, which is nearly every answer's, at a quarter of the cost; None for others."""
+    """OpenAI's own form without reasoning, as nearly every answer's is, at a quarter of the cost; None for others."""
     if not value.keys() <= _PLAIN:
         return None
     input_tokens, output_tokens = value.get("prompt_tokens"), value.get("completion_tokens")
