@@ -10,7 +10,6 @@ stand between `route` and `attempt`. The tuple itself is `gateway.app.stages`, t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.call import Call, Reply
@@ -22,14 +21,27 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 
 class Stage(Protocol):
-    """One step of the path: does its work, then awaits `then`, or refuses by raising a `GatewayError`."""
+    """One step of the path: does its work, then hands on to `then`, or refuses by raising a `GatewayError`.
 
-    async def __call__(self, call: Call, then: Handler) -> Reply: ...
+    A stage that waits for nothing is a plain function which returns what `then` returns: each coroutine on the path
+    is paid for when it begins, when it resumes and when it ends.
+    """
+
+    def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]: ...
 
 
 def compose(stages: Sequence[Stage], last: Handler) -> Handler:
     """One handler that runs `stages` in their order, then `last`."""
     handler = last
     for stage in reversed(stages):
-        handler = partial(stage, then=handler)
+        handler = _link(stage, handler)
+    return handler
+
+
+def _link(stage: Stage, then: Handler) -> Handler:
+    enter = stage.__call__  # bound once, not for every call
+
+    def handler(call: Call) -> Awaitable[Reply]:
+        return enter(call, then)
+
     return handler

@@ -10,6 +10,8 @@ from gateway.virtual_keys import Refusal
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from multidict import CIMultiDictProxy
 
     from gateway.call import Call, Reply
@@ -23,9 +25,9 @@ KEY_HEADERS: Final = ("x-api-key", "api-key")
 class Authenticate:
     """The stage; `identify` is also what guards the routes that do no inference."""
 
-    async def __call__(self, call: Call, then: Handler) -> Reply:
+    def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]:
         call.principal = identify(call.headers, call.generation)
-        return await then(call)
+        return then(call)
 
 
 def identify(headers: CIMultiDictProxy[str], generation: Generation) -> Principal:

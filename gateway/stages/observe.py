@@ -6,6 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.call import Call, Reply
     from gateway.pipeline import Handler
     from gateway.recorder import Recorder
@@ -17,6 +19,6 @@ class Observe:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    async def __call__(self, call: Call, then: Handler) -> Reply:
+    def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]:
         call.scope.defer(partial(self._recorder.record, call))
-        return await then(call)
+        return then(call)

@@ -8,6 +8,8 @@ from gateway.errors import RequestError
 from policies.matching import allowed
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.call import Call, Reply
     from gateway.lifecycle import Lifecycle
     from gateway.pipeline import Handler
@@ -21,7 +23,7 @@ class RouteStage:
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
 
-    async def __call__(self, call: Call, then: Handler) -> Reply:
+    def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]:
         request = call.request
         route = call.generation.index.match(request.model)
         if route is None:
@@ -47,4 +49,4 @@ class RouteStage:
                 code="unsupported_endpoint",
                 param="model",
             )
-        return await then(call)
+        return then(call)
