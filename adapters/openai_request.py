@@ -37,7 +37,7 @@ OVERRIDES: Final = frozenset(
         "vertex_location", "vertex_project",
     )
 )  # fmt: skip
-_SCHEMA_FIELDS: Final = ("tools", "functions", "response_format", "text")
+_SCHEMA_FIELDS: Final = frozenset(("tools", "functions", "response_format", "text"))
 # Members of which none has room for so much, whatever the escapes: looking at each entry first would take seconds.
 _SMALL: Final = ("logit_bias", "metadata", "stop", "stream_options", "user", "encoding_format")
 _LINKS: Final = ("image_url", "audio_url", "video_url", "document_url")
@@ -59,22 +59,20 @@ def parse(endpoint: Endpoint, body: bytes) -> InferenceRequest:
         raise InvalidRequest(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
     if len(body) > LARGE_BODY_BYTES:
         _check_counts(members)
-    form = _FORMS[endpoint]
+    decoder, known, check = _FORMS[endpoint]
     try:
-        fields = form.decoder.decode(body)
+        fields = decoder.decode(body)
     except RecursionError:
         raise too_deep(None) from None
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
-    for name in members.keys() - form.fields:
-        check_numbers(name, members[name])
-    for name in _SCHEMA_FIELDS:
-        if name in members:
+    for name in members:
+        if name not in known:
+            check_numbers(name, members[name])
+        if name in _SCHEMA_FIELDS:
             check_schema(name, members[name])
-    _check_shared(fields)
-    choices = form.check(fields, members)
-    options = getattr(fields, "stream_options", None)
-    include_usage = isinstance(options, bodies.StreamOptions) and options.include_usage is True
+    include_usage = _check_shared(fields)
+    choices = check(fields, members)
     return InferenceRequest(endpoint, fields.model, fields.stream is True, include_usage, members, len(body), choices)
 
 
@@ -108,22 +106,27 @@ def _invalid(problem: str) -> InvalidRequest:
     return InvalidRequest(f"Invalid value for '{where}': {shown}.", param, code)
 
 
-def _check_shared(fields: bodies.Body) -> None:
+def _check_shared(fields: bodies.Body) -> bool:
+    """Whether the caller wants to see a stream's usage."""
     if not fields.model.isprintable() or fields.model.isspace():
         raise InvalidRequest("'model' must not hold control characters.", "model")
     if fields.user is not None and "\0" in fields.user:
         raise InvalidRequest("'user' must not hold NUL characters.", "user")
-    for key, value in (fields.metadata or {}).items():
-        if "\0" in key or "\0" in value:
-            raise InvalidRequest("'metadata' must not hold NUL characters.", "metadata")
-    if getattr(fields, "stream_options", None) is not None and not fields.stream:
+    if fields.metadata:
+        for key, value in fields.metadata.items():
+            if "\0" in key or "\0" in value:
+                raise InvalidRequest("'metadata' must not hold NUL characters.", "metadata")
+    options = getattr(fields, "stream_options", None)
+    if options is None:
+        return False
+    if not fields.stream:
         raise InvalidRequest("'stream_options' is only allowed when 'stream' is true.", "stream_options")
+    return isinstance(options, bodies.StreamOptions) and options.include_usage is True
 
 
 def _check_chat(body: bodies.Body, _: dict[str, msgspec.Raw]) -> int:
     fields = cast("bodies.ChatBody", body)
-    limits = {fields.max_tokens, fields.max_completion_tokens} - {None}
-    if len(limits) > 1:
+    if fields.max_tokens is not None and fields.max_completion_tokens not in (None, fields.max_tokens):
         raise InvalidRequest("'max_tokens' and 'max_completion_tokens' differ; send one of them.", "max_tokens")
     for number, message in enumerate(fields.messages):
         content = message.content

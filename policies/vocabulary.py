@@ -18,6 +18,8 @@ class Endpoint(StrEnum):
     EMBEDDINGS = "embeddings"
     RESPONSES = "responses"
 
+    __hash__ = str.__hash__  # an enum's own is a Python function, and endpoints are looked up for every call
+
 
 class Strategy(StrEnum):
     """How a route orders its targets."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from multidict import istr
+
 from gateway.errors import RequestError
 from gateway.virtual_keys import Refusal
 from policies.vocabulary import Principal
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from gateway.pipeline import Handler
 
 ANYONE: Final = Principal(key_id="none", key_name="none")
-KEY_HEADERS: Final = ("x-api-key", "api-key")
+# Ready for look-up in whatever case a header came.
+AUTHORIZATION: Final = istr("Authorization")
+X_API_KEY: Final = istr("x-api-key")
+API_KEY: Final = istr("api-key")
 
 
 class Authenticate:
@@ -47,22 +52,28 @@ def identify(headers: CIMultiDictProxy[str], generation: Generation) -> Principa
 
 def presented_key(headers: CIMultiDictProxy[str]) -> str:
     """The one key in `Authorization: Bearer`, `x-api-key` or `api-key`; SDKs disagree on the header."""
+    authorizations = headers.getall(AUTHORIZATION, ())
+    if len(authorizations) == 1 and X_API_KEY not in headers and API_KEY not in headers:
+        return bearer(authorizations[0])
     found: set[str] = set()
-    authorizations = headers.getall("Authorization", ())
     if len(authorizations) > 1:  # a proxy in front may have judged the other one
         raise RequestError("Send one Authorization header.", code="conflicting_api_keys")
-    for value in authorizations:
-        scheme, _, key = value.partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
-            raise missing_key()
-        found.add(key.strip())
-    for name in KEY_HEADERS:
+    found.update(map(bearer, authorizations))
+    for name in (X_API_KEY, API_KEY):
         found.update(headers.getall(name, ()))
     if len(found) > 1:
         raise RequestError("Two different API keys were sent; send one.", code="conflicting_api_keys")
     if not found:
         raise missing_key()
     return found.pop()
+
+
+def bearer(value: str) -> str:
+    scheme, _, key = value.partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key:
+        raise missing_key()
+    return key
 
 
 def missing_key() -> RequestError:
