@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +18,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.helpers import set_exception
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
+from multidict import istr
 
 from adapters.openai_errors import WireError, error_body
 from gateway.errors import RequestError
@@ -37,7 +39,10 @@ KEEPALIVE_TIMEOUT_S = 75.0
 LINGER_S = 2.0  # for a body nobody reads, so that closing does not take the answer along
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+HOST_FORM = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+# Ready for look-up in whatever case a header came.
+HOST, EXPECT = istr("Host"), istr("Expect")
+CONTENT_ENCODING, CONTENT_LENGTH = istr("Content-Encoding"), istr("Content-Length")
 CHUNK_OVERHEAD_BYTES = 16 * 1024  # and eight bytes for each of content: what chunks of one byte need, and more
 
 Headers = list[tuple[str, str]]
@@ -65,8 +70,8 @@ class Inbound:
         """Whether what the parser let through is HTTP/1.0 or 1.1 that every other server reads the same way."""
         if self.version != HttpVersion11 and (self.version != HttpVersion10 or "Transfer-Encoding" in self.headers):
             return False
-        host = self.headers.get("Host")
-        return host is None or HOST.fullmatch(host) is not None
+        host = self.headers.get(HOST)
+        return host is None or is_host(host)
 
     def came_in(self, wire_bytes: int) -> None:
         """More of the body has arrived. Chunks that are mostly framing (extensions nobody reads) end it."""
@@ -80,14 +85,14 @@ class Inbound:
     async def read(self, max_bytes: int) -> bytes:
         """The whole body. Raises `RequestError`: 413 beyond `max_bytes`, 408 when it dribbles, 415 when compressed."""
         headers = self.headers
-        if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
+        if CONTENT_ENCODING in headers and headers[CONTENT_ENCODING].lower() != "identity":
             raise RequestError("Send the body uncompressed.", status=415, code="unsupported_content_encoding")
-        length = headers.get("Content-Length")
+        length = headers.get(CONTENT_LENGTH)
         if length is not None and int(length) > max_bytes:
             self.keep_alive = False
             raise too_large(max_bytes)
-        if "Expect" in headers:
-            self._answer_expectation(headers["Expect"])
+        if EXPECT in headers:
+            self._answer_expectation(headers[EXPECT])
         payload = self.payload
         if payload.is_eof():  # the usual case: the body came along with the head
             body = payload.read_nowait(-1)
@@ -127,6 +132,12 @@ class Inbound:
 
     def _cancel(self, exc: BaseException) -> None:
         set_exception(self.payload, exc)
+
+
+@lru_cache(maxsize=256)
+def is_host(value: str) -> bool:
+    """Whether a Host header names a host; callers hardly ever name another than the last one."""
+    return HOST_FORM.fullmatch(value) is not None
 
 
 def too_large(max_bytes: int) -> RequestError:
@@ -248,6 +259,11 @@ class Connection(RequestHandler):
         """Close, unless a request is at hand or on its way in."""
         if self._awaits_head() and self._head_timer is None:
             self.force_close()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """aiohttp calls this after each body; its own then feeds the parser nothing and wakes a transport awake."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def interrupt(self) -> None:
         """Cancel the handler that is at work, leaving it the connection to say so on."""
