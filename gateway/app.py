@@ -92,6 +92,8 @@ class Gateway:
     async def reload(self, config: Config) -> None:
         """Take over `config` whole, or raise `StartError` and leave everything as it was."""
         old = self.generation
+        if fixed := [name for name, value in bound_to(config).items() if bound_to(old.config)[name] != value]:
+            raise StartError(f"{', '.join(fixed)}: a change takes effect at a restart only")
         self.generation = await self._take_over(config, old.number + 1)
         kept = frozenset(name for name, up in old.upstreams.items() if self.generation.upstreams.get(name) is up)
         # What is reached in a new way (another key, another address) has no past to be judged by.
@@ -149,6 +151,20 @@ def compiled(config: Config) -> tuple[dict[str, Deployment], tuple[Route, ...]]:
     """Deployments and routes in the policies' vocabulary. Reads the price table, so it runs in a thread."""
     known = deployments(config, PriceTable.load().price_of)
     return known, routing(config, known)
+
+
+def bound_to(config: Config) -> dict[str, object]:
+    """What a process is bound to from its start to its end. A reload that differs here is refused, never half obeyed."""
+    server = config.server
+    return {
+        "server.listen": server.listen,
+        "server.admin": server.admin,
+        "server.tls": server.tls,
+        "state": config.state,
+        "ledger": config.ledger,
+        "telemetry": config.telemetry,
+        "secrets.admin_token": config.secrets.admin_token,
+    }
 
 
 def digest_of(config: Config) -> str:

@@ -33,7 +33,11 @@ class TraceContext(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct):
-    """One try at one deployment. Times ending in `_s` are on the event loop's clock."""
+    """One try at one deployment. Times ending in `_s` are on the event loop's clock.
+
+    `stopped` is set where neither the deployment nor the caller ended it: our own error code, `refused` for a request
+    that this deployment's driver would not send.
+    """
 
     number: int
     deployment: Deployment
@@ -42,6 +46,7 @@ class Attempt(msgspec.Struct):
     ended_s: float | None = None
     failure: Failure | None = None
     cancelled: bool = False
+    stopped: str | None = None
     sent: bool = False
     tally: Tally | None = None
     usage: Usage | None = None

@@ -206,7 +206,7 @@ class Edge:
         if isinstance(error, UpstreamError):
             attempt.failure = error.failure
         else:
-            attempt.cancelled = True  # by the gateway; what was generated is paid for all the same
+            attempt.cancelled, attempt.stopped = True, error.code  # what was generated is paid for all the same
         view = view_of(error)
         call.error_code = view.code
         return error_event(call.request.endpoint, WireError(view.message, view.type, view.code, view.param, call.id))

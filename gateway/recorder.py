@@ -71,6 +71,7 @@ class Recorder:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+        self._settled = False
 
     @property
     def pending(self) -> int:
@@ -95,11 +96,14 @@ class Recorder:
         self._closing = True
         self._wake.set()
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            self._count_wake.set()
+        for task in tasks:  # settling first: only then is it known what must still be counted
             await task
+            self._settled = True
+            self._count_wake.set()
         if self._timer is not None:
             self._timer.cancel()
+        if self.pending:
+            log.error("%d calls were not recorded before the end", self.pending)
 
     async def _run(self) -> None:
         while not self._closing or self._calls:
@@ -126,7 +130,7 @@ class Recorder:
                     self._note_failure(call, error)
                 self._tell([call])
                 self._in_hand = 0
-            if self._closing:
+            if self._settled:
                 return
 
     def _settle_slice(self) -> None:

@@ -182,7 +182,7 @@ def attempt_outcome(attempt: Attempt) -> str:
     """How an attempt ended, as a metric label: few values, none of them the upstream's own words."""
     failure = attempt.failure
     if failure is None:
-        return CANCELLED if attempt.cancelled else OK
+        return attempt.stopped or (CANCELLED if attempt.cancelled else OK)
     if failure.kind is FailureKind.STATUS and failure.status == 429:
         return RATE_LIMITED
     return failure.kind.value
@@ -197,8 +197,6 @@ def outcome_of(call: Call) -> Outcome:
     failure = call.attempts[-1].failure if call.attempts else None
     if failure is not None:
         return _failed_outcome(call, failure.kind)
-    if call.attempts:
-        return Outcome.GATEWAY_ERROR
     return _DENIALS.get(call.status) or (Outcome.CLIENT_ERROR if 400 <= call.status < 500 else Outcome.GATEWAY_ERROR)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.call import Attempt
-from gateway.errors import CancelledUnsent, InternalError, UpstreamError
+from gateway.errors import CancelledUnsent, InternalError, RequestError, UpstreamError
 from gateway.scope import Scope
 from policies.attempts import AttemptPlan, GiveUp, Outcome, Wait, decide
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gateway.state.fleet import Fleet, Lease
     from policies.attempts import Decision
     from policies.vocabulary import Deployment
+
+
+REFUSED: Final = "refused"
 
 
 class AttemptStage:
@@ -78,9 +81,12 @@ class AttemptStage:
             attempt.failure = error.failure
             attempt.sent = error.failure.maybe_billed
             lease.fail(error.failure)
+        elif isinstance(error, asyncio.CancelledError):
+            attempt.cancelled = True
+            attempt.sent = not isinstance(error, CancelledUnsent)
         else:
-            attempt.cancelled = isinstance(error, asyncio.CancelledError)
-            attempt.sent = attempt.cancelled and not isinstance(error, CancelledUnsent)
+            attempt.stopped = REFUSED if isinstance(error, RequestError) else InternalError.code
+            attempt.sent = not isinstance(error, RequestError)  # after a bug, tokens may have been generated
         lease.release()
 
     def _finish(self, attempt: Attempt, lease: Lease) -> None:

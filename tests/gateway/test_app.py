@@ -162,3 +162,17 @@ def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"server\.tls"):
         tls_context(policy(tmp_path, server={"tls": tls}))
     assert tls_context(policy(tmp_path)) is None
+
+
+async def test_a_reload_that_would_only_half_apply_is_refused(tmp_path: Path) -> None:
+    gateway = await Gateway.start(policy(tmp_path))
+    old = gateway.generation
+    moved = policy(tmp_path, server={"listen": "127.0.0.1:1"}, ledger={"url": f"sqlite:///{tmp_path / 'other.db'}"})
+    with pytest.raises(StartError, match=r"^server\.listen, ledger: .*restart"):
+        await gateway.reload(moved)
+    with pytest.raises(StartError, match=r"^secrets\.admin_token: .*restart"):
+        await gateway.reload(policy(tmp_path, secrets={"admin_token": "a-token-of-twenty-characters"}))
+    assert gateway.generation is old
+    await gateway.reload(policy(tmp_path, server={"drain": "1s", "max_body": "1KiB"}))
+    assert gateway.generation.config.server.max_body_bytes == 1024
+    await gateway.close()

@@ -197,6 +197,18 @@ async def test_slow_counting_holds_up_nobody_else() -> None:
     assert len(heard.rows) == 2
 
 
+async def test_calls_that_must_be_counted_late_in_a_long_queue_are_not_lost_at_the_end() -> None:
+    heard = Heard()
+    for _ in range(64):
+        heard.recorder.record(answered())
+    for _ in range(16):
+        heard.recorder.record(call(attempt(text=("a b",))))
+    heard.recorder.start()
+    await heard.recorder.close()
+    assert len(heard.rows) == 80
+    assert heard.recorder.pending == 0
+
+
 async def test_a_flood_is_settled_in_slices_that_let_others_run() -> None:
     heard = Heard()
     longest = 0

@@ -163,3 +163,14 @@ def test_no_usage_that_an_upstream_may_claim_breaks_the_books(
     assert 0 <= cost.total_nanousd < 2**63
     assert 0 <= usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens
     assert 0 <= usage.reasoning_tokens <= usage.output_tokens
+
+
+def test_an_attempt_that_ends_of_our_own_doing_says_so() -> None:
+    refused = call(attempt(), status=400, error_code="invalid_header")
+    refused.attempts[0].stopped = "refused"
+    assert attempt_outcome(refused.attempts[0]) == "refused"
+    assert outcome_of(refused) is Outcome.CLIENT_ERROR
+    broken = call(attempt(), status=500, error_code="internal_error")
+    broken.attempts[0].stopped = "internal_error"
+    assert attempt_outcome(broken.attempts[0]) == "internal_error"
+    assert outcome_of(broken) is Outcome.GATEWAY_ERROR

@@ -10,7 +10,7 @@ import pytest
 from adapters.base import Tally
 from adapters.schema import InferenceRequest
 from gateway.call import Call, Reply, TraceContext
-from gateway.errors import CancelledUnsent, UpstreamError
+from gateway.errors import CancelledUnsent, RequestError, UpstreamError
 from gateway.stages.attempt import AttemptStage
 from gateway.state.fleet import Fleet
 from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Route, Strategy, Target, Timeouts
@@ -166,3 +166,22 @@ async def test_all_set_aside_still_tries_the_one_that_comes_back_first() -> None
     call = a_call()
     reply = await stage(call, upstream([Whole()]))
     assert reply.deployment is A
+
+
+async def test_what_a_driver_refuses_to_send_is_no_failure_of_the_deployment() -> None:
+    stage, fleet = a_stage()
+    call = a_call()
+    with pytest.raises(RequestError):
+        await stage(call, upstream([RequestError("not here")]))
+    (attempt,) = call.attempts
+    assert (attempt.stopped, attempt.sent, attempt.failure) == ("refused", False, None)
+    assert (fleet.state_of("a").in_flight, fleet.state_of("a").failures) == (0, 0)
+
+
+async def test_a_bug_counts_as_sent_since_tokens_may_have_been_generated() -> None:
+    stage, _ = a_stage()
+    call = a_call()
+    with pytest.raises(ZeroDivisionError):
+        await stage(call, upstream([ZeroDivisionError()]))
+    (attempt,) = call.attempts
+    assert (attempt.stopped, attempt.sent) == ("internal_error", True)
