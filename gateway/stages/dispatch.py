@@ -26,7 +26,7 @@ class Dispatch:
             timeouts=timeouts,
             deadline_s=call.received_s + timeouts.total_s,
             request_id=call.id,
-            headers=forwarded(call, call.generation.forwarded[deployment.name]),
+            headers=forwarded(call, names) if (names := call.generation.forwarded[deployment.name]) else (),
         )
         answer = await call.generation.upstreams[deployment.name].send(exchange)
         attempt.tally = answer.tally

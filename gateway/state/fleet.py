@@ -46,9 +46,11 @@ class Lease:
         self._clock = clock
         self._ended = False
         self.forced = forced
-        admission = admit(state.breaker, clock())
-        state.breaker = admission.state
-        self._probe = admission.probe
+        self._probe = 0
+        if state.breaker.phase is not Phase.CLOSED:
+            admission = admit(state.breaker, clock())
+            state.breaker = admission.state
+            self._probe = admission.probe
         state.in_flight += 1
         state.attempts += 1
 
@@ -58,8 +60,9 @@ class Lease:
             self.succeed()
 
     def succeed(self) -> None:
-        self._note(Ended(probe=self._probe, forced=self.forced))
-        self._probe = 0
+        if self._probe or self.forced or self._state.breaker.failures:
+            self._note(Ended(probe=self._probe, forced=self.forced))
+            self._probe = 0
 
     def fail(self, failure: Failure) -> None:
         self._state.failures += 1
@@ -76,9 +79,7 @@ class Lease:
                 self._note(Ended(cancelled=True, probe=self._probe))
 
     def _note(self, ended: Ended) -> None:
-        state = self._state
-        if ended.failure is not None or ended.probe or ended.forced or state.breaker.failures:
-            state.breaker = record(state.breaker, ended, self._clock())
+        self._state.breaker = record(self._state.breaker, ended, self._clock())
 
 
 class Fleet:

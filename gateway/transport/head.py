@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ class HeaderError(ValueError):
     """A header that must not go out. The message names it but does not repeat its value."""
 
 
-def _lines(headers: Iterable[tuple[str, str]]) -> bytes:
+def _lines(headers: Iterable[tuple[str, str]], besides: frozenset[str] = frozenset()) -> bytes:
+    """`headers` as they go out, but for those that are named in `besides`."""
     lines = []
     for name, value in headers:
-        if not _NAME.fullmatch(name) or name in _OURS:
+        if name in besides:
+            continue
+        if not _may_be_set(name):
             raise HeaderError(f"{name!r} is not a header that may be set")
         if not value.isprintable():
             raise HeaderError(f"the value of the header {name!r} holds control characters")
@@ -35,6 +39,12 @@ def _lines(headers: Iterable[tuple[str, str]]) -> bytes:
         return "".join(lines).encode("latin-1")
     except UnicodeEncodeError:
         raise HeaderError("the value of a header holds characters beyond latin-1") from None
+
+
+@lru_cache(maxsize=256)
+def _may_be_set(name: str) -> bool:
+    """Names come from adapters and the policy file: few, and the same ones for every call."""
+    return _NAME.fullmatch(name) is not None and name not in _OURS
 
 
 class RequestHeads:
@@ -51,16 +61,13 @@ class RequestHeads:
         """The head for `wire`, blank line included. Raises `HeaderError` rather than send a doubtful header."""
         block = self._blocks.get((wire.path, wire.headers)) or self._block(wire)
         if extra:
-            return b"%b%bcontent-length: %d\r\n\r\n" % (block, _lines(self._others(extra)), len(wire.body))
+            return b"%b%bcontent-length: %d\r\n\r\n" % (block, _lines(extra, self._names), len(wire.body))
         return b"%bcontent-length: %d\r\n\r\n" % (block, len(wire.body))
 
     def _block(self, wire: WireRequest) -> bytes:
         start = f"POST {self._origin.target(wire.path)} HTTP/1.1\r\n".encode("ascii")
-        block = start + self._fixed + _lines(self._others(wire.headers))
+        block = start + self._fixed + _lines(wire.headers, self._names)
         if len(self._blocks) >= _KEPT_BLOCKS:
             self._blocks.clear()
         self._blocks[wire.path, wire.headers] = block
         return block
-
-    def _others(self, headers: Headers) -> Headers:
-        return tuple([(name, value) for name, value in headers if name not in self._names])
