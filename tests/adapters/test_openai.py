@@ -15,6 +15,7 @@ from adapters.openai import OpenAIAdapter
 from adapters.openai_request import parse
 from adapters.schema import InferenceRequest, InvalidRequest
 from policies.vocabulary import Endpoint, FailureKind, Usage
+from tests.wire_recordings import FAMILIES, IN_OPENAIS_FORMAT, Recording
 
 ADAPTER = OpenAIAdapter()
 FOLDER = Path(__file__).parent / "golden"
@@ -135,12 +136,6 @@ def test_embeddings_have_no_stream() -> None:
 
 # --- recorded replies ---
 
-FAMILIES = {
-    "openai_chat": Endpoint.CHAT,
-    "openai_completions": Endpoint.COMPLETIONS,
-    "openai_responses": Endpoint.RESPONSES,
-    "embeddings": Endpoint.EMBEDDINGS,
-}
 SCHEMAS = {
     (Endpoint.CHAT, False): "CreateChatCompletionResponse",
     (Endpoint.CHAT, True): "CreateChatCompletionStreamResponse",
@@ -150,19 +145,15 @@ SCHEMAS = {
     (Endpoint.RESPONSES, False): "Response",
     (Endpoint.RESPONSES, True): "ResponseStreamEvent",
 }
-# Embeddings of Bedrock, Cohere and Gemini are recorded in their own formats; one chat was recorded as a completion.
-FOREIGN = ("/invoke", ":batchEmbedContents", "/v2/embed")
-Recording = dict[str, Any]
 COMMENT = re.compile(rb"^:.*\n\n", re.MULTILINE)
 
 
 def recordings(folder: Path) -> list[tuple[Recording, InferenceRequest, bytes]]:
     """Each reply in OpenAI's format, with a request that asks for it."""
     found = []
-    for entry in json.loads((folder / "index.json").read_text()):
-        if entry["family"] in FAMILIES and not entry["endpoint"].endswith(FOREIGN):
-            request = InferenceRequest(FAMILIES[entry["family"]], "m", entry["streaming"], True, {}, 0)
-            found.append((entry, request, (folder / entry["response"]).read_bytes()))
+    for entry in IN_OPENAIS_FORMAT:
+        request = InferenceRequest(FAMILIES[entry["family"]], "m", entry["streaming"], True, {}, 0)
+        found.append((entry, request, (folder / entry["response"]).read_bytes()))
     assert len(found) > 100
     return found
 

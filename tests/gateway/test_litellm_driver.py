@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import re
 import socket
 import subprocess
 import sys
 import time
-import urllib.parse
 from array import array
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.errors import UpstreamError
+from gateway.errors import StartError, UpstreamError
 from gateway.litellm_driver import LitellmUpstream
-from gateway.litellm_import import LitellmUnavailableError
 from policies.vocabulary import Deployment, FailureKind, Usage
 from tests.gateway.litellm_calls import (
     KEY,
@@ -34,20 +31,24 @@ from tests.gateway.litellm_calls import (
     stalled,
     upstream,
 )
-from tests.gateway.wire_recordings import (
+from tests.wire_recordings import (
+    ANSWERS,
+    EMBEDDINGS,
+    ERRORS,
     OTHER_COUNTS,
     RECORDINGS,
-    SHARED,
+    WIRE,
+    cases,
+    embedding_model,
+    expected_finish,
     expected_usage,
     needs_recordings,
+    read_as,
     recording,
-    recordings,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
-    Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    from collections.abc import Iterator
 
 # Looked for, not imported: only the driver may import it, after setting its switches.
 if importlib.util.find_spec("litellm") is None:
@@ -64,7 +65,7 @@ def replay() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, str(SHARED / "wire" / "replay.py"), "--port", str(port)]
+    command = [sys.executable, str(WIRE / "replay.py"), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
@@ -107,11 +108,11 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @needs_recordings
-@pytest.mark.parametrize("each", recordings("anthropic", "gemini", "bedrock_converse", "cohere_v2"))
+@pytest.mark.parametrize("each", cases(ANSWERS))
 async def test_a_recorded_reply_means_what_it_is_known_to_mean(
     replay: str, each: dict[str, Any], only_loopback: list[str]
 ) -> None:
-    async with upstream(each["provider"], f"{replay}/fx/{each['id']}", each["model"]) as driver:
+    async with upstream(read_as(each), f"{replay}/fx/{each['id']}", each["model"]) as driver:
         answer = await driver.send(exchange(chat(), stream=each["streaming"]))
         data = await drain(answer)
     if each["streaming"]:
@@ -124,7 +125,7 @@ async def test_a_recorded_reply_means_what_it_is_known_to_mean(
         message, finish = choice["message"], [choice["finish_reason"]]
     expect = each["expect"]
     assert (message["content"] or "").strip() == expect["text"].strip()
-    assert finish == [expect["openai_finish"]] == answer.tally.finish_reasons
+    assert finish == [expected_finish(each)] == answer.tally.finish_reasons
     if not any(feature.startswith("block:") for feature in each["features"]):
         calls = [call["function"] for call in message.get("tool_calls") or ()]
         assert [(call["name"], json.loads(call["arguments"] or "{}")) for call in calls] == [
@@ -138,11 +139,9 @@ async def test_a_recorded_reply_means_what_it_is_known_to_mean(
 
 
 @needs_recordings
-@pytest.mark.parametrize("each", recordings("embeddings"))
+@pytest.mark.parametrize("each", cases(EMBEDDINGS))
 async def test_embeddings_come_as_floats_or_as_base64(replay: str, each: dict[str, Any]) -> None:
-    named = re.search(r"/models?/([^/]+?)(?::batchEmbed|/invoke)", urllib.parse.unquote(each["endpoint"]))
-    model = each["model"] or (named and named[1])
-    async with upstream(each["provider"], f"{replay}/fx/{each['id']}", model) as driver:
+    async with upstream(read_as(each), f"{replay}/fx/{each['id']}", embedding_model(each)) as driver:
         floats = json.loads(await drain(await driver.send(exchange({"input": ["a"]}))))
         packed = json.loads(await drain(await driver.send(exchange({"input": ["a"], "encoding_format": "base64"}))))
     vector, text = floats["data"][0]["embedding"], packed["data"][0]["embedding"]
@@ -152,9 +151,9 @@ async def test_embeddings_come_as_floats_or_as_base64(replay: str, each: dict[st
 
 
 @needs_recordings
-@pytest.mark.parametrize("each", recordings("anthropic", "gemini", status=404))
+@pytest.mark.parametrize("each", cases(ERRORS))
 async def test_a_recorded_error_keeps_its_status_and_words(replay: str, each: dict[str, Any]) -> None:
-    async with upstream(each["provider"], f"{replay}/fx/{each['id']}") as driver:
+    async with upstream(read_as(each), f"{replay}/fx/{each['id']}") as driver:
         for stream in (False, True):
             with pytest.raises(UpstreamError) as raised:
                 await driver.send(exchange(chat(), stream=stream))
@@ -387,7 +386,7 @@ async def test_the_environment_does_not_say_where_to_go_and_as_whom(
 ) -> None:
     monkeypatch.setenv(name, "http://127.0.0.1:9")
     driver = LitellmUpstream(Deployment("d", "p", "litellm", model), {}, None, None)
-    with pytest.raises(LitellmUnavailableError, match=f"{setting}: .*{name}"):
+    with pytest.raises(StartError, match=f"{setting}: .*{name}"):
         await driver.start()
     assert not driver.ready
 
