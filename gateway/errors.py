@@ -73,5 +73,9 @@ class StartError(Exception):
     """Why the gateway cannot start or take over a policy: a missing extra, file or port, and what to do about it."""
 
 
+class MissingExtra(StartError):  # noqa: N818 - it names what is missing
+    """The policy asks for an optional part of Pointsman that is not installed."""
+
+
 class InternalError(GatewayError):
     """A bug of ours; the message says nothing about the inside."""

@@ -13,9 +13,9 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from adapters.base import FailedStream
-from gateway.errors import UpstreamError
+from gateway.errors import StartError, UpstreamError
 from gateway.litellm_failure import classify, failure_of
-from gateway.litellm_import import LitellmUnavailableError, load_bedrock, load_litellm
+from gateway.litellm_import import load_bedrock, load_litellm
 from gateway.litellm_reply import embeddings_answer, whole_answer
 from gateway.litellm_request import RefusedRequest, chat_arguments, embedding_arguments, require_endpoint, wants_base64
 from gateway.litellm_stream import LitellmAnswer, LitellmStream
@@ -79,7 +79,7 @@ class LitellmUpstream:
         return self._litellm is not None
 
     async def start(self) -> None:
-        """Import litellm in a thread. Raises `LitellmUnavailableError`."""
+        """Import litellm in a thread. Raises `StartError`."""
         self._refuse_ambient()
         await asyncio.to_thread(self._load)
 
@@ -195,7 +195,7 @@ class LitellmUpstream:
         wanted += [(name, "api_key") for name in keys if "api_key" not in self._fixed]
         for name, setting in wanted:
             if os.environ.get(name):
-                raise LitellmUnavailableError(
+                raise StartError(
                     f"{name} is set in the environment, where litellm would find it: "
                     f"write {setting}: ${{env:{name}}} in the policy file, or unset it"
                 )

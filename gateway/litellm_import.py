@@ -14,7 +14,8 @@ import warnings
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from gateway.errors import StartError
+from gateway.errors import MissingExtra, StartError
+from gateway.extras import LITELLM, remedy
 
 MALICIOUS_VERSIONS: Final = frozenset({"1.82.7", "1.82.8"})
 """Uploaded on 2026-03-24 with a stolen token; both send the environment and credentials away (MAL-2026-2144)."""
@@ -61,12 +62,8 @@ _EXPECTED_WARNINGS: Final = (
 _LOGGERS: Final = ("LiteLLM", "LiteLLM Proxy", "LiteLLM Router")
 
 
-class LitellmUnavailableError(StartError):
-    """litellm cannot be used here; the message says what to do about it."""
-
-
 def load_litellm() -> Any:  # noqa: ANN401 - litellm is untyped and may be absent
-    """The litellm module, silenced. Blocks for seconds at the first call. Raises `LitellmUnavailableError`."""
+    """The litellm module, silenced. Blocks for seconds at the first call. Raises `StartError`."""
     _require_sound_version()
     os.environ.update(_SWITCHES)
     for message in _EXPECTED_WARNINGS:
@@ -76,7 +73,7 @@ def load_litellm() -> Any:  # noqa: ANN401 - litellm is untyped and may be absen
         try:
             litellm = importlib.import_module("litellm")
         except ImportError as error:
-            raise LitellmUnavailableError(f"litellm is installed but does not import: {error.name or error}") from error
+            raise StartError(f"litellm is installed but does not import: {error.name or error}") from error
     _silence(litellm)
     return litellm
 
@@ -92,11 +89,9 @@ def _require_sound_version() -> None:
     try:
         found = version("litellm")
     except PackageNotFoundError:
-        raise LitellmUnavailableError(
-            "a deployment of kind litellm needs the extra: pip install 'pointsman[litellm]'"
-        ) from None
+        raise MissingExtra(remedy(LITELLM)) from None
     if found in MALICIOUS_VERSIONS:
-        raise LitellmUnavailableError(
+        raise StartError(
             f"litellm {found} is malicious (MAL-2026-2144): it steals credentials as soon as Python starts. "
             "Treat this machine's secrets as stolen, then install another version."
         )

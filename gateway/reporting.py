@@ -15,7 +15,7 @@ from gateway.logs import LogSink, set_up_logging
 from gateway.metrics import Registry
 from gateway.recorder import Recorder, Sinks
 from gateway.request_log import RequestLog
-from gateway.span_export import MissingExtraError, SpanExport, otlp_sender
+from gateway.span_export import SpanExport, otlp_sender
 from gateway.state.ledger import Ledger, LedgerError
 from gateway.tokens import TokenCounter
 from gateway.tracing import Sampling
@@ -103,7 +103,4 @@ def _span_export(otlp: OtlpSettings | None) -> SpanExport | None:
     if otlp is None:
         return None
     headers = {name: value.reveal() for name, value in otlp.headers.items()}
-    try:
-        return SpanExport(otlp_sender(otlp.endpoint, headers, VERSION))
-    except MissingExtraError as error:
-        raise StartError(str(error)) from error
+    return SpanExport(otlp_sender(otlp.endpoint, headers, VERSION))

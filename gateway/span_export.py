@@ -10,7 +10,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.errors import StartError
+from gateway.errors import MissingExtra
+from gateway.extras import OTLP, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +26,6 @@ EXPORT_EVERY_S = 1.0
 EXPORT_TIMEOUT_S = 5.0
 
 
-class MissingExtraError(StartError):
-    """The policy asks for a part of Pointsman that is not installed."""
-
-
 class SpanSender(Protocol):
     """Delivers spans, blocking; False when they were not taken."""
 
@@ -38,13 +35,11 @@ class SpanSender(Protocol):
 
 
 def otlp_sender(endpoint: str, headers: Mapping[str, str] | None = None, version: str = "") -> SpanSender:
-    """A sender to the collector whose base URL is `endpoint`. Raises `MissingExtraError`."""
+    """A sender to the collector whose base URL is `endpoint`. Raises `MissingExtra`."""
     try:
         from gateway.otlp import OtlpSender  # noqa: PLC0415 - an extra: imported only when the policy asks for it
     except ImportError as error:
-        raise MissingExtraError(
-            "telemetry.otlp needs OpenTelemetry, which is not installed: pip install 'pointsman[otlp]'"
-        ) from error
+        raise MissingExtra(f"telemetry.otlp: {remedy(OTLP)}") from error
     return OtlpSender(endpoint.rstrip("/") + "/v1/traces", headers or {}, version, EXPORT_TIMEOUT_S)
 
 

@@ -22,7 +22,7 @@ def wheel_tokenizers() -> Path:
     """The folder of rank files inside the installed litellm, found without importing it."""
     spec = importlib.util.find_spec("litellm")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("litellm is not installed here: pip install 'pointsman[litellm]'")
+        raise SystemExit("litellm is not installed here: pip install '.[litellm]'")
     return Path(spec.submodule_search_locations[0]) / "litellm_core_utils" / "tokenizers"
 
 

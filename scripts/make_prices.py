@@ -97,7 +97,7 @@ def litellm_map() -> dict[str, dict[str, Any]]:
     """litellm's bundled price map, read from the installed wheel."""
     spec = importlib.util.find_spec("litellm")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("litellm is not installed here: pip install 'pointsman[litellm]'")
+        raise SystemExit("litellm is not installed here: pip install '.[litellm]'")
     folder = Path(spec.submodule_search_locations[0])
     entries = json.loads((folder / "model_prices_and_context_window_backup.json").read_bytes(), parse_float=Decimal)
     return {str(name): entry for name, entry in entries.items()}

@@ -14,8 +14,8 @@ from adapters.llama_cpp_answer import Shape
 from adapters.schema import InvalidRequest
 from gateway.errors import RequestError, UpstreamError
 from gateway.local.answer import LocalAnswer
+from gateway.local.engine_check import check_engine
 from gateway.local.frames import Load
-from gateway.local.model_file import check_engine
 from gateway.local.supervisor import State, Supervisor
 from gateway.local.ticket import Ticket
 from policies.vocabulary import Failure, FailureKind

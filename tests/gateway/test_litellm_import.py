@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway import litellm_import
-from gateway.litellm_import import MALICIOUS_VERSIONS, LitellmUnavailableError, load_litellm
+from gateway.errors import MissingExtra, StartError
+from gateway.litellm_import import MALICIOUS_VERSIONS, load_litellm
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = """
@@ -64,7 +65,7 @@ def test_a_fresh_import_contacts_nobody_and_reads_no_dotenv(tmp_path: Path) -> N
 @pytest.mark.parametrize("version", sorted(MALICIOUS_VERSIONS))
 def test_the_stolen_versions_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(litellm_import, "version", lambda _: version)
-    with pytest.raises(LitellmUnavailableError, match=f"{version} is malicious"):
+    with pytest.raises(StartError, match=f"{version} is malicious"):
         load_litellm()
 
 
@@ -73,5 +74,5 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(litellm_import, "version", absent)
-    with pytest.raises(LitellmUnavailableError, match=r"pip install 'pointsman\[litellm\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[litellm\]' in"):
         load_litellm()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import span_export
+from gateway.errors import MissingExtra
 from gateway.settlement import settle
-from gateway.span_export import MissingExtraError, SpanExport, otlp_sender
+from gateway.span_export import SpanExport, otlp_sender
 from gateway.spans import spans_of
 from tests.gateway.calls import answered
 from tests.gateway.otlp_receiver import OtlpReceiver
@@ -131,7 +132,7 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
         return import_(name, *arguments)  # type: ignore[arg-type]  # what __import__ takes
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(MissingExtraError, match=r"pip install 'pointsman\[otlp\]'"):
+    with pytest.raises(MissingExtra, match=r"telemetry\.otlp: .*pip install '\.\[otlp\]' in"):
         otlp_sender("http://127.0.0.1:4318")
 
 

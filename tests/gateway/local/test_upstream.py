@@ -16,8 +16,8 @@ import pytest_asyncio
 
 from adapters.openai_request import parse
 from gateway.errors import RequestError, UpstreamError
+from gateway.local.engine_check import MissingModel
 from gateway.local.frames import Load
-from gateway.local.model_file import MissingModel
 from gateway.local.restarts import RestartPolicy
 from gateway.local.supervisor import Supervisor
 from gateway.local.upstream import EngineSettings, LocalUpstream

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.errors import StartError
-from gateway.local.model_file import MissingExtra, MissingModel, check_engine
+from gateway.errors import MissingExtra, StartError
+from gateway.local.engine_check import MissingModel, check_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(MissingExtra, match=r"pip install 'pointsman\[llama\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[llama\]' in"):
         check_engine(tmp_path / "m.gguf")
 
 

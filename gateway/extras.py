@@ -1,0 +1,39 @@
+"""The optional parts of Pointsman: whether one is there, which is looked for and not imported, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Final, NamedTuple
+
+from gateway.errors import MissingExtra
+
+
+class Extra(NamedTuple):
+    """One extra of pyproject.toml, the module by which its presence is known, and what people call that."""
+
+    name: str
+    module: str
+    title: str
+
+
+LLAMA: Final = Extra("llama", "llama_cpp", "llama.cpp")
+LITELLM: Final = Extra("litellm", "litellm", "litellm")
+OTLP: Final = Extra("otlp", "opentelemetry.exporter.otlp.proto.http", "OpenTelemetry")
+
+
+def is_installed(extra: Extra) -> bool:
+    try:
+        return importlib.util.find_spec(extra.module) is not None
+    except ModuleNotFoundError:  # a package around it is missing
+        return False
+
+
+def remedy(extra: Extra) -> str:
+    """What is missing and what to do about it."""
+    return f"{extra.title} is not installed: run pip install '.[{extra.name}]' in Pointsman's checkout"
+
+
+def require(extra: Extra) -> None:
+    """Raises `MissingExtra`."""
+    if not is_installed(extra):
+        raise MissingExtra(remedy(extra))
