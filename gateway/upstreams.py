@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from adapters import ADAPTERS
 from gateway.config import LlamaCppProvider, OpenAIProvider, model_file
 from gateway.errors import StartError
+from gateway.extras import LLAMA, require
 from gateway.http_upstream import HttpUpstream
 from gateway.transport import Pool
 
@@ -86,6 +87,7 @@ def openai_upstream(deployment: Deployment, provider: OpenAIProvider) -> Upstrea
 
 
 def llama_cpp_upstream(deployment: Deployment, provider: LlamaCppProvider) -> Upstream:
+    require(LLAMA)  # first: who lacks the engine seldom has the model, and would hear of the model only
     # Only a policy with a local model pays for the import.
     from gateway.local.upstream import EngineSettings, LocalUpstream  # noqa: PLC0415
 

