@@ -154,7 +154,7 @@ def compiled(config: Config) -> tuple[dict[str, Deployment], tuple[Route, ...]]:
 
 
 def bound_to(config: Config) -> dict[str, object]:
-    """What a process is bound to from its start to its end. A reload that differs here is refused, never half obeyed."""
+    """What a process is bound to from start to end. A reload that differs here is refused, never half obeyed."""
     server = config.server
     return {
         "server.listen": server.listen,

@@ -47,7 +47,7 @@ class CostEvent(msgspec.Struct, gc=False):
     """`total_nano_usd` is None when nothing that was used has a price; `unpriced` says why something has none."""
 
     total_nano_usd: int | None
-    components: ComponentsEvent
+    components: ComponentsEvent | None
     source: str | None
     price_version: str | None
     unpriced: str | None
@@ -199,7 +199,7 @@ def _cost(attempts: list[Settlement]) -> CostEvent | None:
         if cost is not None:
             event = _cost_event(cost) if event is None else _add_cost(event, cost)
     if unpriced is not None:
-        event = event or CostEvent(None, ComponentsEvent(), None, None, None)
+        event = event or CostEvent(None, None, None, None, None)
         event.unpriced = unpriced
     return event
 
@@ -213,7 +213,7 @@ def _cost_event(cost: Cost) -> CostEvent:
 
 def _add_cost(event: CostEvent, cost: Cost) -> CostEvent:
     event.total_nano_usd = (event.total_nano_usd or 0) + cost.total_nanousd
-    components = event.components
+    components = event.components = event.components or ComponentsEvent()
     components.input += cost.input_nanousd
     components.cached_input += cost.cached_input_nanousd
     components.cache_write += cost.cache_write_nanousd

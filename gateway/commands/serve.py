@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Stamp = tuple[int, int, int]
+
 WATCH_INTERVAL_S = 1.0
 SETTLE_S = 2.0
 NOT_RELOADED = "the policy file was not reloaded, the old policy stays"
@@ -32,24 +34,35 @@ NOT_RELOADED = "the policy file was not reloaded, the old policy stays"
 
 def run(path: Path, key_file: Path | None) -> int:
     """Serve until told to stop. 0 after a drain, 2 when the policy file or what it needs is not there."""
+    stamp = stamp_of(path)  # before it is read, so that no change after that goes unseen
     config, findings = examine(path, os.environ)
     for finding in findings:  # warnings too: this is when a person is looking
         sys.stderr.write(f"{finding}\n")
     if config is None:
         return 2
     try:
-        uvloop.run(Service(path, config, key_file).run())
+        uvloop.run(Service(path, stamp, config, key_file).run())
     except StartError as error:
         sys.stderr.write(f"pointsman: {error}\n")
         return 2
     return 0
 
 
+def stamp_of(path: Path) -> Stamp | None:
+    """What changes when a file does: modification time in ns, size, inode. None where there is no file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
 class Service:
     """The process's run: its listeners, its signals and its policy file."""
 
-    def __init__(self, path: Path, config: Config, key_file: Path | None) -> None:
+    def __init__(self, path: Path, stamp: Stamp | None, config: Config, key_file: Path | None) -> None:
         self._path = path
+        self._stamp = stamp
         self._config = config
         self._key_file = key_file
         self._reload = asyncio.Event()
@@ -108,16 +121,16 @@ class Service:
 
     async def _watch(self, gateway: Gateway) -> None:
         """Reload on SIGHUP and when the policy file changes. A bad file keeps the old policy and says why."""
-        seen = self._stamp()
+        seen = self._stamp
         while True:
             try:
                 async with asyncio.timeout(WATCH_INTERVAL_S):
                     await self._reload.wait()
             except TimeoutError:
-                if self._stamp() == seen:
+                if stamp_of(self._path) == seen:
                     continue
             self._reload.clear()
-            seen = self._stamp()
+            seen = stamp_of(self._path)
             await self._reload_policy(gateway)
 
     async def _reload_policy(self, gateway: Gateway) -> None:
@@ -137,13 +150,6 @@ class Service:
         else:
             log.info("the policy file was reloaded")
         gateway.lifecycle.reload_failed = failed
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     async def _drain(self, gateway: Gateway, listeners: list[tuple[Server, asyncio.Server]]) -> None:
         """Readiness goes red, listeners close, calls in flight get `drain` seconds, the rest a clear error."""

@@ -60,7 +60,7 @@ def presented_key(headers: CIMultiDictProxy[str]) -> str:
         raise RequestError("Send one Authorization header.", code="conflicting_api_keys")
     found.update(map(bearer, authorizations))
     for name in (X_API_KEY, API_KEY):
-        found.update(headers.getall(name, ()))
+        found.update(filter(None, headers.getall(name, ())))
     if len(found) > 1:
         raise RequestError("Two different API keys were sent; send one.", code="conflicting_api_keys")
     if not found:

@@ -61,4 +61,4 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Captu
     model = {"kind": "llama_cpp", "model_path": str(tmp_path / "no.gguf")}
     path = written(tmp_path, providers={"p": model}, deployments={"a": {"provider": "p"}})
     assert serve.run(path, None) == 2
-    assert "no such file" in capsys.readouterr().err
+    assert "no.gguf" in capsys.readouterr().err
