@@ -16,6 +16,7 @@ from adapters.base import FailedStream
 from gateway.errors import StartError, UpstreamError
 from gateway.litellm_failure import classify, failure_of
 from gateway.litellm_import import load_bedrock, load_litellm
+from gateway.litellm_names import is_setting, provider_of
 from gateway.litellm_reply import embeddings_answer, whole_answer
 from gateway.litellm_request import RefusedRequest, chat_arguments, embedding_arguments, require_endpoint, wants_base64
 from gateway.litellm_stream import LitellmAnswer, LitellmStream
@@ -42,12 +43,6 @@ _AMBIENT_KEYS: Final = {
     "gemini": ("GOOGLE_API_KEY",),
 }
 
-# What an operator may hand on to litellm: how to sign in and where, nothing that changes what litellm does.
-_SETTING_PREFIXES: Final = ("aws_", "vertex_", "azure_", "watsonx_", "oci_")
-_SETTINGS: Final = frozenset(
-    {"api_version", "organization", "project", "region_name", "tenant_id", "client_id", "client_secret"}
-)
-
 
 class LitellmUpstream:
     """One deployment reached through litellm. `deployment.model` is litellm's `provider/model`."""
@@ -57,11 +52,12 @@ class LitellmUpstream:
     ) -> None:
         """Raises `ValueError` for settings that litellm would not take for credentials or places."""
         self._deployment = deployment
-        self._provider, slash, _ = deployment.model.partition("/")
-        if not slash:
-            raise ValueError(f"a litellm model is written provider/model, and {deployment.model!r} names no provider")
+        provider = provider_of(deployment.model)
+        if provider is None:
+            raise ValueError(f"a litellm model is written provider/model, and {deployment.model!r} is not")
+        self._provider = provider
         for name in settings:
-            if name not in _SETTINGS and not name.startswith(_SETTING_PREFIXES):
+            if not is_setting(name):
                 raise ValueError(f"{name!r} is not a setting of litellm's providers")
         self._fixed: dict[str, Any] = {**settings, "model": deployment.model, "max_retries": 0, "num_retries": 0}
         if api_key is not None:

@@ -5,9 +5,10 @@ They read the plain values, not the models, so that one mistake in the file does
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.problems import Severity, did_you_mean, written
+from gateway.litellm_names import provider_of
 from policies.matching import compile_glob, is_glob
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.config.tree import Tree
 
 Finding = tuple["Place", str, Severity]
+NO_LITELLM_MODEL: Final = "must be written provider/model for litellm, such as bedrock/amazon.nova-lite-v1:0"
 
 
 def entries(tree: Tree, section: str) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -65,8 +67,11 @@ def _deployments(tree: Tree) -> Iterator[Finding]:
             continue
         yield from _dangling(tree, (*place, "provider"), "providers", "provider")
         provider = providers.get(body["provider"]) if isinstance(body["provider"], str) else None
-        if provider and provider.get("kind") in ("openai", "litellm") and body.get("model") is None:
+        kind, model = provider.get("kind") if provider else None, body.get("model")
+        if kind in ("openai", "litellm") and model is None:
             yield place, f"model is missing: what '{body['provider']}' calls it", Severity.ERROR
+        elif kind == "litellm" and isinstance(model, str) and model and provider_of(model) is None:
+            yield (*place, "model"), NO_LITELLM_MODEL, Severity.ERROR
 
 
 def target_places(route: Place, body: dict[str, Any]) -> Iterator[Place]:

@@ -20,6 +20,7 @@ from gateway.config.fields import (
     no_entries,
 )
 from gateway.config.model_file import PACKAGE
+from gateway.litellm_names import is_setting
 
 _PACKAGE_NAME: Final = re.compile(r"package:[A-Za-z_][A-Za-z0-9_]*")
 _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -46,6 +47,8 @@ def _setting_name(name: str) -> str:
         raise ValueError("is not a setting's name: lower-case words joined by _")
     if name in OWN_SETTINGS:
         raise ValueError("is decided by the gateway, call by call")
+    if not is_setting(name):
+        raise ValueError("is not a setting of litellm's providers, such as aws_region_name")
     return name
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.names import covers
+from gateway.config.names import NO_LITELLM_MODEL, covers
 from policies.matching import compile_glob
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ def test_names_in_routes(routes: str, found: list[str], problems: Callable[..., 
         ("{provider: opena, model: m}", [".provider: there is no provider 'opena' (did you mean 'openai'?)"]),
         ("{provider: openai}", [": model is missing: what 'openai' calls it"]),
         ("{provider: lite}", [": model is missing: what 'lite' calls it"]),
+        ("{provider: lite, model: gpt-4o}", [f".model: {NO_LITELLM_MODEL}"]),
+        ("{provider: lite, model: /gpt-4o}", [f".model: {NO_LITELLM_MODEL}"]),
+        ("{provider: lite, model: bedrock/}", [f".model: {NO_LITELLM_MODEL}"]),
+        ("{provider: lite, model: bedrock/eu/m}", []),
         ("{provider: local}", []),
     ],
 )

@@ -90,8 +90,15 @@ def test_settings_of_litellm_are_secrets(made: Callable[..., Config], environ: d
             "{kind: litellm, settings: {A-b: x}}",
             ["x.settings.A-b: is not a setting's name: lower-case words joined by _"],
         ),
-        ("{kind: litellm, settings: {a: 5}}", ["x.settings.a: must be text; put it in quotes"]),
-        ('{kind: litellm, settings: {a: "x\\ny"}}', ["x.settings.a: has a line break or another control character"]),
+        (
+            "{kind: litellm, settings: {mock_responses: x}}",
+            ["x.settings.mock_responses: is not a setting of litellm's providers, such as aws_region_name"],
+        ),
+        ("{kind: litellm, settings: {aws_a: 5}}", ["x.settings.aws_a: must be text; put it in quotes"]),
+        (
+            '{kind: litellm, settings: {oci_a: "x\\ny"}}',
+            ["x.settings.oci_a: has a line break or another control character"],
+        ),
         ("{kind: llama_cpp}", ["x.model_path: is missing"]),
         ("{kind: llama_cpp, model_path: ''}", ["x.model_path: must be a path"]),
         (
