@@ -112,8 +112,10 @@ def _numbers(settled: SettledCall, settlement: Settlement) -> tuple[str | float,
 
 def _template(event: RequestEvent) -> str:
     """The event's line as a format string. `event` is spent."""
-    assert event.tokens is not None  # noqa: S101 - a call with a cost has both
-    assert event.cost is not None  # noqa: S101
+    tokens, cost = event.tokens, event.cost
+    assert tokens is not None  # noqa: S101 - a call with a cost has all three
+    assert cost is not None  # noqa: S101
+    assert cost.components is not None  # noqa: S101
     cut_out = (
         (event, _TEXT, ("ts", "request_id", "trace_id", "span_id")),
         (event, _NUMBER, ("status",)),
@@ -121,9 +123,9 @@ def _template(event: RequestEvent) -> str:
         (event.timing_ms, _NUMBER, ("ttft",)),
         (event.bytes, _NUMBER, ("in_", "out")),
         (event.attempts[0], _MS, ("ms",)),
-        (event.tokens, _NUMBER, ("input", "cached_input", "cache_write", "output", "reasoning")),
-        (event.cost, _NUMBER, ("total_nano_usd",)),
-        (event.cost.components, _NUMBER, ("input", "cached_input", "cache_write", "output")),
+        (tokens, _NUMBER, ("input", "cached_input", "cache_write", "output", "reasoning")),
+        (cost, _NUMBER, ("total_nano_usd",)),
+        (cost.components, _NUMBER, ("input", "cached_input", "cache_write", "output")),
     )
     for owner, mark, names in cut_out:
         for name in names:
