@@ -62,7 +62,7 @@ class StreamAnswer:
         self._held = b""
         self._over = False
         self._idle_by_s: float | None = None
-        self._error: UpstreamError | None = None
+        self._failure: Failure | None = None
 
     async def open(self, request: InferenceRequest, adapter: Adapter) -> None:
         """Raises `TransportError` or `FailedStream` unless content came, or the honest end of an empty answer."""
@@ -80,21 +80,21 @@ class StreamAnswer:
         if self._held:
             held, self._held = self._held, b""
             return held
-        if self._error is not None:
-            raise self._error
+        if self._failure is not None:
+            raise self._to_error(self._failure)
         if self._over:
             return b""
         try:
             return await self._next()
         except TransportError as error:
-            self._error = self._to_error(error.failure)
+            self._failure = error.failure
         except FailedStream as error:
-            self._error = self._to_error(replace(error.failure, maybe_billed=True))
+            self._failure = replace(error.failure, maybe_billed=True)
         except BaseException:
             self.close()
             raise
         self.close()
-        raise self._error
+        raise self._to_error(self._failure)
 
     def close(self) -> None:
         self._response.close()

@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
             self._transport.writelines((head, body))
         while not response.status:
             if response.error is not None:
-                raise response.error
+                raise response.error.anew()
             await response.wait()
         return response
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from policies.vocabulary import Failure, FailureKind
 
 MESSAGES = {
@@ -22,6 +24,12 @@ class TransportError(Exception):
     def __init__(self, kind: FailureKind, message: str | None = None, *, sent: bool = False) -> None:
         self.failure = Failure(kind, message or MESSAGES[kind], maybe_billed=sent)
         super().__init__(self.failure.message)
+
+    def anew(self) -> Self:
+        """The same once more, to be raised. What is kept must never be: a raised exception holds on to every frame that
+        it came through, and those hold on to what keeps it, buffers and all, until the garbage collector happens by.
+        """
+        return type(self)(self.failure.kind, self.failure.message, sent=self.failure.maybe_billed)
 
 
 class StaleConnectionError(TransportError):

@@ -70,7 +70,7 @@ class Response:
                 if inflater is not None:
                     piece = self._inflate(piece)
             elif self.error is not None:
-                raise self.error
+                raise self.error.anew()
             elif self.complete:
                 if inflater is not None:
                     self._end_inflating()
@@ -196,4 +196,4 @@ class Response:
         self._pieces.clear()
         self.inflater = None
         self.error = TransportError(FailureKind.BAD_RESPONSE, message, sent=True)
-        return self.error
+        return self.error.anew()

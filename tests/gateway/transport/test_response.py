@@ -76,6 +76,20 @@ async def test_a_body_cut_short_is_a_reset_after_what_came(
     assert pool.open_count == 0
 
 
+@pytest.mark.parametrize("wire", [answer(b"whole")[:-1], answer(b"no gzip", headers=[("content-encoding", "gzip")])])
+async def test_a_failure_that_is_kept_holds_on_to_nothing(upstream: ScriptedUpstream, pool: Pool, wire: bytes) -> None:
+    """A raised exception knows its frames, and a frame its buffers: a circle that only the garbage collector breaks."""
+    upstream.then(request(), send(wire))
+    response = await ask(pool)
+    with pytest.raises(TransportError) as failed:
+        await response.read_all()
+    with pytest.raises(TransportError) as again:
+        await response.read_all()
+    assert response.error is not None
+    assert response.error.__traceback__ is None
+    assert response.error.failure == failed.value.failure == again.value.failure
+
+
 async def test_an_answer_cut_by_rst_is_not_taken_for_one_that_ends_with_the_connection(
     upstream: ScriptedUpstream, pool: Pool
 ) -> None:
