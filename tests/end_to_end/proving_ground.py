@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.gateway_process import gateway_process, post
@@ -22,7 +24,6 @@ from tests.scripted_upstream import ScriptedUpstream, answer, chunked, events, f
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
     from tests.gateway_process import GatewayProcess
     from tests.scripted_upstream import Peer, Step
@@ -259,11 +260,15 @@ class Ground:
         return rows
 
     async def quiet(self) -> None:
-        """Nothing is in flight at any deployment, as a gateway says that lives."""
+        """No attempt is under way and no connection taken, as a gateway says that lives."""
         async with asyncio.timeout(WITHIN_S):
-            while busy := {name: held for name, held in (await self.in_flight()).items() if held}:
-                assert all(held > 0 for held in busy.values()), busy
+            while busy := [state for state in (await self.deployments()).values() if is_busy(state)]:
+                assert all(state["in_flight"] >= 0 for state in busy), busy
                 await asyncio.sleep(0.01)
+
+    def resident_bytes(self) -> int:
+        """The memory that the gateway's process holds."""
+        return int(Path(f"/proc/{self.gateway.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     async def in_flight(self) -> dict[str, int]:
         return {name: state["in_flight"] for name, state in (await self.deployments()).items()}
@@ -295,6 +300,10 @@ class Ground:
             for row in self.gateway.ledger():
                 self._known.setdefault(row["request_id"], []).append(row)
         return self._known
+
+
+def is_busy(state: dict[str, Any]) -> bool:
+    return bool(state["in_flight"] or state["live"]["connections"] != state["live"]["idle_connections"])
 
 
 class Caller:

@@ -105,11 +105,6 @@ async def test_many_who_leave_at_every_moment_leave_nothing_behind(ground: Groun
     await ground.quiet()
 
 
-def resident_bytes(pid: int) -> int:
-    with open(f"/proc/{pid}/statm") as file:  # noqa: PTH123 - no file system path
-        return int(file.read().split()[1]) * 4096
-
-
 def pouring(poured: list[int]) -> Step:
     """A stream of 64 MB as fast as anyone takes it; `poured` says how far it came."""
 
@@ -132,7 +127,7 @@ async def test_a_slow_reader_stops_the_upstream_and_then_the_stream(ground: Grou
     """What the caller does not take stays upstream: memory is bounded, and after the write limit the call is over."""
     poured = [0]
     lane = ground.lane(send(BEGUN), pouring(poured))
-    before = resident_bytes(ground.gateway.process.pid)
+    before = ground.resident_bytes()
     loop = asyncio.get_running_loop()
     slow = await narrow(ground.gateway.port)
     await loop.sock_sendall(slow, chat(lane.alone, stream=True))
@@ -142,7 +137,7 @@ async def test_a_slow_reader_stops_the_upstream_and_then_the_stream(ground: Grou
         while not peer.hung_up.is_set():
             await loop.sock_recv(slow, 51)
             await asyncio.sleep(0.05)
-            highest = max(highest, resident_bytes(ground.gateway.process.pid))
+            highest = max(highest, ground.resident_bytes())
     slow.close()
     row = await ground.left(lane)
     assert (row["outcome"], row["cancelled"], row["estimated"]) == ("client_cancelled", 1, 1)

@@ -207,13 +207,14 @@ FAULTS = [
     bad("a megabyte without content", chunked(*[piece("") for _ in range(12_000)]), STREAM),
     bad("a flood of blanks", chunked(*[b"\n" * 8192 for _ in range(16)]), STREAM),
 ]
+POURED = {"500 of 50 MB", "a gzip bomb", "an event of 3 MB", "a megabyte without content", "a header of a megabyte"}
 CASES = [(fault, stream) for fault in FAULTS for stream in fault.kinds]
 Trials = dict[tuple[str, bool, bool], "Trial | BaseException"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
-    async with proving_ground(tmp_path_factory.mktemp("faults"), lanes=2 * len(CASES) + 40) as ground:
+    async with proving_ground(tmp_path_factory.mktemp("faults"), lanes=2 * len(CASES) + 80) as ground:
         yield ground
 
 
@@ -247,6 +248,18 @@ async def test_a_fallback_answers_unseen(trials: Trials, fault: Fault, stream: b
     else:
         check_error(trial.reply, fault, trial.lane.name)
         assert others == []
+
+
+async def test_memory_stays_bounded_however_much_is_poured(ground: Ground, trials: Trials) -> None:
+    """All of it came once already, so that what is loaded once for every later call is there."""
+    poured = [fault for fault, _ in CASES if fault.name in POURED]
+    assert len(trials) > len(poured)
+    before = ground.resident_bytes()
+    again = await ground.trials(
+        {(number, turn): Ask(fault.steps, stream=True) for number, fault in enumerate(poured) for turn in range(4)}
+    )
+    assert {judged(trial).reply.status for trial in again.values()} == {502}
+    assert ground.resident_bytes() - before < 64 << 20
 
 
 async def test_no_fallback_is_asked_without_need(ground: Ground, trials: Trials) -> None:
