@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 from typing import Final, NamedTuple
 
-from gateway.errors import MissingExtra
-
 
 class Extra(NamedTuple):
     """One extra of pyproject.toml, the module by which its presence is known, and what people call that."""
@@ -36,4 +34,6 @@ def remedy(extra: Extra) -> str:
 def require(extra: Extra) -> None:
     """Raises `MissingExtra`."""
     if not is_installed(extra):
+        from gateway.errors import MissingExtra  # noqa: PLC0415 - reading a policy needs no asyncio, which errors brings
+
         raise MissingExtra(remedy(extra))

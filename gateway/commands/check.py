@@ -13,7 +13,11 @@ REFUSED = 2
 
 
 def run(path: str) -> int:
-    """0 when `pointsman serve` would accept the file, else 2. Findings go to standard output, one a line."""
+    """0 when the file is good, else 2. Findings go to standard output, one a line.
+
+    What the file needs around it may differ where it is served: files and extras that are missing here are warnings,
+    and whether the ports are free, the ledger opens and a model loads is found out by `pointsman serve`.
+    """
     config, problems = examine(Path(path), os.environ)
     for problem in problems:
         sys.stdout.write(f"{problem}\n")

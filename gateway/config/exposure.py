@@ -1,4 +1,4 @@
-"""Checks of what the outside could reach or learn: listeners, virtual keys, credentials, and files that must be there.
+"""Checks of what the outside could reach or learn: listeners, virtual keys, credentials; and of what must be there.
 
 Like `names`, these read the plain values, so that one mistake in the file does not hide another.
 """
@@ -6,7 +6,7 @@ Like `names`, these read the plain values, so that one mistake in the file does 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config import quantities
 from gateway.config.model_file import model_file
@@ -14,6 +14,7 @@ from gateway.config.names import entries
 from gateway.config.operation import ServerSettings, TlsSettings
 from gateway.config.problems import Severity, written
 from gateway.config.routing import moment
+from gateway.extras import LITELLM, LLAMA, OTLP, is_installed, remedy
 from gateway.virtual_keys import PREFIX, Refusal, check
 
 if TYPE_CHECKING:
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from gateway.config.quantities import Address
     from gateway.config.tree import Tree
 
+EXTRAS: Final = {"llama_cpp": LLAMA, "litellm": LITELLM}
+
 
 def check_exposure(tree: Tree, base: Path, now_s: float) -> Iterator[Finding]:
     """All findings about what is open to whom. `base` is the file's folder."""
     yield from _listeners(tree)
     yield from _keys(tree, now_s)
     yield from _written_credentials(tree)
+    yield from _extras(tree)
     yield from _files(tree, base)
 
 
@@ -107,6 +111,17 @@ def _written_credentials(tree: Tree) -> Iterator[Finding]:
                 "is a secret in plain text; a reference such as ${env:NAME} keeps it out of the file",
                 Severity.WARNING,
             )
+
+
+def _extras(tree: Tree) -> Iterator[Finding]:
+    """Parts of Pointsman that serving will need. As with files, another machine may have them."""
+    for place, body in entries(tree, "providers"):
+        kind = body.get("kind")
+        extra = EXTRAS.get(kind) if isinstance(kind, str) else None
+        if extra is not None and not is_installed(extra):
+            yield (*place, "kind"), remedy(extra), Severity.WARNING
+    if _section(tree, "telemetry").get("otlp") is not None and not is_installed(OTLP):
+        yield ("telemetry", "otlp"), remedy(OTLP), Severity.WARNING
 
 
 def _files(tree: Tree, base: Path) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.commands import check
+from gateway.config import exposure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +49,15 @@ def test_a_bad_file_is_refused_with_every_problem(file: Path, capsys: pytest.Cap
         f"{file}:4: limits: 'limits' is not available in this version",
     ]
     assert err == f"{file}: cannot be used\n"
+
+
+def test_what_this_machine_lacks_is_told_and_passes(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exposure, "is_installed", lambda _: False)
+    file.write_text(GOOD.replace("}}\n", "}, lite: {kind: litellm}}\n", 1))
+    assert check.run(str(file)) == 0
+    assert "providers.lite.kind: warning: litellm is not installed" in capsys.readouterr().out
 
 
 def test_a_missing_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.config import exposure
 from gateway.virtual_keys import generate
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 KEYS = "[{name: a, secret: '${env:KEY}'}]"
 NO_KEYS = "server.listen: without keys the gateway listens on loopback only; add keys, or use 127.0.0.1"
 NO_TOKEN = "server.admin: without secrets.admin_token the admin listener stays on loopback"
+NO_EXTRA = "warning: run pip install '.[{}]'"
 PLAIN = "warning: is a secret in plain text; a reference such as ${env:NAME} keeps it out of the file"
 
 
@@ -87,6 +89,30 @@ def test_credentials_in_the_file_itself_are_warned_of(problems: Callable[..., li
         secrets="{pepper: pppppppppppppppppppp, admin_token: '${env:TOKEN}'}",
     )
     assert found == [f"1: providers.openai.api_key: {PLAIN}", f"4: secrets.pepper: {PLAIN}"]
+
+
+@pytest.mark.parametrize(
+    ("is_there", "found"),
+    [
+        (True, []),
+        (
+            False,
+            [f"1: providers.lite.kind: {NO_EXTRA.format('litellm')}", f"4: telemetry.otlp: {NO_EXTRA.format('otlp')}"],
+        ),
+    ],
+)
+def test_missing_extras_are_warned_of(
+    problems: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, *, is_there: bool, found: list[str]
+) -> None:
+    monkeypatch.setattr(exposure, "is_installed", lambda _: is_there)
+    monkeypatch.setattr(exposure, "remedy", lambda extra: f"run pip install '.[{extra.name}]'")
+    providers = "{openai: {kind: openai, api_key: none}, lite: {kind: litellm}}"
+    assert problems(providers=providers, telemetry="{otlp: {endpoint: 'http://127.0.0.1:4318'}}") == found
+
+
+def test_a_kind_that_is_no_text_needs_no_extra(problems: Callable[..., list[str]]) -> None:
+    (line,) = problems(providers="{openai: {kind: openai, api_key: none}, odd: {kind: [litellm]}}")
+    assert line.startswith("1: providers.odd.kind: must be one of")
 
 
 def test_missing_files_are_warned_of(problems: Callable[..., list[str]], tmp_path: Path) -> None:
