@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ class Pool:
         With `first_token` the response fails when its reader still waits `timeouts.first_token_s` after the start.
         """
         head = self._heads.render(wire, extra)
-        now_s = asyncio.get_running_loop().time()
+        now_s = time.monotonic()  # the loop's clock as well, and to ask for the loop is a system call
         if now_s >= deadline_s:
             raise TransportError(FailureKind.TOTAL)
         phase_s = now_s + timeouts.first_token_s if first_token else inf
