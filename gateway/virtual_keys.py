@@ -39,7 +39,7 @@ _PAIRS: Final = tuple(high + low for high in ALPHABET for low in ALPHABET)
 
 
 class Refusal(StrEnum):
-    """Why a presented key yields no principal; callers are told less, the log all of it."""
+    """Why a presented key yields no principal. Callers and the log hear of `EXPIRED`, else that the key is wrong."""
 
     UNKNOWN = "unknown"
     MALFORMED = "malformed"
