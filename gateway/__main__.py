@@ -36,7 +36,9 @@ def parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=_generate_key)
 
     usage = commands.add_parser("usage", help="what was spent, from the ledger")
-    usage.add_argument("--config", type=Path, required=True, metavar="FILE", help="the policy file naming the ledger")
+    ledger = usage.add_mutually_exclusive_group(required=True)
+    ledger.add_argument("--config", type=Path, metavar="FILE", help="the policy file naming the ledger")
+    ledger.add_argument("--ledger", type=Path, metavar="FILE", help="the ledger itself; needs no policy")
     usage.add_argument("--by", choices=("key", "team", "route", "deployment", "day"), default="key")
     usage.add_argument("--since", metavar="DATE", help="from this UTC day on, as 2026-11-01")
     usage.add_argument("--json", action="store_true", help="one JSON document instead of a table")
@@ -65,6 +67,8 @@ def _generate_key(arguments: argparse.Namespace) -> int:
 def _usage(arguments: argparse.Namespace) -> int:
     from gateway.commands import usage  # noqa: PLC0415 - as above
 
+    if arguments.ledger is not None:
+        return usage.report(arguments.ledger, by=arguments.by, since=arguments.since, as_json=arguments.json)
     return usage.run(arguments.config, by=arguments.by, since=arguments.since, as_json=arguments.json)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.__main__ import main, parser
+from gateway.state.ledger import Ledger
 from gateway.virtual_keys import check
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -51,6 +52,7 @@ def test_serve_refuses_a_bad_file_before_it_listens(tmp_path: Path, capsys: pyte
         ["keys", "revoke"],
         ["usage"],
         ["usage", "--config", "p.yaml", "--by", "mood"],
+        ["usage", "--config", "p.yaml", "--ledger", "l.db"],
         ["serve", "--config", "p.yaml", "--debug"],
     ],
 )
@@ -59,6 +61,14 @@ def test_a_wrong_command_line_is_exit_code_2(line: list[str], capsys: pytest.Cap
         main(line)
     assert left.value.code == 2
     assert "usage: pointsman" in capsys.readouterr().err
+
+
+def test_usage_reads_a_ledger_without_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'l.db'}")
+    ledger.start()
+    ledger.close()
+    assert main(["usage", "--ledger", str(tmp_path / "l.db"), "--by", "team", "--json"]) == 0
+    assert '"by": "team"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "keys", "usage"])
