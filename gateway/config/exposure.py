@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config import quantities
+from gateway.config.credentials import is_credential
 from gateway.config.model_file import model_file
 from gateway.config.names import entries
 from gateway.config.operation import ServerSettings, TlsSettings
@@ -102,6 +103,7 @@ def _written_credentials(tree: Tree) -> Iterator[Finding]:
     places: list[Place] = [(*place, "api_key") for place, _ in entries(tree, "providers")]
     places += [("secrets", "pepper"), ("secrets", "admin_token")]
     places += [(*place, "secret") for place, _ in entries(tree, "keys")]
+    places += _named_credentials(tree)
     for place in places:
         if place not in tree.lines or place in tree.from_references:
             continue
@@ -111,6 +113,20 @@ def _written_credentials(tree: Tree) -> Iterator[Finding]:
                 "is a secret in plain text; a reference such as ${env:NAME} keeps it out of the file",
                 Severity.WARNING,
             )
+
+
+def _named_credentials(tree: Tree) -> Iterator[Place]:
+    """Where headers and settings stand whose name or look says that they are credentials."""
+    tables: list[tuple[Place, object]] = []
+    for place, body in entries(tree, "providers"):
+        tables += [((*place, key), body.get(key)) for key in ("headers", "settings")]
+    otlp = _section(tree, "telemetry").get("otlp")
+    if isinstance(otlp, dict):
+        tables.append((("telemetry", "otlp", "headers"), otlp.get("headers")))
+    for place, table in tables:
+        for name, value in table.items() if isinstance(table, dict) else ():
+            if isinstance(value, str) and is_credential(name, value):
+                yield (*place, name)
 
 
 def _extras(tree: Tree) -> Iterator[Finding]:

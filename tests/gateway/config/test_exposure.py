@@ -91,6 +91,19 @@ def test_credentials_in_the_file_itself_are_warned_of(problems: Callable[..., li
     assert found == [f"1: providers.openai.api_key: {PLAIN}", f"4: secrets.pepper: {PLAIN}"]
 
 
+def test_so_are_credentials_among_headers_and_settings(problems: Callable[..., list[str]]) -> None:
+    found = problems(
+        providers="{openai: {kind: openai, api_key: none, headers: {api-key: abc, x-title: t, x-token: '${env:KEY}'}}, "
+        "aws: {kind: litellm, settings: {aws_region_name: eu, aws_secret_access_key: abc}}, odd: {headers: [a]}}",
+        telemetry="{otlp: {endpoint: 'http://127.0.0.1:4318', headers: {x-tenant: a, x-token: abc}}}",
+    )
+    assert [line for line in found if PLAIN in line] == [
+        f"1: providers.openai.headers.api-key: {PLAIN}",
+        f"1: providers.aws.settings.aws_secret_access_key: {PLAIN}",
+        f"4: telemetry.otlp.headers.x-token: {PLAIN}",
+    ]
+
+
 @pytest.mark.parametrize(
     ("is_there", "found"),
     [
