@@ -116,7 +116,7 @@ class Edge:
             return self._refuse_call(call, inbound, error)
         except asyncio.CancelledError:
             if self._lifecycle.deadline_passed and not call.status:
-                return self._refuse_call(call, inbound, DrainingError(STOPPED))
+                return self._stop(call, inbound)
             self._note_cancellation(call)
             raise
         except ConnectionError:
@@ -207,6 +207,12 @@ class Edge:
         if view.status in (401, 403):  # a call's own line tells these; nobody may try keys elsewhere unseen
             log.warning("%s refused: %s", request_id, view.code)
         return refusal(inbound, view, request_id, [])
+
+    def _stop(self, call: Call, inbound: Inbound) -> Outbound:
+        """The time to drain is over, and nothing of an answer has gone out."""
+        if call.attempts and call.attempts[-1].cancelled:
+            call.attempts[-1].stopped = DrainingError.code
+        return self._refuse_call(call, inbound, DrainingError(STOPPED))
 
     def _fail_stream(self, call: Call, error: GatewayError) -> bytes:
         attempt = call.attempts[-1]

@@ -136,7 +136,7 @@ async def test_what_outlasts_the_drain_is_told_and_settled(tmp_path: Path) -> No
             assert await ground.gateway.process.wait() == 0
         assert 0.3 <= time.monotonic() - began_s <= 6
         rows = ground.gateway.ledger()
-        assert [(row["cancelled"], row["estimated"]) for row in rows] == [(1, 1)] * 8
+        assert [(row["outcome"], row["estimated"]) for row in rows] == [("shutting_down", 1)] * 8
         assert all(row["input_tokens"] > 0 for row in rows)
         deaf.leave()
 

@@ -194,7 +194,10 @@ async def test_a_call_that_outlasts_the_drain_is_told_so(front: Front) -> None:
 
     async def never() -> FakeAnswer:
         asked.set()
-        await asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            front.calls[0].attempts[0].cancelled = True  # as the attempt's stage does
         raise AssertionError
 
     front.answer = never
@@ -202,6 +205,7 @@ async def test_a_call_that_outlasts_the_drain_is_told_so(front: Front) -> None:
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert error_of(answer)["code"] == "shutting_down"
     assert (front.calls[0].status, front.calls[0].cancelled) == (503, False)
+    assert front.calls[0].attempts[0].stopped == "shutting_down"
     assert front.lifecycle.in_flight == 0
 
 
