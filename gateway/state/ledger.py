@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
+from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -157,7 +158,7 @@ class Ledger:
         while done < len(rows):
             while many > len(rows) - done:
                 many //= 2
-            values = [value for row in rows[done : done + many] for value in row]
+            values = tuple(chain.from_iterable(rows[done : done + many]))
             connection.execute(self._inserts[many], values)
             done += many
 

@@ -8,7 +8,10 @@ VERSION = 1
 
 
 class LedgerRow(NamedTuple):
-    """One attempt, in the table's column order. `started_at_ms` is Unix time; `cost_nanousd` is None when unpriced."""
+    """One attempt, in the table's column order. `started_at_ms` is Unix time; `cost_nanousd` is None when unpriced.
+
+    Flags are 0 or 1: sqlite3 asks around for how to adapt anything that is not exactly a number or a text.
+    """
 
     request_id: str
     attempt: int
@@ -26,14 +29,14 @@ class LedgerRow(NamedTuple):
     outcome: str
     status: int
     error_code: str | None
-    stream: bool
-    cancelled: bool
+    stream: int
+    cancelled: int
     input_tokens: int
     cached_input_tokens: int
     cache_write_tokens: int
     output_tokens: int
     reasoning_tokens: int
-    estimated: bool
+    estimated: int
     cost_nanousd: int | None
     input_nanousd: int | None
     cached_input_nanousd: int | None
