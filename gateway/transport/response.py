@@ -94,8 +94,15 @@ class Response:
                 raise self._refuse("The upstream's answer is too large.")
             pieces.append(piece)
             if self.inflater is not None:
-                await asyncio.sleep(0)
+                await self._let_others_run()
         return b"".join(pieces)
+
+    async def _let_others_run(self) -> None:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.close()
+            raise
 
     async def read_start(self, limit_bytes: int, within_s: float) -> bytes:
         """The first bytes of a body that only explains an error: what comes in time, cut at the limit. Then closes."""

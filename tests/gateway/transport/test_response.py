@@ -303,6 +303,23 @@ async def test_a_compressed_stream_flows(upstream: ScriptedUpstream, pool: Pool)
     assert await read_to_the_end(response) == (b"data: 2\n\n", None)
 
 
+async def test_a_caller_that_leaves_while_a_body_is_inflated_takes_the_connection_along(
+    upstream: ScriptedUpstream, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squeezed = compressed(b"hello" * 1000, 31)
+    upstream.then(request(), send(head(content_encoding="gzip", content_length="9999") + squeezed), stall())
+    response = await ask(pool)
+
+    async def cancelled(_delay_s: float) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.transport.response.asyncio.sleep", cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await response.read_all()
+    await until(lambda: pool.open_count == 0)
+
+
 GZIP = compressed(b"hello" * 100, 31)
 BROKEN = {
     "br": ("br", b"x"),
