@@ -9,7 +9,7 @@ from policies.vocabulary import Usage
 TOKENS_BELIEVED: Final = 100_000_000  # no request has had a hundredth of it
 
 _PLAIN: Final = frozenset(
-    "prompt_tokens completion_tokens total_tokens prompt_tokens_details completion_tokens_details".split()
+    {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
 )
 _PLAIN_DETAILS: Final = frozenset({"cached_tokens", "audio_tokens"})
 

@@ -2,9 +2,9 @@
 
     observe -> authenticate -> read -> route -> attempt -> dispatch
 
-`observe` sees the end of every call, `authenticate` says who calls before a body is read, `read` parses it, `route` finds
-the candidates, `attempt` carries out retry and fallback, `dispatch` asks one deployment. Admission and the cache will
-stand between `route` and `attempt`. The tuple itself is `gateway.app.stages`, the only list of stages anywhere.
+`observe` sees the end of every call, `authenticate` says who calls before a body is read, `read` parses it, `route`
+finds the candidates, `attempt` carries out retry and fallback, `dispatch` asks one deployment. Admission and the cache
+will stand between `route` and `attempt`. The tuple itself is `gateway.app.stages`, the only list of stages anywhere.
 """
 
 from __future__ import annotations
