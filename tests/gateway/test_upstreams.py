@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gateway import extras
-from gateway.config import examine_text
+from gateway.config import Config, examine_text
 from gateway.config.compile import deployments
 from gateway.errors import StartError
 from gateway.http_upstream import HttpUpstream
@@ -18,8 +18,13 @@ from gateway.upstreams import Loading, UpstreamSet, forwarded_headers
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.config import Config
     from gateway.upstream import Upstream
+
+
+@pytest.fixture(autouse=True)
+def _shape_built() -> None:
+    """Before the event loop runs, since building it reads files."""
+    Config.model_rebuild()
 
 
 def policy(folder: Path, base_url: str = "http://127.0.0.1:1/v1", **more: object) -> Config:
