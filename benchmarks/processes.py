@@ -89,7 +89,8 @@ def running(command: Sequence[str], core: int, log: Path, env: dict[str, str] | 
             stdout=out,
             stderr=out,
             start_new_session=True,
-            env={**os.environ, **(env or {})},
+            # Bytecode is kept, as on a user's machine, whatever this shell says.
+            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | (env or {}),
         )
     try:
         yield Server(process, log)
