@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tests.end_to_end.lanes import UPSTREAM_KEY, Lane, lane_of, policy_of
 from tests.gateway_process import gateway_process, post
 from tests.scripted_upstream import ScriptedUpstream, answer, chunked, events, forever, request, send, waits
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from tests.scripted_upstream import Peer, Step
 
 CHAT = "/v1/chat/completions"
-UPSTREAM_KEY = "sk-upstream-canary-0123456789"
 SPARE_TEXT = "the spare answers"
 MESSAGES = [{"role": "user", "content": "How is the weather?"}]
 WITHIN_S = 10.0
@@ -130,16 +130,6 @@ class Reply:
             return str(json.loads(self.body)["choices"][0]["message"]["content"])
         choices = [event["choices"][0] for event in self.events if isinstance(event, dict) and event.get("choices")]
         return "".join((choice.get("delta") or {}).get("content") or "" for choice in choices)
-
-
-@dataclass(frozen=True)
-class Lane:
-    """One deployment, `name`, its fallback, `spare`, and the two routes to it."""
-
-    name: str
-    spare: str
-    alone: str
-    backed: str
 
 
 @dataclass(frozen=True)
@@ -382,30 +372,3 @@ async def proving_ground(
             ground = Ground(gateway, far, near, made, stage, others)
             yield ground
         ground.check_secrets()
-
-
-def lane_of(name: str) -> Lane:
-    return Lane(f"d-{name}", f"f-{name}", f"alone-{name}", f"backed-{name}")
-
-
-def policy_of(lanes: list[Lane], urls: Mapping[str, str], route: dict[str, Any]) -> dict[str, Any]:
-    """Each lane's deployment is the provider's of its name, where there is one, else `far`'s."""
-    deployments, routes = {}, []
-    for lane in lanes:
-        price = {"input": 1, "output": 2}
-        provider = lane.name.removeprefix("d-")
-        deployments[lane.name] = {
-            "provider": provider if provider in urls else "far",
-            "model": lane.name,
-            "price": price,
-        }
-        deployments[lane.spare] = {"provider": "near", "model": lane.spare, "price": price}
-        routes.append({"model": lane.alone, "targets": [lane.name], **route})
-        routes.append({"model": lane.backed, "targets": [lane.name], "fallbacks": [lane.spare], **route})
-    return {
-        "providers": {
-            name: {"kind": "openai", "base_url": f"{url}/v1", "api_key": UPSTREAM_KEY} for name, url in urls.items()
-        },
-        "deployments": deployments,
-        "routes": routes,
-    }

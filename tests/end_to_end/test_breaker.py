@@ -16,7 +16,8 @@ from tests.scripted_upstream import answer, chunked, forever, request, send, sta
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.end_to_end.proving_ground import Ground, Lane
+    from tests.end_to_end.lanes import Lane
+    from tests.end_to_end.proving_ground import Ground
     from tests.scripted_upstream import Step
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -14,7 +14,8 @@ from tests.scripted_upstream import forever, request, stall, waits
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.end_to_end.proving_ground import Caller, Ground, Lane
+    from tests.end_to_end.lanes import Lane
+    from tests.end_to_end.proving_ground import Caller, Ground
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

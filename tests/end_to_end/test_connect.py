@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from tests.end_to_end.proving_ground import SPARE_TEXT, UPSTREAM_KEY, proving_ground
+from tests.end_to_end.lanes import UPSTREAM_KEY
+from tests.end_to_end.proving_ground import SPARE_TEXT, proving_ground
 from tests.scripted_upstream import ScriptedUpstream, send
 
 if TYPE_CHECKING:

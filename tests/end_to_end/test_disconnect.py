@@ -146,6 +146,26 @@ async def test_a_slow_reader_stops_the_upstream_and_then_the_stream(ground: Grou
     assert poured[0] < POURED_BYTES / 4
 
 
+@pytest.mark.slow
+async def test_two_hundred_slow_readers_cost_less_than_a_megabyte_each(ground: Ground) -> None:
+    lanes = [ground.lane(send(BEGUN), pouring([0])) for _ in range(5)]
+    before = ground.resident_bytes()
+    loop = asyncio.get_running_loop()
+    slow = [await narrow(ground.gateway.port) for _ in range(200)]
+    for number, connection in enumerate(slow):
+        await loop.sock_sendall(connection, chat(lanes[number % 5].alone, stream=True))
+    highest = before
+    async with asyncio.timeout(30):
+        names = {lane.name for lane in lanes}
+        while sum(row["deployment"] in names for row in ground.gateway.ledger()) < 200:
+            await asyncio.sleep(0.1)
+            highest = max(highest, ground.resident_bytes())
+    assert highest - before < 200 << 20
+    await ground.quiet()
+    for connection in slow:
+        connection.close()
+
+
 def established(port: int) -> int:
     """How many connections to this port the kernel holds open at the listener's end."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]

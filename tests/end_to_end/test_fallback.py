@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import Any
 
-    from tests.end_to_end.proving_ground import Ground, Lane
+    from tests.end_to_end.lanes import Lane
+    from tests.end_to_end.proving_ground import Ground
     from tests.scripted_upstream import Peer, Step
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

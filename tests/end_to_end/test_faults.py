@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from dataclasses import dataclass
@@ -12,17 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.end_to_end.proving_ground import (
-    DONE,
-    ROLE,
-    SPARE_TEXT,
-    UPSTREAM_KEY,
-    Ask,
-    judged,
-    piece,
-    proving_ground,
-    whole,
-)
+from tests.end_to_end.lanes import UPSTREAM_KEY
+from tests.end_to_end.proving_ground import DONE, ROLE, SPARE_TEXT, Ask, judged, piece, proving_ground, whole
 from tests.scripted_upstream import answer, chunk, chunked, events, forever, head, reset, send
 
 if TYPE_CHECKING:
@@ -207,6 +199,7 @@ FAULTS = [
     bad("a megabyte without content", chunked(*[piece("") for _ in range(12_000)]), STREAM),
     bad("a flood of blanks", chunked(*[b"\n" * 8192 for _ in range(16)]), STREAM),
 ]
+COMPLETED = "request.completed"
 POURED = {"500 of 50 MB", "a gzip bomb", "an event of 3 MB", "a megabyte without content", "a header of a megabyte"}
 CASES = [(fault, stream) for fault in FAULTS for stream in fault.kinds]
 Trials = dict[tuple[str, bool, bool], "Trial | BaseException"]
@@ -248,6 +241,19 @@ async def test_a_fallback_answers_unseen(trials: Trials, fault: Fault, stream: b
     else:
         check_error(trial.reply, fault, trial.lane.name)
         assert others == []
+
+
+async def test_each_call_has_one_line_in_the_log(ground: Ground, trials: Trials) -> None:
+    replies = {judged(trial).reply.id: judged(trial) for trial in trials.values()}
+    async with asyncio.timeout(10):
+        while len(lines := [line for line in ground.gateway.lines if line["event"] == COMPLETED]) < len(replies):  # noqa: ASYNC110 - a pipe's
+            await asyncio.sleep(0.02)
+    told = {line["request_id"]: line for line in lines if line["request_id"] in replies}
+    assert len(told) == len(replies) == sum(line["request_id"] in replies for line in lines)
+    for request_id, line in told.items():
+        trial = replies[request_id]
+        assert line["status"] == trial.reply.status
+        assert [attempt["outcome"] for attempt in line["attempts"]] == [row["outcome"] for row in trial.rows]
 
 
 async def test_memory_stays_bounded_however_much_is_poured(ground: Ground, trials: Trials) -> None:

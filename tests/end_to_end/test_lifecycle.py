@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import time
@@ -11,13 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.end_to_end.proving_ground import DONE, ROLE, USAGE, Caller, chat, good, piece, proving_ground, usage_piece
-from tests.scripted_upstream import chunk, forever, head, send, stall, waits
+from tests.end_to_end.proving_ground import (
+    DONE,
+    ROLE,
+    USAGE,
+    Caller,
+    chat,
+    good,
+    parsed,
+    piece,
+    proving_ground,
+    usage_piece,
+)
+from tests.scripted_upstream import chunk, dribble, forever, head, request, send, stall, waits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.end_to_end.proving_ground import Ground, Lane
+    from tests.end_to_end.lanes import Lane
+    from tests.end_to_end.proving_ground import Ground
     from tests.gateway_process import GatewayProcess
 
 STREAMS = 20
@@ -175,3 +188,54 @@ async def test_a_caller_that_leaves_during_the_drain_ends_it(tmp_path: Path) -> 
         async with asyncio.timeout(5):
             assert await ground.gateway.process.wait() == 0
         assert rows_of(ground) == [("client_cancelled", 1, 1)]
+
+
+@pytest.mark.slow
+async def test_two_hundred_streams_and_steady_callers_lose_nothing(tmp_path: Path) -> None:
+    """Callers on kept connections go on asking: each gets a whole answer, or is turned away before it has asked."""
+    events = [chunk(piece(f"{number} ")) for number in range(100)]
+    text = "hel" + "".join(f"{number} " for number in range(100)) + "lo"
+    async with proving_ground(tmp_path, lanes=2, server={"drain": "30s"}) as ground:
+        slow = ground.lane(send(BEGUN), dribble(b"".join(events), 200, pause_s=0.02), send(REST))
+        quick = ground.lane(forever(good(), request()))
+        callers = await streams(ground, slow, 200)
+        steady = [asyncio.ensure_future(ask_on(ground, quick)) for _ in range(10)]
+        await asyncio.sleep(0.5)
+        ground.gateway.process.send_signal(signal.SIGTERM)
+        replies = [await caller.rest() for caller in callers]
+        assert {(reply.text, reply.events[-1], reply.ended) for reply in replies} == {(text, "[DONE]", True)}
+        answered = sum(await asyncio.gather(*steady))
+        async with asyncio.timeout(10):
+            assert await ground.gateway.process.wait() == 0
+        assert rows_of(ground) == [("ok", 0, 0)] * (200 + answered)
+        assert answered > 50
+
+
+async def ask_on(ground: Ground, lane: Lane) -> int:
+    """How many whole answers one kept connection gave before it closed, each 20 ms after the last."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", ground.gateway.port)
+    data = chat(lane.alone, stream=False).replace(b"Connection: close\r\n", b"")
+    for count in range(10_000):
+        writer.write(data)
+        if not (first := await head_of(reader)):
+            writer.close()
+            return count
+        reply = parsed(first + await reader.readexactly(int(re.findall(rb"content-length: (\d+)", first)[0])))
+        assert (reply.status, reply.text) == (200, "hello")
+        if b"connection: close" in first:
+            writer.close()
+            return count + 1
+        await asyncio.sleep(0.02)
+    raise AssertionError("the connection never closed")
+
+
+async def head_of(reader: asyncio.StreamReader) -> bytes:
+    """The next answer's head; nothing where the connection closed before it."""
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except ConnectionResetError:
+        return b""
+    except asyncio.IncompleteReadError as closed:
+        if closed.partial:
+            raise
+        return b""
