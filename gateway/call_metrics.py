@@ -40,6 +40,12 @@ class RequestMeters:
         self.overhead = registry.histograms(telemetry.OVERHEAD).at(route)
         self.team_requests = registry.cells(telemetry.TEAM_REQUESTS).at(team, outcome)
 
+    def add(self, duration_s: float, overhead_s: float, trace_id: str | None = None) -> None:
+        self.requests.value += 1
+        self.team_requests.value += 1
+        self.duration.observe(duration_s, trace_id)
+        self.overhead.observe(overhead_s)
+
 
 class AttemptMeters:
     """What one kind of attempt adds to: bound once per deployment, outcome and team."""
@@ -54,7 +60,9 @@ class AttemptMeters:
         self.tokens = [tokens.at(provider, deployment, model, kind) for kind in _TOKEN_TYPES]
         self.team_tokens = [team_tokens.at(team, kind) for kind in _TOKEN_TYPES]
 
-    def add_tokens(self, usage: Usage) -> None:
+    def add(self, duration_s: float, usage: Usage, trace_id: str | None = None) -> None:
+        self.attempts.value += 1
+        self.duration.observe(duration_s, trace_id)
         input_, cached, written, output, reasoning = self.tokens
         team_input, team_cached, team_written, team_output, team_reasoning = self.team_tokens
         input_.value += usage.input_tokens
@@ -122,35 +130,47 @@ class CallMetrics:
 
     def add(self, settled: SettledCall, trace_id: str | None = None) -> None:
         """Count one call. `trace_id` is that of a kept trace, to be shown as an exemplar."""
-        call = settled.call
-        route = call.route.name if call.route is not None else NONE
-        team = call.principal.team or NONE if call.principal is not None else NONE
-        stream = call.request.stream
-        key = (route, model_label(call), settled.outcome._value_, stream, team)
-        meters = self._requests.get(key) or self._bind(self._requests, RequestMeters, key)
-        meters.requests.value += 1
-        meters.team_requests.value += 1
-        meters.duration.observe(settled.duration_s, trace_id)
-        meters.overhead.observe(settled.overhead_s)
+        team = _team(settled.call)
+        self._request_meters(settled, team).add(settled.duration_s, settled.overhead_s, trace_id)
         for settlement in settled.attempts:
             self._add_attempt(settlement, team, trace_id)
-            if stream:
+            if settled.call.request.stream:
                 self._add_pace(settlement, trace_id)
         if len(settled.attempts) > 1:
             for before, after in pairwise(settled.attempts):
                 self._add_move(before, after)
 
-    def _add_attempt(self, settlement: Settlement, team: str, trace_id: str | None) -> None:
+    def meters_of(self, settled: SettledCall) -> tuple[RequestMeters, AttemptMeters, CostMeters]:
+        """What a call of one attempt with a cost adds to."""
+        settlement, team = settled.attempts[0], _team(settled.call)
+        assert settlement.cost is not None  # noqa: S101 - the caller looked
+        return (
+            self._request_meters(settled, team),
+            self._attempt_meters(settlement, team),
+            self._cost_meters(settlement, settlement.cost, team),
+        )
+
+    def _request_meters(self, settled: SettledCall, team: str) -> RequestMeters:
+        call = settled.call
+        route = call.route.name if call.route is not None else NONE
+        key = (route, model_label(call), settled.outcome._value_, call.request.stream, team)
+        return self._requests.get(key) or self._bind(self._requests, RequestMeters, key)
+
+    def _attempt_meters(self, settlement: Settlement, team: str) -> AttemptMeters:
         deployment = settlement.attempt.deployment
         key = (deployment.provider, deployment.name, deployment.model, settlement.outcome, team)
-        meters = self._attempts.get(key) or self._bind(self._attempts, AttemptMeters, key)
-        meters.attempts.value += 1
-        meters.duration.observe(settlement.duration_s, trace_id)
-        meters.add_tokens(settlement.usage)
-        cost = settlement.cost
-        if cost is not None:
-            key = (deployment.provider, deployment.name, deployment.model, cost.price.source, team)
-            (self._costs.get(key) or self._bind(self._costs, CostMeters, key)).add(cost)
+        return self._attempts.get(key) or self._bind(self._attempts, AttemptMeters, key)
+
+    def _cost_meters(self, settlement: Settlement, cost: Cost, team: str) -> CostMeters:
+        deployment = settlement.attempt.deployment
+        key = (deployment.provider, deployment.name, deployment.model, cost.price.source, team)
+        return self._costs.get(key) or self._bind(self._costs, CostMeters, key)
+
+    def _add_attempt(self, settlement: Settlement, team: str, trace_id: str | None) -> None:
+        deployment = settlement.attempt.deployment
+        self._attempt_meters(settlement, team).add(settlement.duration_s, settlement.usage, trace_id)
+        if settlement.cost is not None:
+            self._cost_meters(settlement, settlement.cost, team).add(settlement.cost)
         elif settlement.unpriced is not None:
             reason = settlement.unpriced if settlement.unpriced in _UNPRICED else Unpriced.NO_PRICE.value
             self._unpriced.at(deployment.provider, deployment.model, reason).inc()
@@ -179,6 +199,10 @@ class CallMetrics:
             self._retries.at(here, before.outcome).inc()
         else:
             self._fallbacks.at(here, there, before.outcome).inc()
+
+
+def _team(call: Call) -> str:
+    return call.principal.team or NONE if call.principal is not None else NONE
 
 
 def model_label(call: Call) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.ledger_rows import ledger_rows
 from gateway.settlement import count_missing, lacks_usage, settle
 from gateway.spans import spans_of
+from gateway.usual_calls import UsualCalls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +64,9 @@ class Recorder:
         self.failures = 0
         self._counts = counts
         self._sinks = sinks
+        # Traces ask for the general form of every call, and lines for people have their own.
+        has_short_form = sinks.traces is None and sinks.request_log.as_json
+        self._usual = UsualCalls(sinks.metrics) if has_short_form else None
         self._calls: deque[Call] = deque()
         self._uncounted: deque[Call] = deque()
         self._in_hand = 0
@@ -148,6 +152,11 @@ class Recorder:
         lines: list[bytes] = []
         for call in calls:
             try:
+                usual = self._usual.take(call) if self._usual is not None else None
+                if usual is not None:
+                    rows.append(usual[0])
+                    lines.append(usual[1])
+                    continue
                 settled = settle(call)
                 rows += ledger_rows(settled)
                 lines.append(self._sinks.request_log.line(settled))

@@ -107,6 +107,7 @@ class RequestLog:
     def __init__(self, *, as_json: bool) -> None:
         self._encoder = msgspec.json.Encoder()
         self._usual = UsualLines(request_event)
+        self.as_json = as_json
         self.line = self._json_line if as_json else terminal_line
 
     def _json_line(self, settled: SettledCall) -> bytes:

@@ -81,7 +81,10 @@ def settle(call: Call) -> SettledCall:
 
 def lacks_usage(call: Call) -> bool:
     """True when tokens were, or may have been, generated that nobody has counted."""
-    return any(_must_count(attempt) for attempt in call.attempts)
+    for attempt in call.attempts:  # noqa: SIM110 - asked of every call, and a generator would cost as much again
+        if _must_count(attempt):
+            return True
+    return False
 
 
 async def count_missing(call: Call, counts: TokenCounts) -> None:
@@ -145,8 +148,8 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
     unpriced: str | None = None
     cost: Cost | None = None
     if usage is not None:
-        usage = usage if _is_plausible(usage) else pricing.sane(usage).usage
-        cost, unpriced = _price(usage, attempt)
+        usage = usage if is_plausible(usage) else pricing.sane(usage).usage
+        cost, unpriced = price_of(usage, attempt)
     elif _may_have_generated(attempt):
         usage, unpriced = _UNKNOWN, Unpriced.NO_USAGE.value
     else:
@@ -158,14 +161,15 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
     return Settlement(attempt, attempt_outcome(attempt), usage, cost, unpriced, estimated, duration_s)
 
 
-def _is_plausible(usage: Usage) -> bool:
+def is_plausible(usage: Usage) -> bool:
     """True for what needs no correcting, as nearly all usage does; `pricing.sane` decides on the rest."""
     parts = usage.cached_input_tokens >= 0 and usage.cache_write_tokens >= 0 and usage.reasoning_tokens >= 0
     input_tokens = usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens <= pricing.TOKENS_MAX
     return parts and input_tokens and usage.reasoning_tokens <= usage.output_tokens <= pricing.TOKENS_MAX
 
 
-def _price(usage: Usage, attempt: Attempt) -> tuple[Cost | None, str | None]:
+def price_of(usage: Usage, attempt: Attempt) -> tuple[Cost | None, str | None]:
+    """The attempt's cost, or None and why there is none."""
     try:
         priced = pricing.cost_of(usage, attempt.deployment.price)
     except Exception:

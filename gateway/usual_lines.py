@@ -49,7 +49,7 @@ class UsualLines:
     def _prepare(self, kind: Kind, settled: SettledCall) -> str:
         if len(self._templates) >= MOST_TEMPLATES:
             self._templates.clear()
-        template = self._templates[kind] = _template(self._make_event(settled))
+        template = self._templates[kind] = template_of(self._make_event(settled))
         return template
 
 
@@ -110,7 +110,7 @@ def _numbers(settled: SettledCall, settlement: Settlement) -> tuple[str | float,
     )
 
 
-def _template(event: RequestEvent) -> str:
+def template_of(event: RequestEvent) -> str:
     """The event's line as a format string. `event` is spent."""
     tokens, cost = event.tokens, event.cost
     assert tokens is not None  # noqa: S101 - a call with a cost has all three
