@@ -157,18 +157,21 @@ class Edge:
         stream = Stream(inbound, 200, [*EVENTS, *call_headers(call), *answer.headers])
         try:
             while data := await answer.read():
-                await stream.write(data, write_s)
+                lags = stream.send(data)
+                data = b""  # one copy is enough to hold for a caller who takes its time
+                if lags:
+                    await stream.catch_up(write_s)
         except GatewayError as error:
-            await stream.write(self._fail_stream(call, error), write_s)
+            stream.send(self._fail_stream(call, error))
         except asyncio.CancelledError:
             if not self._lifecycle.deadline_passed:
                 raise
-            await stream.write(self._fail_stream(call, DrainingError(STOPPED)), write_s)
+            stream.send(self._fail_stream(call, DrainingError(STOPPED)))
         except ConnectionError:
             raise
         except Exception:  # the head is out, so even a bug must be told in the stream
             log.exception("a stream failed inside the gateway")
-            await stream.write(self._fail_stream(call, InternalError(BROKEN)), write_s)
+            stream.send(self._fail_stream(call, InternalError(BROKEN)))
         finally:
             call.sent_bytes = stream.sent_bytes
         stream.end()

@@ -195,13 +195,15 @@ class Stream:
             inbound.keep_alive = False
         self._protocol.send(render_head(status, headers, close=not inbound.keep_alive))
 
-    async def write(self, data: bytes, timeout_s: float) -> None:
-        """Raises `ConnectionError` when the caller has gone, or made no room for `timeout_s`."""
-        protocol = self._protocol
+    def send(self, data: bytes) -> bool:
+        """True when the caller lags: `catch_up` comes next. Raises `ConnectionError` when the caller has gone."""
         self.sent_bytes += len(data)
-        protocol.send(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
-        if protocol.writing_paused:
-            await protocol.drained(timeout_s)
+        self._protocol.send(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+        return self._protocol.writing_paused
+
+    async def catch_up(self, timeout_s: float) -> None:
+        """Wait for the caller. Raises `ConnectionError` when it has gone, or made no room for `timeout_s`."""
+        await self._protocol.drained(timeout_s)
 
     def end(self) -> None:
         if self._is_chunked:

@@ -282,7 +282,8 @@ async def test_a_caller_that_does_not_read_is_cut_off_and_memory_stays_bounded(
         stream = Stream(inbound, 200, [])
         try:
             while True:
-                await stream.write(b"x" * 65536, 0.1)
+                if stream.send(b"x" * 65536):
+                    await stream.catch_up(0.1)
                 written += 65536
         except ConnectionError as error:
             outcome.set_result(str(error))
@@ -306,8 +307,8 @@ async def test_a_caller_that_does_not_read_is_cut_off_and_memory_stays_bounded(
 async def test_streams_are_chunked_only_for_callers_who_know_chunks(version: str, body: bytes) -> None:
     async def speak(inbound: Inbound) -> Outbound:
         stream = Stream(inbound, 200, [])
-        await stream.write(b"one", 1)
-        await stream.write(b"two", 1)
+        stream.send(b"one")
+        stream.send(b"two")
         stream.end()
         return Outbound(inbound)
 
