@@ -155,15 +155,17 @@ async def test_two_hundred_slow_readers_cost_less_than_a_megabyte_each(ground: G
     for number, connection in enumerate(slow):
         await loop.sock_sendall(connection, chat(lanes[number % 5].alone, stream=True))
     highest = before
-    async with asyncio.timeout(30):
-        names = {lane.name for lane in lanes}
-        while sum(row["deployment"] in names for row in ground.gateway.ledger()) < 200:
-            await asyncio.sleep(0.1)
-            highest = max(highest, ground.resident_bytes())
-    assert highest - before < 200 << 20
-    await ground.quiet()
-    for connection in slow:
-        connection.close()
+    try:
+        async with asyncio.timeout(30):
+            names = {lane.name for lane in lanes}
+            while sum(row["deployment"] in names for row in ground.gateway.ledger()) < 200:
+                await asyncio.sleep(0.1)
+                highest = max(highest, ground.resident_bytes())
+        assert highest - before < 200 << 20
+        await ground.quiet()
+    finally:
+        for connection in slow:
+            connection.close()
 
 
 def established(port: int) -> int:
