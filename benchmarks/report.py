@@ -33,6 +33,8 @@ median (best) over the rounds; ratios are paired within a round.
 - `direct`: no proxy
 """
 AGAIN = """\
+Where the time goes, why an aim is missed and what would get there: [PROFILE.md](PROFILE.md).
+
 ## Again
 
     make bench                      # nginx, Envoy, aiohttp_min, Pointsman

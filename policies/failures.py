@@ -29,7 +29,7 @@ class Remedy(StrEnum):
 
 BY_KIND: Final[Mapping[FailureKind, Remedy]] = {
     FailureKind.CONNECT: Remedy.AGAIN,
-    FailureKind.POOL: Remedy.AGAIN,
+    FailureKind.POOL: Remedy.LEAVE,  # it has waited for a connection already; a second wait helps nobody
     FailureKind.RESET: Remedy.AGAIN,
     FailureKind.STATUS: Remedy.LEAVE,
     FailureKind.BAD_RESPONSE: Remedy.MOVE,

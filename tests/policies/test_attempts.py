@@ -70,7 +70,7 @@ def test_first_candidate_is_tried_first() -> None:
 
 RULES = [
     (Failure(FailureKind.CONNECT), "again a", "again a"),
-    (Failure(FailureKind.POOL), "again a", "again a"),
+    (Failure(FailureKind.POOL), "try b", "exhausted"),
     (Failure(FailureKind.RESET, maybe_billed=True), "again a", "again a"),
     (status(408), "again a", "again a"),
     (status(429), "again a", "again a"),
