@@ -149,6 +149,11 @@ async def test_a_slow_reader_stops_the_upstream_and_then_the_stream(ground: Grou
 @pytest.mark.slow
 async def test_two_hundred_slow_readers_cost_less_than_a_megabyte_each(ground: Ground) -> None:
     lanes = [ground.lane(send(BEGUN), pouring([0])) for _ in range(5)]
+    first = ground.lane(send(BEGUN), stall())
+    caller = await ground.open(first.alone)
+    await ground.peer(first)
+    caller.leave()
+    await ground.left(first)  # the tokenizer is loaded now: once, and no matter how many read slowly
     before = ground.resident_bytes()
     loop = asyncio.get_running_loop()
     slow = [await narrow(ground.gateway.port) for _ in range(200)]
