@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
+    from gateway.admission import Admitted
     from gateway.generation import Generation
     from gateway.upstream import Answer
     from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Usage
@@ -71,6 +72,8 @@ class Call(msgspec.Struct):
     # route
     route: Route | None = None
     candidates: tuple[Deployment, ...] = ()
+    # admit; None where no limit applies
+    admitted: Admitted | None = None
     # attempt
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     # edge, while the answer goes out

@@ -2,11 +2,10 @@
 
     GatewayError
     ├── RequestError     the caller's mistake; never retried               4xx
+    ├── LimitError       over one of our limits, or we are full             429, 503
     ├── UpstreamError    the provider's failure, holding a `Failure` value  4xx if the request is to blame, else 502-504
     ├── DrainingError    the gateway is shutting down                       503
     └── InternalError    a bug of ours                                      500
-
-Limits bring `LimitError` (429) with them.
 """
 
 from __future__ import annotations
@@ -44,6 +43,24 @@ class RequestError(GatewayError):
         self.code = code
         self.param = param
         self.type = self.TYPES.get(status, "invalid_request_error")
+
+
+class LimitError(GatewayError):
+    """One of our own limits said no. `retry_after_s` is the exact wait, None where waiting does not help.
+
+    "You are over" is 429: `rate_limit_exceeded` for a rate, `insufficient_quota` for a budget. "The service is full" is
+    503: every deployment at its limit, the queue full, the store or the ledger not there.
+    """
+
+    def __init__(  # noqa: PLR0913 - a refusal has this many parts
+        self, message: str, *, status: int, type_: str, code: str, retry_after_s: float | None, should_retry: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type_
+        self.code = code
+        self.retry_after_s = retry_after_s
+        self.should_retry = should_retry
 
 
 class UpstreamError(GatewayError):

@@ -5,6 +5,7 @@ Standard library only, and nothing here acts. Units end a name: `_s` seconds, `_
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -26,6 +27,13 @@ class Strategy(StrEnum):
 
     ORDERED = "ordered"
     WEIGHTED = "weighted"
+
+
+class OnDisconnect(StrEnum):
+    """What becomes of an attempt whose caller has left."""
+
+    CANCEL = "cancel"
+    DRAIN = "drain"  # read on for a bounded time, so that the upstream's own count of the tokens arrives
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,8 @@ class Deployment:
     region: str | None = None
     context_tokens: int | None = None
     price: Price | None = None
+    output_tokens_default: int | None = None
+    on_disconnect: OnDisconnect = OnDisconnect.CANCEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +98,96 @@ class Route:
     fallbacks: tuple[Deployment, ...] = ()
     retry_attempts: int = 2
     timeouts: Timeouts = field(default_factory=Timeouts)
+    output_tokens_default: int | None = None
+    queue: QueueRules | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRules:
+    """How a route lets callers wait for their limits instead of refusing them."""
+
+    max_wait_s: float
+    max_size: int
+
+
+class LimitScope(StrEnum):
+    """Whose use a limit counts. The last two span tenants and are taken per attempt, the others per call."""
+
+    KEY = "key"
+    USER = "user"
+    TEAM = "team"
+    ORG = "org"
+    ROUTE = "route"
+    DEPLOYMENT = "deployment"
+    PROVIDER = "provider"
+
+
+class Resource(StrEnum):
+    """What a limit counts."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    CONCURRENT = "concurrent"
+    COST = "cost"
+
+
+class Period(StrEnum):
+    """A calendar window, in the time zone of the org."""
+
+    DAY = "day"
+    WEEK = "week"  # from Monday, as ISO 8601 has it
+    MONTH = "month"
+
+
+class Subject(NamedTuple):
+    """What a `when` is asked about: one request, and who sent it. `members` is the body's JSON by top-level name."""
+
+    principal: Principal
+    endpoint: Endpoint
+    model: str
+    stream: bool
+    members: Mapping[str, bytes | memoryview]
+
+
+Predicate = Callable[[Subject], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most of one resource that each holder of a scope may use in a window.
+
+    `id` says the limit apart from its amount, so that usage outlives a change of the amount. `amount` counts requests,
+    tokens, calls at once, or nano-USD. `window`: seconds in which the amount comes back steadily (a rate), a calendar
+    period, or None for what is held at once. `applies` None: to every call.
+    """
+
+    id: str
+    scope: LimitScope
+    resource: Resource
+    amount: int
+    window: float | Period | None
+    applies: Predicate | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling, as a virtual key yields it. `routes` None means every route."""
+    """Who is calling, as a virtual key yields it. `routes` None means every route.
+
+    `org` is the tenant: limits that bind together are kept together under it. `limits` are the key's own, beside those
+    of the policy. `output_tokens_default` stands in for a `max_tokens` that the caller left out.
+    """
 
     key_id: str
     key_name: str
     team: str | None = None
     user: str | None = None
     routes: frozenset[str] | None = None
+    org: str = "default"
+    tags: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    output_tokens_default: int | None = None
 
 
 # Usage and Cost are made for every call, and a named tuple costs a third of a frozen dataclass to make.
