@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gateway.secret import Secret
+    from policies.vocabulary import Limit
 
 PREFIX: Final = "sk-pm-"
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -62,6 +63,10 @@ class HeldKey(NamedTuple):
     user: str | None = None
     routes: frozenset[str] | None = None
     expires_s: float | None = None
+    org: str = "default"
+    tags: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    output_tokens_default: int | None = None
 
 
 class _Record(NamedTuple):
@@ -141,7 +146,17 @@ class KeyRing:
         secret = key.secret.reveal()
         mac = self._mac.digest(secret.encode())
         public = public_id(secret)
-        principal = Principal(public or mac.hex()[:PUBLIC_ID_CHARS], key.name, key.team, key.user, key.routes)
+        principal = Principal(
+            key_id=public or mac.hex()[:PUBLIC_ID_CHARS],
+            key_name=key.name,
+            team=key.team,
+            user=key.user,
+            routes=key.routes,
+            org=key.org,
+            tags=key.tags,
+            limits=key.limits,
+            output_tokens_default=key.output_tokens_default,
+        )
         record = _Record(mac, principal, float("inf") if key.expires_s is None else key.expires_s)
         if public is not None:
             self._by_public_id[public] = record
