@@ -156,6 +156,9 @@ def _row(kind: Kind, call: Call, attempt: Attempt, numbers: Numbers) -> LedgerRo
         *kind.price,
         round(numbers.attempt_s * 1000),
         None,
+        None,
+        None,
+        None,
     ))  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from gateway.state.ledger_schema import CREATE, ROWS_PER_INSERT, VERSION, LedgerRow, insert_of
+from gateway.state.ledger_schema import LedgerError as LedgerError  # noqa: PLC0414 - callers import it from here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +32,6 @@ LAST_RETRY_S = 5.0
 GATHER_S = 0.2
 MOST_ROWS_PER_COMMIT = 2_000
 CLOSE_WITHIN_S = 10.0
-
-
-class LedgerError(Exception):
-    """A ledger that cannot be used: what is wrong with it and, where known, what to do."""
 
 
 class Ledger:

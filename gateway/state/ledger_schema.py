@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERSION = 1
+VERSION = 2
+
+
+class LedgerError(Exception):
+    """A ledger that cannot be used: what is wrong with it and, where known, what to do."""
 
 
 class LedgerRow(NamedTuple):
     """One attempt, in the table's column order. `started_at_ms` is Unix time; `cost_nanousd` is None when unpriced.
 
-    Flags are 0 or 1: sqlite3 asks around for how to adapt anything that is not exactly a number or a text.
+    Flags are 0 or 1: sqlite3 asks around for how to adapt anything that is not exactly a number or a text. `tags` is a
+    JSON array of texts; `charges` a JSON array of [account, window_start_s, amount]: the calendar accounts, named
+    "tenant|account", that this attempt was charged to.
     """
 
     request_id: str
@@ -48,11 +54,15 @@ class LedgerRow(NamedTuple):
     price_as_of: str | None
     duration_ms: int
     ttft_ms: int | None
+    org: str | None = None
+    tags: str | None = None
+    charges: str | None = None
 
 
 _TEXT_OR_NULL = frozenset(
     {"key_id", "key_name", "team", "user", "route", "error_code"}
     | {"unpriced_reason", "price_id", "price_source", "price_as_of"}
+    | {"org", "tags", "charges"}
 )
 _NUMBER_OR_NULL = frozenset(
     {"cost_nanousd", "input_nanousd", "cached_input_nanousd", "cache_write_nanousd", "output_nanousd", "ttft_ms"}

@@ -80,7 +80,7 @@ def test_a_ledger_of_a_newer_pointsman_is_refused_and_left_alone(path: Path) -> 
     with closing(open_ledger(path)) as connection, connection:
         connection.execute("UPDATE schema_version SET version = 99")
     before = path.read_bytes()
-    with pytest.raises(LedgerError, match=r"schema version 99 and this Pointsman knows 1"):
+    with pytest.raises(LedgerError, match=r"schema version 99 and this Pointsman knows 2"):
         started(path)
     with pytest.raises(LedgerError, match="schema version 99"):
         read_ledger(path)
