@@ -7,6 +7,10 @@ So held never exceeds a limit, and what settles in any interval is at most limit
 are held, draining `used` gives out only what no earlier call can claim any more. Deducting up front and refunding
 later, the usual way, breaks this bound, since the refund of old tokens arrives on top of a bucket that has refilled.
 
+Clocks jump. Where the store's went back, what is used stays used and drains on from the earlier time: waiting for the
+clock to catch up would lock a full account for as long as the jump was. No caller's clock moves a calendar account into
+a window that the store's clock has not reached.
+
 The functions are one half of two stores: in process they run as they are, in Redis as a script which computes the same
 doubles in the same order. Times are seconds since the epoch on the store's clock.
 """
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 EXACT_MAX: Final = 2**53
 """Beyond this a double no longer holds every whole number; amounts and limits stay below."""
 
+TICK_S: Final = 1e-6
+"""What stores' clocks resolve. A wait is longer by it, so that rounding refuses nobody who waited as long as told."""
+
 
 class Kind(IntEnum):
     """How an account counts."""
@@ -34,6 +41,7 @@ class Kind(IntEnum):
 class Ask(NamedTuple):
     """One account's part of a reservation. `edges` (CALENDAR) are where this window begins, the next one begins and
     that one ends: the store picks by its own clock which of the two it is in. Wants 0 <= amount <= limit < EXACT_MAX.
+    The accounts of one reservation differ.
     """
 
     account: str
@@ -81,8 +89,9 @@ class Granted(NamedTuple):
 class Denied(NamedTuple):
     """Nothing changed. `short` are the indexes of the asks that do not fit, `accounts` the states as of now.
 
-    `wait_s` is how long until all of them would fit if nothing else happened; None where that depends only on calls
-    that are under way.
+    `wait_s` is how long until all of them would fit if what is held came to be used now and nothing else happened; None
+    where that depends only on calls that are under way. A store writes those states (and only those) whose `at_s` went
+    back, or a refused account would never begin to drain again.
     """
 
     short: tuple[int, ...]
@@ -125,23 +134,30 @@ def reserve(asks: Sequence[Ask], accounts: Sequence[Account | None], now: float)
 
 
 def as_of(account: Account | None, ask: Ask, now: float) -> Account | None:
-    """The account at `now`; None for a calendar account of which nothing is known. A clock that went back waits."""
+    """The account at `now`; None for a calendar account of which nothing is known."""
     if ask.kind == Kind.RATE:
         return Account(0.0, now, 0) if account is None else drained(account, ask.rate_per_s, now)
     if ask.kind == Kind.CONCURRENT:
         return account or Account()
-    if account is None:
-        return None
-    window_s = window_of(ask, now)
-    return account if account.at_s >= window_s else Account(0.0, window_s, account.held)
+    return None if account is None else in_window(account, ask, now)
 
 
 def drained(account: Account, rate_per_s: float, now: float) -> Account:
-    elapsed_s = now - account.at_s
-    if elapsed_s <= 0.0:
-        return account
-    used = account.used - elapsed_s * rate_per_s
-    return Account(max(0.0, used), now, account.held)
+    used, at_s, held = account
+    if now > at_s:
+        used = max(0.0, used - (now - at_s) * rate_per_s)
+    return Account(used, now, held)
+
+
+def in_window(account: Account, ask: Ask, now: float) -> Account:
+    """The calendar account in the window that `now` lies in, which begins with nothing used."""
+    _, next_s, _ = ask.edges
+    window_s = window_of(ask, now)
+    if account.at_s < window_s <= now:
+        return Account(0.0, window_s, account.held)
+    if now < account.at_s and next_s < account.at_s:  # beyond the next window: the store's clock was far ahead
+        return Account(account.used, window_s, account.held)
+    return account
 
 
 def window_of(ask: Ask, now: float) -> float:
@@ -155,19 +171,22 @@ def settle(account: Account | None, hold: Hold, actual: int, phase: Phase, now: 
     After a reap money is corrected both ways, while a rate is only debited: tokens given back to a bucket that has
     refilled meanwhile would come on top of its capacity. A window that is over is not charged: the ledger has it.
     """
-    if account is None:
-        return Account(float(actual), now) if hold.kind == Kind.RATE and phase != Phase.SETTLED else None
-    if phase == Phase.SETTLED:
+    if account is None and hold.kind == Kind.RATE:
+        account = Account(0.0, now, 0)
+    if account is None or phase == Phase.SETTLED:
         return account
-    held = account.held - hold.amount if phase == Phase.HELD else account.held
-    charge = actual - hold.amount if phase == Phase.REAPED else actual
-    held = max(held, 0)
+    used, at_s, held = account
+    charge = max(actual, 0)
+    if phase == Phase.HELD:
+        held = max(held - hold.amount, 0)
+    elif phase == Phase.REAPED:
+        charge -= hold.amount
     if hold.kind == Kind.RATE:
         used, at_s, _ = drained(account, hold.rate_per_s, now)
-        return Account(used + max(charge, 0), at_s, held)
-    if hold.kind == Kind.CALENDAR and account.at_s == hold.window_s:
-        return Account(account.used + charge, account.at_s, held)
-    return Account(account.used, account.at_s, held)
+        used += max(charge, 0)
+    elif hold.kind == Kind.CALENDAR and at_s == hold.window_s:
+        used = max(used + charge, 0.0)
+    return Account(used, at_s, held)
 
 
 def reap(account: Account | None, hold: Hold, now: float) -> Account | None:
@@ -196,5 +215,5 @@ def _wait_s(asks: Sequence[Ask], accounts: Sequence[Account], short: Sequence[in
 
 def _wait_for(ask: Ask, account: Account, now: float) -> float | None:
     if ask.kind == Kind.RATE:
-        return (account.used + account.held + ask.amount - ask.limit) / ask.rate_per_s
+        return (account.used + account.held + ask.amount - ask.limit) / ask.rate_per_s + TICK_S
     return reset_s(ask, account, now) if ask.kind == Kind.CALENDAR else None
