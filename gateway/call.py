@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Usage
 
 
+def no_peer() -> str:
+    """The address of a caller who came by no connection: it lies in no network."""
+    return ""
+
+
 class TraceContext(msgspec.Struct, frozen=True):
     """W3C trace identity of one call: ids in lower-case hex. `parent_id` is the caller's span, when it sent one."""
 
@@ -66,6 +71,7 @@ class Call(msgspec.Struct):
     trace: TraceContext
     received_s: float
     received_at_ns: int
+    peer: Callable[[], str] = no_peer
     scope: Scope = msgspec.field(default_factory=Scope)
     # authenticate
     principal: Principal | None = None

@@ -142,6 +142,7 @@ class Edge:
             trace=trace_context(inbound.headers.get(TRACEPARENT), self._rng),
             received_s=time.monotonic(),
             received_at_ns=time.time_ns(),
+            peer=inbound.peer,
         )
 
     def _answer(self, call: Call, inbound: Inbound, answer: Answer) -> Outbound:
@@ -181,13 +182,13 @@ class Edge:
 
     async def _list_models(self, inbound: Inbound, request_id: str) -> Outbound:
         generation = self._current()
-        principal = identify(inbound.headers, generation)
+        principal = identify(inbound.headers, generation, inbound.peer)
         models = [model_object(name) for name in visible_models(generation.index, principal)]
         return whole(inbound, request_id, {"object": "list", "data": models})
 
     async def _show_model(self, model: str, inbound: Inbound, request_id: str) -> Outbound:
         generation = self._current()
-        principal = identify(inbound.headers, generation)
+        principal = identify(inbound.headers, generation, inbound.peer)
         if model not in visible_models(generation.index, principal):
             raise RequestError(
                 f"The model `{printable(model, 200)}` does not exist or you do not have access to it.",

@@ -127,6 +127,12 @@ class Inbound:
         if self.protocol.transport is not None and not self.payload.is_eof():
             self.protocol.transport.write(CONTINUE)
 
+    def peer(self) -> str:
+        """The address at the connection's other end: the caller's, or that of the proxy in front; "" where none is."""
+        transport = self.protocol.transport
+        name = None if transport is None else transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
+
     # aiohttp's protocol calls these two on the object that `request_factory` made.
     def _finish(self) -> None: ...
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 import secrets
 from enum import StrEnum
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from zlib import crc32
 
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from ipaddress import IPv4Network, IPv6Network
 
     from gateway.secret import Secret
     from policies.vocabulary import Limit
@@ -34,18 +37,23 @@ FREE_FORM_CHARS_MIN: Final = 20
 ENV: Final = re.compile(r"[a-z0-9]{1,16}")
 _TOKEN: Final = re.compile(r"sk-pm-[a-z0-9]{1,16}_([0-9A-Za-z]{12})_[0-9A-Za-z]{32}_([0-9A-Za-z]{6})")
 # Counted from the end, since the environment's name before it has any length.
-_PUBLIC_ID: Final = slice(-52, -40)
+PUBLIC_ID: Final = slice(-52, -40)
 _BLOCK_BYTES: Final = 64
 _PAIRS: Final = tuple(high + low for high in ALPHABET for low in ALPHABET)
 
 
 class Refusal(StrEnum):
-    """Why a presented key yields no principal. Callers and the log hear of `EXPIRED`, else that the key is wrong."""
+    """Why a presented key yields no principal. Callers and the log hear that the key is wrong, but for the last four:
+    those are told to nobody without the secret.
+    """
 
     UNKNOWN = "unknown"
     MALFORMED = "malformed"
     CHECKSUM = "checksum"
     EXPIRED = "expired"
+    NOT_YET = "not_yet"
+    DISABLED = "disabled"
+    ADDRESS = "address"
 
 
 class Chooser(Protocol):
@@ -67,12 +75,6 @@ class HeldKey(NamedTuple):
     tags: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     output_tokens_default: int | None = None
-
-
-class _Record(NamedTuple):
-    mac: bytes
-    principal: Principal
-    expires_s: float
 
 
 def generate(env: str, rng: Chooser = secrets) -> str:
@@ -122,6 +124,72 @@ class Hmac:
         return outer.digest()
 
 
+class Digest(NamedTuple):
+    """What one secret of a key must come to under `mac`, and until when it may be used (seconds since the epoch)."""
+
+    mac: Hmac
+    value: bytes
+    expires_s: float = math.inf
+
+
+class Entry(NamedTuple):
+    """A key as it is checked. `former` is the secret before the last rotation, or one that nothing comes to: each check
+    compares twice, whatever there is to find. Times are seconds since the epoch; `networks` None means any address.
+    """
+
+    principal: Principal
+    newest: Digest
+    former: Digest
+    expires_s: float = math.inf
+    not_before_s: float = 0.0
+    disabled: bool = False
+    networks: tuple[IPv4Network | IPv6Network, ...] | None = None
+
+
+def nothing(mac: Hmac) -> Digest:
+    """A digest that no key comes to."""
+    return Digest(mac, secrets.token_bytes(32), 0.0)
+
+
+def sound(presented: str) -> bool:
+    """Whether a text could be a key of any form at all."""
+    return 0 < len(presented) <= LENGTH_MAX and presented.isascii() and presented.isprintable()
+
+
+def judge(entry: Entry, presented: str, now: float, peer: Callable[[], str]) -> Principal | Refusal:
+    """Whether a sound text is the key of this entry, and may be used at `now` from the address that `peer` tells."""
+    newest, former = entry.newest, entry.former
+    text = presented.encode()
+    mac = newest.mac.digest(text)
+    # Another MAC is made only where a rotation has crossed from one pepper to the next.
+    former_mac = mac if former.mac is newest.mac else former.mac.digest(text)
+    is_newest = hmac.compare_digest(newest.value, mac)
+    is_former = hmac.compare_digest(former.value, former_mac)
+    if not is_newest and not is_former:
+        # The form is looked at last, and only to say what is wrong: a MAC that agrees has said all.
+        return (check(presented) if presented.startswith(PREFIX) else None) or Refusal.UNKNOWN
+    if now >= min(entry.expires_s, newest.expires_s if is_newest else former.expires_s):
+        return Refusal.EXPIRED
+    if now < entry.not_before_s:
+        return Refusal.NOT_YET
+    if entry.disabled:
+        return Refusal.DISABLED
+    if entry.networks is not None and not lies_within(peer(), entry.networks):
+        return Refusal.ADDRESS
+    return entry.principal
+
+
+def lies_within(peer: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """Whether an address is in one of the networks; an IPv4 address that came in as IPv6 counts as itself."""
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
+
+
 class KeyRing:
     """The keys of one policy, as MACs. It keeps no key and gives none back.
 
@@ -130,12 +198,14 @@ class KeyRing:
     the beginning of its MAC; `key_name` stays. A configured pepper keeps both.
     """
 
+    required: Final = True
+
     def __init__(self, keys: Iterable[HeldKey], pepper: bytes) -> None:
         self._mac = Hmac(pepper)
-        self._by_public_id: dict[str, _Record] = {}
-        self._by_mac: dict[bytes, _Record] = {}
-        # What a miss is compared with, so that it takes as long as a hit: no key has this MAC.
-        self._nobody = _Record(secrets.token_bytes(32), Principal("", ""), 0.0)
+        self._by_public_id: dict[str, Entry] = {}
+        self._by_mac: dict[bytes, Entry] = {}
+        # What a miss is compared with, so that it takes as long as a hit.
+        self.nobody: Final = Entry(Principal("", ""), nothing(self._mac), nothing(self._mac))
         for key in keys:
             self._hold(key)
 
@@ -157,22 +227,24 @@ class KeyRing:
             limits=key.limits,
             output_tokens_default=key.output_tokens_default,
         )
-        record = _Record(mac, principal, float("inf") if key.expires_s is None else key.expires_s)
+        expires_s = math.inf if key.expires_s is None else key.expires_s
+        entry = Entry(principal, Digest(self._mac, mac), nothing(self._mac), expires_s)
         if public is not None:
-            self._by_public_id[public] = record
+            self._by_public_id[public] = entry
         else:
-            self._by_mac[mac] = record
+            self._by_mac[mac] = entry
 
-    def identify(self, presented: str, now: float) -> Principal | Refusal:
-        """Who holds this key at `now` (seconds since the epoch), or why nobody does."""
-        if not 0 < len(presented) <= LENGTH_MAX or not presented.isascii() or not presented.isprintable():
-            return Refusal.MALFORMED
-        mac = self._mac.digest(presented.encode())
+    def principals(self) -> list[Principal]:
+        return [entry.principal for entries in (self._by_public_id, self._by_mac) for entry in entries.values()]
+
+    def find(self, presented: str) -> Entry | None:
+        """The entry that a sound text claims to be the key of, right or not."""
         if presented.startswith(PREFIX):
-            # The form is looked at afterwards, and only to say what is wrong: a MAC that agrees has said all.
-            record = self._by_public_id.get(presented[_PUBLIC_ID], self._nobody)
-        else:
-            record = self._by_mac.get(mac, self._nobody)
-        if hmac.compare_digest(record.mac, mac):
-            return record.principal if now < record.expires_s else Refusal.EXPIRED
-        return (check(presented) if presented.startswith(PREFIX) else None) or Refusal.UNKNOWN
+            return self._by_public_id.get(presented[PUBLIC_ID])
+        return self._by_mac.get(self._mac.digest(presented.encode()))
+
+    def identify(self, presented: str, now: float, peer: Callable[[], str]) -> Principal | Refusal:
+        """Who holds this key at `now` (seconds since the epoch), or why nobody does."""
+        if not sound(presented):
+            return Refusal.MALFORMED
+        return judge(self.find(presented) or self.nobody, presented, now, peer)

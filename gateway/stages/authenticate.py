@@ -12,7 +12,7 @@ from gateway.virtual_keys import Refusal
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from multidict import CIMultiDictProxy
 
@@ -26,28 +26,38 @@ AUTHORIZATION: Final = istr("Authorization")
 X_API_KEY: Final = istr("x-api-key")
 API_KEY: Final = istr("api-key")
 
+INCORRECT: Final = (401, "invalid_api_key", "Incorrect API key provided.")
+# Only whoever holds the secret hears one of these.
+TOLD: Final = {
+    Refusal.EXPIRED: (401, "key_expired", "This API key has expired."),
+    Refusal.NOT_YET: (401, "key_not_yet_valid", "This API key is not valid yet."),
+    Refusal.DISABLED: (401, "key_disabled", "This API key is disabled."),
+    Refusal.ADDRESS: (403, "address_not_allowed", "This API key may not be used from this address."),
+}
+
 
 class Authenticate:
     """The stage; `identify` is also what guards the routes that do no inference."""
 
     def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]:
-        call.principal = identify(call.headers, call.generation)
+        call.principal = identify(call.headers, call.generation, call.peer)
         return then(call)
 
 
-def identify(headers: CIMultiDictProxy[str], generation: Generation) -> Principal:
-    """The principal behind these headers. Raises `RequestError` 401, or 400 when two credentials differ.
+def identify(headers: CIMultiDictProxy[str], generation: Generation, peer: Callable[[], str]) -> Principal:
+    """The principal behind these headers. Raises `RequestError`: 401, 400 when two credentials differ, 403 for a key
+    that is not to be used from `peer`.
 
     A generation without keys lets anyone in; the configuration allows that on loopback only.
     """
-    if generation.keys is None:
+    keys = generation.keys
+    if keys is None or not keys.required:
         return ANYONE
-    found = generation.keys.identify(presented_key(headers), time.time())
+    found = keys.identify(presented_key(headers), time.time(), peer)
     if isinstance(found, Principal):
         return found
-    if found is Refusal.EXPIRED:
-        raise RequestError("This API key has expired.", status=401, code="key_expired")
-    raise RequestError("Incorrect API key provided.", status=401, code="invalid_api_key")
+    status, code, message = TOLD.get(found, INCORRECT)
+    raise RequestError(message, status=status, code=code)
 
 
 def presented_key(headers: CIMultiDictProxy[str]) -> str:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import virtual_keys
+from gateway.call import no_peer
 from gateway.secret import Secret
 from gateway.virtual_keys import ALPHABET, HeldKey, Hmac, KeyRing, Refusal, check, checksum, generate, public_id
 from policies.vocabulary import Principal
@@ -79,12 +80,12 @@ def test_fresh_keys_come_from_the_operating_system() -> None:
 
 
 def test_a_key_of_ours_yields_its_principal_under_its_public_id() -> None:
-    found = RING.identify(KEY, NOW)
+    found = RING.identify(KEY, NOW, no_peer)
     assert found == Principal(KEY.split("_")[1], "ours", "t", "u", frozenset({"smart"}))
 
 
 def test_any_other_key_yields_its_principal_under_the_beginning_of_its_mac() -> None:
-    found = RING.identify(OWN, NOW)
+    found = RING.identify(OWN, NOW, no_peer)
     expected = hmac.new(PEPPER, OWN.encode(), "sha256").hexdigest()[:12]
     assert found == Principal(expected, "theirs")
 
@@ -112,7 +113,7 @@ def test_any_other_key_yields_its_principal_under_the_beginning_of_its_mac() -> 
     ],
 )
 def test_what_is_not_on_the_ring_says_why(presented: str, refusal: Refusal) -> None:
-    assert RING.identify(presented, NOW) is refusal
+    assert RING.identify(presented, NOW, no_peer) is refusal
 
 
 def test_a_known_public_id_with_another_secret_is_unknown() -> None:
@@ -120,19 +121,19 @@ def test_a_known_public_id_with_another_secret_is_unknown() -> None:
     stem = KEY[:-39] + "0" * 32
     forged = f"{stem}_{checksum(stem)}"
     assert public_id(forged) == public_id(KEY)
-    assert RING.identify(forged, NOW) is Refusal.UNKNOWN
+    assert RING.identify(forged, NOW, no_peer) is Refusal.UNKNOWN
 
 
 @given(st.text())
 def test_no_text_breaks_the_ring(presented: str) -> None:
-    assert isinstance(RING.identify(presented, NOW), Refusal)
+    assert isinstance(RING.identify(presented, NOW, no_peer), Refusal)
 
 
 @pytest.mark.parametrize("key", [KEY, OWN])
 def test_a_key_works_until_it_expires(key: str) -> None:
     expiring = ring(HeldKey(Secret(key), "k", expires_s=NOW))
-    assert isinstance(expiring.identify(key, math.nextafter(NOW, 0)), Principal)
-    assert expiring.identify(key, NOW) is Refusal.EXPIRED
+    assert isinstance(expiring.identify(key, math.nextafter(NOW, 0), no_peer), Principal)
+    assert expiring.identify(key, NOW, no_peer) is Refusal.EXPIRED
 
 
 @pytest.mark.parametrize("presented", [KEY, OWN, generate("live", seeded(3)), "y" * 20, KEY[:-39] + "0" * 39])
@@ -148,18 +149,24 @@ def test_a_hit_and_a_miss_both_compare_in_constant_time(presented: str, monkeypa
             return hmac.compare_digest(one, other)
 
     monkeypatch.setattr(virtual_keys, "hmac", Watched)
-    RING.identify(presented, NOW)
-    assert [(len(one), len(other)) for one, other in compared] == [(32, 32)]
+    RING.identify(presented, NOW, no_peer)
+    assert [(len(one), len(other)) for one, other in compared] == [(32, 32)] * 2
 
 
 @pytest.mark.parametrize("presented", ["", "x" * 513, "a\nb", "ü" * 30])
 def test_what_cannot_be_a_key_is_refused_before_any_hashing(presented: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(virtual_keys, "hmac")
-    assert RING.identify(presented, NOW) is Refusal.MALFORMED
+    assert RING.identify(presented, NOW, no_peer) is Refusal.MALFORMED
 
 
 def test_the_ring_holds_no_key_in_the_clear() -> None:
-    held = pickle.dumps([value for name, value in vars(RING).items() if name != "_mac"])
+    entries = [*RING._by_public_id.values(), *RING._by_mac.values(), RING.nobody]
+    held = pickle.dumps(
+        [list(RING._by_public_id), list(RING._by_mac)]
+        + [[e.principal, [(d.value, d.expires_s) for d in (e.newest, e.former)], *e[3:]] for e in entries]
+    )
+    assert len(entries[0]) == 7
+    assert len(entries[0].newest) == 3
     assert KEY.encode() not in held
     assert OWN.encode() not in held
     assert KEY.split("_")[2].encode() not in held
