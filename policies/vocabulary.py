@@ -160,7 +160,8 @@ class Limit:
 
     `id` says the limit apart from its amount, so that usage outlives a change of the amount. `amount` counts requests,
     tokens, calls at once, or nano-USD. `window`: seconds in which the amount comes back steadily (a rate), a calendar
-    period, or None for what is held at once. `applies` None: to every call.
+    period, or None for what is held at once. `applies` None: to every call. `holder`: the only one it binds, by name;
+    None binds each.
     """
 
     id: str
@@ -169,6 +170,7 @@ class Limit:
     amount: int
     window: float | Period | None
     applies: Predicate | None = None
+    holder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
