@@ -45,10 +45,18 @@ _PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
+class _Size(NamedTuple):
+    """How much a request may have its upstream generate."""
+
+    choices: int
+    generations: int
+    output_tokens_max: int | None = None
+
+
 class _Form(NamedTuple):
     decoder: msgspec.json.Decoder[bodies.Body]
     fields: frozenset[str]
-    check: Callable[[bodies.Body, dict[str, msgspec.Raw]], int]
+    check: Callable[[bodies.Body, dict[str, msgspec.Raw]], _Size]
 
 
 def parse(endpoint: Endpoint, body: bytes) -> InferenceRequest:
@@ -72,8 +80,8 @@ def parse(endpoint: Endpoint, body: bytes) -> InferenceRequest:
         if name in _SCHEMA_FIELDS:
             check_schema(name, members[name])
     include_usage = _check_shared(fields)
-    choices = check(fields, members)
-    return InferenceRequest(endpoint, fields.model, fields.stream is True, include_usage, members, len(body), choices)
+    size = check(fields, members)
+    return InferenceRequest(endpoint, fields.model, fields.stream is True, include_usage, members, len(body), *size)
 
 
 def _check_counts(members: dict[str, msgspec.Raw]) -> None:
@@ -124,7 +132,7 @@ def _check_shared(fields: bodies.Body) -> bool:
     return isinstance(options, bodies.StreamOptions) and options.include_usage is True
 
 
-def _check_chat(body: bodies.Body, _: dict[str, msgspec.Raw]) -> int:
+def _check_chat(body: bodies.Body, _: dict[str, msgspec.Raw]) -> _Size:
     fields = cast("bodies.ChatBody", body)
     if fields.max_tokens is not None and fields.max_completion_tokens not in (None, fields.max_tokens):
         raise InvalidRequest("'max_tokens' and 'max_completion_tokens' differ; send one of them.", "max_tokens")
@@ -135,7 +143,8 @@ def _check_chat(body: bodies.Body, _: dict[str, msgspec.Raw]) -> int:
         elif type(content) is list:
             for part in content:
                 _check_part(number, part)
-    return fields.n or 1
+    choices = fields.n or 1
+    return _Size(choices, choices, fields.max_completion_tokens or fields.max_tokens)
 
 
 def _check_contentless(number: int, message: bodies.Message) -> None:
@@ -170,22 +179,22 @@ def _check_link(url: str, where: str) -> None:
         raise InvalidRequest(message, where, "invalid_image_url")
 
 
-def _check_completions(body: bodies.Body, _: dict[str, msgspec.Raw]) -> int:
+def _check_completions(body: bodies.Body, _: dict[str, msgspec.Raw]) -> _Size:
     fields = cast("bodies.CompletionsBody", body)
     prompts = _check_texts("prompt", fields.prompt)
     choices = fields.n or 1
     if fields.best_of is not None and fields.best_of < choices:
         raise InvalidRequest("'best_of' must not be smaller than 'n'.", "best_of")
-    return choices * prompts
+    return _Size(choices * prompts, (fields.best_of or choices) * prompts, fields.max_tokens)
 
 
-def _check_embeddings(body: bodies.Body, _: dict[str, msgspec.Raw]) -> int:
+def _check_embeddings(body: bodies.Body, _: dict[str, msgspec.Raw]) -> _Size:
     fields = cast("bodies.EmbeddingsBody", body)
     if fields.stream:
         raise InvalidRequest("Embeddings cannot be streamed.", "stream")
     if fields.input == "":
         raise InvalidRequest("'input' must not be empty.", "input")
-    return _check_texts("input", fields.input)
+    return _Size(_check_texts("input", fields.input), 0)
 
 
 def _check_texts(name: str, value: str | list[str | int | list[int]]) -> int:
@@ -199,14 +208,14 @@ def _check_texts(name: str, value: str | list[str | int | list[int]]) -> int:
     return 1 if int in kinds else len(value)
 
 
-def _check_responses(body: bodies.Body, members: dict[str, msgspec.Raw]) -> int:
+def _check_responses(body: bodies.Body, members: dict[str, msgspec.Raw]) -> _Size:
     fields = cast("bodies.ResponsesBody", body)
     if fields.input is None and fields.prompt is None:
         raise InvalidRequest("Missing required parameter: 'input'.", "input", "missing_required_parameter")
     if "input" in members and b"image_url" in bytes(members["input"]):
         for url in _links_in(read_any("input", members["input"])):
             _check_link(url, "input")
-    return 1
+    return _Size(1, 1, fields.max_output_tokens)
 
 
 def _links_in(value: object) -> list[str]:
@@ -224,7 +233,7 @@ def _links_in(value: object) -> list[str]:
     return found
 
 
-def _form(shape: type[bodies.Body], check: Callable[[bodies.Body, dict[str, msgspec.Raw]], int]) -> _Form:
+def _form(shape: type[bodies.Body], check: Callable[[bodies.Body, dict[str, msgspec.Raw]], _Size]) -> _Form:
     return _Form(msgspec.json.Decoder(shape), frozenset(shape.__struct_fields__), check)
 
 

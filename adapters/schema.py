@@ -15,7 +15,10 @@ class InferenceRequest(msgspec.Struct):
 
     `members` are the top-level JSON members in order, each value as its raw bytes: the upstream's body is put together
     from them, so the gateway and the upstream cannot read two different things. `body_bytes` is the size as received.
-    `choices` is how many the answer will hold (`n`, times the prompts of a completion).
+    `choices` is how many the answer will hold (`n`, times the prompts of a completion), `generations` how many the
+    upstream makes for it (0 for embeddings; a completion's `best_of` makes more than it shows). `output_tokens_max` is
+    the caller's own limit for each of them. `output_tokens_added` is the limit that the gateway sets where the caller
+    set none: adapters send it under the name that their upstream knows.
     """
 
     endpoint: Endpoint
@@ -25,6 +28,9 @@ class InferenceRequest(msgspec.Struct):
     members: dict[str, msgspec.Raw]
     body_bytes: int
     choices: int = 1
+    generations: int = 1
+    output_tokens_max: int | None = None
+    output_tokens_added: int | None = None
 
     @classmethod
     def unread(cls, endpoint: Endpoint) -> InferenceRequest:
