@@ -17,11 +17,15 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from gateway.state.journal import MOST_BYTES, Journal
+from gateway.state.journal_slots import claim
 from gateway.state.ledger_schema import CREATE, ROWS_PER_INSERT, VERSION, LedgerRow, insert_of
 from gateway.state.ledger_schema import LedgerError as LedgerError  # noqa: PLC0414 - callers import it from here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gateway.state.journal_slots import Slot
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +36,19 @@ LAST_RETRY_S = 5.0
 GATHER_S = 0.2
 MOST_ROWS_PER_COMMIT = 2_000
 CLOSE_WITHIN_S = 10.0
+MOST_ROWS_IN_MEMORY = 20_000
 
 
 class Ledger:
     """Appends rows to a ledger file. `pending` rows are not on disk yet; `last_error` says what keeps them waiting."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, journal: Path | None = None, journal_max_bytes: int = MOST_BYTES) -> None:
+        """`journal` is the folder of the write-ahead journal; beside the ledger's file where none is named."""
         self.path = ledger_path(url)
+        self._folder = self.path.with_name(f"{self.path.name}.journal") if journal is None else journal
+        self._journal_max_bytes = journal_max_bytes
+        self._slot: Slot | None = None
+        self._journal: Journal | None = None
         self.last_error: str | None = None
         self.write_failures = 0
         self._inserts = {2**power: insert_of(2**power) for power in range(ROWS_PER_INSERT.bit_length())}
@@ -54,6 +64,12 @@ class Ledger:
         return self._handed_over - self._written
 
     @property
+    def takes_billable(self) -> bool:
+        """False when what an attempt costs could be lost: neither journal nor database takes more."""
+        can_write = self._journal is None or self._journal.takes
+        return can_write or self.pending < MOST_ROWS_IN_MEMORY
+
+    @property
     def lag_s(self) -> float:
         """Age of the oldest row that is not on disk."""
         waiting = self._waiting_since
@@ -64,12 +80,25 @@ class Ledger:
     def start(self) -> None:
         """Open the file, creating it where there is none, and start the writer. Raises `LedgerError`."""
         open_ledger(self.path).close()
+        try:
+            self._slot = claim(self._folder)
+            self._journal = Journal(self._slot, self._journal_max_bytes)
+            self._journal.start()
+        except OSError as error:
+            raise LedgerError(f"the journal {self._folder} cannot be written: {error}") from error
         self._thread = threading.Thread(target=self._write_all, name="ledger", daemon=True)
         self._thread.start()
+
+    def intend(self, row: LedgerRow) -> None:
+        """Write down what is about to be sent: the row as it is to stand if no outcome ever comes."""
+        if self._journal is not None:
+            self._journal.intend(row)
 
     def append(self, rows: Sequence[LedgerRow]) -> None:
         """Hand rows over; returns at once."""
         if rows:
+            if self._journal is not None:
+                self._journal.add(rows)
             self._handed_over += len(rows)
             self._waiting_since.append((self._handed_over, time.monotonic()))
             self._queue.put(rows)
@@ -83,6 +112,9 @@ class Ledger:
         self._queue.put(None)
         self._thread.join(within_s)
         self._thread = None
+        if self._journal is not None and self._slot is not None:
+            self._journal.close()
+            self._slot.release()
         if self.pending:
             log.error("%d ledger rows could not be written before the end: %s", self.pending, self.last_error)
 
@@ -133,6 +165,8 @@ class Ledger:
                 wait_s = min(wait_s * 2, LAST_RETRY_S)
             else:
                 self._written += len(rows)
+                if self._journal is not None:
+                    self._journal.committed(self._written)
                 self.last_error = None
                 break
         return connection

@@ -1,0 +1,76 @@
+"""Whose journal is whose: one folder per process, held by a file lock that ends with its process, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MOST_SLOTS: Final = 1024
+_LOCK: Final = "lock"
+_SUFFIX: Final = ".segment"
+
+
+class Slot:
+    """A folder that this process holds until `release`. Segments are named by number, in the order of their making."""
+
+    def __init__(self, folder: Path, lock_fd: int) -> None:
+        self.folder = folder
+        self._lock_fd = lock_fd
+
+    def segments(self) -> list[tuple[int, Path]]:
+        """Oldest first."""
+        return sorted((int(path.stem), path) for path in self.folder.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
+
+    def path_of(self, number: int) -> Path:
+        return self.folder / f"{number:010d}{_SUFFIX}"
+
+    def sync(self) -> None:
+        """Make the names of the segments last through a power cut."""
+        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def release(self) -> None:
+        os.close(self._lock_fd)
+
+
+def claim(folder: Path) -> Slot:
+    """The first slot that no living process holds, what its last holder left included. Raises `OSError`."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for number in range(MOST_SLOTS):
+        slot = _hold(folder / str(number))
+        if slot is not None:
+            return slot
+    raise OSError(f"all {MOST_SLOTS} slots of the journal {folder} are taken")
+
+
+def abandoned(folder: Path) -> Iterator[Slot]:
+    """Every slot with segments whose process is dead, held from here on; release each."""
+    for path in sorted(folder.iterdir()):
+        if not path.name.isdecimal() or not any(path.glob(f"*{_SUFFIX}")):
+            continue
+        slot = _hold(path)
+        if slot is not None:
+            yield slot
+
+
+def _hold(folder: Path) -> Slot | None:
+    """The slot, unless a living process has it: this one included, for a lock belongs to whoever opened the file."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except OSError:
+        os.close(fd)
+        raise
+    return Slot(folder, fd)
