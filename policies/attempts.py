@@ -126,7 +126,7 @@ def decide(plan: AttemptPlan, history: tuple[Outcome, ...], now: float, rng: Ran
     if not untried or (remedy(last.failure) is Remedy.AGAIN and not named_wait_s(last.failure)):
         again = _again(plan, history, now, rng, live)
     # A second try must leave enough attempts for the candidates that have had none.
-    if again and len(history) + len(untried) < plan.attempts_max:
+    if again and _made(history) + len(untried) < plan.attempts_max:
         return again
     return Try(untried[0]) if untried else GiveUp(last.failure, Reason.EXHAUSTED)
 
@@ -139,7 +139,12 @@ def _must_stop(plan: AttemptPlan, history: tuple[Outcome, ...], now: float) -> R
         return Reason.REFUSED
     if now >= plan.deadline_s:
         return Reason.DEADLINE
-    return Reason.ATTEMPTS if len(history) >= plan.attempts_max else None
+    return Reason.ATTEMPTS if _made(history) >= plan.attempts_max else None
+
+
+def _made(history: tuple[Outcome, ...]) -> int:
+    """How many attempts were made: one that a limit of ours turned away was none."""
+    return sum(outcome.failure.kind is not FailureKind.LIMITED for outcome in history)
 
 
 def _first(plan: AttemptPlan, now: float, live: Live) -> Decision:
@@ -167,8 +172,10 @@ def _untried(plan: AttemptPlan, history: tuple[Outcome, ...], live: Live) -> lis
 
 def _again(plan: AttemptPlan, history: tuple[Outcome, ...], now: float, rng: Random, live: Live) -> Wait | None:
     """Another try at the deployment that failed last, after a wait with full jitter; None where that cannot be."""
-    last = history[-1]
+    last = next((o for o in reversed(history) if o.failure.kind is not FailureKind.LIMITED), history[-1])
     tries = sum(outcome.deployment == last.deployment for outcome in history)
+    if any(o.deployment == last.deployment and o.failure.kind is FailureKind.LIMITED for o in history):
+        return None
     if remedy(last.failure) not in (Remedy.AGAIN, Remedy.MOVE) or tries >= plan.retry_attempts or not live.may_repeat:
         return None
     named_s = named_wait_s(last.failure)
@@ -206,6 +213,7 @@ VIEW_BY_KIND: Final[Mapping[FailureKind, CallerView]] = {
     FailureKind.TOTAL: CallerView(504, "api_error", "upstream_timeout"),
     FailureKind.WRITE: CallerView(504, "api_error", "upstream_timeout"),
     FailureKind.CRASHED: CallerView(502, "api_error", "engine_crashed"),
+    FailureKind.LIMITED: CallerView(503, "api_error", "service_full"),
 }
 AUTH_ERROR: Final = CallerView(502, "api_error", "upstream_auth_error")
 REQUEST_CODE: Final[Mapping[int, str]] = {404: "not_found", 413: "request_too_large"}

@@ -136,5 +136,5 @@ def _named_cooldown_s(failure: Failure, settings: BreakerSettings) -> float:
 
 
 def _blameless(failure: Failure) -> bool:
-    # A full pool is the gateway's own limit; what filled it is counted by its own failures.
-    return failure.kind is FailureKind.POOL or blames_request(failure)
+    # Pools and limits are the gateway's own; what fills them is counted by its own failures.
+    return failure.kind in (FailureKind.POOL, FailureKind.LIMITED) or blames_request(failure)

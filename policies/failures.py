@@ -39,6 +39,7 @@ BY_KIND: Final[Mapping[FailureKind, Remedy]] = {
     FailureKind.IDLE: Remedy.MOVE,
     FailureKind.WRITE: Remedy.MOVE,
     FailureKind.TOTAL: Remedy.NEVER,
+    FailureKind.LIMITED: Remedy.LEAVE,  # who waits for a limit waits in front of it, not between attempts
     FailureKind.CRASHED: Remedy.LEAVE,  # the request may be what killed the worker; it does not get to do it twice
 }
 

@@ -233,6 +233,7 @@ class FailureKind(StrEnum):
     TOTAL = "total_timeout"
     WRITE = "write_timeout"
     CRASHED = "crashed"  # the bundled engine's worker died under this request
+    LIMITED = "limited"  # one of our limits on this deployment or its provider is reached: nothing was sent
 
 
 @dataclass(frozen=True, slots=True)

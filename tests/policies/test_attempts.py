@@ -94,6 +94,7 @@ RULES = [
     (Failure(FailureKind.IDLE), "try b", "again a"),
     (Failure(FailureKind.TOTAL), "refused", "refused"),
     (Failure(FailureKind.CRASHED), "try b", "exhausted"),
+    (Failure(FailureKind.LIMITED, retry_after_s=0.5), "try b", "exhausted"),
 ]
 
 
@@ -136,6 +137,19 @@ def test_spent_retry_budget_forbids_repeats_but_not_moves() -> None:
     broke = Live(may_repeat=False)
     assert shape(step(plan("ab"), failed("a", status(503)), live=broke)) == "try b"
     assert shape(step(plan("a"), failed("a", status(503)), live=broke)) == "exhausted"
+
+
+def test_a_full_deployment_costs_no_attempt() -> None:
+    full = Failure(FailureKind.LIMITED, retry_after_s=1.0)
+    assert shape(step(plan("abcdefgh", retries=1), *[failed(name, full) for name in "abcdefg"])) == "try h"
+    assert shape(step(plan("ab"), failed("a", status(503)), failed("a", status(503)), failed("b", full))) == "exhausted"
+
+
+def test_what_failed_before_a_full_deployment_may_be_tried_again() -> None:
+    full = Failure(FailureKind.LIMITED, retry_after_s=1.0)
+    assert shape(step(plan("ab"), failed("a", Failure(FailureKind.TRUNCATED)), failed("b", full))) == "again a"
+    history = (failed("a", Failure(FailureKind.TRUNCATED)), failed("b", full), failed("a", full))
+    assert shape(step(plan("ab", retries=3), *history)) == "exhausted"
 
 
 def test_set_aside_candidates_are_skipped() -> None:
@@ -210,7 +224,8 @@ def worlds(draw: st.DrawFn) -> World:
         deadline_s=draw(st.floats(0.1, 60.0)),
     )
     mishap = st.tuples(failures, st.floats(0.0, 5.0), st.sampled_from([False, False, False, True]))
-    script = draw(st.lists(mishap, min_size=ATTEMPTS_MAX + 1, max_size=ATTEMPTS_MAX + 1))
+    ends_within = ATTEMPTS_MAX + len(names) + 1  # each deployment may turn the call away at its limit besides
+    script = draw(st.lists(mishap, min_size=ends_within, max_size=ends_within))
     live = Live(draw(st.dictionaries(st.sampled_from(names), st.floats(0.0, 100.0))), draw(st.booleans()))
     return World(of, tuple(script), live, draw(st.integers(0, 2**32)))
 
@@ -236,7 +251,8 @@ def live_through(world: World) -> tuple[list[tuple[float, Decision]], list[Outco
 def test_every_call_ends_within_its_bounds(world: World) -> None:
     decisions, history = live_through(world)
     assert isinstance(decisions[-1][1], GiveUp)
-    assert len(history) <= min(ATTEMPTS_MAX, world.plan.attempts_max)
+    made = [outcome for outcome in history if outcome.failure.kind is not FailureKind.LIMITED]
+    assert len(made) <= min(ATTEMPTS_MAX, world.plan.attempts_max)
     for name in {outcome.deployment for outcome in history}:
         assert sum(outcome.deployment == name for outcome in history) <= world.plan.retry_attempts
     for now, decision in decisions:

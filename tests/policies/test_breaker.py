@@ -62,13 +62,14 @@ def test_a_success_starts_the_count_anew() -> None:
         Failure(FailureKind.STATUS, status=500, code="context_length_exceeded"),
         Failure(FailureKind.IN_BAND, code="invalid_request_error"),
         Failure(FailureKind.POOL),
+        Failure(FailureKind.LIMITED, retry_after_s=3.0),
     ],
 )
 def test_what_the_deployment_is_not_to_blame_for_never_counts(failure: Failure) -> None:
     assert after(*[failure] * 50) == BreakerState()
 
 
-@pytest.mark.parametrize("kind", [k for k in FailureKind if k is not FailureKind.POOL])
+@pytest.mark.parametrize("kind", sorted(set(FailureKind) - {FailureKind.POOL, FailureKind.LIMITED}))
 def test_every_other_kind_counts(kind: FailureKind) -> None:
     assert after(*[Failure(kind)] * 5).phase is Phase.OPEN
 
