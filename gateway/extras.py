@@ -16,6 +16,8 @@ class Extra(NamedTuple):
 
 LLAMA: Final = Extra("llama", "llama_cpp", "llama.cpp")
 LITELLM: Final = Extra("litellm", "litellm", "litellm")
+POSTGRES: Final = Extra("postgres", "asyncpg", "asyncpg")
+PARQUET: Final = Extra("parquet", "pyarrow", "pyarrow")
 OTLP: Final = Extra("otlp", "opentelemetry.exporter.otlp.proto.http", "OpenTelemetry")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 VERSION = 2
 
 
@@ -59,6 +61,9 @@ class LedgerRow(NamedTuple):
     charges: str | None = None
 
 
+LARGEST = 2**53
+"""Numbers beyond are no count of anything, and sums over them would leave what databases hold."""
+
 _TEXT_OR_NULL = frozenset(
     {"key_id", "key_name", "team", "user", "route", "error_code"}
     | {"unpriced_reason", "price_id", "price_source", "price_as_of"}
@@ -68,6 +73,30 @@ _NUMBER_OR_NULL = frozenset(
     {"cost_nanousd", "input_nanousd", "cached_input_nanousd", "cache_write_nanousd", "output_nanousd", "ttft_ms"}
 )
 _TEXT = frozenset({"request_id", "endpoint", "model_requested", "deployment", "provider", "model", "outcome"})
+
+
+def storable(row: LedgerRow) -> LedgerRow:
+    """The row as any database can hold it: one odd value must not lose what the rest says."""
+    return LedgerRow._make(map(_storable, LedgerRow._fields, row))
+
+
+def _storable(name: str, value: object) -> object:
+    if value is None and (name in _TEXT_OR_NULL or name in _NUMBER_OR_NULL):
+        return None
+    if name in _TEXT or name in _TEXT_OR_NULL:
+        text = str(value if value is not None else "").replace("\0", "\N{REPLACEMENT CHARACTER}")
+        text = text.encode(errors="replace").decode()
+        return text if name != "charges" or _is_charges(text) else None
+    whole = int(value) if isinstance(value, int | float) and value == value else 0  # noqa: PLR0124 - NaN differs from itself
+    return max(-LARGEST, min(whole, LARGEST))
+
+
+def _is_charges(text: str) -> bool:
+    try:
+        charges = msgspec.json.decode(text, type=list[tuple[str, float, int]])
+    except ValueError:
+        return False
+    return all(abs(amount) <= LARGEST for _, _, amount in charges)
 
 
 def _column(name: str) -> str:

@@ -1,0 +1,147 @@
+"""Attempts into SQL, each once: the rows and every sum over them change in one transaction, or nothing does.
+
+A row that is there already, by its request and attempt, changes nothing. What the sums grow by are the rows that the
+database says it took, so a batch may be written again after any failure, also by another process.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from gateway.state.ledger_rollups import DIMENSIONS, MEASURES, Rollups, account_key, rolled_up, series_of
+from gateway.state.ledger_schema import LedgerError, LedgerRow, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from gateway.state.database import Database
+
+ROWS_PER_INSERT: Final = 128
+_NUMBERS: Final = frozenset(name for name, kind in LedgerRow.__annotations__.items() if "int" in str(kind))
+_NAMES: Final = ", ".join(f'"{name}"' for name in LedgerRow._fields)
+_ONCE: Final = "ON CONFLICT (request_id, attempt) DO NOTHING RETURNING request_id, attempt"
+_ARRAYS: Final = ", ".join(
+    f"${number}::{'bigint' if name in _NUMBERS else 'text'}[]" for number, name in enumerate(LedgerRow._fields, 1)
+)
+# One statement for batches of every size, which the server prepares once.
+_POSTGRES_INSERT: Final = f"INSERT INTO attempts ({_NAMES}) SELECT * FROM unnest({_ARRAYS}) {_ONCE}"  # noqa: S608 - our words
+_key: Final = itemgetter(0, 1)
+
+
+class UnfitError(LedgerError):
+    """A row holds a value that the database cannot: nothing was written. `storable` rows always fit."""
+
+
+async def append(database: Database, rows: Sequence[LedgerRow]) -> int:
+    """Write `rows` in one transaction, made fit where need be; how many were new. Raises `LedgerError`."""
+    try:
+        async with database.begin() as connection:
+            return await write(connection, rows)
+    except UnfitError:
+        async with database.begin() as connection:
+            return await write(connection, [storable(row) for row in rows])
+
+
+async def write(connection: AsyncConnection, rows: Sequence[LedgerRow]) -> int:
+    """Write `rows` and what they add to the sums within the caller's transaction; how many were new.
+
+    Raises `UnfitError`, after which the transaction is to be given up.
+    """
+    return await connection.run_sync(_write, rows)
+
+
+async def spent(database: Database, account: str, window_start_s: float) -> int:
+    """What the ledger knows an account, named "tenant|account", to have been charged in a window."""
+    from sqlalchemy import text  # noqa: PLC0415 - not at start-up
+
+    statement = text("SELECT amount FROM charges WHERE account = :account AND window_start_s = :start")
+    values = {"account": account_key(account), "start": int(window_start_s)}
+    async with database.read() as connection:
+        return int((await connection.execute(statement, values)).scalar() or 0)
+
+
+def _write(connection: Connection, rows: Sequence[LedgerRow]) -> int:
+    from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, ProgrammingError  # noqa: PLC0415 - as above
+
+    try:
+        taken = _insert(connection, rows)
+        _add_up(connection, rolled_up(_new(rows, taken)))
+    except (DataError, IntegrityError, InterfaceError, ProgrammingError, ValueError, OverflowError) as error:
+        if getattr(error, "connection_invalidated", False):
+            raise
+        raise UnfitError(f"the ledger cannot hold a row as it is: {error}") from error
+    return len(taken)
+
+
+def _insert(connection: Connection, rows: Sequence[LedgerRow]) -> list[tuple[str, int]]:
+    """The keys of the rows that were not there."""
+    if not rows:
+        return []
+    if connection.dialect.name == "postgresql":
+        columns = tuple(list(column) for column in zip(*rows, strict=True))
+        return [tuple(row) for row in connection.exec_driver_sql(_POSTGRES_INSERT, columns)]
+    taken: list[tuple[str, int]] = []
+    done, many = 0, ROWS_PER_INSERT
+    while done < len(rows):
+        # By powers of two, so that a few statements serve every batch and stay prepared.
+        while many > len(rows) - done:
+            many //= 2
+        values = tuple(chain.from_iterable(rows[done : done + many]))
+        taken += connection.exec_driver_sql(_sqlite_insert(many), values).fetchall()
+        done += many
+    return taken
+
+
+def _sqlite_insert(rows: int) -> str:
+    marks = f"({','.join('?' * len(LedgerRow._fields))})"
+    return f"INSERT INTO attempts VALUES {','.join([marks] * rows)} {_ONCE}"  # noqa: S608 - only marks
+
+
+def _new(rows: Sequence[LedgerRow], taken: Sequence[tuple[str, int]]) -> Sequence[LedgerRow]:
+    """The rows that were taken, each once. Of rows with one key the first is taken."""
+    if len(taken) == len(rows):
+        return rows
+    wanted = {tuple(key) for key in taken}
+    new = []
+    for row in rows:
+        key = _key(row)
+        if key in wanted:
+            wanted.remove(key)
+            new.append(row)
+    return new
+
+
+def _add_up(connection: Connection, rollups: Rollups) -> None:
+    """Sorted, so that nodes which add to the same sums wait for each other in one order and never in a circle."""
+    usage = sorted((hour_s, series_of(who), *who, *sums) for (hour_s, who), sums in rollups.usage.items())
+    _upsert(connection, _USAGE, usage)
+    _upsert(connection, _CHARGES, sorted((*key, amount) for key, amount in rollups.charges.items()))
+
+
+def _upsert(connection: Connection, statements: dict[str, str], rows: Sequence[tuple[object, ...]]) -> None:
+    if rows:
+        connection.exec_driver_sql(statements[connection.dialect.name], list(rows))
+
+
+def _adding(table: str, keys: Sequence[str], held: Sequence[str], sums: Sequence[str]) -> dict[str, str]:
+    """The statement that adds to a row or begins it, for each database's way of marking values."""
+    names = (*keys, *held, *sums)
+    text = (
+        f"INSERT INTO {table} ({', '.join(_quoted(names))}) VALUES ({{marks}}) ON CONFLICT ({', '.join(keys)}) "  # noqa: S608 - our words
+        f"DO UPDATE SET {', '.join(f'{name} = {table}.{name} + excluded.{name}' for name in sums)}"
+    )
+    numbered = ", ".join(f"${number}" for number in range(1, len(names) + 1))
+    return {"sqlite": text.format(marks=", ".join("?" * len(names))), "postgresql": text.format(marks=numbered)}
+
+
+def _quoted(names: Sequence[str]) -> list[str]:
+    return [f'"{name}"' for name in names]
+
+
+_USAGE: Final = _adding("usage_hourly", ("hour_s", "series"), DIMENSIONS, MEASURES)
+_CHARGES: Final = _adding("charges", ("account", "window_start_s"), (), ("amount",))
