@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start the gateway")
     serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="the policy file")
     serve.add_argument("--key-file", type=Path, metavar="FILE", help="a file whose key the greeting shows")
+    serve.add_argument("--worker", metavar="PLACE", help=argparse.SUPPRESS)  # between a supervisor and its workers
     serve.set_defaults(run=_serve)
 
     check = commands.add_parser("check", help="check a policy file; exit code 0 when it is good, 2 when it is not")
@@ -49,7 +50,11 @@ def parser() -> argparse.ArgumentParser:
 def _serve(arguments: argparse.Namespace) -> int:
     from gateway.commands import serve  # noqa: PLC0415 - each command pays for its own imports only
 
-    return serve.run(arguments.config, arguments.key_file)
+    if arguments.worker is None:
+        return serve.run(arguments.config, arguments.key_file)
+    from gateway.supervisor.place import parse_place  # noqa: PLC0415 - as above
+
+    return serve.run(arguments.config, None, parse_place(arguments.worker))
 
 
 def _check(arguments: argparse.Namespace) -> int:

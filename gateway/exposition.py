@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from gateway.merged_metrics import to_wire
 from gateway.metrics import FamilySnapshot, HistogramValue
 from gateway.telemetry import Family, Kind
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from gateway.metrics import Registry
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+SNAPSHOT_PATH: Final = "/metrics/snapshot"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
@@ -33,6 +35,10 @@ class Scrapes:
             self._running[content_type] = task
             task.add_done_callback(lambda _: self._running.pop(content_type))
         return content_type, await asyncio.shield(task)
+
+    def snapshot(self) -> bytes:
+        """The numbers as a supervisor reads them."""
+        return to_wire(self._registry.snapshot())
 
 
 def render(snapshots: Iterable[FamilySnapshot], content_type: str = PROMETHEUS) -> bytes:

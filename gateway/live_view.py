@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.exposition import SNAPSHOT_PATH
 from gateway.operations import as_json
 
 if TYPE_CHECKING:
@@ -32,7 +33,12 @@ class LiveView:
         return {"/health/live": self._live}
 
     def guarded_paths(self) -> Paths:
-        return {"/health/ready": self._ready, "/metrics": self._metrics, "/deployments": self._deployments}
+        return {
+            "/health/ready": self._ready,
+            "/metrics": self._metrics,
+            SNAPSHOT_PATH: self._snapshot,
+            "/deployments": self._deployments,
+        }
 
     async def _live(self, _: Inbound) -> Answer:
         return as_json({"status": "live"})
@@ -49,6 +55,10 @@ class LiveView:
     async def _metrics(self, inbound: Inbound) -> Answer:
         content_type, body = await self._scrapes.scrape(inbound.headers.get("Accept", ""))
         return 200, content_type, body
+
+    async def _snapshot(self, _: Inbound) -> Answer:
+        """The numbers whole, for a supervisor that adds up several workers'."""
+        return 200, "application/json", self._scrapes.snapshot()
 
     async def _deployments(self, _: Inbound) -> Answer:
         generation = self._current()

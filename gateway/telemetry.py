@@ -182,6 +182,10 @@ PROCESS_CPU = Family("process_cpu_seconds_total", Kind.COUNTER, "User and system
 PROCESS_RSS = Family("process_resident_memory_bytes", Kind.GAUGE, "Memory in use.")
 PROCESS_FDS = Family("process_open_fds", Kind.GAUGE, "Open file descriptors.")
 PROCESS_START = Family("process_start_time_seconds", Kind.GAUGE, "When the process began, in Unix seconds.")
+WORKERS_READY = Family("pointsman_workers_ready", Kind.GAUGE, "Worker processes that take calls.")
+WORKER_RESTARTS = Family(
+    "pointsman_worker_restarts_total", Kind.COUNTER, "Starts of a worker after one that died.", ("worker",)
+)
 
 
 class Attr:

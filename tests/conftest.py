@@ -27,6 +27,7 @@ GATEWAY = str(ROOT / "gateway")
 FORGIVEN = (
     "<frozen importlib",  # an import that is due anyway
     "/logging/",
+    "/gateway/supervisor/",  # takes no calls, and forks workers
     "linecache.py",  # a traceback on its way to the log
     "/site-packages/litellm/",  # not ours to mend: it loads a schema at a provider's first stream
 )
@@ -36,13 +37,13 @@ def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     """What no code under test may do, whichever library does it for it: leave this machine, or block the event loop."""
     if event in {"socket.connect", "socket.sendto"}:
         _refuse_to_leave(arguments[1])
-    elif event in BLOCKING and asyncio._get_running_loop() is not None and not _is_procfs(event, arguments):
+    elif event in BLOCKING and asyncio._get_running_loop() is not None and not _waits_for_nothing(event, arguments):
         _refuse_to_block(event, arguments)
 
 
-def _is_procfs(event: str, arguments: tuple[object, ...]) -> bool:
-    """Reading /proc is a system call that waits for nothing."""
-    return event == "open" and str(arguments[0]).startswith("/proc/")
+def _waits_for_nothing(event: str, arguments: tuple[object, ...]) -> bool:
+    """Reading /proc, and wrapping a descriptor that is open already, as asyncio does with a child's pipes."""
+    return event == "open" and (isinstance(arguments[0], int) or str(arguments[0]).startswith("/proc/"))
 
 
 def _refuse_to_leave(address: object) -> None:

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import uvloop
 
@@ -17,11 +17,15 @@ from gateway.config import ConfigProblems, Severity, examine, load
 from gateway.errors import StartError
 from gateway.greeting import greet, greeting
 from gateway.server import Server
+from gateway.supervisor.place import READY
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
     from gateway.config import Config
+    from gateway.config.quantities import Address
+    from gateway.supervisor.place import Place
 
 log = logging.getLogger(__name__)
 
@@ -32,20 +36,40 @@ SETTLE_S = 2.0
 NOT_RELOADED = "the policy file was not reloaded, the old policy stays"
 
 
-def run(path: Path, key_file: Path | None) -> int:
-    """Serve until told to stop. 0 after a drain, 2 when the policy file or what it needs is not there."""
+def run(path: Path, key_file: Path | None, place: Place | None = None) -> int:
+    """Serve until told to stop. 0 after a drain, 2 when the policy file or what it needs is not there.
+
+    `place`: as one of several workers, which a supervisor of this same command has started.
+    """
     stamp = stamp_of(path)  # before it is read, so that no change after that goes unseen
     config, findings = examine(path, os.environ)
-    for finding in findings:  # warnings too: this is when a person is looking
-        sys.stderr.write(f"{finding}\n")
+    if place is None:
+        for finding in findings:  # warnings too: this is when a person is looking
+            sys.stderr.write(f"{finding}\n")
     if config is None:
         return 2
     try:
-        uvloop.run(Service(path, stamp, config, key_file).run())
+        if config.server.workers > 1 and place is None:
+            uvloop.run(_supervise(path, config, key_file))
+        else:
+            uvloop.run(Service(path, stamp, config, Manner(key_file, place)).run())
     except StartError as error:
         sys.stderr.write(f"pointsman: {error}\n")
         return 2
     return 0
+
+
+async def _supervise(path: Path, config: Config, key_file: Path | None) -> None:
+    from gateway.supervisor.run import Supervisor  # noqa: PLC0415 - most gateways are one process
+
+    await Supervisor(path, config, key_file).run()
+
+
+class Manner(NamedTuple):
+    """How a gateway is run: with a key to show in its greeting, or as a worker in its place."""
+
+    key_file: Path | None
+    place: Place | None
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -60,11 +84,11 @@ def stamp_of(path: Path) -> Stamp | None:
 class Service:
     """The process's run: its listeners, its signals and its policy file."""
 
-    def __init__(self, path: Path, stamp: Stamp | None, config: Config, key_file: Path | None) -> None:
+    def __init__(self, path: Path, stamp: Stamp | None, config: Config, manner: Manner) -> None:
         self._path = path
         self._stamp = stamp
         self._config = config
-        self._key_file = key_file
+        self._key_file, self._place = manner
         self._reload = asyncio.Event()
 
     async def run(self) -> None:
@@ -76,26 +100,36 @@ class Service:
             gc.freeze()  # what lives from here to the end need not be walked again
             gc.set_threshold(50_000, 20, 100)
             gateway.lifecycle.started = True
-            self._greet(gateway, *(socket.sockets[0].getsockname()[1] for _, socket in listeners))
+            if self._place is None:
+                self._greet(gateway, *(socket.sockets[0].getsockname()[1] for _, socket in listeners))
+            else:
+                self._report_for_duty(gateway)
             await self._serve(gateway, listeners)
         finally:
             await gateway.close()
 
     async def _listen(self, gateway: Gateway) -> list[tuple[Server, asyncio.Server]]:
+        """The two listeners. A worker's are its share of the port, and a socket that only its supervisor reaches."""
         loop = asyncio.get_running_loop()
-        listeners = []
-        tls = tls_context(self._config)
-        server = self._config.server
-        for handler, address, context in ((gateway.edge, server.listen, tls), (gateway.operations, server.admin, None)):
-            protocol_factory = Server(handler, loop)
-            try:
-                socket = await loop.create_server(
-                    protocol_factory, address.host, address.port, backlog=4096, ssl=context
-                )
-            except OSError as error:
-                raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
-            listeners.append((protocol_factory, socket))
-        return listeners
+        server, place = self._config.server, self._place
+        data, admin = Server(gateway.edge, loop), Server(gateway.operations, loop)
+        listen = server.listen if place is None else server.listen._replace(port=place.port)
+        return [
+            (data, await _bound(data, listen, tls_context(self._config), shared=place is not None)),
+            (admin, await (_bound(admin, server.admin) if place is None else _private(admin, place.admin_socket))),
+        ]
+
+    def _report_for_duty(self, gateway: Gateway) -> None:
+        """Tell the supervisor that calls are taken, and stop when it is gone: nobody would stop this process then."""
+        sys.stdout.buffer.write(READY)
+        sys.stdout.buffer.flush()
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), self._supervisor_is_gone, gateway)
+
+    def _supervisor_is_gone(self, gateway: Gateway) -> None:
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        if not gateway.lifecycle.draining:
+            log.error("the supervisor is gone; this worker drains and stops")
+            gateway.lifecycle.request_stop()
 
     def _greet(self, gateway: Gateway, port: int, admin_port: int) -> None:
         """With the ports as bound: a policy may ask for any free one."""
@@ -175,3 +209,20 @@ class Service:
         _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in pending:
             wait.cancel()
+
+
+async def _bound(
+    protocol_factory: Server, address: Address, tls: ssl.SSLContext | None = None, *, shared: bool = False
+) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(
+            protocol_factory, address.host, address.port, backlog=4096, ssl=tls, reuse_port=shared or None
+        )
+    except OSError as error:
+        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+
+
+async def _private(protocol_factory: Server, path: Path) -> asyncio.Server:
+    """A socket in a folder of the supervisor's, which only this user may enter."""
+    return await asyncio.get_running_loop().create_unix_server(protocol_factory, str(path))

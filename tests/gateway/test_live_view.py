@@ -64,7 +64,7 @@ async def test_liveness_says_nothing() -> None:
 async def test_only_liveness_is_open() -> None:
     view = View()
     assert list(view._live.open_paths()) == ["/health/live"]
-    assert list(view._live.guarded_paths()) == ["/health/ready", "/metrics", "/deployments"]
+    assert list(view._live.guarded_paths()) == ["/health/ready", "/metrics", "/metrics/snapshot", "/deployments"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,169 @@
+"""The operators' listener of several workers: their numbers added up, their states side by side, the rest passed on.
+
+The admin token is checked here for what is answered here, and by the worker for what is passed on to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
+
+from adapters.openai_errors import WireError, error_body
+from gateway.errors import GatewayError, RequestError
+from gateway.exposition import OPENMETRICS, PROMETHEUS, SNAPSHOT_PATH, render
+from gateway.merged_metrics import WIRE, merged, sized_up
+from gateway.operations import Operations, as_json
+from gateway.server import Outbound, render_head
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.operations import Answer
+    from gateway.secret import Secret
+    from gateway.server import Inbound
+    from gateway.supervisor.worker import Worker
+
+ASK_WITHIN_S: Final = 5.0
+PASS_ON_WITHIN_S: Final = 60.0
+BODY_BYTES_MAX: Final = 4 << 20
+HOP_BY_HOP: Final = frozenset(
+    ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host", "expect")
+)
+
+
+class SupervisorAdmin:
+    """Made before the workers are up; `draining` is set when they are told to stop."""
+
+    def __init__(self, workers: Sequence[Worker], token: Secret | None) -> None:
+        self.draining = False
+        self._workers = workers
+        self._sessions: dict[int, ClientSession] = {}
+        self._operations = Operations(
+            {"/health/live": self._live},
+            {
+                "/health/ready": self._ready,
+                "/metrics": self._metrics,
+                "/deployments": self._deployments,
+                "/workers": self._show_workers,
+            },
+            token,
+        )
+
+    async def __call__(self, inbound: Inbound) -> Outbound:
+        path = inbound.target.partition("?")[0]
+        if path in ("/health/live", "/health/ready", "/metrics", "/deployments", "/workers"):
+            return await self._operations(inbound)
+        try:
+            return await self._pass_on(inbound)
+        except GatewayError as error:
+            return _refused(inbound, error)
+
+    async def close(self) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+    # -- answered here ---------------------------------------------------------------------------------------------
+
+    async def _live(self, _: Inbound) -> Answer:
+        return as_json({"status": "live"})
+
+    async def _ready(self, inbound: Inbound) -> Answer:
+        """Ready while any worker is: the others' share of the port goes to it."""
+        if self.draining:
+            return as_json({"status": "draining"}, 503)
+        answers = await self._ask_all("/health/ready", inbound)
+        shown = {slot: msgspec.json.decode(body) for slot, (_, body) in answers.items()}
+        is_ready = any(status == HTTPStatus.OK for status, _ in answers.values())
+        return as_json({"status": "ready" if is_ready else "starting", "workers": shown}, 200 if is_ready else 503)
+
+    async def _metrics(self, inbound: Inbound) -> Answer:
+        answers = await self._ask_all(SNAPSHOT_PATH, inbound)
+        snapshots = [WIRE.decode(body) for status, body in answers.values() if status == HTTPStatus.OK]
+        families = merged(snapshots) + sized_up(
+            ready=sum(worker.is_ready for worker in self._workers),
+            restarts=[(worker.place.slot, worker.restarts) for worker in self._workers],
+        )
+        wants_openmetrics = "application/openmetrics-text" in inbound.headers.get("Accept", "").lower()
+        content_type = OPENMETRICS if wants_openmetrics else PROMETHEUS
+        families.sort(key=lambda snapshot: snapshot.family.name)
+        return 200, content_type, await asyncio.to_thread(render, families, content_type)
+
+    async def _deployments(self, inbound: Inbound) -> Answer:
+        answers = await self._ask_all("/deployments", inbound)
+        return as_json({"workers": {slot: msgspec.json.decode(body) for slot, (_, body) in answers.items()}})
+
+    async def _show_workers(self, _: Inbound) -> Answer:
+        return as_json(
+            [
+                {"slot": worker.place.slot, "pid": worker.pid, "ready": worker.is_ready, "restarts": worker.restarts}
+                for worker in self._workers
+            ]
+        )
+
+    async def _ask_all(self, path: str, inbound: Inbound) -> dict[str, tuple[int, bytes]]:
+        """Every ready worker's answer by slot; one that does not answer in time is left out."""
+        ready = [worker for worker in self._workers if worker.is_ready]
+        answers = await asyncio.gather(*(self._ask(worker, path, inbound) for worker in ready))
+        return {str(w.place.slot): answer for w, answer in zip(ready, answers, strict=True) if answer is not None}
+
+    async def _ask(self, worker: Worker, path: str, inbound: Inbound) -> tuple[int, bytes] | None:
+        headers = {"Host": "localhost"}
+        if "Authorization" in inbound.headers:
+            headers["Authorization"] = inbound.headers["Authorization"]
+        try:
+            async with self._session(worker).get(
+                f"http://localhost{path}", headers=headers, timeout=ClientTimeout(ASK_WITHIN_S)
+            ) as answer:
+                return answer.status, await answer.read()
+        except (ClientError, TimeoutError, OSError):
+            return None
+
+    # -- passed on -------------------------------------------------------------------------------------------------
+
+    async def _pass_on(self, inbound: Inbound) -> Outbound:
+        """The first ready worker's answer: what it changes, the others learn as other nodes would."""
+        worker = next((worker for worker in self._workers if worker.is_ready), None)
+        if worker is None:
+            raise RequestError("No worker is ready.", status=503, code="not_ready")
+        body = await inbound.read(BODY_BYTES_MAX)
+        headers = [(name, value) for name, value in inbound.headers.items() if name.lower() not in HOP_BY_HOP]
+        headers.append(("Host", inbound.headers.get("Host", "")))
+        try:
+            async with self._session(worker).request(
+                inbound.method,
+                f"http://localhost{inbound.target}",
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                timeout=ClientTimeout(PASS_ON_WITHIN_S),
+            ) as answer:
+                content = await answer.read()
+                kept = [(name.lower(), value) for name, value in answer.headers.items()]
+                kept = [(name, value) for name, value in kept if name not in HOP_BY_HOP]
+                return _answered(inbound, answer.status, kept, content)
+        except (ClientError, TimeoutError, OSError, ValueError):
+            raise RequestError("The worker did not answer.", status=502, code="worker_failed") from None
+
+    def _session(self, worker: Worker) -> ClientSession:
+        slot = worker.place.slot
+        session = self._sessions.get(slot)
+        if session is None:
+            connector = UnixConnector(str(worker.place.admin_socket))
+            session = self._sessions[slot] = ClientSession(
+                connector=connector, auto_decompress=False, skip_auto_headers=("User-Agent", "Content-Type")
+            )
+        return session
+
+
+def _answered(inbound: Inbound, status: int, headers: list[tuple[str, str]], body: bytes) -> Outbound:
+    length = [("content-length", str(len(body)))] if status != HTTPStatus.NO_CONTENT else []
+    return Outbound(inbound, render_head(status, [*headers, *length], close=not inbound.keep_alive) + body)
+
+
+def _refused(inbound: Inbound, error: GatewayError) -> Outbound:
+    body = error_body(WireError(error.message, error.type, error.code))
+    return _answered(inbound, error.status, [("content-type", "application/json")], body)
