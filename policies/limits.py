@@ -107,6 +107,10 @@ class Unknown(NamedTuple):
 
 Answer = Granted | Denied | Unknown
 
+# Reading a member of an enum costs more than comparing it, and these are compared for every account of every call.
+_RATE, _CALENDAR, _CONCURRENT = Kind
+_HELD, _SETTLED, _REAPED = Phase.HELD, Phase.SETTLED, Phase.REAPED
+
 
 def reserve(asks: Sequence[Ask], accounts: Sequence[Account | None], now: float) -> Answer:
     """Hold all that is asked for, or nothing. `accounts` are the states before, None where the store has none."""
@@ -119,7 +123,8 @@ def reserve(asks: Sequence[Ask], accounts: Sequence[Account | None], now: float)
             unknown.append(index)
             continue
         current.append(account)
-        if account.used + account.held + ask.amount > ask.limit:
+        used, _, held = account
+        if used + held + ask.amount > ask.limit:
             short.append(index)
     if unknown:
         return Unknown(tuple(unknown))
@@ -128,23 +133,29 @@ def reserve(asks: Sequence[Ask], accounts: Sequence[Account | None], now: float)
     holds = []
     for index, ask in enumerate(asks):
         used, at_s, held = current[index]
-        current[index] = Account(used, at_s, held + ask.amount)
-        holds.append(Hold(ask.account, ask.kind, ask.amount, ask.rate_per_s, at_s if ask.kind == 1 else 0.0))
+        current[index] = account = Account(used, at_s, held + ask.amount)
+        holds.append(hold_of(ask, account))
     return Granted(tuple(holds), tuple(current))
+
+
+def hold_of(ask: Ask, account: Account) -> Hold:
+    """What a granted ask holds of an account, which is as of now."""
+    name, kind, amount, _, rate_per_s, _ = ask
+    return Hold(name, kind, amount, rate_per_s, account.at_s if kind == _CALENDAR else 0.0)
 
 
 def as_of(account: Account | None, ask: Ask, now: float) -> Account | None:
     """The account at `now`; None for a calendar account of which nothing is known."""
-    if ask.kind == Kind.RATE:
+    if ask.kind == _RATE:
         return Account(0.0, now, 0) if account is None else drained(account, ask.rate_per_s, now)
-    if ask.kind == Kind.CONCURRENT:
+    if ask.kind == _CONCURRENT:
         return account or Account()
     return None if account is None else in_window(account, ask, now)
 
 
 def drained(account: Account, rate_per_s: float, now: float) -> Account:
     used, at_s, held = account
-    if now > at_s:
+    if used and now > at_s:
         used = max(0.0, used - (now - at_s) * rate_per_s)
     return Account(used, now, held)
 
@@ -171,20 +182,20 @@ def settle(account: Account | None, hold: Hold, actual: int, phase: Phase, now: 
     After a reap money is corrected both ways, while a rate is only debited: tokens given back to a bucket that has
     refilled meanwhile would come on top of its capacity. A window that is over is not charged: the ledger has it.
     """
-    if account is None and hold.kind == Kind.RATE:
+    if account is None and hold.kind == _RATE:
         account = Account(0.0, now, 0)
-    if account is None or phase == Phase.SETTLED:
+    if account is None or phase == _SETTLED:
         return account
-    used, at_s, held = account
+    _, kind, amount, rate_per_s, window_s = hold
+    used, at_s, held = drained(account, rate_per_s, now) if kind == _RATE else account
     charge = max(actual, 0)
-    if phase == Phase.HELD:
-        held = max(held - hold.amount, 0)
-    elif phase == Phase.REAPED:
-        charge -= hold.amount
-    if hold.kind == Kind.RATE:
-        used, at_s, _ = drained(account, hold.rate_per_s, now)
+    if phase == _HELD:
+        held = max(held - amount, 0)
+    elif phase == _REAPED:
+        charge -= amount
+    if kind == _RATE:
         used += max(charge, 0)
-    elif hold.kind == Kind.CALENDAR and at_s == hold.window_s:
+    elif kind == _CALENDAR and at_s == window_s:
         used = max(used + charge, 0.0)
     return Account(used, at_s, held)
 
@@ -201,9 +212,9 @@ def remaining(ask: Ask, account: Account) -> int:
 
 def reset_s(ask: Ask, account: Account, now: float) -> float:
     """Seconds until all of the limit is there again, if everything held came to be used."""
-    if ask.kind == Kind.RATE:
+    if ask.kind == _RATE:
         return (account.used + account.held) / ask.rate_per_s
-    if ask.kind == Kind.CALENDAR:
+    if ask.kind == _CALENDAR:
         return max(0.0, (ask.edges[1] if now < ask.edges[1] else ask.edges[2]) - now)
     return 0.0
 
@@ -214,6 +225,6 @@ def _wait_s(asks: Sequence[Ask], accounts: Sequence[Account], short: Sequence[in
 
 
 def _wait_for(ask: Ask, account: Account, now: float) -> float | None:
-    if ask.kind == Kind.RATE:
+    if ask.kind == _RATE:
         return (account.used + account.held + ask.amount - ask.limit) / ask.rate_per_s + TICK_S
-    return reset_s(ask, account, now) if ask.kind == Kind.CALENDAR else None
+    return reset_s(ask, account, now) if ask.kind == _CALENDAR else None

@@ -1,0 +1,265 @@
+"""The limit store of a gateway that is one process: dictionaries, and no travelling.
+
+Reservations have leases as everywhere, though while the store's task runs the process lives and so do its calls: a
+clock that jumps or a process that slept renews them instead of taking what they hold. What is over leaves by small
+steps, a few accounts per new one and a slice per renewal, so that no call pays for a million strangers before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from heapq import heapify, heappop, heappush
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway.state.limit_store import LEASE_S, Kept
+from policies import limits
+from policies.limits import Account, Ask, Denied, Granted, Hold, Kind, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from policies.limits import Answer
+
+SLICE: Final = 4096
+"""How many accounts and ended reservations one renewal looks at: some milliseconds."""
+
+MONTH_S: Final = 32 * 86_400.0
+
+
+class Reservation(msgspec.Struct):
+    """One that is held. `has_left`: what it held at once only is given back."""
+
+    holds: tuple[Hold, ...]
+    expires_s: float
+    has_left: bool = False
+
+
+class Tenant(msgspec.Struct):
+    """What one tenant has. `asks` are the last ones of each account, `leases` a heap; it may name what has ended.
+
+    `ended` says how a reservation ended and until when that is remembered.
+    """
+
+    accounts: dict[str, Account] = msgspec.field(default_factory=dict)
+    asks: dict[str, Ask] = msgspec.field(default_factory=dict)
+    held: dict[str, Reservation] = msgspec.field(default_factory=dict)
+    ended: dict[str, tuple[Phase, float]] = msgspec.field(default_factory=dict)
+    leases: list[tuple[float, str]] = msgspec.field(default_factory=list)
+
+
+class InProcessLimitStore:
+    """A `LimitStore` for one process; `clock` tells seconds since the epoch."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._tenants: dict[str, Tenant] = {}
+        self._to_sweep: deque[tuple[str, str]] = deque()
+        self._to_forget: deque[tuple[float, str, str]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._lost: list[Callable[[str], None]] = []
+        self._freed: list[Callable[[str], None]] = []
+
+    async def reserve(self, tenant: str, reservation: str, asks: Sequence[Ask]) -> Answer:
+        now = self._clock()
+        kept = self._tenants.get(tenant) or self._begin(tenant)
+        if kept.leases and kept.leases[0][0] <= now:
+            self._reap(tenant, kept, now)
+        self._forget(2, now)
+        accounts = kept.accounts
+        if reservation in kept.held or reservation in kept.ended:
+            return _again(kept, reservation, asks, now)
+        answer = limits.reserve(asks, [accounts.get(ask.account) for ask in asks], now)
+        if type(answer) is Granted:
+            self._hold(tenant, kept, asks, answer.accounts)
+            expires_s = now + LEASE_S
+            kept.held[reservation] = Reservation(answer.holds, expires_s)
+            heappush(kept.leases, (expires_s, reservation))
+        elif type(answer) is Denied:
+            _set_back(accounts, asks, answer.accounts)
+        return answer
+
+    def settle(self, tenant: str, reservation: str, holds: Sequence[Hold], actual: Sequence[int]) -> None:
+        kept = self._tenants.get(tenant) or self._begin(tenant)
+        record = kept.held.pop(reservation, None)
+        has_left = False
+        if record is None:
+            phase, _ = kept.ended.get(reservation, (Phase.MISSING, 0.0))
+            if phase == Phase.SETTLED:
+                return
+        else:
+            phase, holds, has_left = Phase.HELD, record.holds, record.has_left
+        now = self._clock()
+        for hold, used in zip(holds, chain(actual, repeat(0)), strict=False):
+            if not (has_left and hold.kind == Kind.CONCURRENT):
+                self._charge(tenant, kept, limits.settle(kept.accounts.get(hold.account), hold, used, phase, now), hold)
+        self._end(tenant, kept, reservation, Phase.SETTLED, now)
+        for tell in self._freed:
+            tell(tenant)
+
+    def release(self, tenant: str, reservation: str) -> None:
+        kept = self._tenants.get(tenant)
+        record = kept.held.get(reservation) if kept else None
+        if kept is None or record is None or record.has_left:
+            return
+        record.has_left = True
+        at_once = [hold for hold in record.holds if hold.kind == Kind.CONCURRENT]
+        for hold in at_once:
+            after = limits.settle(kept.accounts.get(hold.account), hold, 0, Phase.HELD, self._clock())
+            self._charge(tenant, kept, after, hold)
+        for tell in self._freed if at_once else ():
+            tell(tenant)
+
+    async def hydrate(self, tenant: str, account: str, window_s: float, used: int) -> None:
+        kept = self._tenants.get(tenant) or self._begin(tenant)
+        if account not in kept.accounts:
+            edges = (window_s, window_s + MONTH_S, window_s + 2 * MONTH_S)
+            begun = Account(float(used), window_s)
+            self._hold(tenant, kept, (Ask(account, Kind.CALENDAR, 0, 0, 0.0, edges),), (begun,))
+
+    async def view(self, tenants: Sequence[str]) -> list[Kept]:
+        now = self._clock()
+        seen: list[Kept] = []
+        for tenant in tenants:
+            if kept := self._tenants.get(tenant):
+                self._reap(tenant, kept, now)
+                seen.extend(Kept(tenant, name, account) for name, account in kept.accounts.items())
+        return seen
+
+    def on_lost(self, tell: Callable[[str], None]) -> None:
+        self._lost.append(tell)
+
+    def on_freed(self, tell: Callable[[str], None]) -> None:
+        self._freed.append(tell)
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._keep(), name="limit leases")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def renew(self) -> None:
+        """Every reservation lasts a lease from now on."""
+        expires_s = self._clock() + LEASE_S
+        for kept in self._tenants.values():
+            for record in kept.held.values():
+                record.expires_s = expires_s
+            kept.leases = [(expires_s, reservation) for reservation in kept.held]
+            heapify(kept.leases)
+
+    def sweep(self, most: int = SLICE) -> None:
+        """Forget up to so many accounts that are empty again, and as many reservations that ended a lease ago."""
+        now = self._clock()
+        self._forget(most, now)
+        for _ in range(min(most, len(self._to_sweep))):
+            tenant, name = self._to_sweep.popleft()
+            kept = self._tenants[tenant]
+            if _is_empty(kept.accounts[name], kept.asks[name], now):
+                del kept.accounts[name], kept.asks[name]
+                self._drop_if_empty(tenant, kept)
+            else:
+                self._to_sweep.append((tenant, name))
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_S / 3)
+            self.renew()
+            self.sweep()
+
+    def _begin(self, tenant: str) -> Tenant:
+        kept = self._tenants[tenant] = Tenant()
+        return kept
+
+    def _hold(self, tenant: str, kept: Tenant, asks: Sequence[Ask], accounts: Iterable[Account]) -> None:
+        new = 0
+        for ask, account in zip(asks, accounts, strict=True):
+            name = ask.account
+            if name not in kept.accounts:
+                self._to_sweep.append((tenant, name))
+                new += 1
+            kept.accounts[name] = account
+            kept.asks[name] = ask
+        if new:
+            self.sweep(2 * new)
+
+    def _charge(self, tenant: str, kept: Tenant, account: Account | None, hold: Hold) -> None:
+        """Keep what became of an account; one that only a late settlement knows of is kept as the hold describes it."""
+        if account is not None and hold.account in kept.accounts:
+            kept.accounts[hold.account] = account
+        elif account is not None and hold.kind == Kind.RATE:
+            self._hold(tenant, kept, (Ask(hold.account, hold.kind, 0, 0, hold.rate_per_s),), (account,))
+
+    def _reap(self, tenant: str, kept: Tenant, now: float) -> None:
+        """Charge in full what outlived its lease, unless this process still looks after it."""
+        if self._task is not None and kept.leases and kept.leases[0][0] <= now:
+            self.renew()
+        leases = kept.leases
+        freed = False
+        while leases and leases[0][0] <= now:
+            _, reservation = heappop(leases)
+            record = kept.held.get(reservation)
+            if record is not None and record.expires_s <= now:
+                self._reap_one(tenant, kept, reservation, now)
+                freed = True
+        for tell in self._freed if freed else ():
+            tell(tenant)
+
+    def _reap_one(self, tenant: str, kept: Tenant, reservation: str, now: float) -> None:
+        record = kept.held.pop(reservation)
+        for hold in record.holds:
+            if not (record.has_left and hold.kind == Kind.CONCURRENT):
+                self._charge(tenant, kept, limits.reap(kept.accounts.get(hold.account), hold, now), hold)
+        self._end(tenant, kept, reservation, Phase.REAPED, now)
+        for tell in self._lost:
+            tell(reservation)
+
+    def _end(self, tenant: str, kept: Tenant, reservation: str, phase: Phase, now: float) -> None:
+        """Remember for a lease how a reservation ended, for those who ask twice or come late."""
+        until_s = now + LEASE_S
+        kept.ended[reservation] = (phase, until_s)
+        self._to_forget.append((until_s, tenant, reservation))
+
+    def _forget(self, most: int, now: float) -> None:
+        waiting = self._to_forget
+        while most and waiting and not now < waiting[0][0] <= now + 2 * LEASE_S:  # later yet: the clock went back
+            until_s, tenant, reservation = waiting.popleft()
+            most -= 1
+            kept = self._tenants.get(tenant)
+            if kept and kept.ended.get(reservation, (None, None))[1] == until_s:  # else it ended again since, late
+                del kept.ended[reservation]
+                self._drop_if_empty(tenant, kept)
+
+    def _drop_if_empty(self, tenant: str, kept: Tenant) -> None:
+        if not (kept.accounts or kept.held or kept.ended):
+            del self._tenants[tenant]
+
+
+def _again(kept: Tenant, reservation: str, asks: Sequence[Ask], now: float) -> Answer:
+    """The answer that this reservation had, with the accounts as they are now."""
+    states = [limits.as_of(kept.accounts.get(ask.account), ask, now) or Account() for ask in asks]
+    if record := kept.held.get(reservation):
+        return Granted(record.holds, tuple(states))
+    return Granted(tuple(map(limits.hold_of, asks, states)), tuple(states))
+
+
+def _set_back(accounts: dict[str, Account], asks: Sequence[Ask], states: Sequence[Account]) -> None:
+    for ask, state in zip(asks, states, strict=True):
+        if (before := accounts.get(ask.account)) is not None and state.at_s < before.at_s:
+            accounts[ask.account] = state
+
+
+def _is_empty(account: Account, ask: Ask, now: float) -> bool:
+    """Whether the account says no more than none would: drained, or of a window that is over; and nothing held."""
+    if account.held:
+        return False
+    if ask.kind == Kind.CALENDAR:
+        return account.at_s < limits.window_of(ask, now) <= now
+    return ask.kind == Kind.CONCURRENT or limits.drained(account, ask.rate_per_s, now).used == 0.0
