@@ -11,10 +11,11 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.data_files import data_dir
 from gateway.prompt_text import prompt_of
@@ -27,11 +28,17 @@ if TYPE_CHECKING:
 
     from adapters.schema import InferenceRequest
 
+_T = TypeVar("_T")
+
 log = logging.getLogger(__name__)
 
 EXACT_BYTES = 256 * 1024
 """Text up to this size is counted whole; of more, as much is sampled."""
 PIECE_CHARS = 2048
+CUT_CHARS = 256
+CUT_TOKENS = 8
+"""Added by a bound for a cut inside a word. Cutting nearly always adds tokens, but merging by rank is not the best
+that can be done, so two halves may come to a token or so less than the whole."""
 STRATA = 32
 
 _CL100K = ("gpt-4", "gpt-3.5", "gpt-35", "text-embedding", "davinci-002", "babbage-002")
@@ -61,6 +68,10 @@ RANK_FILES = {
         "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
     ),
 }
+
+# No pattern of either encoding reaches from a visible character over a space, from a line's end into what begins the
+# next, or from a letter or digit into punctuation (the apostrophe of `it's` is not among it).
+_SAFE_CUT = re.compile(r"\S(?= )|[\r\n](?=[^\s/])|[^\W_](?=[,.;:!?(){}\[\]<>=\"\u3001\u3002\uff0c\uff01\uff1f])")
 
 ENVIRONMENT: Final = threading.Lock()
 
@@ -94,7 +105,7 @@ class TokenCounter:
         """Tokens of one text that came in parts, as a stream's deltas do."""
         if not text_parts:
             return 0
-        return await self._run(lambda: self._count_text("".join(text_parts), model))
+        return await self.run(lambda: self._count_text("".join(text_parts), model))
 
     async def count_request(self, request: InferenceRequest, model: str | None = None) -> int:
         """Tokens of a request's prompt, as `model` (the deployment's; else the caller's word) would count them.
@@ -102,12 +113,31 @@ class TokenCounter:
         Texts, tool definitions and answer schemas are counted, images and audio guessed, three tokens added per
         message.
         """
-        return await self._run(lambda: self._count_prompt(request, model or request.model))
+        return await self.run(lambda: self._count_prompt(request, model or request.model))
+
+    async def load(self, encoding: str) -> None:
+        """Have an encoding in memory (see `encoding_of`), so that nobody waits for it later."""
+        await self.run(lambda: int(self._encoding(encoding) is not None))
+
+    def is_loaded(self, encoding: str) -> bool:
+        """Whether counting by it may be done at once: loading takes a third of a second."""
+        return encoding in self._encodings
+
+    def bound_of(self, texts: Iterable[str], encoding: str) -> int:
+        """No fewer tokens than any of OpenAI's models would see in `texts`, each by itself; of any length.
+
+        Loads the encoding where `is_loaded` does not say so. Words without end are cut, see `_pieces`.
+        """
+        tokenizer = self._encoding(encoding)
+        if tokenizer is None:
+            return sum(map(utf8_bytes, texts))
+        return sum(_bound(tokenizer, text) for text in texts)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, work: Callable[[], int]) -> int:
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Do work in the thread that counts."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _count_prompt(self, request: InferenceRequest, model: str) -> int:
@@ -123,8 +153,8 @@ class TokenCounter:
         encoding = self._encoding(encoding_of(model))
         sizes = [len(text) for text in texts]
         if encoding is None:
-            return sum(-(-_utf8_bytes(text) // 3) for text in texts)
-        if sum(sizes) <= EXACT_BYTES and sum(map(_utf8_bytes, texts)) <= EXACT_BYTES:
+            return sum(-(-utf8_bytes(text) // 3) for text in texts)
+        if sum(sizes) <= EXACT_BYTES and sum(map(utf8_bytes, texts)) <= EXACT_BYTES:
             return sum(_exact(encoding, text) for text in texts)
         return _sampled(encoding, "\n".join(texts))
 
@@ -175,16 +205,31 @@ def _exact(encoding: tiktoken.Encoding, text: str) -> int:
     return sum(len(encoding.encode_ordinary(piece)) for piece in _pieces(text))
 
 
+def _bound(encoding: tiktoken.Encoding, text: str) -> int:
+    """Tokens of `text`, raised by what a cut inside a word may hide, and never more than its bytes."""
+    tokens = cuts = 0
+    for piece, is_whole in _cut(text):
+        tokens += len(encoding.encode_ordinary(piece))
+        cuts += not is_whole
+    return tokens if not cuts else min(tokens + cuts * CUT_TOKENS, utf8_bytes(text))
+
+
 def _pieces(text: str) -> Iterable[str]:
-    """`text` in short pieces, cut before a space where there is one: merging one endless word takes quadratic time."""
+    """`text` in short pieces: merging one endless word takes quadratic time."""
+    return (piece for piece, _ in _cut(text))
+
+
+def _cut(text: str) -> Iterator[tuple[str, bool]]:
+    """`text` in pieces, and whether each ends where a tokenizer cuts anyway, so that the pieces' counts add up."""
     start = 0
     while len(text) - start > PIECE_CHARS:
         end = start + PIECE_CHARS
-        space = text.rfind(" ", end - 256, end)
-        end = space if space > start else end
-        yield text[start:end]
-        start = end
-    yield text[start:]
+        safe = 0
+        for match in _SAFE_CUT.finditer(text, end - CUT_CHARS, end):
+            safe = match.end()
+        yield text[start : safe or end], safe > 0
+        start = safe or end
+    yield text[start:], True
 
 
 def _sampled(encoding: tiktoken.Encoding, text: str) -> int:
@@ -202,6 +247,6 @@ def _sampled(encoding: tiktoken.Encoding, text: str) -> int:
     return round(total)
 
 
-def _utf8_bytes(text: str) -> int:
+def utf8_bytes(text: str) -> int:
     """Bytes of `text`; a lone surrogate, which JSON can carry and UTF-8 cannot, counts as three."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,135 @@
+"""How many tokens a prompt may come to: a bound that costs microseconds, and a count for when that bound is too much.
+
+The bound is one token per byte of the body, plus what bytes do not bound (`prompt_bounds`). The count is exact for the
+text that OpenAI's models see, and never above the bound; each message is counted once and remembered by its hash, so a
+conversation that grows costs only what is new.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.count_cache import CountCache, Counted
+from gateway.prompt_bounds import (
+    BASE64_CHARS_PER_AUDIO_TOKEN,
+    IMAGE_TOKENS_MAX,
+    OTHERS,
+    WINDOW_TOKENS_DEFAULT,
+    family_of,
+    find,
+)
+from gateway.prompt_parts import MESSAGES_MEMBER, is_elsewhere, objects_with_parts, parts_of
+from gateway.tokens import encoding_of, utf8_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from adapters.schema import InferenceRequest
+    from gateway.prompt_bounds import Family, Found
+    from gateway.prompt_parts import Parts
+    from gateway.tokens import TokenCounter
+
+INLINE_BYTES: Final = 2048
+"""New text up to this size is counted at once (some 100 us): a turn through another thread takes as long."""
+LOOKED_UP_BYTES: Final = 32 * 1024
+"""Bodies up to this size are taken apart and looked up on the event loop (some 60 us), larger ones off it."""
+COUNTED_BYTES: Final = 1024 * 1024
+"""More new text than this is taken at one token per byte: nobody shall keep the tokenizer busy for seconds."""
+
+
+class Estimator:
+    """Prompts' sizes, from above.
+
+    `context_tokens` is the largest context window among the candidates, None where one of them is unknown: a larger
+    prompt is refused by its upstream and costs nothing. A hosted tool is the exception, since each of its rounds reads
+    the window anew; what goes beyond is an overrun like any other.
+    """
+
+    def __init__(self, counter: TokenCounter, cache: CountCache | None = None) -> None:
+        self._counter = counter
+        self._cache = CountCache() if cache is None else cache
+
+    def bound(self, request: InferenceRequest, context_tokens: int | None = None) -> int:
+        """No upstream can read more tokens in this request, whatever its tokenizer. Takes microseconds."""
+        tokens = request.body_bytes + OTHERS.prompt_tokens
+        if request.endpoint in MESSAGES_MEMBER:
+            elsewhere = is_elsewhere(request)
+            for item in objects_with_parts(request):
+                found = find(item)
+                tokens += (found.images + found.low_images) * IMAGE_TOKENS_MAX
+                elsewhere = elsewhere or found.elsewhere
+            if elsewhere:
+                tokens += context_tokens or WINDOW_TOKENS_DEFAULT
+            tokens += _definitions_bound(request)
+        return tokens if context_tokens is None else min(tokens, context_tokens * request.choices)
+
+    async def exact(self, request: InferenceRequest, model: str, context_tokens: int | None = None) -> int:
+        """Tokens of the prompt as `model` (a deployment's) counts them; framing, tools and media are rounded up.
+
+        For OpenAI's models a bound; for others twice what OpenAI's tokenizer says, which is an estimate.
+        """
+        family, encoding = family_of(model), encoding_of(model)
+        profile = f"{family.name} {encoding}"
+
+        def counted_at(parts: Parts | None = None) -> int:
+            counted = self._count(parts or parts_of(request, profile), family, encoding)
+            away = counted.elsewhere or is_elsewhere(request)
+            tokens = counted.tokens + ((context_tokens or WINDOW_TOKENS_DEFAULT) if away else 0)
+            return min(tokens, self.bound(request, context_tokens))
+
+        if request.body_bytes > LOOKED_UP_BYTES:
+            return await self._counter.run(counted_at)
+        parts = parts_of(request, profile)
+        new_bytes = sum(len(part.raw) for part in parts.parts if self._cache.get(part.key) is None)
+        if new_bytes > INLINE_BYTES or (new_bytes and not self._counter.is_loaded(encoding)):
+            return await self._counter.run(lambda: counted_at(parts))
+        return counted_at(parts)
+
+    async def warm(self, models: Iterable[str]) -> None:
+        """Load what counting for `models` takes, so that the first denied request need not wait for it."""
+        for encoding in sorted({encoding_of(model) for model in models}):
+            await self._counter.load(encoding)
+
+    def _count(self, parts: Parts, family: Family, encoding: str) -> Counted:
+        tokens, elsewhere, room_bytes = _framing(parts, family), False, COUNTED_BYTES
+        for part in parts.parts:
+            counted = self._cache.get(part.key)
+            if counted is None:
+                found = part.found()
+                text_bytes = sum(map(utf8_bytes, found.texts))
+                room_bytes -= text_bytes
+                if room_bytes < 0:
+                    counted = Counted(text_bytes + _other_tokens(found, family), found.elsewhere)
+                else:
+                    text_tokens = self._counter.bound_of(found.texts, encoding) * family.percent // 100
+                    text_tokens = min(text_tokens, text_bytes)
+                    counted = Counted(text_tokens + _other_tokens(found, family), found.elsewhere)
+                    self._cache.put(part.key, counted)
+            tokens += counted.tokens
+            elsewhere = elsewhere or counted.elsewhere
+        return Counted(tokens, elsewhere)
+
+
+def _framing(parts: Parts, family: Family) -> int:
+    """What is put around messages and before the first of them; a text that is no conversation stands by itself."""
+    tokens = parts.id_tokens
+    if parts.is_conversation:
+        tokens += family.prompt_tokens + parts.messages * family.message_tokens
+        return tokens + (family.tools_tokens if parts.has_tools else 0)
+    return tokens + (parts.messages * family.message_tokens if family.percent > 100 else 0)
+
+
+def _other_tokens(found: Found, family: Family) -> int:
+    high, low = family.image_tokens
+    audio_tokens = -(-found.audio_chars // BASE64_CHARS_PER_AUDIO_TOKEN)
+    return found.other_tokens + found.images * high + found.low_images * low + audio_tokens
+
+
+def _definitions_bound(request: InferenceRequest) -> int:
+    """What tools may cost beyond their bytes: words of introduction, and templates that print them indented."""
+    tokens = 0
+    for name in ("tools", "functions"):
+        raw = request.members.get(name)
+        if raw is not None:
+            tokens += OTHERS.tools_tokens + memoryview(raw).nbytes
+    return tokens
