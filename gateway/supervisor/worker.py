@@ -75,6 +75,8 @@ class Worker:
                 await self.start()
             except StartError as error:
                 log.error("%s", error)  # noqa: TRY400 - its own words are in the log already
+        self.send(signal.SIGTERM)  # told to stop while it was starting
+        await self._end()
 
     async def _end(self) -> None:
         process = self._process
