@@ -166,6 +166,7 @@ def _sqlite_engine(path: Path, *, reads_only: bool) -> AsyncEngine:
         url,
         # sqlite3 leaves transactions to us; one writer, since SQLite has no use for a second.
         connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S},
+        hide_parameters=True,  # an error's text names no key and no user
         pool_size=2 if reads_only else 1,
         max_overflow=0,
         pool_timeout=BUSY_TIMEOUT_S * 2,
@@ -213,6 +214,7 @@ def _postgres_engine(url: str, statement_s: float | None, *, reads_only: bool) -
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
+        hide_parameters=True,
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=CONNECT_S * 2,

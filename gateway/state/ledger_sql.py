@@ -6,6 +6,7 @@ database says it took, so a batch may be written again after any failure, also b
 
 from __future__ import annotations
 
+import sqlite3
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,9 @@ _ARRAYS: Final = ", ".join(
 # One statement for batches of every size, which the server prepares once.
 _POSTGRES_INSERT: Final = f"INSERT INTO attempts ({_NAMES}) SELECT * FROM unnest({_ARRAYS}) {_ONCE}"  # noqa: S608 - our words
 _key: Final = itemgetter(0, 1)
+_SQLITE_REFUSES: Final = (sqlite3.InterfaceError, sqlite3.ProgrammingError)
+_POSTGRES_REFUSES: Final = ("22", "23", "54")
+"""Classes of SQLSTATE: data exception, integrity, a limit of the program's such as an index row's length."""
 
 
 class UnfitError(LedgerError):
@@ -66,16 +70,26 @@ async def spent(database: Database, account: str, window_start_s: float) -> int:
 
 
 def _write(connection: Connection, rows: Sequence[LedgerRow]) -> int:
-    from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, ProgrammingError  # noqa: PLC0415 - as above
-
     try:
         taken = _insert(connection, rows)
         _add_up(connection, rolled_up(_new(rows, taken)))
-    except (DataError, IntegrityError, InterfaceError, ProgrammingError, ValueError, OverflowError) as error:
-        if getattr(error, "connection_invalidated", False):
-            raise
-        raise UnfitError(f"the ledger cannot hold a row as it is: {error}") from error
+    except Exception as error:
+        if _blames_a_value(error):
+            raise UnfitError(f"the ledger cannot hold a row as it is: {error}") from error
+        raise
     return len(taken)
+
+
+def _blames_a_value(error: Exception) -> bool:
+    """Drivers refuse values with errors of Python's own, or through SQLAlchemy; asyncpg's are below what that raises."""
+    from sqlalchemy.exc import DataError, DBAPIError, IntegrityError  # noqa: PLC0415 - as above
+
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, ValueError | OverflowError)
+    if isinstance(error, DataError | IntegrityError) or isinstance(error.orig, _SQLITE_REFUSES):
+        return True
+    below = getattr(error.orig, "__cause__", None)
+    return str(getattr(below, "sqlstate", "")).startswith(_POSTGRES_REFUSES)
 
 
 def _insert(connection: Connection, rows: Sequence[LedgerRow]) -> list[tuple[str, int]]:
