@@ -8,10 +8,11 @@ result into the policies' vocabulary.
 from gateway.config.loader import examine, examine_text, load
 from gateway.config.model import Config
 from gateway.config.model_file import model_file
+from gateway.config.owners import KeySettings
 from gateway.config.problems import ConfigProblems, Problem, Severity
 from gateway.config.providers import LitellmProvider, LlamaCppProvider, OpenAIProvider, ProviderSettings
 from gateway.config.quantities import Address
-from gateway.config.routing import DeploymentSettings, KeySettings, RouteSettings
+from gateway.config.routing import DeploymentSettings, RouteSettings
 
 __all__ = [
     "Address",

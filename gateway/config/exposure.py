@@ -13,8 +13,8 @@ from gateway.config.credentials import is_credential
 from gateway.config.model_file import model_file
 from gateway.config.names import entries
 from gateway.config.operation import ServerSettings, TlsSettings
+from gateway.config.owners import moment
 from gateway.config.problems import Severity, written
-from gateway.config.routing import moment
 from gateway.extras import LITELLM, LLAMA, OTLP, is_installed, remedy
 from gateway.virtual_keys import PREFIX, Refusal, check
 

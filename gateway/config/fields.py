@@ -17,6 +17,8 @@ from gateway.virtual_keys import FREE_FORM_CHARS_MIN, LENGTH_MAX
 T = TypeVar("T")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}")
+_ORG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
+_TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/=-]{0,99}")
 _PATTERN: Final = re.compile(r"[\x21-\x7e]{1,200}")
 _CREDENTIAL: Final = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -42,6 +44,18 @@ class Shape(BaseModel):
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError("must be 1 to 100 letters, digits and . _ : @ / - and begin with a letter or digit")
+    return text
+
+
+def _org(text: str) -> str:
+    if not _ORG.fullmatch(text):
+        raise ValueError("must be 1 to 100 letters, digits and . _ @ - and begin with a letter or digit")
+    return text
+
+
+def _tag(text: str) -> str:
+    if not _TAG.fullmatch(text):
+        raise ValueError("must be 1 to 100 letters, digits and . _ : @ / = - and begin with a letter or digit")
     return text
 
 
@@ -147,6 +161,8 @@ def no_entries() -> Mapping[str, Secret]:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+OrgName = Annotated[str, AfterValidator(_org)]  # no colon: tenants of the gateway's own are called with one
+Tag = Annotated[str, AfterValidator(_tag)]
 ModelPattern = Annotated[str, AfterValidator(_pattern)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, BeforeValidator(_number)]
@@ -161,6 +177,11 @@ Size = Annotated[
     int,
     BeforeValidator(quantities.size_bytes),
     _wrap({"type": "string", "pattern": f"^{quantities.SIZE.pattern}$", "examples": ["32MiB"]}),
+]
+Days = Annotated[
+    float,
+    BeforeValidator(quantities.days_s),
+    _wrap({"type": "string", "pattern": "^[0-9]{1,5}d$"}),
 ]
 Listen = Annotated[
     quantities.Address,

@@ -14,27 +14,18 @@ ANY: Final = "*"
 NOT_YET: Final = "is not available in this version"
 
 KEYS: Final[dict[Place, tuple[str, ...]]] = {
-    (): ("limits", "cache", "queue", "key_store", "webhooks"),
-    ("routes", ANY): ("when", "cache", "queue", "commit", "resume", "hedge"),
-    ("deployments", ANY): ("limits", "limit", "queue"),
-    ("providers", ANY): ("limits", "limit", "queue"),
-    ("keys", ANY): ("limits",),
+    (): ("cache", "webhooks"),
+    ("routes", ANY): ("when", "cache", "commit", "resume", "hedge"),
     ("prices",): ("price_as",),
 }
 
 WORDS: Final[dict[Place, tuple[str, ...]]] = {
     ("routes", ANY, "strategy"): ("cheapest", "fastest", "least_busy"),
-    ("prices", "unknown"): ("deny", "price_as"),
+    ("prices", "unknown"): ("price_as",),
     ("providers", ANY, "kind"): ("anthropic", "gemini"),
 }
 
-SCHEMES: Final[dict[Place, tuple[str, ...]]] = {
-    ("state", "url"): ("redis", "rediss", "redis+sentinel", "redis+cluster"),
-    ("ledger", "url"): ("postgresql", "postgres"),
-}
-
 ABOVE_ONE: Final[dict[Place, str]] = {
-    ("server", "workers"): "more than one worker",
     ("providers", ANY, "slots"): "more than one slot",
 }
 
@@ -48,11 +39,6 @@ def not_yet(tree: Tree) -> Iterator[tuple[Place, str]]:
         yield from (
             (place, f"'{value}' {NOT_YET}") for place, value in _matches(tree.values, pattern) if value in words
         )
-    for pattern, schemes in SCHEMES.items():
-        for place, value in _matches(tree.values, pattern):
-            scheme = str(value).partition("://")[0]
-            if scheme in schemes:
-                yield place, f"{scheme}:// {NOT_YET}"
     for pattern, what in ABOVE_ONE.items():
         yield from (
             (place, f"{what} {NOT_YET}") for place, value in _matches(tree.values, pattern) if _above_one(value)

@@ -1,20 +1,22 @@
 """The policy file as one frozen value."""
 
-from typing import Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from gateway.config.fields import Shape, Table
-from gateway.config.operation import (
-    LedgerSettings,
-    PricesSettings,
-    SecretsSettings,
-    ServerSettings,
-    StateSettings,
-    TelemetrySettings,
-)
+from gateway.config.fields import OrgName, Shape, Table
+from gateway.config.limits import LimitSettings
+from gateway.config.operation import PricesSettings, SecretsSettings, ServerSettings, TelemetrySettings
+from gateway.config.owners import KeySettings, OrgSettings, TeamSettings, UserSettings
 from gateway.config.providers import ProviderSettings
-from gateway.config.routing import DeploymentSettings, KeySettings, RouteSettings
+from gateway.config.routing import DeploymentSettings, RouteSettings
+from gateway.config.storage import LedgerSettings, StateSettings
+
+
+def _none() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 class Config(Shape):
@@ -32,6 +34,14 @@ class Config(Shape):
     )
     deployments: Table[DeploymentSettings] = Field(min_length=1, description="What can be called.")
     routes: tuple[RouteSettings, ...] = Field(min_length=1, description="What callers may ask for; first match wins.")
+    orgs: Annotated[Mapping[OrgName, OrgSettings], AfterValidator(MappingProxyType)] = Field(
+        default_factory=_none, description="Tenants; one that is called default is always there."
+    )
+    teams: Table[TeamSettings] = Field(default_factory=_none, description="Teams, and the orgs they belong to.")
+    users: Table[UserSettings] = Field(default_factory=_none, description="Users of whom something is to be said.")
     keys: tuple[KeySettings, ...] = Field(
         default=(), description="Virtual keys; none means anyone, and only on loopback."
+    )
+    limits: tuple[LimitSettings, ...] = Field(
+        default=(), description="All that match a call apply, in one reservation."
     )

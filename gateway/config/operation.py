@@ -1,9 +1,8 @@
-"""The shape of the sections about the gateway itself: where it listens, keeps things and reports."""
+"""The shape of the sections about the gateway itself: where it listens, what it keeps secret and reports."""
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic import Field, model_validator
 
 from gateway.config.fields import (
     AbsolutePath,
@@ -16,20 +15,10 @@ from gateway.config.fields import (
     Size,
     Url,
     Whole,
-    absolute,
     no_entries,
 )
 from gateway.config.quantities import Address
-
-
-def _sqlite_path(value: object, info: ValidationInfo) -> object:
-    if isinstance(value, Path):
-        return absolute(value, info)
-    if not isinstance(value, str) or not value.startswith("sqlite:///") or value.endswith("/"):
-        raise ValueError("must be sqlite:///FILE, or sqlite:////FILE for an absolute path")
-    if "?" in value or "#" in value:
-        raise ValueError("must name a file only, without ? or #")
-    return absolute(value.removeprefix("sqlite:///"), info)
+from gateway.secret import Secret
 
 
 class TlsSettings(Shape):
@@ -44,7 +33,7 @@ class ServerSettings(Shape):
 
     listen: Listen = Field(default=Address("127.0.0.1", 8080), description="Where callers connect.")
     admin: Listen = Field(default=Address("127.0.0.1", 8081), description="Health, metrics and live state.")
-    workers: Whole = Field(default=1, ge=1, le=1, description="Processes; this version has one.")
+    workers: Whole = Field(default=1, ge=1, le=64, description="Processes that serve; several need a shared state.")
     drain_s: Duration = Field(
         default=30.0, alias="drain", description="How long calls in flight may still take after SIGTERM."
     )
@@ -52,33 +41,27 @@ class ServerSettings(Shape):
     tls: TlsSettings | None = Field(default=None, description="Serve HTTPS; plain HTTP without it.")
 
 
-class StateSettings(Shape):
-    """Where limits and other shared state live."""
-
-    url: Literal["memory://"] = Field(default="memory://", description="memory:// keeps it in this process.")
-
-
-class LedgerSettings(Shape):
-    """Where every attempt is written down."""
-
-    path: Annotated[
-        Path,
-        BeforeValidator(_sqlite_path),
-        WithJsonSchema({"type": "string", "pattern": "^sqlite:///."}),
-    ] = Field(
-        default=Path("pointsman.db"),
-        alias="url",
-        validate_default=True,
-        json_schema_extra={"default": "sqlite:///pointsman.db"},
-        description="sqlite:///FILE; a relative FILE starts from the policy file's folder.",
-    )
-
-
 class SecretsSettings(Shape):
     """The gateway's own secrets."""
 
-    pepper: Annotated[LongCredential, Field(description="Key of the hashes of virtual keys.")] | None = None
+    pepper: (
+        Annotated[LongCredential, Field(description="Key of the hashes of virtual keys; as peppers: {1: ...}.")] | None
+    ) = None
+    peppers: tuple[LongCredential, ...] = Field(
+        default=(), description="Instead of pepper, several: the first hashes new keys, the others know theirs."
+    )
     admin_token: Annotated[LongCredential, Field(description="Bearer token of the admin listener.")] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.pepper is not None and self.peppers:
+            raise ValueError("has both pepper and peppers; peppers: [NEW, OLD] holds both")
+        return self
+
+    @property
+    def newest_first(self) -> tuple[Secret, ...]:
+        """Every pepper that is configured."""
+        return self.peppers if self.pepper is None else (self.pepper,)
 
 
 class OtlpSettings(Shape):
@@ -99,6 +82,7 @@ class TelemetrySettings(Shape):
 class PricesSettings(Shape):
     """What happens when nobody knows a deployment's price."""
 
-    unknown: Literal["auto", "allow"] = Field(
-        default="auto", description="The call runs and its cost is flagged as unpriced."
+    unknown: Literal["auto", "allow", "deny"] = Field(
+        default="auto",
+        description="allow: it runs and its cost is flagged; deny: it is refused; auto: refused under a budget only.",
     )

@@ -20,6 +20,7 @@ from gateway.config.fields import (
     no_entries,
 )
 from gateway.config.model_file import PACKAGE
+from gateway.config.owners import Limits
 from gateway.litellm_names import is_setting
 
 _PACKAGE_NAME: Final = re.compile(r"package:[A-Za-z_][A-Za-z0-9_]*")
@@ -68,6 +69,7 @@ class OpenAIProvider(Shape):
     forward_headers: tuple[ForwardedHeader, ...] = Field(
         default=(), description="Request headers of callers that go upstream."
     )
+    limits: Limits = ()
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
@@ -92,6 +94,7 @@ class LlamaCppProvider(Shape):
     )
     max_queue: Whole = Field(default=64, ge=0, le=100_000, description="Calls that may wait for the engine.")
     slots: Whole = Field(default=1, ge=1, le=1, description="Calls computed at once; this version has one.")
+    limits: Limits = ()
 
 
 class LitellmProvider(Shape):
@@ -103,6 +106,7 @@ class LitellmProvider(Shape):
     )
     base_url: Url | None = Field(default=None, description="Instead of the provider's usual address.")
     settings: Settings = Field(default_factory=no_entries, description="Passed to litellm, e.g. aws_region_name.")
+    limits: Limits = ()
 
 
 ProviderSettings = Annotated[OpenAIProvider | LlamaCppProvider | LitellmProvider, Field(discriminator="kind")]

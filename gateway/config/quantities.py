@@ -75,6 +75,14 @@ def size_bytes(text: object) -> int:
     return size
 
 
+def days_s(text: object) -> float:
+    """Days such as `90d` in seconds. Raises `ValueError`."""
+    found = re.fullmatch(r"([0-9]{1,5})d", text) if isinstance(text, str) else None
+    if found is None or not int(found[1]):
+        raise ValueError("must be a number of days such as 90d")
+    return int(found[1]) * 86_400.0
+
+
 def address(text: object) -> Address:
     """A host and a port. Raises `ValueError`."""
     host, colon, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")

@@ -1,28 +1,17 @@
-"""The shape of `deployments`, `routes` and `keys`: what is called, what callers ask for, and who they are."""
+"""The shape of `deployments` and `routes`: what is called, and what callers ask for."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field
 
-from gateway.config.fields import Duration, LongCredential, ModelPattern, Name, Shape, Usd, Whole, one_or_more
+from gateway.config.fields import Duration, ModelPattern, Name, Shape, Usd, Whole, one_or_more
+from gateway.config.owners import Limits, OutputTokens
 
 
 def _target(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
     if not isinstance(value, str | dict | TargetSettings):
         raise ValueError("must be a deployment's name, or {deployment, weight}")  # noqa: TRY004 - pydantic wants ValueError
     return {"deployment": value} if isinstance(value, str) else value
-
-
-def moment(value: object) -> datetime:
-    """An ISO date or time as a time in UTC; a date is its first moment. Raises `ValueError`."""
-    if isinstance(value, datetime):
-        return value
-    try:
-        parsed = datetime.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
-        raise ValueError("must be a date or time such as 2027-01-31 or 2027-01-31T12:00:00Z") from None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 class PriceSettings(Shape):
@@ -48,6 +37,11 @@ class DeploymentSettings(Shape):
     )
     region: Name | None = Field(default=None, description="Where it runs.")
     price: PriceSettings | None = Field(default=None, description="Instead of the shipped price table.")
+    max_output_tokens: OutputTokens | None = None
+    on_disconnect: Literal["cancel", "drain"] = Field(
+        default="cancel", description="When the caller leaves: stop, or read on for a while so that the usage is known."
+    )
+    limits: Limits = ()
 
 
 class TargetSettings(Shape):
@@ -73,6 +67,13 @@ class TimeoutSettings(Shape):
     write_s: Duration = Field(default=30.0, alias="write", description="For a caller that does not read.")
 
 
+class QueueSettings(Shape):
+    """Callers wait for their limits instead of being refused at once."""
+
+    max_wait_s: Duration = Field(default=10.0, alias="max_wait", description="The longest that one waits.")
+    max_size: Whole = Field(default=200, ge=1, le=100_000, description="How many may wait; more are refused.")
+
+
 Target = Annotated[
     TargetSettings,
     BeforeValidator(_target, json_schema_input_type=str | TargetSettings),
@@ -91,19 +92,6 @@ class RouteSettings(Shape):
     fallbacks: tuple[str, ...] = Field(default=(), description="Deployments for when every target failed, in order.")
     retry: RetrySettings = Field(default_factory=RetrySettings.model_construct)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings.model_construct)
-
-
-class KeySettings(Shape):
-    """A virtual key that callers hold."""
-
-    name: Name = Field(description="How logs and the ledger call it.")
-    secret: LongCredential = Field(description="The key itself, best by reference: any 20 characters or more.")
-    team: Name | None = None
-    user: Name | None = None
-    routes: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="The routes it may use; all when left out."
-    )
-    expires: (
-        Annotated[datetime, BeforeValidator(moment), WithJsonSchema({"type": "string", "examples": ["2027-01-31"]})]
-        | None
-    ) = Field(default=None, description="When it stops working; a date means 00:00 UTC, no zone means UTC.")
+    max_output_tokens: OutputTokens | None = None
+    limits: Limits = ()
+    queue: QueueSettings | None = Field(default=None, description="Wait for limits; without it a call is refused.")
