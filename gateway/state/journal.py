@@ -8,6 +8,7 @@ finds out when it does again.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
@@ -19,6 +20,7 @@ from gateway.state.journal_frames import HEADING, intent_frame, outcome_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from gateway.state.journal_slots import Slot
     from gateway.state.ledger_schema import LedgerRow
@@ -61,6 +63,7 @@ class Journal:
         self.last_error: str | None = None
         self.failures = 0
         self.unencodable = 0
+        self.left_behind: list[Path] = []
         self._slot = slot
         self._most_bytes = most_bytes
         self._write = os.write if write is None else write
@@ -97,6 +100,7 @@ class Journal:
     def start(self) -> None:
         """Begin a segment after those that the slot has. Raises `OSError`."""
         taken = self._slot.segments()
+        self.left_behind = [path for _, path in taken]
         self._number, self._fd = self._create(taken[-1][0] + 1 if taken else 1)
         self._size = len(HEADING)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -249,7 +253,7 @@ class Journal:
         path = self._slot.path_of(number)
         fd = os.open(path, flags, 0o600)
         try:
-            self._write(fd, HEADING)  # one that is torn is found at replay, and holds nothing yet
+            write_heading(fd)
             self._slot.sync()
         except OSError:
             os.close(fd)
@@ -274,3 +278,9 @@ class Journal:
             self._slot.path_of(self._spare[0]).unlink(missing_ok=True)
         if not self._sealed and not self._open and self._committed == self._handed_over:
             self._slot.path_of(self._number).unlink(missing_ok=True)
+
+
+def write_heading(fd: int) -> None:
+    """Raises `OSError` where the disk does not take all of it."""
+    if os.write(fd, HEADING) != len(HEADING):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

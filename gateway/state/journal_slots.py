@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 MOST_SLOTS: Final = 1024
@@ -43,7 +42,8 @@ class Slot:
 
 def claim(folder: Path) -> Slot:
     """The first slot that no living process holds, what its last holder left included. Raises `OSError`."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in (folder.parent, folder):  # a folder made on the way to another has everybody's mode
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number in range(MOST_SLOTS):
         slot = _hold(folder / str(number))
         if slot is not None:
@@ -51,14 +51,10 @@ def claim(folder: Path) -> Slot:
     raise OSError(f"all {MOST_SLOTS} slots of the journal {folder} are taken")
 
 
-def abandoned(folder: Path) -> Iterator[Slot]:
+def abandoned(folder: Path) -> list[Slot]:
     """Every slot with segments whose process is dead, held from here on; release each."""
-    for path in sorted(folder.iterdir()):
-        if not path.name.isdecimal() or not any(path.glob(f"*{_SUFFIX}")):
-            continue
-        slot = _hold(path)
-        if slot is not None:
-            yield slot
+    left = [path for path in folder.iterdir() if path.name.isdecimal() and any(path.glob(f"*{_SUFFIX}"))]
+    return [slot for path in left if (slot := _hold(path)) is not None]
 
 
 def _hold(folder: Path) -> Slot | None:

@@ -1,23 +1,29 @@
 from __future__ import annotations
 
+import asyncio
 import logging
+import shutil
 import sqlite3
 import stat
-import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-import gateway.state.ledger as ledger_module
+import gateway.state.ledger_writer as writer_module
 from gateway.ledger_rows import ledger_rows
 from gateway.settlement import settle
-from gateway.state.ledger import Ledger, LedgerError, ledger_path, open_ledger, read_ledger
-from gateway.state.ledger_schema import LedgerRow, insert_of
+from gateway.state import ledger_sql
+from gateway.state.database import Database, DatabaseUnavailable
+from gateway.state.journal import Journal
+from gateway.state.journal_slots import claim
+from gateway.state.ledger import Ledger, LedgerError, read_ledger
+from gateway.state.ledger_schema import LedgerRow
 from policies.vocabulary import Usage
 from tests.gateway.calls import answered
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -25,20 +31,75 @@ def rows(count: int) -> list[LedgerRow]:
     return [row for _ in range(count) for row in ledger_rows(settle(answered(Usage(3, 4))))]
 
 
+def as_intent(row: LedgerRow) -> LedgerRow:
+    return row._replace(outcome="unknown", estimated=1, status=0, output_tokens=99)
+
+
 def read(path: Path) -> list[LedgerRow]:
-    with closing(read_ledger(path)) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         return [LedgerRow(*row) for row in connection.execute("SELECT * FROM attempts ORDER BY request_id, attempt")]
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger without rows, made once: to make one takes a third of a second."""
+    path = tmp_path_factory.mktemp("empty") / "ledger.db"
+    started(path).close()
+    return path
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "var" / "ledger.db"
+def path(tmp_path: Path, empty: Path) -> Path:
+    return shutil.copy(empty, tmp_path / "ledger.db")
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "GATHER_S", 0.001)
+    monkeypatch.setattr(writer_module, "FIRST_RETRY_S", 0.001)
+    monkeypatch.setattr(writer_module, "LAST_RETRY_S", 0.01)
 
 
 def started(path: Path) -> Ledger:
     ledger = Ledger(f"sqlite:///{path}")
     ledger.start()
     return ledger
+
+
+class Outage:
+    """A database that is away: set `is_on` to let it come back. `refused` counts what it did not take."""
+
+    def __init__(self) -> None:
+        self.is_on = True
+        self.refused = 0
+        self.append = ledger_sql.append
+
+    async def __call__(self, database: Database, rows: Sequence[LedgerRow]) -> int:
+        if self.is_on:
+            self.refused += 1
+            raise DatabaseUnavailable("the server is away")
+        return await self.append(database, rows)
+
+
+@pytest.fixture
+def outage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
+    made = Outage()
+    monkeypatch.setattr(ledger_sql, "append", made)
+    yield made
+    made.is_on = False
+
+
+def leave_behind(path: Path, intents: Sequence[LedgerRow], outcomes: Sequence[LedgerRow]) -> None:
+    """What a process that was killed leaves in its journal."""
+    slot = claim(path.with_name(f"{path.name}.journal"))
+    journal = Journal(slot)
+    journal.start()
+    for row in intents:
+        journal.intend(row)
+    if outcomes:
+        journal.add(outcomes)
+    journal.close()
+    slot.release()
 
 
 def test_rows_are_on_disk_after_close_and_only_once(path: Path) -> None:
@@ -53,12 +114,18 @@ def test_rows_are_on_disk_after_close_and_only_once(path: Path) -> None:
     assert sorted(read(path)) == sorted(first + second)
 
 
-def test_only_the_owner_may_read_it(path: Path) -> None:
+def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "var" / "ledger.db"
     ledger = started(path)
     ledger.append(rows(1))
-    ledger.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    journal = path.with_name("ledger.db.journal")
+    assert stat.S_IMODE(journal.stat().st_mode) == 0o700
+    found = [file for file in journal.rglob("*") if file.is_file()]
+    assert found
+    assert {stat.S_IMODE(file.stat().st_mode) for file in found} == {0o600}
+    ledger.close()
 
 
 def test_a_second_start_goes_on_in_the_same_file(path: Path) -> None:
@@ -69,28 +136,171 @@ def test_a_second_start_goes_on_in_the_same_file(path: Path) -> None:
     assert len(read(path)) == 4
 
 
-def test_a_reader_sees_committed_rows_while_the_gateway_writes(path: Path) -> None:
-    with closing(open_ledger(path)) as writer, closing(read_ledger(path)) as reader:
-        with writer:
-            writer.executemany(insert_of(1), rows(3))
-        assert reader.execute("SELECT count(*) FROM attempts").fetchone() == (3,)
+def test_what_a_killed_process_left_is_written_at_the_next_start(path: Path) -> None:
+    over, under_way = rows(3), rows(2)
+    leave_behind(path, [as_intent(row) for row in over + under_way], over)
+    ledger = started(path)
+    ledger.close()
+    assert sorted(read(path)) == sorted(over + [as_intent(row) for row in under_way])
+    assert not list(path.parent.rglob("*.segment"))
+
+
+def test_outcomes_that_were_committed_before_the_end_are_not_written_twice(path: Path) -> None:
+    over = rows(3)
+    ledger = started(path)
+    ledger.append(over)
+    ledger.close()
+    leave_behind(path, [as_intent(row) for row in over], over[:1])
+    started(path).close()
+    assert sorted(read(path)) == sorted(over)
+
+
+async def test_a_living_process_takes_over_what_a_dead_one_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "LOOK_EVERY_S", 0.01)
+    ledger = await asyncio.to_thread(started, path)
+    left = rows(2)
+    await asyncio.to_thread(leave_behind, path, left, [])
+    ledger.append(rows(1))
+    while ledger.unknown < 2:
+        await ledger.spent("acme|m:acme", 0)  # ends once something was written
+        ledger.append(rows(1))
+    await asyncio.to_thread(ledger.close)
+    assert set(left) <= set(read(path))
+
+
+def test_two_processes_beside_each_other_keep_apart(path: Path) -> None:
+    one, other = started(path), started(path)
+    one.append(rows(5))
+    other.append(rows(6))
+    one.close()
+    other.close()
+    assert len(read(path)) == 11
+
+
+async def test_what_was_spent_includes_what_was_handed_over_before(path: Path) -> None:
+    ledger = await asyncio.to_thread(started, path)
+    ledger.append([row._replace(charges='[["acme|m:acme",86400,7]]') for row in rows(3)])
+    assert await ledger.spent("acme|m:acme", 86400) == 21
+    assert await ledger.spent("acme|m:acme", 0) == 0
+    await asyncio.to_thread(ledger.close)
+
+
+async def test_what_was_spent_is_not_guessed_while_rows_wait(
+    path: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "SPENT_WITHIN_S", 0.01)
+    ledger = await asyncio.to_thread(started, path)
+    ledger.append(rows(1))
+    with pytest.raises(LedgerError, match="rows are waiting"):
+        await ledger.spent("acme|m:acme", 0)
+    outage.is_on = False
+    await asyncio.to_thread(ledger.close)
+
+
+async def test_a_database_that_went_away_gets_every_row_once_when_it_is_back(path: Path, outage: Outage) -> None:
+    ledger = await asyncio.to_thread(started, path)
+    written = rows(50)
+    ledger.append(written)
+    while ledger.write_failures < 2:
+        ledger.append(rows(0))
+        with pytest.raises(LedgerError):
+            await _soon(ledger)
+    assert ledger.pending == 50
+    assert ledger.lag_s > 0
+    assert ledger.takes_billable
+    assert ledger.last_error is not None
+    assert "away" in ledger.last_error
+    outage.is_on = False
+    await ledger.spent("acme|m:acme", 0)
+    assert ledger.pending == 0
+    assert ledger.last_error is None
+    assert ledger.lag_s == 0.0
+    await asyncio.to_thread(ledger.close)
+    assert sorted(read(path)) == sorted(written)
+
+
+async def _soon(ledger: Ledger) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer_module, "SPENT_WITHIN_S", 0.01)
+        return await ledger.spent("acme|m:acme", 0)
+
+
+async def test_what_does_not_fit_into_memory_waits_in_the_journal(path: Path, outage: Outage) -> None:
+    ledger = await asyncio.to_thread(started, path)
+    ledger._backlog._most = 10
+    written = rows(300)
+    for start in range(0, 300, 3):
+        ledger.intend(as_intent(written[start]))
+        ledger.append(written[start : start + 3])
+    assert ledger._backlog.rows_in_memory < 20
+    assert ledger.takes_billable
+    outage.is_on = False
+    await ledger.spent("acme|m:acme", 0)
+    await asyncio.to_thread(ledger.close)
+    assert sorted(read(path)) == sorted(written)
+
+
+def test_rows_that_cannot_be_written_at_the_end_wait_in_the_journal(
+    path: Path, outage: Outage, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = started(path)
+    written = rows(7)
+    ledger.append(written)
+    with caplog.at_level(logging.ERROR):
+        ledger.close()
+    assert "7 ledger rows wait in the journal" in caplog.text
+    outage.is_on = False
+    started(path).close()
+    assert sorted(read(path)) == sorted(written)
+
+
+def test_one_impossible_value_does_not_keep_the_rest_off_the_disk(path: Path) -> None:
+    good = rows(3)
+    ledger = started(path)
+    ledger.intend(good[1]._replace(model_requested="\ud800"))
+    ledger.append([good[0], good[1]._replace(input_tokens=2**80), good[2]._replace(model_requested="\ud800")])
+    ledger.append(rows(2))
+    ledger.close()
+    assert len(read(path)) == 5
+    assert good[0] in read(path)
+
+
+def test_a_full_disk_stops_billable_traffic_only_once_memory_is_full_too(
+    path: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = started(path)
+    ledger._backlog._most = 10
+
+    def full(_fd: int, _data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ledger._journal, "_write", full)
+    ledger.append(rows(6))
+    ledger.append(rows(6))
+    assert ledger.takes_billable == (ledger._backlog.rows_in_memory < 10)
+    ledger.append(rows(10))
+    assert not ledger.takes_billable
+    assert ledger.last_error is not None
+    outage.is_on = False
+    ledger.close()
+    assert len(read(path)) == 22
 
 
 def test_a_ledger_of_a_newer_pointsman_is_refused_and_left_alone(path: Path) -> None:
-    with closing(open_ledger(path)) as connection, connection:
-        connection.execute("UPDATE schema_version SET version = 99")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
     before = path.read_bytes()
-    with pytest.raises(LedgerError, match=r"schema version 99 and this Pointsman knows 2"):
+    with pytest.raises(LedgerError, match=r"schema version 9999 and this Pointsman knows"):
         started(path)
-    with pytest.raises(LedgerError, match="schema version 99"):
+    with pytest.raises(LedgerError, match="schema version 9999"):
         read_ledger(path)
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_ledger_is_refused(path: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("dear diary, today nothing happened at all, and it went on and on. " * 20)
-    with pytest.raises(LedgerError, match="cannot be used"):
+    with pytest.raises(LedgerError, match="cannot be opened"):
         started(text)
     foreign = tmp_path / "other.db"
     with closing(sqlite3.connect(foreign)) as connection, connection:
@@ -98,68 +308,31 @@ def test_a_file_that_is_no_ledger_is_refused(path: Path, tmp_path: Path) -> None
     with pytest.raises(LedgerError, match="not a Pointsman ledger"):
         started(foreign)
     with pytest.raises(LedgerError, match="there is no ledger"):
-        read_ledger(path)
+        read_ledger(tmp_path / "nowhere.db")
 
 
-@pytest.mark.parametrize("url", ["postgresql://db/x", "sqlite://x", "sqlite:///", "", "/tmp/x.db"])  # noqa: S108 - not opened
-def test_only_sqlite_files_can_be_named(url: str) -> None:
-    with pytest.raises(LedgerError, match="sqlite:///FILE"):
-        ledger_path(url)
+def test_a_journal_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match="journal .* cannot be written"):
+        Ledger(f"sqlite:///{tmp_path / 'x.db'}", tmp_path / "file" / "journal").start()
 
 
-def test_relative_and_absolute_files_are_told_apart() -> None:
-    assert str(ledger_path("sqlite:///pointsman.db")) == "pointsman.db"
-    assert str(ledger_path("sqlite:////var/lib/pointsman.db")) == "/var/lib/pointsman.db"
-
-
-def test_a_write_that_fails_is_counted_and_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "BUSY_TIMEOUT_S", 0.0)
-    monkeypatch.setattr(ledger_module, "FIRST_RETRY_S", 0.001)
-    has_failed = threading.Event()
-    ledger = started(path)
-    note = ledger._note_failure
-
-    def note_and_tell(connection: sqlite3.Connection | None, error: Exception) -> None:
-        note(connection, error)
-        has_failed.set()
-
-    monkeypatch.setattr(ledger, "_note_failure", note_and_tell)
-    with closing(sqlite3.connect(path, isolation_level=None)) as blocker:
-        blocker.execute("BEGIN EXCLUSIVE")
-        ledger.append(rows(5))
-        assert has_failed.wait(5)
-        assert ledger.pending == 5
-        assert ledger.lag_s > 0
-        assert ledger.write_failures >= 1
-        assert ledger.last_error is not None
-        assert "locked" in ledger.last_error
-        blocker.execute("COMMIT")
-    ledger.close()
-    assert ledger.pending == 0
-    assert ledger.last_error is None
-    assert len(read(path)) == 5
-
-
-def test_what_cannot_be_written_at_the_end_is_told(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_postgresql_that_does_not_answer_is_refused_after_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "BUSY_TIMEOUT_S", 0.0)
-    ledger = started(path)
-    with closing(sqlite3.connect(path, isolation_level=None)) as blocker:
-        blocker.execute("BEGIN EXCLUSIVE")
-        ledger.append(rows(7))
-        with caplog.at_level(logging.ERROR):
-            ledger.close()
-    assert "7 ledger rows could not be written" in caplog.text
-    assert ledger.pending == 7
+    monkeypatch.setattr(writer_module, "OPEN_WITHIN_S", 0.05)
+    ledger = Ledger("postgresql://pointsman@127.0.0.1:9/pointsman", tmp_path / "journal")
+    with pytest.raises(LedgerError, match="cannot be used"):
+        ledger.start()
+    assert not ledger.write_failures
 
 
-def test_one_impossible_value_does_not_keep_the_rest_off_the_disk(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    good = rows(3)
-    ledger = started(path)
-    ledger.append([good[0], good[1]._replace(input_tokens=2**80), good[2]._replace(model_requested="\ud800")])
-    ledger.append(rows(2))
-    ledger.close()
-    assert len(read(path)) == 3
-    assert ledger.write_failures == 2
-    assert good[1].request_id in caplog.text
+@pytest.mark.parametrize("url", ["mysql://db/x", "sqlite://x", "sqlite:///", "", "/tmp/x.db"])  # noqa: S108 - not opened
+def test_only_sqlite_files_and_postgresql_can_be_named(url: str) -> None:
+    with pytest.raises(LedgerError, match="sqlite:///FILE"):
+        Ledger(url)
+
+
+def test_postgresql_needs_a_folder_for_the_journal() -> None:
+    with pytest.raises(LedgerError, match=r"ledger\.journal"):
+        Ledger("postgresql://db/x")
