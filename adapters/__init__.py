@@ -11,4 +11,7 @@ if TYPE_CHECKING:
 
     from adapters.base import Adapter
 
-ADAPTERS: Final[Mapping[str, Adapter]] = {"openai": OpenAIAdapter()}
+ADAPTERS: Final[Mapping[str, Adapter]] = {
+    "openai": OpenAIAdapter(),
+    "openai_itself": OpenAIAdapter(chat_limit="max_completion_tokens"),
+}

@@ -19,6 +19,7 @@ from policies.vocabulary import Endpoint
 
 MAX_CHOICES: Final = 16
 MAX_TOP_LOGPROBS: Final = 20
+COMPLETION_TOKENS_DEFAULT: Final = 16
 
 # Members that mean nothing to a model on this machine, or that the gateway has dealt with.
 UNREMARKED: Final = frozenset(
@@ -80,7 +81,10 @@ def job_of(request: InferenceRequest, job_id: int) -> Job:
         strict=strict,
         sampling=_sampling(body, is_chat=is_chat),
         stop=_stop(body.stop),
-        max_tokens=body.max_completion_tokens or body.max_tokens or (None if is_chat else 16),
+        max_tokens=body.max_completion_tokens
+        or body.max_tokens
+        or request.output_tokens_added
+        or (None if is_chat else COMPLETION_TOKENS_DEFAULT),
         choices=body.n or 1,
     )
 

@@ -27,13 +27,26 @@ _TRUE: Final = msgspec.Raw(b"true")
 
 
 class OpenAIAdapter:
-    """Any OpenAI-compatible server: OpenAI, vLLM, TGI, Together, llama-server, Ollama, ..."""
+    """Any OpenAI-compatible server: OpenAI, vLLM, TGI, Together, llama-server, Ollama, ...
+
+    `chat_limit` is the member by which it is told how much to generate for a conversation: OpenAI's reasoning models
+    refuse `max_tokens`, and most other servers learned `max_completion_tokens` late or never.
+    """
+
+    def __init__(self, chat_limit: str = "max_tokens") -> None:
+        self._limits = {
+            Endpoint.CHAT: chat_limit,
+            Endpoint.COMPLETIONS: "max_tokens",
+            Endpoint.RESPONSES: "max_output_tokens",
+        }
 
     def encode(self, request: InferenceRequest, model: str) -> WireRequest:
         """The caller's members with `model` replaced; a stream is asked for its usage, which is how it gets paid."""
         members = request.members | {"model": msgspec.Raw(msgspec.json.encode(model))}
         if request.stream and not request.include_usage and request.endpoint in _REPORTS_ON_REQUEST:
             members["stream_options"] = _with_usage(members.get("stream_options"))
+        if request.output_tokens_added is not None and (name := self._limits.get(request.endpoint)):
+            members[name] = msgspec.Raw(b"%d" % request.output_tokens_added)
         return WireRequest(f"/{request.endpoint.value}", msgspec.json.encode(members))
 
     def decode(self, request: InferenceRequest, body: bytes) -> tuple[bytes, Tally]:

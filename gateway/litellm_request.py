@@ -75,6 +75,8 @@ def chat_arguments(request: InferenceRequest, *, takes_extra: bool) -> dict[str,
         arguments = {name: value for name, value in arguments.items() if not _is_idle(name, value)}
     elif extra := _extra(request.members):
         arguments["extra_body"] = extra
+    if request.output_tokens_added is not None:
+        arguments["max_tokens"] = request.output_tokens_added  # litellm knows each provider's own name for it
     if request.stream:
         arguments["stream"] = True
         arguments["stream_options"] = {"include_usage": True}

@@ -11,6 +11,7 @@ from gateway.config import LlamaCppProvider, OpenAIProvider, model_file
 from gateway.errors import StartError
 from gateway.extras import LLAMA, require
 from gateway.http_upstream import HttpUpstream
+from gateway.prices import provider_of
 from gateway.transport import Pool
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def openai_upstream(deployment: Deployment, provider: OpenAIProvider) -> Upstrea
     if provider.api_key is not None:
         headers.append(("authorization", f"Bearer {provider.api_key.reveal()}"))
     pool = Pool(provider.base_url, tuple(headers), max_connections=provider.max_connections)
-    return HttpUpstream(deployment, pool, ADAPTERS["openai"])
+    host = provider_of("openai", provider.base_url, deployment.model)
+    return HttpUpstream(deployment, pool, ADAPTERS["openai_itself" if host in ("openai", "azure") else "openai"])
 
 
 def llama_cpp_upstream(deployment: Deployment, provider: LlamaCppProvider) -> Upstream:

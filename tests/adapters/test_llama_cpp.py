@@ -137,3 +137,11 @@ def test_null_and_empty_members_are_as_good_as_absent() -> None:
 def test_members_without_effect_are_listed_unless_they_never_have_one_here() -> None:
     body = {"model": "m", "messages": HI, "user": "u", "store": True, "reasoning_effort": "low", "future": 1}
     assert ignored_members(parse(Endpoint.CHAT, json.dumps(body).encode())) == ["reasoning_effort", "future"]
+
+
+def test_a_limit_of_ours_stands_in_for_the_callers() -> None:
+    for endpoint, body in ((Endpoint.CHAT, {"messages": HI}), (Endpoint.COMPLETIONS, {"prompt": "x"})):
+        for asked, limit in ((None, 77), (5, 5)):
+            request = parse(endpoint, json.dumps({"model": "m", "max_tokens": asked} | body).encode())
+            request.output_tokens_added = 77
+            assert job_of(request, 7).max_tokens == limit

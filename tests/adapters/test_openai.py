@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from adapters import ADAPTERS
 from adapters.base import FailedStream, StreamDecoder, Tally
 from adapters.openai import OpenAIAdapter
 from adapters.openai_request import parse
@@ -18,6 +19,7 @@ from policies.vocabulary import Endpoint, FailureKind, Usage
 from tests.wire_recordings import FAMILIES, IN_OPENAIS_FORMAT, Recording
 
 ADAPTER = OpenAIAdapter()
+ASKED = [{"role": "user", "content": "Hi"}]
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")) if path.stem[:5] != "error"}
 STREAMS = {name: golden for name, golden in GOLDEN.items() if "stream" in golden}
@@ -271,3 +273,22 @@ def test_forwarded_replies_are_valid_where_the_upstream_s_were(shared_wire: Path
                     valid += 1
                     assert validator.is_valid(after), entry["id"]
     assert valid > 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "endpoint", "body", "limits"),
+    [
+        ("openai", Endpoint.CHAT, {"messages": ASKED}, {"max_tokens": 77}),
+        ("openai_itself", Endpoint.CHAT, {"messages": ASKED}, {"max_completion_tokens": 77}),
+        ("openai", Endpoint.CHAT, {"messages": ASKED, "max_tokens": None}, {"max_tokens": 77}),
+        ("openai_itself", Endpoint.COMPLETIONS, {"prompt": "a"}, {"max_tokens": 77}),
+        ("openai", Endpoint.RESPONSES, {"input": "a"}, {"max_output_tokens": 77}),
+        ("openai", Endpoint.EMBEDDINGS, {"input": "a"}, {}),
+    ],
+)
+def test_a_limit_of_ours_goes_upstream_under_the_name_known_there(
+    kind: str, endpoint: Endpoint, body: dict[str, Any], limits: dict[str, int]
+) -> None:
+    request = parse(endpoint, json.dumps({"model": "route", **body}).encode())
+    request.output_tokens_added = 77
+    assert json.loads(ADAPTERS[kind].encode(request, "m").body) == {**body, "model": "m", **limits}

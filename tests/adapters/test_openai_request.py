@@ -229,3 +229,24 @@ def test_token_arrays_have_a_bound() -> None:
 
 def test_a_refusal_never_echoes_a_long_value() -> None:
     assert len(refusal(body(messages=[{"role": "x" * 100_000, "content": "y"}])).message) < 400
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "size"),
+    [
+        (Endpoint.CHAT, {"messages": [USER]}, (1, 1, None)),
+        (Endpoint.CHAT, {"messages": [USER], "n": 3, "max_tokens": 9}, (3, 3, 9)),
+        (Endpoint.CHAT, {"messages": [USER], "max_tokens": None, "max_completion_tokens": 8}, (1, 1, 8)),
+        (Endpoint.COMPLETIONS, {"prompt": "a"}, (1, 1, None)),
+        (Endpoint.COMPLETIONS, {"prompt": ["a", "b"], "n": 2, "best_of": 5, "max_tokens": 9}, (4, 10, 9)),
+        (Endpoint.COMPLETIONS, {"prompt": [[1], [2], [3]], "best_of": 2}, (3, 6, None)),
+        (Endpoint.EMBEDDINGS, {"input": ["a", "b"]}, (2, 0, None)),
+        (Endpoint.RESPONSES, {"input": "a", "max_output_tokens": 7}, (1, 1, 7)),
+    ],
+)
+def test_what_may_be_generated(
+    endpoint: Endpoint, fields: dict[str, object], size: tuple[int, int, int | None]
+) -> None:
+    request = parse(endpoint, json.dumps({"model": "m", **fields}).encode())
+    assert (request.choices, request.generations, request.output_tokens_max) == size
+    assert request.output_tokens_added is None

@@ -131,3 +131,10 @@ def test_other_endpoints_are_not_served() -> None:
     require_endpoint(Endpoint.CHAT)
     with pytest.raises(RefusedRequest, match="responses"):
         require_endpoint(Endpoint.RESPONSES)
+
+
+def test_a_limit_of_ours_is_an_argument_under_litellms_own_name() -> None:
+    ours = request(messages=[], max_tokens=None)
+    assert "max_tokens" not in chat_arguments(ours, takes_extra=True)
+    ours.output_tokens_added = 77
+    assert chat_arguments(ours, takes_extra=True) == {"messages": [], "max_tokens": 77}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
+from adapters.schema import InferenceRequest
 from gateway import extras
 from gateway.config import Config, examine_text
 from gateway.config.compile import deployments
 from gateway.errors import StartError
 from gateway.http_upstream import HttpUpstream
 from gateway.upstreams import Loading, UpstreamSet, forwarded_headers
+from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,3 +110,21 @@ def test_loading_is_told_a_quarter_at_a_time_and_anew_after_a_crash(caplog: pyte
         for percent in (0, 3, 26, 30, 55, 100, 100, 10, 60):
             loading(percent)
     assert [record.args for record in caplog.records] == [("bundled", step) for step in (0, 25, 50, 100, 0, 50)]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "name"),
+    [
+        ("https://api.openai.com/v1", "max_completion_tokens"),
+        ("https://acme.openai.azure.com/openai/v1", "max_completion_tokens"),
+        ("https://api.groq.com/openai/v1", "max_tokens"),
+        ("http://127.0.0.1:8000/v1", "max_tokens"),
+    ],
+)
+async def test_who_is_told_the_limit_by_which_name(tmp_path: Path, base_url: str, name: str) -> None:
+    held = UpstreamSet()
+    (upstream,) = (await taken(held, policy(tmp_path, base_url))).values()
+    assert isinstance(upstream, HttpUpstream)
+    request = InferenceRequest(Endpoint.CHAT, "r", False, False, {}, 0, output_tokens_added=77)
+    assert json.loads(upstream._adapter.encode(request, "m").body) == {"model": "m", name: 77}
+    await held.close()
