@@ -95,9 +95,9 @@ def has_budget(config: Config) -> bool:
 
 
 def _predicate(when: str) -> Predicate:
-    from gateway.config.cel import compile_limit_when  # noqa: PLC0415 - only a policy with a `when` needs CEL
+    from gateway.config.cel import condition_for_limit  # noqa: PLC0415 - only a policy with a `when` needs CEL
 
-    return compile_limit_when(when)
+    return condition_for_limit(when)
 
 
 def _owners(config: Config) -> Iterator[tuple[LimitScope, str, tuple[OwnLimits, ...]]]:

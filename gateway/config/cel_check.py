@@ -1,0 +1,260 @@
+"""What a `when` means: its names and types are checked, and what it reads of the request is found.
+
+An expression has two names, `request` and `principal`, of which it reads members. Each member becomes a variable of its
+own, so that evaluating it makes no more of the request than what is asked for, and `has(request.tools)` and
+`size(request.tools)` become variables too: whether a member is there and how long it is can be told without its values.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from gateway.config.cel_syntax import CelError, Kind, Node, parse
+from gateway.config.cel_types import (
+    BOOL,
+    BYTES,
+    DOUBLE,
+    DYN,
+    INT,
+    LIST,
+    MAP,
+    NULL,
+    STRING,
+    UINT,
+    Type,
+    called,
+    compared,
+    contained,
+    joined,
+    reckoned,
+)
+from gateway.config.problems import did_you_mean
+
+PRINCIPAL: Final = {
+    "key_id": STRING,
+    "key": STRING,
+    "team": STRING,
+    "user": STRING,
+    "org": STRING,
+    "tags": Type("list", STRING),
+}
+_TEXTS: Final = (
+    "encoding_format endpoint instructions model previous_response_id prompt_cache_key reasoning_effort "
+    "safety_identifier service_tier suffix truncation user verbosity"
+)
+_INTS: Final = (
+    "best_of dimensions max_completion_tokens max_output_tokens max_tokens max_tool_calls n seed top_logprobs"
+)
+REQUEST: Final[dict[str, Type]] = {
+    **dict.fromkeys(_TEXTS.split(), STRING),
+    **dict.fromkeys(_INTS.split(), INT),
+    **dict.fromkeys(("frequency_penalty", "presence_penalty", "temperature", "top_p"), DOUBLE),
+    **dict.fromkeys(("background", "echo", "parallel_tool_calls", "store", "stream"), BOOL),
+    **dict.fromkeys(("functions", "include", "messages", "modalities", "tools"), LIST),
+    **dict.fromkeys(("audio", "logit_bias", "prediction", "reasoning", "response_format"), MAP),
+    **dict.fromkeys(("stream_options", "text", "web_search_options"), MAP),
+    "metadata": Type("map", STRING),
+    **dict.fromkeys(("conversation", "input", "logprobs", "prompt", "stop", "tool_choice"), DYN),
+}
+"""The members of the endpoints' bodies; any other may be asked for, and has whatever type it comes with."""
+
+ROOTS: Final = {"request": REQUEST, "principal": PRINCIPAL}
+PREFIX: Final = "_pm_"
+_LITERALS: Final = {"bool": BOOL, "int": INT, "uint": UINT, "double": DOUBLE, "string": STRING, "bytes": BYTES}
+
+
+class Reading(NamedTuple):
+    """A member of `request` or `principal` that an expression reads: its value, its size, or whether it is there."""
+
+    root: str
+    member: str
+    what: str
+    type: Type
+
+    @property
+    def variable(self) -> str:
+        return f"{PREFIX}{self.what}_{self.root}_{self.member}"
+
+
+class Checked(NamedTuple):
+    """An expression whose readings have become variables, and what might be a mistake in it, or nothing."""
+
+    text: str
+    readings: tuple[Reading, ...]
+    doubt: str
+    patterns: tuple[str, ...]
+
+
+def check(text: str) -> Checked:
+    """Raises `CelError` for what is no condition over a request and its principal."""
+    checker = _Checker(text)
+    tree = parse(text)
+    given = checker.type_of(tree)
+    if given not in (BOOL, DYN):
+        raise CelError(f"must say yes or no, but gives {given}")
+    return checker.result()
+
+
+class _Checker:
+    """One walk over the tree. `scope` has the types of the names that macros make."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._readings: list[tuple[int, int, Reading]] = []
+        self._patterns: list[str] = []
+        self._doubt = ""
+        self._scope: dict[str, Type] = {}
+
+    def result(self) -> Checked:
+        text, end = "", 0
+        for start, after, reading in sorted(self._readings):
+            text += self._text[end:start] + reading.variable
+            end = after
+        readings = dict.fromkeys(reading for *_, reading in self._readings)
+        return Checked(text + self._text[end:], tuple(readings), self._doubt, tuple(self._patterns))
+
+    def type_of(self, node: Node) -> Type:
+        return _BY_KIND[node.kind](self, node)
+
+    def visit_literal(self, node: Node) -> Type:
+        return _LITERALS.get(node.name, NULL)
+
+    def visit_list(self, node: Node) -> Type:
+        return Type("list", joined([self.type_of(part) for part in node.parts]))
+
+    def visit_map(self, node: Node) -> Type:
+        return Type("map", joined([self.type_of(part) for part in node.parts][1::2]))
+
+    def visit_name(self, node: Node) -> Type:
+        if node.name in self._scope:
+            return self._scope[node.name]
+        if node.name in ROOTS:
+            raise CelError(f"{node.name} is no value by itself: write {node.name}.NAME")
+        near = " or ".join(f"'{root}.{node.name}'" for root, members in ROOTS.items() if node.name in members)
+        raise CelError(f"there is no '{node.name}'{f' (did you mean {near}?)' if near else ': only request and principal'}")
+
+    def _read(self, node: Node, what: str = "value") -> Type | None:
+        """The type of `request.NAME` or `request["NAME"]`; None where the node is neither."""
+        if node.kind not in (Kind.MEMBER, Kind.INDEX) or node.parts[0].kind is not Kind.NAME:
+            return None
+        root = node.parts[0].name
+        if root not in ROOTS:
+            return None
+        name = node.name or self._quoted(node.parts[1])
+        known = ROOTS[root]
+        if name not in known:
+            near = did_you_mean(name, known)
+            if root == "principal":
+                raise CelError(f"principal has no '{name}'{near or ': it has ' + ', '.join(known)}")
+            self._doubt = self._doubt or (f"request.{name} is in no endpoint's body{near}" if near else "")
+        kind = known.get(name, DYN)
+        told = {"has": BOOL, "size": INT}.get(what, kind)
+        self._readings.append((node.start, node.end, Reading(root, name, what, kind)))
+        return told
+
+    def _quoted(self, node: Node) -> str:
+        text = self._text[node.start : node.end]
+        name = text[1:-1]
+        if node.kind is not Kind.LITERAL or node.name != "string" or not name.isidentifier() or not name.isascii():
+            raise CelError("a member of request or principal is named in the policy, such as request.user")
+        return name
+
+    def visit_member(self, node: Node) -> Type:
+        inner = node.parts[0] if node.kind is Kind.HAS else node
+        if (read := self._read(inner, "has" if node.kind is Kind.HAS else "value")) is not None:
+            if node.kind is Kind.HAS:
+                *_, reading = self._readings.pop()
+                self._readings.append((node.start, node.end, reading))
+            return read
+        holder = self.type_of(inner.parts[0])
+        if holder != DYN and holder.name != "map":
+            raise CelError(f"asks {holder} for its member '{inner.name}', but only maps have members")
+        return BOOL if node.kind is Kind.HAS else holder.items
+
+    def visit_index(self, node: Node) -> Type:
+        if (read := self._read(node)) is not None:
+            return read
+        holder, index = (self.type_of(part) for part in node.parts)
+        if holder.name == "list" and index.name not in ("int", "uint", "dyn"):
+            raise CelError(f"counts the items of a list by {index}")
+        if holder.name not in ("list", "map", "dyn"):
+            raise CelError(f"looks with [ ] into {holder}; only lists and maps have items")
+        return holder.items
+
+    def visit_macro(self, node: Node) -> Type:
+        name, variable = node.name, node.variable
+        over = self.type_of(node.parts[0])
+        if over.name not in ("list", "map", "dyn"):
+            raise CelError(f"{name}() goes over a list or a map, not over {over}")
+        if variable in ROOTS or variable.startswith(PREFIX):
+            raise CelError(f"{name}() must call its items something other than '{variable}'")
+        outer = dict(self._scope)
+        self._scope[variable] = over.items if over.name == "list" else STRING if over.name == "map" else DYN
+        *conditions, last = [self.type_of(part) for part in node.parts[1:]]
+        self._scope = outer
+        if name != "map":
+            conditions, last = [last], BOOL
+        if any(condition not in (BOOL, DYN) for condition in conditions):
+            raise CelError(f"the condition of {name}() must say yes or no, but gives {conditions[0]}")
+        return Type("list", last) if name == "map" else over if name == "filter" else BOOL
+
+    def visit_call(self, node: Node) -> Type:
+        if node.name == "size" and len(node.parts) == 1:
+            at = len(self._readings)
+            read = self._read(node.parts[0], "size")
+            if read is not None and self._readings[at][2].type.name in ("list", "map"):
+                self._readings[at] = (node.start, node.end, self._readings[at][2])
+                return read
+            del self._readings[at:]
+        if node.kind is Kind.METHOD and node.name == "matches":
+            self._pattern(node)
+        types = tuple(self.type_of(part) for part in node.parts)
+        return called(node.name, types, is_method=node.kind is Kind.METHOD)
+
+    def _pattern(self, node: Node) -> None:
+        """A pattern stands in the policy: one from a caller would be compiled for each call, at whatever cost."""
+        if len(node.parts) == 2:
+            pattern = node.parts[1]
+            if pattern.kind is not Kind.LITERAL:
+                raise CelError("matches() takes a pattern that stands here, in quotes")
+            self._patterns.append(self._text[pattern.start : pattern.end])
+
+    def visit_operator(self, node: Node) -> Type:
+        types = [self.type_of(part) for part in node.parts]
+        if node.kind is Kind.CHOICE:
+            self._wants_bool(types[:1], "?")
+            if types[1] != types[2] and DYN not in types[1:]:
+                raise CelError(f"gives {types[1]} or {types[2]} after ?, which should be of one type")
+            return joined(types[1:])
+        if node.name in ("&&", "||") or (node.name == "!" and node.kind is Kind.UNARY):
+            self._wants_bool(types, node.name)
+            return BOOL
+        if node.kind is Kind.UNARY:
+            if types[0] not in (INT, DOUBLE, DYN):
+                raise CelError(f"-{types[0]} means nothing")
+            return types[0]
+        if node.name == "in":
+            return contained(types[0], types[1])
+        return (reckoned if node.name in "+-*/%" else compared)(node.name, types[0], types[1])
+
+    def _wants_bool(self, types: list[Type], sign: str) -> None:
+        for given in types:
+            if given not in (BOOL, DYN):
+                raise CelError(f"'{sign}' takes conditions, but one side gives {given}")
+
+
+_BY_KIND: Final = {
+    Kind.LITERAL: _Checker.visit_literal,
+    Kind.NAME: _Checker.visit_name,
+    Kind.MEMBER: _Checker.visit_member,
+    Kind.HAS: _Checker.visit_member,
+    Kind.INDEX: _Checker.visit_index,
+    Kind.MACRO: _Checker.visit_macro,
+    Kind.CALL: _Checker.visit_call,
+    Kind.METHOD: _Checker.visit_call,
+    Kind.LIST: _Checker.visit_list,
+    Kind.MAP: _Checker.visit_map,
+    Kind.UNARY: _Checker.visit_operator,
+    Kind.BINARY: _Checker.visit_operator,
+    Kind.CHOICE: _Checker.visit_operator,
+}
