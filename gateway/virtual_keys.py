@@ -77,14 +77,17 @@ class HeldKey(NamedTuple):
     output_tokens_default: int | None = None
 
 
-def generate(env: str, rng: Chooser = secrets) -> str:
-    """A fresh key for the environment `env` (`live`, `test`, ...). Raises `ValueError` for a name no key can hold."""
+def generate(env: str, rng: Chooser = secrets, key_id: str | None = None) -> str:
+    """A fresh key for the environment `env` (`live`, `test`, ...), or a fresh secret for the key of this public id.
+
+    Raises `ValueError` for a name no key can hold.
+    """
     if not ENV.fullmatch(env):
         raise ValueError("an environment's name is 1 to 16 lower-case letters and digits")
     public, secret = (
         "".join(rng.choice(ALPHABET) for _ in range(length)) for length in (PUBLIC_ID_CHARS, SECRET_CHARS)
     )
-    stem = f"{PREFIX}{env}_{public}_{secret}"
+    stem = f"{PREFIX}{env}_{key_id or public}_{secret}"
     return f"{stem}_{checksum(stem)}"
 
 
@@ -122,6 +125,11 @@ class Hmac:
         inner.update(message)
         outer.update(inner.digest())
         return outer.digest()
+
+
+def same_digest(one: bytes, other: bytes) -> bool:
+    """In time that says nothing about where they differ."""
+    return hmac.compare_digest(one, other)
 
 
 class Digest(NamedTuple):
