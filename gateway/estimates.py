@@ -18,7 +18,7 @@ from gateway.prompt_bounds import (
     family_of,
     find,
 )
-from gateway.prompt_parts import MESSAGES_MEMBER, is_elsewhere, objects_with_parts, parts_of
+from gateway.prompt_parts import UNREADABLE, is_elsewhere, more_than_text, parts_of
 from gateway.tokens import encoding_of, utf8_bytes
 
 if TYPE_CHECKING:
@@ -51,16 +51,17 @@ class Estimator:
 
     def bound(self, request: InferenceRequest, context_tokens: int | None = None) -> int:
         """No upstream can read more tokens in this request, whatever its tokenizer. Takes microseconds."""
-        tokens = request.body_bytes + OTHERS.prompt_tokens
-        if request.endpoint in MESSAGES_MEMBER:
-            elsewhere = is_elsewhere(request)
-            for item in objects_with_parts(request):
+        tokens = request.body_bytes + OTHERS.prompt_tokens + _definitions_bound(request)
+        elsewhere = is_elsewhere(request)
+        try:
+            for item in more_than_text(request):
                 found = find(item)
                 tokens += (found.images + found.low_images) * IMAGE_TOKENS_MAX
                 elsewhere = elsewhere or found.elsewhere
-            if elsewhere:
-                tokens += context_tokens or WINDOW_TOKENS_DEFAULT
-            tokens += _definitions_bound(request)
+        except UNREADABLE:
+            elsewhere = True
+        if elsewhere:
+            tokens += context_tokens or WINDOW_TOKENS_DEFAULT
         return tokens if context_tokens is None else min(tokens, context_tokens * request.choices)
 
     async def exact(self, request: InferenceRequest, model: str, context_tokens: int | None = None) -> int:
@@ -77,9 +78,12 @@ class Estimator:
             tokens = counted.tokens + ((context_tokens or WINDOW_TOKENS_DEFAULT) if away else 0)
             return min(tokens, self.bound(request, context_tokens))
 
-        if request.body_bytes > LOOKED_UP_BYTES:
-            return await self._counter.run(counted_at)
-        parts = parts_of(request, profile)
+        try:
+            if request.body_bytes > LOOKED_UP_BYTES:
+                return await self._counter.run(counted_at)
+            parts = parts_of(request, profile)
+        except UNREADABLE:
+            return self.bound(request, context_tokens)
         new_bytes = sum(len(part.raw) for part in parts.parts if self._cache.get(part.key) is None)
         if new_bytes > INLINE_BYTES or (new_bytes and not self._counter.is_loaded(encoding)):
             return await self._counter.run(lambda: counted_at(parts))

@@ -39,7 +39,7 @@ _ELSEWHERE_KEYS: Final = frozenset(
     ("file", "file_id", "file_url", "file_data", "audio_url", "video_url", "document_url")
 )
 _IMAGE_KEYS: Final = frozenset(("image_url", "file_id", "type", "detail"))
-_IMAGE_TYPES: Final = frozenset(("image_url", "input_image", "image", "computer_screenshot"))
+_IMAGE_TYPES: Final = ("image_url", "input_image", "image", "computer_screenshot")
 NESTED_TOKENS: Final = 4
 
 

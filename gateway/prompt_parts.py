@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from adapters.schema import InferenceRequest
 
-MESSAGES_MEMBER: Final = {Endpoint.CHAT: "messages", Endpoint.RESPONSES: "input"}
+_MESSAGES_MEMBER: Final = {Endpoint.CHAT: "messages", Endpoint.RESPONSES: "input"}
 _TEXTS_MEMBER: Final = {Endpoint.COMPLETIONS: "prompt", Endpoint.EMBEDDINGS: "input"}
 # What no model gets to see. Any other member counts as text: a chat template may print it.
 _UNSEEN: Final = frozenset({
@@ -32,8 +32,13 @@ _UNSEEN: Final = frozenset({
 _ELSEWHERE: Final = frozenset(
     ("previous_response_id", "conversation", "web_search_options", "chat_template", "plugins", "prompt_embeds")
 )
-# Tools that the caller runs. Any other is run by the upstream, which puts its findings before the model.
-_OWN_TOOLS: Final = frozenset(("function", "custom"))
+# Tools that the caller runs. Any other is run by the upstream, which puts its findings before the model. A tuple, since
+# a caller's `type` may be something that has no hash.
+_OWN_TOOLS: Final = ("function", "custom")
+
+
+# What has been parsed may still be too deep here, farther down the stack.
+UNREADABLE: Final = (msgspec.DecodeError, RecursionError)
 
 
 class _Tool(msgspec.Struct, gc=False):
@@ -57,7 +62,7 @@ class Part(NamedTuple):
             return Found([self.raw.decode("utf-8", "replace")])
         try:
             return find(_ANY.decode(self.raw))
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return Found([self.raw.decode("utf-8", "replace")], elsewhere=True)
 
 
@@ -73,7 +78,7 @@ class Parts(NamedTuple):
 
 def parts_of(request: InferenceRequest, profile: str) -> Parts:
     """The pieces of a request's prompt, in order. `profile` names the way in which they are going to be counted."""
-    messages, texts = MESSAGES_MEMBER.get(request.endpoint), _TEXTS_MEMBER.get(request.endpoint)
+    messages, texts = _MESSAGES_MEMBER.get(request.endpoint), _TEXTS_MEMBER.get(request.endpoint)
     parts: list[Part] = []
     framed = id_tokens = 0
     for name, raw in request.members.items():
@@ -104,13 +109,13 @@ def is_elsewhere(request: InferenceRequest) -> bool:
         return False
     try:
         return any(tool.type not in _OWN_TOOLS for tool in _TOOLS.decode(tools))
-    except (msgspec.DecodeError, RecursionError, TypeError):
+    except UNREADABLE:
         return bytes(tools) != b"null"
 
 
-def objects_with_parts(request: InferenceRequest) -> Iterator[object]:
-    """The messages or items that hold more than plain text."""
-    raw = request.members.get(MESSAGES_MEMBER.get(request.endpoint, ""))
+def more_than_text(request: InferenceRequest) -> Iterator[object]:
+    """The messages or items that hold more than a role and plain text. Raises `UNREADABLE`."""
+    raw = request.members.get(_MESSAGES_MEMBER.get(request.endpoint, ""))
     if raw is None:
         return
     items = _ANY.decode(raw)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from adapters.schema import InferenceRequest
+from gateway import tokens
 from gateway.data_files import data_dir
 from gateway.tokens import EXACT_BYTES, RANK_FILES, TokenCounter, encoding_of
 from policies.vocabulary import Endpoint
@@ -148,3 +151,37 @@ async def test_a_request_counts_its_texts_and_its_framing(counter: TokenCounter)
     framing, roles = 2 * 3 + 3, 2
     assert await counter.count_request(request) == 2 + 1 + framing + roles
     assert await counter.count_request(request, "gpt-4") == 2 + 1 + framing + roles
+
+
+LONG = st.text(st.sampled_from("ab ,.\n/'s{}\"\u00e9\u4e2d\u3002\u0301Z1 -"), min_size=1, max_size=400)
+
+
+@given(LONG, st.sampled_from(("cl100k_base", "o200k_base")))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_cutting_where_a_tokenizer_cuts_changes_no_count(counter: TokenCounter, text: str, name: str) -> None:
+    encoding = counter._encoding(name)
+    assert encoding is not None
+    whole = len(encoding.encode_ordinary(text))
+    for cut in tokens._SAFE_CUT.finditer(text):
+        parts = (text[: cut.end()], text[cut.end() :])
+        assert sum(len(encoding.encode_ordinary(part)) for part in parts) == whole
+
+
+@given(
+    st.text(st.sampled_from("abcdefghinrstABC\u00e4\u4e2d\u6587\u3042"), min_size=60, max_size=300), st.integers(1, 9)
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_word_that_must_be_cut_is_never_counted_short(counter: TokenCounter, text: str, times: int) -> None:
+    word = text * (times * 20)
+    for name in ("cl100k_base", "o200k_base"):
+        encoding = counter._encoding(name)
+        assert encoding is not None
+        whole = len(encoding.encode_ordinary(word))
+        assert whole <= counter.bound_of([word], name) <= whole + (tokens.CUT_TOKENS + 2) * (len(word) // 1792 + 1)
+
+
+async def test_a_bound_of_long_prose_is_its_count(counter: TokenCounter) -> None:
+    await counter.load("o200k_base")
+    encoding = counter._encoding("o200k_base")
+    assert encoding is not None
+    assert counter.bound_of([PROSE * 200], "o200k_base") == len(encoding.encode_ordinary(PROSE * 200))
