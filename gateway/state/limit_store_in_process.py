@@ -12,7 +12,7 @@ import contextlib
 from collections import deque
 from heapq import heapify, heappop, heappush
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -39,16 +39,24 @@ class Reservation(msgspec.Struct):
     has_left: bool = False
 
 
-class Tenant(msgspec.Struct):
-    """What one tenant has. `asks` are the last ones of each account, `leases` a heap; it may name what has ended.
+class Ended(NamedTuple):
+    """How a reservation ended, and until when that is remembered. `holds` is what a reap charged."""
 
-    `ended` says how a reservation ended and until when that is remembered.
-    """
+    phase: Phase
+    until_s: float
+    holds: tuple[Hold, ...] = ()
+
+
+NEVER_SEEN: Final = Ended(Phase.MISSING, 0.0)
+
+
+class Tenant(msgspec.Struct):
+    """What one tenant has. `asks` are the last ones of each account, `leases` a heap; it may name what has ended."""
 
     accounts: dict[str, Account] = msgspec.field(default_factory=dict)
     asks: dict[str, Ask] = msgspec.field(default_factory=dict)
     held: dict[str, Reservation] = msgspec.field(default_factory=dict)
-    ended: dict[str, tuple[Phase, float]] = msgspec.field(default_factory=dict)
+    ended: dict[str, Ended] = msgspec.field(default_factory=dict)
     leases: list[tuple[float, str]] = msgspec.field(default_factory=list)
 
 
@@ -71,7 +79,7 @@ class InProcessLimitStore:
             self._reap(tenant, kept, now)
         self._forget(2, now)
         accounts = kept.accounts
-        if reservation in kept.held or reservation in kept.ended:
+        if reservation in kept.held or kept.ended.get(reservation, NEVER_SEEN).until_s > now:
             return _again(kept, reservation, asks, now)
         answer = limits.reserve(asks, [accounts.get(ask.account) for ask in asks], now)
         if type(answer) is Granted:
@@ -79,25 +87,28 @@ class InProcessLimitStore:
             expires_s = now + LEASE_S
             kept.held[reservation] = Reservation(answer.holds, expires_s)
             heappush(kept.leases, (expires_s, reservation))
-        elif type(answer) is Denied:
-            _set_back(accounts, asks, answer.accounts)
+        else:
+            if type(answer) is Denied:
+                _set_back(accounts, asks, answer.accounts)
+            self._drop_if_empty(tenant, kept)
         return answer
 
     def settle(self, tenant: str, reservation: str, holds: Sequence[Hold], actual: Sequence[int]) -> None:
+        now = self._clock()
         kept = self._tenants.get(tenant) or self._begin(tenant)
-        record = kept.held.pop(reservation, None)
         has_left = False
-        if record is None:
-            phase, _ = kept.ended.get(reservation, (Phase.MISSING, 0.0))
+        if record := kept.held.pop(reservation, None):
+            phase, holds, has_left = Phase.HELD, record.holds, record.has_left
+        else:
+            ended = kept.ended.get(reservation, NEVER_SEEN)
+            phase = ended.phase if ended.until_s > now else Phase.MISSING
             if phase == Phase.SETTLED:
                 return
-        else:
-            phase, holds, has_left = Phase.HELD, record.holds, record.has_left
-        now = self._clock()
+            holds = ended.holds if phase == Phase.REAPED else holds
         for hold, used in zip(holds, chain(actual, repeat(0)), strict=False):
             if not (has_left and hold.kind == Kind.CONCURRENT):
                 self._charge(tenant, kept, limits.settle(kept.accounts.get(hold.account), hold, used, phase, now), hold)
-        self._end(tenant, kept, reservation, Phase.SETTLED, now)
+        self._end(tenant, kept, reservation, Ended(Phase.SETTLED, now + LEASE_S))
         for tell in self._freed:
             tell(tenant)
 
@@ -147,16 +158,21 @@ class InProcessLimitStore:
             self._task = None
 
     def renew(self) -> None:
-        """Every reservation lasts a lease from now on."""
-        expires_s = self._clock() + LEASE_S
-        for kept in self._tenants.values():
-            for record in kept.held.values():
-                record.expires_s = expires_s
-            kept.leases = [(expires_s, reservation) for reservation in kept.held]
-            heapify(kept.leases)
+        """Every reservation whose lease has not run out lasts a lease from now on."""
+        now = self._clock()
+        for tenant, kept in list(self._tenants.items()):
+            self._reap(tenant, kept, now)
+            self._extend(kept, now)
+
+    def _extend(self, kept: Tenant, now: float) -> None:
+        expires_s = now + LEASE_S
+        for record in kept.held.values():
+            record.expires_s = expires_s
+        kept.leases = [(expires_s, reservation) for reservation in kept.held]
+        heapify(kept.leases)
 
     def sweep(self, most: int = SLICE) -> None:
-        """Forget up to so many accounts that are empty again, and as many reservations that ended a lease ago."""
+        """Forget those of so many accounts that are empty again, and as many reservations that ended a lease ago."""
         now = self._clock()
         self._forget(most, now)
         for _ in range(min(most, len(self._to_sweep))):
@@ -200,7 +216,7 @@ class InProcessLimitStore:
     def _reap(self, tenant: str, kept: Tenant, now: float) -> None:
         """Charge in full what outlived its lease, unless this process still looks after it."""
         if self._task is not None and kept.leases and kept.leases[0][0] <= now:
-            self.renew()
+            self._extend(kept, now)
         leases = kept.leases
         freed = False
         while leases and leases[0][0] <= now:
@@ -217,15 +233,14 @@ class InProcessLimitStore:
         for hold in record.holds:
             if not (record.has_left and hold.kind == Kind.CONCURRENT):
                 self._charge(tenant, kept, limits.reap(kept.accounts.get(hold.account), hold, now), hold)
-        self._end(tenant, kept, reservation, Phase.REAPED, now)
+        self._end(tenant, kept, reservation, Ended(Phase.REAPED, now + LEASE_S, record.holds))
         for tell in self._lost:
             tell(reservation)
 
-    def _end(self, tenant: str, kept: Tenant, reservation: str, phase: Phase, now: float) -> None:
+    def _end(self, tenant: str, kept: Tenant, reservation: str, ended: Ended) -> None:
         """Remember for a lease how a reservation ended, for those who ask twice or come late."""
-        until_s = now + LEASE_S
-        kept.ended[reservation] = (phase, until_s)
-        self._to_forget.append((until_s, tenant, reservation))
+        kept.ended[reservation] = ended
+        self._to_forget.append((ended.until_s, tenant, reservation))
 
     def _forget(self, most: int, now: float) -> None:
         waiting = self._to_forget
@@ -233,7 +248,7 @@ class InProcessLimitStore:
             until_s, tenant, reservation = waiting.popleft()
             most -= 1
             kept = self._tenants.get(tenant)
-            if kept and kept.ended.get(reservation, (None, None))[1] == until_s:  # else it ended again since, late
+            if kept and kept.ended.get(reservation, NEVER_SEEN).until_s == until_s:  # else it ended again since, late
                 del kept.ended[reservation]
                 self._drop_if_empty(tenant, kept)
 
