@@ -7,7 +7,8 @@ conversation that grows costs only what is new.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.count_cache import CountCache, Counted
 from gateway.prompt_bounds import (
@@ -22,12 +23,14 @@ from gateway.prompt_parts import UNREADABLE, is_elsewhere, more_than_text, parts
 from gateway.tokens import encoding_of, utf8_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from adapters.schema import InferenceRequest
     from gateway.prompt_bounds import Family, Found
     from gateway.prompt_parts import Parts
     from gateway.tokens import TokenCounter
+
+log = logging.getLogger(__name__)
 
 INLINE_BYTES: Final = 2048
 """New text up to this size is counted at once (some 100 us): a turn through another thread takes as long."""
@@ -35,6 +38,19 @@ LOOKED_UP_BYTES: Final = 32 * 1024
 """Bodies up to this size are taken apart and looked up on the event loop (some 60 us), larger ones off it."""
 COUNTED_BYTES: Final = 1024 * 1024
 """More new text than this is taken at one token per byte: nobody shall keep the tokenizer busy for seconds."""
+WAITING_MAX: Final = 32
+"""With as many counts in line (5 s of work at the very worst) the next prompt is taken by its bytes at once."""
+
+
+class _Way(NamedTuple):
+    """How a model's tokens are counted."""
+
+    family: Family
+    encoding: str
+
+    @property
+    def profile(self) -> str:
+        return f"{self.family.name} {self.encoding}"
 
 
 class Estimator:
@@ -48,6 +64,7 @@ class Estimator:
     def __init__(self, counter: TokenCounter, cache: CountCache | None = None) -> None:
         self._counter = counter
         self._cache = CountCache() if cache is None else cache
+        self._waiting = 0
 
     def bound(self, request: InferenceRequest, context_tokens: int | None = None) -> int:
         """No upstream can read more tokens in this request, whatever its tokenizer. Takes microseconds."""
@@ -69,49 +86,56 @@ class Estimator:
 
         For OpenAI's models a bound; for others twice what OpenAI's tokenizer says, which is an estimate.
         """
-        family, encoding = family_of(model), encoding_of(model)
-        profile = f"{family.name} {encoding}"
-
-        def counted_at(parts: Parts | None = None) -> int:
-            counted = self._count(parts or parts_of(request, profile), family, encoding)
-            away = counted.elsewhere or is_elsewhere(request)
-            tokens = counted.tokens + ((context_tokens or WINDOW_TOKENS_DEFAULT) if away else 0)
-            return min(tokens, self.bound(request, context_tokens))
-
+        way = _Way(family_of(model), encoding_of(model))
         try:
-            if request.body_bytes > LOOKED_UP_BYTES:
-                return await self._counter.run(counted_at)
-            parts = parts_of(request, profile)
+            if request.body_bytes <= LOOKED_UP_BYTES:
+                parts = parts_of(request, way.profile)
+                if self._is_soon_counted(parts, way):
+                    return self._total(request, parts, way, context_tokens)
+            if self._waiting < WAITING_MAX:
+                return await self._in_line(
+                    lambda: self._total(request, parts_of(request, way.profile), way, context_tokens)
+                )
         except UNREADABLE:
-            return self.bound(request, context_tokens)
-        new_bytes = sum(len(part.raw) for part in parts.parts if self._cache.get(part.key) is None)
-        if new_bytes > INLINE_BYTES or (new_bytes and not self._counter.is_loaded(encoding)):
-            return await self._counter.run(lambda: counted_at(parts))
-        return counted_at(parts)
+            log.debug("a prompt cannot be taken apart; its bytes are taken for tokens")
+        return self.bound(request, context_tokens)
 
     async def warm(self, models: Iterable[str]) -> None:
         """Load what counting for `models` takes, so that the first denied request need not wait for it."""
         for encoding in sorted({encoding_of(model) for model in models}):
             await self._counter.load(encoding)
 
-    def _count(self, parts: Parts, family: Family, encoding: str) -> Counted:
-        tokens, elsewhere, room_bytes = _framing(parts, family), False, COUNTED_BYTES
+    def _is_soon_counted(self, parts: Parts, way: _Way) -> bool:
+        new_bytes = sum(len(part.raw) for part in parts.parts if self._cache.get(part.key) is None)
+        return not new_bytes or (new_bytes <= INLINE_BYTES and self._counter.is_loaded(way.encoding))
+
+    async def _in_line(self, count: Callable[[], int]) -> int:
+        self._waiting += 1
+        try:
+            return await self._counter.run(count)
+        finally:
+            self._waiting -= 1
+
+    def _total(self, request: InferenceRequest, parts: Parts, way: _Way, context_tokens: int | None) -> int:
+        tokens, elsewhere, room_bytes = _framing(parts, way.family), is_elsewhere(request), COUNTED_BYTES
         for part in parts.parts:
             counted = self._cache.get(part.key)
             if counted is None:
                 found = part.found()
                 text_bytes = sum(map(utf8_bytes, found.texts))
                 room_bytes -= text_bytes
-                if room_bytes < 0:
-                    counted = Counted(text_bytes + _other_tokens(found, family), found.elsewhere)
-                else:
-                    text_tokens = self._counter.bound_of(found.texts, encoding) * family.percent // 100
-                    text_tokens = min(text_tokens, text_bytes)
-                    counted = Counted(text_tokens + _other_tokens(found, family), found.elsewhere)
+                text_tokens = text_bytes if room_bytes < 0 else self._text_tokens(found, text_bytes, way)
+                counted = Counted(text_tokens + _other_tokens(found, way.family), found.elsewhere)
+                if room_bytes >= 0:
                     self._cache.put(part.key, counted)
             tokens += counted.tokens
             elsewhere = elsewhere or counted.elsewhere
-        return Counted(tokens, elsewhere)
+        if elsewhere:
+            tokens += context_tokens or WINDOW_TOKENS_DEFAULT
+        return min(tokens, self.bound(request, context_tokens))
+
+    def _text_tokens(self, found: Found, text_bytes: int, way: _Way) -> int:
+        return min(self._counter.bound_of(found.texts, way.encoding) * way.family.percent // 100, text_bytes)
 
 
 def _framing(parts: Parts, family: Family) -> int:

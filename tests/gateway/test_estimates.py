@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.openai_request import parse
 from gateway.count_cache import CountCache
-from gateway.estimates import COUNTED_BYTES, INLINE_BYTES, LOOKED_UP_BYTES, Estimator
+from gateway.estimates import COUNTED_BYTES, INLINE_BYTES, LOOKED_UP_BYTES, WAITING_MAX, Estimator
 from gateway.prompt_bounds import IMAGE_TOKENS_MAX, OTHERS, WINDOW_TOKENS_DEFAULT
 from gateway.tokens import TokenCounter, encoding_of
 from policies.vocabulary import Endpoint
@@ -304,3 +304,12 @@ async def test_more_than_can_be_counted_in_time_is_taken_by_its_bytes(
 async def test_a_damaged_encoding_leaves_the_bytes(counter: TokenCounter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counter, "_encodings", {"o200k_base": None})
     assert await Estimator(counter).exact(chat("Grüße"), "gpt-4o") == 7 + len("user") + 6
+
+
+async def test_where_too_many_wait_to_be_counted_the_bytes_must_do(counter: TokenCounter) -> None:
+    estimator = Estimator(counter)
+    requests = [chat(f"{number} {WORDS * 40}") for number in range(WAITING_MAX + 2)]
+    counts = await asyncio.gather(*(estimator.exact(request, "gpt-4o") for request in requests))
+    bounds = [estimator.bound(request) for request in requests]
+    assert [count == bound for count, bound in zip(counts, bounds, strict=True)] == [False] * WAITING_MAX + [True] * 2
+    assert await estimator.exact(requests[-1], "gpt-4o") < bounds[-1] // 2
