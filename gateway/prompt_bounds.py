@@ -12,27 +12,27 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 IMAGE_TOKENS_MAX: Final = 2833 + 8 * 5667
-"""The dearest image of any published scale: gpt-4o-mini, high detail, 768 x 2048 pixels, that is 8 tiles of 512 pixels.
+"""The dearest image of any published scale: gpt-4o-mini at high detail, 768 x 2048 pixels, which is 8 tiles of 512.
 
-OpenAI's guide "Images and vision" (developers.openai.com/api/docs/guides/images-vision, read 2026-11) and Azure's
-pages of the same scale. Other families stay below: Claude about pixels / 750 and less than 5,000, Qwen2-VL 16,384."""
+OpenAI's guide "Images and vision"; measured at one tile by community.openai.com/t/1262691 (2025-05). Other families
+stay below: Claude about pixels / 750 and less than 5,000, Qwen2-VL 16,384 (its preprocessor's `max_pixels`)."""
 WINDOW_TOKENS_DEFAULT: Final = 1_048_576
 """Taken for the context window where a deployment names none: the largest that the big providers sell (2026-11)."""
 BASE64_CHARS_PER_AUDIO_TOKEN: Final = 32
-"""Speech takes 10 tokens a second at OpenAI (its guide "Managing costs" of the Realtime API, read 2026-11) and 32 at
+"""Speech takes 10 tokens a second at OpenAI (its guide "Managing costs" of the Realtime API, 2026-11) and 32 at
 Google (Gemini API, "Audio understanding"); MP3 has at least 8 kbit, or 1,333 characters of base64, a second."""
 
-# The same guide: base and tile tokens of the models that count tiles (GPT-4o and 4.1: 85 and 170, o1 and o3: 75 and
-# 150, GPT-5: 70 and 140), 1,536 patches times at most 2.46 for mini and nano models, and up to 10,000 patches at
-# `detail: original` with the factor of 1.2 that GPT-5.2 brought for later ones.
+# The same guide, as quoted in 2025 and 2026: base and tile tokens of the models that count tiles (GPT-4o and 4.1: 85 and
+# 170, o1 and o3: 75 and 150, GPT-5: 70 and 140); 1,536 patches times at most 2.46 for mini and nano models; 10,000
+# patches at `detail: original` (openai/codex#19865, 2026-04), for which the highest factor of all is taken here.
 _TILED: Final = (85 + 8 * 170, 85)
 _PATCHED: Final = (3779, 3779)
-_LATEST: Final = (12_000, 12_000)
+_LATEST: Final = (24_600, 24_600)
 _DEAREST: Final = (IMAGE_TOKENS_MAX, IMAGE_TOKENS_MAX)
 
 _OPENAI: Final = re.compile(r"(?:chatgpt|codex|gpt|o[1-9]|text-embedding|davinci|babbage|computer-use)(?:[-.]|$)")
 _TILING: Final = re.compile(r"(?:gpt-4o|gpt-4\.[15]|gpt-4-|gpt-5(?:-|$)|o1|o3|chatgpt-4o)")
-_SMALL: Final = re.compile(r".*-(?:mini|nano)(?:-|$)")
+_SMALL: Final = re.compile(r"(?:gpt-4\.1|gpt-5(?:\.\d+)?|o4)-(?:mini|nano)(?:-|$)")
 
 # Members by which a part, an item or a message names what is not in the body, or not in it as text.
 _ELSEWHERE_KEYS: Final = frozenset(
@@ -50,7 +50,7 @@ class Family(NamedTuple):
     estimate and no bound: their vocabularies are smaller, and English and code take up to about 1.6 times as many
     tokens with the thriftiest of them (Llama 2, Claude), so twice is taken, and never more than the bytes.
     `message_tokens` frame a message, `prompt_tokens` what a chat template puts before the first (Qwen's default system
-    message, gpt-oss's), `tools_tokens` the words in which tools are introduced (Claude: 530 at most, 2025-10).
+    message, gpt-oss's), `tools_tokens` the words in which tools are introduced (Claude: 530 at most, its page on tool use).
     """
 
     name: str

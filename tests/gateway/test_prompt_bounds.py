@@ -18,6 +18,8 @@ from gateway.prompt_bounds import NESTED_TOKENS, family_of, find
         ("GPT-5", "tiled"),
         ("gpt-5.4", "latest"),
         ("gpt-6", "latest"),
+        ("gpt-6-mini", "latest"),
+        ("gpt-5.4-mini", "small"),
         ("o3", "tiled"),
         ("text-embedding-3-small", "latest"),
         ("gpt-oss-120b", "oss"),
