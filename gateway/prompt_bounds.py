@@ -22,8 +22,8 @@ BASE64_CHARS_PER_AUDIO_TOKEN: Final = 32
 """Speech takes 10 tokens a second at OpenAI (its guide "Managing costs" of the Realtime API, 2026-11) and 32 at
 Google (Gemini API, "Audio understanding"); MP3 has at least 8 kbit, or 1,333 characters of base64, a second."""
 
-# The same guide, as quoted in 2025 and 2026: base and tile tokens of the models that count tiles (GPT-4o and 4.1: 85 and
-# 170, o1 and o3: 75 and 150, GPT-5: 70 and 140); 1,536 patches times at most 2.46 for mini and nano models; 10,000
+# The same guide, as quoted in 2025 and 2026: base and tile tokens of the models that count tiles (GPT-4o and 4.1: 85
+# and 170, o1 and o3: 75 and 150, GPT-5: 70 and 140); 1,536 patches times at most 2.46 for mini and nano models; 10,000
 # patches at `detail: original` (openai/codex#19865, 2026-04), for which the highest factor of all is taken here.
 _TILED: Final = (85 + 8 * 170, 85)
 _PATCHED: Final = (3779, 3779)
@@ -46,11 +46,10 @@ NESTED_TOKENS: Final = 4
 class Family(NamedTuple):
     """How a family of models counts. `image_tokens` are the most for an image, and for one at low detail.
 
-    `percent` is what a count by OpenAI's tokenizer is raised to: 100 for OpenAI's own models. For others it is an
-    estimate and no bound: their vocabularies are smaller, and English and code take up to about 1.6 times as many
-    tokens with the thriftiest of them (Llama 2, Claude), so twice is taken, and never more than the bytes.
+    `percent` is what a count by OpenAI's tokenizer is raised to: 100 for OpenAI's own models. For others nobody
+    publishes a ratio that would bind; twice is taken, never more than the bytes, and what goes beyond is an overrun.
     `message_tokens` frame a message, `prompt_tokens` what a chat template puts before the first (Qwen's default system
-    message, gpt-oss's), `tools_tokens` the words in which tools are introduced (Claude: 530 at most, its page on tool use).
+    message, gpt-oss's), `tools_tokens` the words that introduce tools (Claude: 530 at most, its page on tool use).
     """
 
     name: str
