@@ -16,6 +16,7 @@ class Extra(NamedTuple):
 
 LLAMA: Final = Extra("llama", "llama_cpp", "llama.cpp")
 LITELLM: Final = Extra("litellm", "litellm", "litellm")
+REDIS: Final = Extra("redis", "redis.asyncio", "redis-py")
 POSTGRES: Final = Extra("postgres", "asyncpg", "asyncpg")
 PARQUET: Final = Extra("parquet", "pyarrow", "pyarrow")
 OTLP: Final = Extra("otlp", "opentelemetry.exporter.otlp.proto.http", "OpenTelemetry")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gateway.config import examine
+from gateway.config.compile import held_keys, limits_of
 
 OK = 0
 REFUSED = 2
@@ -24,7 +25,9 @@ def run(path: str) -> int:
     if config is None:
         sys.stderr.write(f"{path}: cannot be used\n")
         return REFUSED
-    counts = ((len(config.routes), "route"), (len(config.deployments), "deployment"), (len(config.keys), "key"))
+    counts = [(len(config.routes), "route"), (len(config.deployments), "deployment"), (len(config.keys), "key")]
+    if limits := len(limits_of(config)) + sum(len(key.limits) for key in held_keys(config)):
+        counts.append((limits, "limit"))
     told = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     sys.stdout.write(f"{path}: ok ({told})\n")
     return OK

@@ -131,7 +131,9 @@ class _Checker:
         if node.name in ROOTS:
             raise CelError(f"{node.name} is no value by itself: write {node.name}.NAME")
         near = " or ".join(f"'{root}.{node.name}'" for root, members in ROOTS.items() if node.name in members)
-        raise CelError(f"there is no '{node.name}'{f' (did you mean {near}?)' if near else ': only request and principal'}")
+        raise CelError(
+            f"there is no '{node.name}'{f' (did you mean {near}?)' if near else ': only request and principal'}"
+        )
 
     def _read(self, node: Node, what: str = "value") -> Type | None:
         """The type of `request.NAME` or `request["NAME"]`; None where the node is neither."""

@@ -101,7 +101,10 @@ def _is_past(value: object, now_s: float) -> bool:
 def _written_credentials(tree: Tree) -> Iterator[Finding]:
     """Credentials that stand in the file itself, where whoever may read or commit the file has them."""
     places: list[Place] = [(*place, "api_key") for place, _ in entries(tree, "providers")]
+    peppers = _section(tree, "secrets").get("peppers")
     places += [("secrets", "pepper"), ("secrets", "admin_token")]
+    places += [("secrets", "peppers", index) for index in range(len(peppers) if isinstance(peppers, list) else 0)]
+    places += [place for place in (("state", "url"), ("ledger", "url")) if _has_password(tree, place)]
     places += [(*place, "secret") for place, _ in entries(tree, "keys")]
     places += _named_credentials(tree)
     for place in places:
@@ -113,6 +116,12 @@ def _written_credentials(tree: Tree) -> Iterator[Finding]:
                 "is a secret in plain text; a reference such as ${env:NAME} keeps it out of the file",
                 Severity.WARNING,
             )
+
+
+def _has_password(tree: Tree, place: Place) -> bool:
+    """A URL that says USER:PASSWORD@."""
+    url = tree.at(place) if place in tree.lines else None
+    return isinstance(url, str) and ":" in url.partition("://")[2].rpartition("@")[0]
 
 
 def _named_credentials(tree: Tree) -> Iterator[Place]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from gateway.config.exposure import check_exposure
 from gateway.config.later import not_yet
+from gateway.config.limit_checks import check_limits
 from gateway.config.model import Config
 from gateway.config.names import check_names
 from gateway.config.problems import ConfigProblems, Malformed, Problem, Severity, printable, written
 from gateway.config.references import References
+from gateway.config.sharing import check_sharing
 from gateway.config.tree import BYTES_MAX, Tree, compose, unfold
 from gateway.config.wording import translated
 
@@ -63,7 +66,8 @@ def examine_text(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Con
     # What the models make of these is not news: a reference that could not be resolved, and what is not available.
     settled = later.keys() | {place for place, _, _ in tree.findings if place in tree.from_references}
     config = _shape(tree, base, report, settled)
-    for place, message, severity in (*check_names(tree), *check_exposure(tree, base, time.time())):
+    checks = (check_names(tree), check_exposure(tree, base, time.time()), check_limits(tree), check_sharing(tree))
+    for place, message, severity in chain.from_iterable(checks):
         report.add(place, message, severity)
     return (None if report.has_errors else config), report.problems()
 

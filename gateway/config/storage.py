@@ -16,6 +16,7 @@ from gateway.secret import Secret
 MEMORY: Final = "memory://"
 SCHEMES: Final = ("redis", "rediss", "redis+sentinel", "redis+cluster", "unix")
 POSTGRES_SCHEMES: Final = ("postgresql", "postgres")
+_QUOTED: Final = re.compile(r"(['\"]).*\1")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,2000}")
 SQLITE_FORM: Final = "must be sqlite:///FILE, or sqlite:////FILE for an absolute path"
 
@@ -36,7 +37,11 @@ def _state_url(secret: Secret) -> Secret:
         raise ValueError("must be visible ASCII characters; others are written in percent signs, such as %20")
     from gateway.state.redis_url import parse  # noqa: PLC0415 - only a shared state needs it
 
-    parse(url)  # which tells what is wrong
+    try:
+        parse(url)
+    except ValueError as problem:
+        # A password with a slash in it would be taken for a host or a path, and told.
+        raise ValueError(_QUOTED.sub("that", str(problem)) if "@" in url else str(problem)) from None
     return secret
 
 

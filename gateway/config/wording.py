@@ -37,6 +37,8 @@ PLAIN: Final = {
     "string_too_short": "must not be empty",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
+    "string_too_long": "must not be longer than {max_length} characters",
+    "too_long": "must not have more than {max_length} entries",
     "union_tag_not_found": f"is missing: one of {quoted(KINDS)}",
 }
 
@@ -44,7 +46,7 @@ PLAIN: Final = {
 def translated(error: ValidationError, tree: Tree) -> Iterator[tuple[Place, str]]:
     """Each thing that pydantic refused: where, and why."""
     for detail in error.errors(include_input=False, include_url=False):
-        place = _place(detail)
+        place = _place(detail, tree)
         known = _existing(place, tree)
         if detail["type"] == "too_short" and tree.at(known):
             continue  # entries there are, but none that passed, and each has its own finding
@@ -54,11 +56,17 @@ def translated(error: ValidationError, tree: Tree) -> Iterator[tuple[Place, str]
             yield known, _message(detail, known, tree)
 
 
-def _place(detail: ErrorDetails) -> Place:
-    """pydantic's location without what it adds to the file's: a union's tag, and a mark after a mapping's key."""
+def _place(detail: ErrorDetails, tree: Tree) -> Place:
+    """pydantic's location without what it adds to the file's: a union's tag, a mark after a mapping's key, and the
+    position in a list of one that the file leaves out.
+    """
     place = tuple(step for step in detail["loc"] if step != "[key]")
     if place[:1] == ("providers",) and len(place) > 2 and place[2] in KINDS:
         place = (*place[:2], *place[3:])
+    for depth, step in enumerate(place):
+        if step == 0 and place[:depth] in tree.lines and isinstance(tree.at(place[:depth]), dict):
+            place = (*place[:depth], *place[depth + 1 :])
+            break
     return (*place, "kind") if detail["type"].startswith("union_tag") else place
 
 
@@ -77,7 +85,7 @@ def _message(detail: ErrorDetails, place: Place, tree: Tree) -> str:
         return f"unknown key '{place[-1]}'{did_you_mean(str(place[-1]), known_keys(place[:-1], tree))}"
     if kind == "string_type" and isinstance(tree.at(place), int | float):
         return "must be text; put it in quotes"
-    if kind in ("literal_error", "union_tag_invalid"):
+    if kind in ("literal_error", "enum", "union_tag_invalid"):
         return _choice(context, place, tree)
     return PLAIN.get(kind, f"is not acceptable ({kind})").format(**context)
 
@@ -113,6 +121,8 @@ def _model(annotation: Any, value: Any) -> Any:  # noqa: ANN401 - annotations ar
     """The annotation without what is wrapped around it; of a union the member that the value's `kind` names."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
+    if get_origin(annotation) is tuple and isinstance(value, dict):
+        return _model(get_args(annotation)[0], value)
     if get_origin(annotation) not in (Union, UnionType):
         return annotation
     members = [_model(member, value) for member in get_args(annotation) if member is not type(None)]
