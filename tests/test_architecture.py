@@ -34,6 +34,7 @@ MUTATORS = frozenset({"add", "append", "clear", "extend", "insert", "pop", "popi
 WITHOUT_MIRROR: dict[str, str] = {
     "adapters/base.py": "protocols and plain values; every adapter's test goes through them",
     "gateway/call.py": "plain values; every stage's test makes them",
+    "gateway/state/limit_store.py": "tested in tests/limit_store_suite.py",
     "gateway/errors.py": "the error tree, without behaviour of its own",
     "gateway/upstream.py": "protocols and plain values",
     "gateway/version.py": "one constant",
