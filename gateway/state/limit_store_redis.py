@@ -98,14 +98,14 @@ class RedisLimitStore:
     async def reserve(self, tenant: str, reservation: str, asks: Sequence[Ask]) -> Answer:
         packed = self._calls.reserve(tenant, reservation, asks)
         try:
-            said = await self._ask(packed, tenant, self._scripts.reserve)
-            if isinstance(said, Unanswered):
+            first = said = await self._ask(packed, tenant, self._scripts.reserve)
+            if isinstance(first, Unanswered):
                 said = await self._ask(packed, tenant, self._scripts.reserve)
         except asyncio.CancelledError:
             self.settle(tenant, reservation, (), ())
             raise
         if not isinstance(said, list):
-            if isinstance(said, Unanswered):
+            if isinstance(first, Unanswered):
                 self.settle(tenant, reservation, (), ())
             raise _unavailable(said)
         answer, is_held = reserved(asks, said)
@@ -133,6 +133,10 @@ class RedisLimitStore:
                 raise _unavailable(said)
             kept += seen(tenant, said)
         return kept
+
+    def server_of(self, tenant: str) -> tuple[str, int] | None:
+        """The server of a Cluster that has this tenant; None where there is only one to ask."""
+        return self._router.address_of(tag_of(tenant))
 
     async def reap(self, tenant: str) -> int:
         """Charges what this tenant's leases ran out on, as `reserve` and `view` do too; how many there were."""

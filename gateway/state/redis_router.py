@@ -94,10 +94,14 @@ class Router:
         if not self._dialer.is_cluster:
             self._node(None).send(command)
         elif self._slots:
-            self._node(self._slots[crc_hqx(command.tag.encode(), 0) % SLOTS]).send(command)
+            self._node(self.address_of(command.tag)).send(command)
         else:
             self._unmapped.append(command)
             self._map_anew()
+
+    def address_of(self, tag: str) -> Address | None:
+        """The node that has a tag's keys; None while that is unknown, and where there is one server only."""
+        return self._slots[crc_hqx(tag.encode(), 0) % SLOTS] if self._slots else None
 
     def _node(self, address: Address | None) -> NodeConnection:
         node = self._nodes.get(address)
