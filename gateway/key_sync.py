@@ -92,9 +92,8 @@ class KeySync:
                 changes = await self._feed.changes(None, stored.keys_max + 1)
             if changes is None:
                 return
-            if len(changes.keys) > KEYS_IN_THREAD:
-                built = await asyncio.to_thread(stored.built, changes.keys)
-                stored.take_built(changes, built)
+            if changes.orgs or len(changes.keys) > KEYS_IN_THREAD:  # time zones lie in files
+                stored.take_built(changes, await asyncio.to_thread(stored.built, changes))
             else:
                 stored.take(changes)
 

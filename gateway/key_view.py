@@ -10,17 +10,20 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from datetime import UTC
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gateway.config.owners import time_zone
 from gateway.virtual_keys import PREFIX, PUBLIC_ID, Digest, Entry, Refusal, judge, nothing, sound
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
+    from datetime import tzinfo
 
     from gateway.peppers import Peppers
-    from gateway.state.key_records import Changes, Key, Org, StoredKey, StoredSecret
+    from gateway.state.key_records import Changes, Key, ManagedOwners, Org, StoredKey, StoredSecret
     from gateway.virtual_keys import Hmac, KeyRing
     from policies.vocabulary import Limit
 
@@ -30,6 +33,13 @@ KEYS_MAX: Final = 100_000
 """The most stored keys a process holds, at about 2 KiB each; more are refused and said so in the log."""
 MISSES_MAX: Final = 1_024
 MISS_TTL_S: Final = 5.0
+
+
+class Built(NamedTuple):
+    """What changes of the store come to: entries by public id, None for keys that are to go; time zones by org."""
+
+    entries: dict[str, Entry | None]
+    zones: dict[str, tzinfo]
 
 
 class StoredKeys:
@@ -55,6 +65,7 @@ class StoredKeys:
         self.keys_max = keys_max
         self._entries: dict[str, Entry] = {}
         self._misses: dict[int, float] = {}
+        self._zones: dict[str, tzinfo] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -72,18 +83,28 @@ class StoredKeys:
         self._misses[token] = now + MISS_TTL_S
         self.on_miss()
 
+    def zone_of(self, org: str) -> tzinfo:
+        """Where its calendar windows begin; UTC for an org the store does not have."""
+        return self._zones.get(org, UTC)
+
+    def weight_of(self, org: str) -> int:
+        """Its share of a queue against the others'."""
+        known = self.orgs.get(org)
+        return 1 if known is None else known.weight
+
     def take(self, changes: Changes) -> None:
-        """Become what the store is. A whole store is better `built` in a thread before."""
-        self.take_built(changes, self.built(changes.keys))
+        """Become what the store is. Blocks where there are orgs or many keys: `built` in a thread helps."""
+        self.take_built(changes, self.built(changes))
 
-    def built(self, keys: Iterable[StoredKey]) -> dict[str, Entry | None]:
-        """The entries of these keys, None for those that are to go. Touches nothing, so it may run in a thread."""
-        return {stored.key.id: self._entry(stored) for stored in keys}
+    def built(self, changes: Changes) -> Built:
+        """What changes come to. Touches nothing, so it may run in a thread."""
+        entries = {stored.key.id: self._entry(stored) for stored in changes.keys}
+        return Built(entries, {org.name: _zone(org) for org in changes.orgs})
 
-    def take_built(self, changes: Changes, built: Mapping[str, Entry | None]) -> None:
+    def take_built(self, changes: Changes, built: Built) -> None:
         entries = {} if changes.whole else self._entries
         left_out = 0
-        for public_id, entry in built.items():
+        for public_id, entry in built.entries.items():
             if entry is None:
                 entries.pop(public_id, None)
             elif public_id in entries or len(entries) < self.keys_max:
@@ -97,6 +118,7 @@ class StoredKeys:
         self.is_full = bool(left_out) or (self.is_full and not changes.whole)
         self._entries = entries
         self.orgs = ({} if changes.whole else self.orgs) | {org.name: org for org in changes.orgs}
+        self._zones = ({} if changes.whole else self._zones) | built.zones
         # Never back to False while the process lives: whoever empties the store must not open the gateway by it.
         self.required = changes.had_keys or (self.required and self.revision is not None)
         self.revision = changes.revision
@@ -146,13 +168,21 @@ class KeyView:
     """Who holds a key, by one policy: its own keys first, then the store's.
 
     `route_names` tells a route's name for each model pattern it has, since a stored key may name any; what it names and
-    no route has matches nothing. `is_open`: anyone may call as long as there never was a key.
+    no route has matches nothing. `owners`: those that the policy file says. `is_open`: anyone may call as long as there
+    never was a key.
     """
 
     def __init__(
-        self, ring: KeyRing, stored: StoredKeys, route_names: Mapping[str, str], *, is_open: bool = True
+        self,
+        ring: KeyRing,
+        stored: StoredKeys,
+        route_names: Mapping[str, str],
+        owners: ManagedOwners,
+        *,
+        is_open: bool,
     ) -> None:
         self.ring = ring
+        self.owners = owners
         self._is_open = is_open and not ring
         self._stored = stored
         self._route_names = route_names
@@ -197,6 +227,14 @@ class KeyView:
             known = principal, replace(principal, routes=routes)
             self._mapped[principal.key_id] = known
         return known[1]
+
+
+def _zone(org: Org) -> tzinfo:
+    try:
+        return time_zone(org.timezone)
+    except ValueError as problem:
+        log.error("the time zone %s of org %s: %s; it counts in UTC", org.timezone, org.name, problem)  # noqa: TRY400 - as above
+        return UTC
 
 
 def _seconds(moment_ms: int | None, otherwise: float) -> float:

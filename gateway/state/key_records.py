@@ -64,6 +64,17 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class ManagedOwners(NamedTuple):
+    """The owners that the policy file says; teams and users with their orgs."""
+
+    orgs: frozenset[str] = frozenset()
+    teams: frozenset[tuple[str, str]] = frozenset()
+    users: frozenset[tuple[str, str]] = frozenset()
+
+    def members(self, what: str) -> frozenset[tuple[str, str]]:
+        return self.teams if what == "team" else self.users
+
+
 class KeyTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What a key is for and what it may do.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
-from gateway.config.fields import ModelPattern, Name, Shape, Whole
+from gateway.config.fields import ModelPattern, Name, OrgName, Shape, Tag, Whole
 from gateway.config.limits import OneOrMoreLimits, limits_of_owner
+from gateway.config.owners import OutputTokens, Weight, time_zone
 from gateway.config.problems import written
 from gateway.config.wording import PLAIN
 from gateway.state.key_records import Invalid
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 ENTRIES_MAX: Final = 100
 MOMENT_MAX_MS: Final = 253_402_300_799_999  # the last of year 9999, which every calendar still writes
-WEIGHT_MAX: Final = 1_000_000
-TOKENS_MAX: Final = 2**31
+TAGS_MAX: Final = 20
 MAPPED_BITS: Final = 96
 
 S = TypeVar("S", bound=Shape)
@@ -79,9 +78,9 @@ class TermsShape(StoreShape):
         Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], Field(min_length=1, max_length=ENTRIES_MAX)]
         | None
     ) = None
-    tags: Annotated[tuple[Name, ...], Field(max_length=ENTRIES_MAX)] = ()
+    tags: Annotated[tuple[Tag, ...], Field(max_length=TAGS_MAX)] = ()
     limits: Annotated[OneOrMoreLimits, Field(max_length=ENTRIES_MAX)] = ()
-    output_tokens_default: Annotated[Whole, Field(ge=1, le=TOKENS_MAX)] | None = None
+    output_tokens_default: OutputTokens | None = None
     not_before_ms: Moment | None = None
     expires_at_ms: Moment | None = None
     disabled: Flag = False
@@ -90,18 +89,18 @@ class TermsShape(StoreShape):
 class NewKeyShape(TermsShape):
     """And what is said once."""
 
-    org: Name
+    org: OrgName
     env: Annotated[str, AfterValidator(_env)]
 
 
 class OrgShape(StoreShape):
-    name: Name
+    name: OrgName
     timezone: str = "UTC"
-    weight: Annotated[Whole, Field(ge=1, le=WEIGHT_MAX)] = 1
+    weight: Weight = 1
 
 
 class MemberShape(StoreShape):
-    org: Name
+    org: OrgName
     name: Name
 
 
@@ -162,6 +161,6 @@ def limits_of(key: KeyTerms, predicate: Callable[[str], Predicate]) -> tuple[Lim
 def check_timezone(name: str) -> None:
     """Raises `Invalid`. Blocks: time zones lie in files."""
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Invalid("timezone", "is not a time zone such as Europe/Berlin") from None
+        time_zone(name)
+    except ValueError as problem:
+        raise Invalid("timezone", str(problem)) from None

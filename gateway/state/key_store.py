@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.peppers import Pepper, Peppers
     from gateway.state.key_changes import ChangeLog
-    from gateway.state.key_records import Key, KeyFilter, NewKey, Page, StoredSecret
+    from gateway.state.key_records import Key, KeyFilter, ManagedOwners, NewKey, Page, StoredSecret
     from gateway.virtual_keys import KeyRing
     from policies.vocabulary import Predicate
 
@@ -39,9 +39,10 @@ def unix_ms() -> int:
 
 
 class Rules(NamedTuple):
-    """What the store asks the rest of the gateway: the policy file's keys in force, and how a `when` is compiled."""
+    """What the store asks the rest of the gateway: what the policy file in force says, and how a `when` is compiled."""
 
     managed: Callable[[], KeyRing]
+    owners: Callable[[], ManagedOwners]
     predicate: Callable[[str], Predicate]
 
 
@@ -65,7 +66,7 @@ class KeyStore:
         key_id = public_id(secret) or ""
         row = {"id": key_id, "last4": last4(secret), "created_at_ms": now_ms, **row_of(terms)}
         async with self._log.change() as (connection, revision):
-            await require_org(connection, terms["org"])
+            await require_org(connection, terms["org"], self._rules.owners())
             await self._check_names(connection, terms)
             await connection.execute(insert(KEYS).values(**row, revision=revision))
             await connection.execute(insert(SECRETS).values(**_secret_row(key_id, secret, pepper, now_ms)))
@@ -174,9 +175,9 @@ class KeyStore:
             if (await connection.execute(select(KEYS.c.id).where(living))).first() is not None:
                 raise Conflict(f"the org '{org}' has a key '{name}' already")
         if was is None or was.team != terms["team"]:
-            await require_member(connection, TEAMS, org, terms["team"])
+            await require_member(connection, TEAMS, org, terms["team"], self._rules.owners())
         if was is None or was.user != terms["user"]:
-            await require_member(connection, USERS, org, terms["user"])
+            await require_member(connection, USERS, org, terms["user"], self._rules.owners())
 
     def _check_managed(self, key_id: str) -> None:
         for held in self._rules.managed().principals():

@@ -2,8 +2,8 @@
 
 Every change takes the one row of `key_changes` first. So changes come one after the other, their revisions in the order
 of their commits (a reader that asks for what is newer than the last it saw misses none), and what one of them looks at
-before it writes (has this team keys?) stays true until it commits. Names stand for their owners in `virtual_keys`, team
-and user without a foreign key: a revoked key keeps them for the record after they are gone. Imports SQLAlchemy, so it
+before it writes (has this team keys?) stays true until it commits. Owners are referred to by name, without foreign
+keys: the policy file may have them instead, and a revoked key names them after they are gone. Imports SQLAlchemy, so it
 is imported by those that are about to use it.
 """
 

@@ -12,20 +12,21 @@ from gateway.state.key_shapes import MemberShape, OrgShape, accepted, check_time
 from gateway.state.key_tables import KEYS, ORGS, TEAMS, USERS, member_of, org_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable
 
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from gateway.state.key_changes import ChangeLog
+    from gateway.state.key_records import ManagedOwners
 
 DEFAULT_ORG = "default"
 
 
 class OrgStore:
-    """The orgs. `managed` are those that the policy file says."""
+    """The orgs. `managed` tells what the policy file says."""
 
-    def __init__(self, log: ChangeLog, managed: Collection[str] = ()) -> None:
+    def __init__(self, log: ChangeLog, managed: Callable[[], ManagedOwners]) -> None:
         self._log = log
         self._managed = managed
 
@@ -77,23 +78,25 @@ class OrgStore:
             await connection.execute(delete(ORGS).where(ORGS.c.name == name))
 
     def _check_managed(self, name: str) -> None:
-        if name in self._managed:
+        if name in self._managed().orgs:
             raise ManagedElsewhere(f"org '{name}'")
 
 
 class MemberStore:
     """The teams of all orgs, or the users."""
 
-    def __init__(self, log: ChangeLog, table: Table) -> None:
+    def __init__(self, log: ChangeLog, table: Table, managed: Callable[[], ManagedOwners]) -> None:
         self._log = log
         self._table = table
-        self._what = "team" if table is TEAMS else "user"
+        self._managed = managed
+        self._what = what_of(table)
 
     async def create(self, org: str, name: str) -> Member:
-        """Raises `Invalid`, `Conflict`."""
+        """Raises `Invalid`, `Conflict`, `ManagedElsewhere`."""
         accepted(MemberShape, {"org": org, "name": name})
+        self._check_managed(org, name)
         async with self._log.change() as (connection, revision):
-            await require_org(connection, org)
+            await require_org(connection, org, self._managed())
             if await _any(connection, self._table, self._is(org, name)):
                 raise Conflict(f"the org '{org}' has a {self._what} '{name}' already")
             await connection.execute(insert(self._table).values(org=org, name=name, revision=revision))
@@ -113,7 +116,8 @@ class MemberStore:
             return await self._member(connection, org, name)
 
     async def delete(self, org: str, name: str, revision: int | None = None) -> None:
-        """Raises `NotFound`, `Conflict` while it has keys that are not revoked."""
+        """Raises `NotFound`, `Conflict` while it has keys that are not revoked, `ManagedElsewhere`."""
+        self._check_managed(org, name)
         async with self._log.change() as (connection, _):
             check_revision(await self._member(connection, org, name), revision)
             held = (KEYS.c.org == org) & (KEYS.c[self._what] == name) & KEYS.c.revoked_at_ms.is_(None)
@@ -127,6 +131,10 @@ class MemberStore:
             raise NotFound(f"the org '{org}' has no {self._what} '{name}'")
         return member_of(row)
 
+    def _check_managed(self, org: str, name: str) -> None:
+        if (org, name) in self._managed().members(self._what):
+            raise ManagedElsewhere(f"{self._what} '{name}'")
+
     def _is(self, org: str, name: str) -> Any:  # noqa: ANN401 - SQLAlchemy's expressions
         return (self._table.c.org == org) & (self._table.c.name == name)
 
@@ -135,17 +143,25 @@ async def has_org(connection: AsyncConnection, name: str) -> bool:
     return await _any(connection, ORGS, ORGS.c.name == name)
 
 
-async def require_org(connection: AsyncConnection, name: str) -> None:
+async def require_org(connection: AsyncConnection, name: str, managed: ManagedOwners) -> None:
     """Raises `Invalid`."""
-    if not await has_org(connection, name):
+    if name not in managed.orgs and not await has_org(connection, name):
         raise Invalid("org", f"there is no org '{name}'")
 
 
-async def require_member(connection: AsyncConnection, table: Table, org: str, name: str | None) -> None:
+async def require_member(
+    connection: AsyncConnection, table: Table, org: str, name: str | None, managed: ManagedOwners
+) -> None:
     """Raises `Invalid` for a team or user that the org does not have."""
-    if name is not None and not await _any(connection, table, (table.c.org == org) & (table.c.name == name)):
-        what = "team" if table is TEAMS else "user"
+    what = what_of(table)
+    if name is None or (org, name) in managed.members(what):
+        return
+    if not await _any(connection, table, (table.c.org == org) & (table.c.name == name)):
         raise Invalid(what, f"the org '{org}' has no {what} '{name}'")
+
+
+def what_of(table: Table) -> str:
+    return "team" if table is TEAMS else "user"
 
 
 def check_revision(record: Any, revision: int | None) -> None:  # noqa: ANN401 - any record that has one

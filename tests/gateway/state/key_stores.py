@@ -9,6 +9,7 @@ from gateway.secret import Secret
 from gateway.state.announcements import LocalAnnouncements
 from gateway.state.key_changes import ChangeLog
 from gateway.state.key_listing import KeyFeed
+from gateway.state.key_records import ManagedOwners
 from gateway.state.key_store import KeyStore, Rules
 from gateway.state.key_tables import TEAMS, USERS
 from gateway.state.owner_store import MemberStore, OrgStore
@@ -59,15 +60,24 @@ def ring_of_file() -> KeyRing:
     return KeyRing([HeldKey(Secret(FILE_KEY), "of-file"), HeldKey(Secret("f" * 30), "free")], b"p" * 32)
 
 
-def stores(database: Database, peppers: Iterable[str] = (PEPPER,), managed_orgs: Iterable[str] = ()) -> Stores:
+OWNERS_OF_FILE = ManagedOwners(
+    frozenset({"filed"}), frozenset({("filed", "crew"), ("default", "crew")}), frozenset({("default", "bob")})
+)
+
+
+def owners_of_file() -> ManagedOwners:
+    return OWNERS_OF_FILE
+
+
+def stores(database: Database, peppers: Iterable[str] = (PEPPER,)) -> Stores:
     announcements, ring, clock = LocalAnnouncements(), ring_of_file(), Clock()
     log = ChangeLog(database, announcements)
     made = Peppers(peppers, None if database.path is None else pepper_file(database.path))
     return Stores(
-        KeyStore(log, made, Rules(lambda: ring, predicate), clock),
-        OrgStore(log, frozenset(managed_orgs)),
-        MemberStore(log, TEAMS),
-        MemberStore(log, USERS),
+        KeyStore(log, made, Rules(lambda: ring, owners_of_file, predicate), clock),
+        OrgStore(log, owners_of_file),
+        MemberStore(log, TEAMS, owners_of_file),
+        MemberStore(log, USERS, owners_of_file),
         KeyFeed(log),
         announcements,
         made,

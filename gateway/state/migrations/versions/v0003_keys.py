@@ -25,7 +25,7 @@ def upgrade() -> None:
     for table in ("teams", "users"):
         op.create_table(
             table,
-            sa.Column("org", sa.Text(), sa.ForeignKey("orgs.name"), primary_key=True),
+            sa.Column("org", sa.Text(), primary_key=True),
             sa.Column("name", sa.Text(), primary_key=True),
             _number("revision"),
         )
@@ -39,8 +39,7 @@ def _create_keys() -> None:
     op.create_table(
         "virtual_keys",
         sa.Column("id", sa.Text(), primary_key=True),
-        sa.Column("org", sa.Text(), sa.ForeignKey("orgs.name"), nullable=False),
-        *map(_text, ("name", "env", "last4", "tags", "limits")),
+        *map(_text, ("org", "name", "env", "last4", "tags", "limits")),
         *(sa.Column(name, sa.Text()) for name in ("team", "user", "routes", "networks")),
         *(_number(name, nullable=True) for name in ("output_tokens_default", "not_before_ms", "expires_at_ms")),
         *(_number(name, nullable=True) for name in ("revoked_at_ms", "last_used_at_ms")),
