@@ -11,16 +11,20 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from gateway.config.compile import deployments, held_keys, routing
+from gateway.config.compile import deployments, has_budget, limits_of, routing, zone_of
 from gateway.edge import Edge
 from gateway.errors import StartError
 from gateway.generation import Generation
+from gateway.key_service import KeyService
+from gateway.intents import Intents
 from gateway.lifecycle import Lifecycle
+from gateway.limit_service import LimitService
 from gateway.live_view import LiveView
 from gateway.operations import Operations
 from gateway.pipeline import compose
 from gateway.prices import PriceTable
 from gateway.reporting import Reporting
+from gateway.stages.admit import Admit
 from gateway.stages.attempt import AttemptStage
 from gateway.stages.authenticate import Authenticate
 from gateway.stages.dispatch import Dispatch
@@ -29,31 +33,34 @@ from gateway.stages.read import Read
 from gateway.stages.route import RouteStage
 from gateway.state.fleet import Fleet
 from gateway.upstreams import UpstreamSet, forwarded_headers
-from gateway.virtual_keys import KeyRing
+from policies.calendars import Calendars
+from policies.limit_index import LimitIndex
 from policies.matching import candidates, capable, compile_routes
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Literal
 
     from gateway.config import Config
     from gateway.pipeline import Stage
-    from gateway.recorder import Recorder
     from gateway.upstream import Upstream
     from policies.vocabulary import Deployment, Route
 
 log = logging.getLogger(__name__)
 
 
-def stages(recorder: Recorder, lifecycle: Lifecycle, fleet: Fleet, clock: Callable[[], float]) -> tuple[Stage, ...]:
+def stages(reporting: Reporting, limits: LimitService, lifecycle: Lifecycle, fleet: Fleet) -> tuple[Stage, ...]:
     """The stages of every call, in order; `Dispatch` comes after the last."""
     rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
+    intents = Intents(reporting.ledger, limits.estimator.bound)
     return (
-        Observe(recorder),
+        Observe(reporting.recorder),
         Authenticate(),
         Read(),
         RouteStage(lifecycle),
-        AttemptStage(fleet, clock, rng),
+        Admit(limits.admission, reporting.ledger),
+        # Not the loop's time: uvloop's has whole milliseconds. Both count from the same moment.
+        AttemptStage(fleet, time.monotonic, rng, limits.admission, intents),
     )
 
 
@@ -61,18 +68,17 @@ class Gateway:
     """A running gateway without its listeners. Make it with `start`; it can take over another policy with `reload`."""
 
     def __init__(self, config: Config) -> None:
-        # Not the loop's time: uvloop's has whole milliseconds. Both count from the same moment.
-        clock = time.monotonic
         self.lifecycle = Lifecycle()
-        self.fleet = Fleet(clock)
+        self.fleet = Fleet(time.monotonic)
         self.reporting = Reporting(config)
         self.reporting.watch(self.fleet, self.lifecycle)
-        handler = compose(stages(self.reporting.recorder, self.lifecycle, self.fleet, clock), Dispatch())
+        self.limits = LimitService(config, self.reporting)
+        handler = compose(stages(self.reporting, self.limits, self.lifecycle, self.fleet), Dispatch())
         self.edge = Edge(lambda: self.generation, handler, self.lifecycle)
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
         self.operations = Operations(live.open_paths(), live.guarded_paths(), config.secrets.admin_token)
         self._upstreams = UpstreamSet()
-        self._pepper = secrets.token_bytes(32)
+        self.keys = KeyService(config, lambda: self.generation.keys)
         self._retiring: set[asyncio.Task[None]] = set()
         self._last_retired: asyncio.Task[None] | None = None
         self.generation: Generation
@@ -83,6 +89,8 @@ class Gateway:
         gateway = cls(config)
         await gateway.reporting.start()
         try:
+            await gateway.limits.start()
+            await gateway.keys.start(config)
             gateway.generation = await gateway._take_over(config, number=1)
         except BaseException:
             await gateway.close()
@@ -109,11 +117,14 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self._upstreams.close()
+        await self.keys.close()
         await self.reporting.close()
+        await self.limits.close()
 
     async def _take_over(self, config: Config, number: int) -> Generation:
         known, routes = await asyncio.to_thread(compiled, config)
-        keys, index = self._key_ring(config), compile_routes(routes)
+        keys, index = await asyncio.to_thread(self.keys.view, config), compile_routes(routes)
+        limits = LimitIndex(await asyncio.to_thread(limits_of, config))
         upstreams = await self._upstreams.take_over(config, known)  # the last thing that can fail
         generation = Generation(
             number=number,
@@ -126,14 +137,13 @@ class Gateway:
             deployments=known,
             upstreams=upstreams,
             forwarded={name: forwarded_headers(config.providers[d.provider]) for name, d in known.items()},
+            limits=limits,
+            calendars=Calendars(zone_of(config)),
+            unpriced=config.prices.unknown,
+            when_full=when_full(config),
         )
         self.reporting.declare(generation)
         return generation
-
-    def _key_ring(self, config: Config) -> KeyRing | None:
-        pepper = config.secrets.pepper
-        keys = held_keys(config)
-        return KeyRing(keys, self._pepper if pepper is None else pepper.reveal().encode()) if keys else None
 
     async def _retire(self, old: Generation, upstreams: list[Upstream], earlier: asyncio.Task[None] | None) -> None:
         """Close what only the old policy needed, once its last call is over; or when the gateway closes."""
@@ -153,6 +163,12 @@ def compiled(config: Config) -> tuple[dict[str, Deployment], tuple[Route, ...]]:
     return known, routing(config, known)
 
 
+def when_full(config: Config) -> Literal["auto", "open", "closed"]:
+    """What a full ledger means for calls; `auto` stays for those of keys from the store, which may have a budget too."""
+    stated = config.ledger.when_full
+    return "closed" if stated == "auto" and has_budget(config) else stated
+
+
 def bound_to(config: Config) -> dict[str, object]:
     """What a process is bound to from start to end. A reload that differs here is refused, never half obeyed."""
     server = config.server
@@ -164,6 +180,7 @@ def bound_to(config: Config) -> dict[str, object]:
         "ledger": config.ledger,
         "telemetry": config.telemetry,
         "secrets.admin_token": config.secrets.admin_token,
+        "secrets.pepper": config.secrets.newest_first,
     }
 
 

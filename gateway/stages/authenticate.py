@@ -48,10 +48,10 @@ def identify(headers: CIMultiDictProxy[str], generation: Generation, peer: Calla
     """The principal behind these headers. Raises `RequestError`: 401, 400 when two credentials differ, 403 for a key
     that is not to be used from `peer`.
 
-    A generation without keys lets anyone in; the configuration allows that on loopback only.
+    On loopback anyone is let in until there is, or ever was, a key.
     """
     keys = generation.keys
-    if keys is None or not keys.required:
+    if not keys.required:
         return ANYONE
     found = keys.identify(presented_key(headers), time.time(), peer)
     if isinstance(found, Principal):

@@ -10,7 +10,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from adapters.base import Tally
 from adapters.schema import InferenceRequest
 from gateway.call import Call, Reply, TraceContext
+from gateway.key_view import KeyView, StoredKeys
+from gateway.peppers import Peppers
 from gateway.secret import Secret
+from gateway.state.key_records import Changes, ManagedOwners
 from gateway.virtual_keys import HeldKey, KeyRing
 from policies.matching import compile_routes
 from policies.vocabulary import Deployment, Endpoint, Route, Strategy, Target
@@ -66,10 +69,15 @@ def generation(keys: Iterable[HeldKey] | None = HELD, **more: Any) -> Generation
         for route in routes
         for endpoint in Endpoint
     }
-    made = SimpleNamespace(
-        keys=None if keys is None else KeyRing(keys, b"pepper"), index=compile_routes(routes), offers=offers, **more
-    )
+    made = SimpleNamespace(keys=key_view(keys or ()), index=compile_routes(routes), offers=offers, **more)
     return cast("Generation", made)
+
+
+def key_view(keys: Iterable[HeldKey]) -> KeyView:
+    """The keys of a policy file beside a store that never had one."""
+    stored = StoredKeys(Peppers((), None), lambda _: ())
+    stored.take(Changes(0, whole=True, had_keys=False, keys=[], orgs=[]))
+    return KeyView(KeyRing(keys, b"pepper"), stored, {}, ManagedOwners(), is_open=True)
 
 
 def a_call(
