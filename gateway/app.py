@@ -15,8 +15,8 @@ from gateway.config.compile import deployments, has_budget, limits_of, routing, 
 from gateway.edge import Edge
 from gateway.errors import StartError
 from gateway.generation import Generation
-from gateway.key_service import KeyService
 from gateway.intents import Intents
+from gateway.key_service import KeyService
 from gateway.lifecycle import Lifecycle
 from gateway.limit_service import LimitService
 from gateway.live_view import LiveView
@@ -164,7 +164,7 @@ def compiled(config: Config) -> tuple[dict[str, Deployment], tuple[Route, ...]]:
 
 
 def when_full(config: Config) -> Literal["auto", "open", "closed"]:
-    """What a full ledger means for calls; `auto` stays for those of keys from the store, which may have a budget too."""
+    """What a full ledger means for calls. `auto` is left where only a stored key may have a budget."""
     stated = config.ledger.when_full
     return "closed" if stated == "auto" and has_budget(config) else stated
 

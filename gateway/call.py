@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
-    from gateway.admission import Admitted
+    from gateway.admitted import Admitted
     from gateway.generation import Generation
     from gateway.upstream import Answer
     from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Usage

@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from functools import partial
+from math import ceil
 from random import Random
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -16,8 +17,9 @@ from multidict import istr
 
 from adapters.openai_errors import WireError, error_body, error_event
 from adapters.schema import InferenceRequest
+from gateway import refusals
 from gateway.call import Call
-from gateway.errors import DrainingError, GatewayError, InternalError, RequestError, UpstreamError
+from gateway.errors import DrainingError, GatewayError, InternalError, LimitError, RequestError, UpstreamError
 from gateway.scrubbing import printable
 from gateway.server import Outbound, Stream, render_head
 from gateway.stages.authenticate import identify
@@ -115,8 +117,8 @@ class Edge:
         except GatewayError as error:
             return self._refuse_call(call, inbound, error)
         except asyncio.CancelledError:
-            if self._lifecycle.deadline_passed and not call.status:
-                return self._stop(call, inbound)
+            if not call.status and (ended := self._ended_by_us(call)) is not None:
+                return self._stop(call, inbound, ended)
             self._note_cancellation(call)
             raise
         except ConnectionError:
@@ -165,9 +167,9 @@ class Edge:
         except GatewayError as error:
             stream.send(self._fail_stream(call, error))
         except asyncio.CancelledError:
-            if not self._lifecycle.deadline_passed:
+            if (ended := self._ended_by_us(call)) is None:
                 raise
-            stream.send(self._fail_stream(call, DrainingError(STOPPED)))
+            stream.send(self._fail_stream(call, ended))
         except ConnectionError:
             raise
         except Exception:  # the head is out, so even a bug must be told in the stream
@@ -204,7 +206,7 @@ class Edge:
         view = view_of(error)
         inbound.keep_alive = inbound.keep_alive and not self._lifecycle.draining
         call.status, call.error_code = view.status, view.code
-        return refusal(inbound, view, call.id, way_headers(call))
+        return refusal(inbound, view, call.id, [*way_headers(call), *limit_headers(call)])
 
     def _refuse(self, inbound: Inbound, error: GatewayError, request_id: str) -> Outbound:
         view = view_of(error)
@@ -212,11 +214,17 @@ class Edge:
             log.warning("%s refused: %s", request_id, view.code)
         return refusal(inbound, view, request_id, [])
 
-    def _stop(self, call: Call, inbound: Inbound) -> Outbound:
-        """The time to drain is over, and nothing of an answer has gone out."""
+    def _ended_by_us(self, call: Call) -> GatewayError | None:
+        """Why the gateway itself cancelled this call; None where its caller has left."""
+        if self._lifecycle.deadline_passed:
+            return DrainingError(STOPPED)
+        return refusals.reservation_lost() if call.admitted is not None and call.admitted.is_lost else None
+
+    def _stop(self, call: Call, inbound: Inbound, error: GatewayError) -> Outbound:
+        """Nothing of an answer has gone out yet."""
         if call.attempts and call.attempts[-1].cancelled:
-            call.attempts[-1].stopped = DrainingError.code
-        return self._refuse_call(call, inbound, DrainingError(STOPPED))
+            call.attempts[-1].stopped = error.code
+        return self._refuse_call(call, inbound, error)
 
     def _fail_stream(self, call: Call, error: GatewayError) -> bytes:
         attempt = call.attempts[-1]
@@ -235,7 +243,7 @@ class Edge:
             call.attempts[-1].cancelled = True
 
 
-class View(msgspec.Struct, frozen=True):
+class View(msgspec.Struct):
     """How a caller sees an error."""
 
     status: int
@@ -244,6 +252,7 @@ class View(msgspec.Struct, frozen=True):
     message: str
     param: str | None = None
     retry_after_s: float | None = None
+    should_retry: bool = True
 
 
 def view_of(error: GatewayError) -> View:
@@ -254,7 +263,10 @@ def view_of(error: GatewayError) -> View:
             message = "The upstream refused the gateway's credential. The operator of the gateway can mend this."
         param = error.failure.param if kind == "invalid_request_error" else None
         return View(status, kind, code, message, param, retry_after_s)
-    return View(error.status, error.type, error.code, error.message, error.param)
+    view = View(error.status, error.type, error.code, error.message, error.param)
+    if isinstance(error, LimitError):
+        view.retry_after_s, view.should_retry = error.retry_after_s, error.should_retry
+    return view
 
 
 def explain(failure: Failure) -> str:
@@ -268,7 +280,9 @@ def refusal(inbound: Inbound, view: View, request_id: str, extra: Headers) -> Ou
     body = error_body(WireError(view.message, view.type, view.code, view.param, request_id))
     headers = [JSON, ("content-length", str(len(body))), ("x-request-id", request_id), *extra]
     if view.retry_after_s is not None:
-        headers.append(("retry-after", str(max(1, round(view.retry_after_s)))))
+        headers.append(("retry-after", str(max(1, ceil(view.retry_after_s)))))
+    if not view.should_retry:  # heeded by OpenAI's and Anthropic's SDKs, which try a 429 again otherwise
+        headers.append(("x-should-retry", "false"))
     if view.status == 401:  # RFC 9110 asks for it
         headers.append(("www-authenticate", "Bearer"))
     if view.status == 405:
@@ -288,10 +302,12 @@ def answer_head(call: Call, answer: Answer, *, close: bool) -> bytes:
     if route is None or not attempts or answer.headers or close:
         headers = [JSON, ("content-length", str(call.sent_bytes)), *call_headers(call), *answer.headers]
         return render_head(200, headers, close=close)
+    limits = "" if call.admitted is None else "".join([f"{name}: {value}\r\n" for name, value in limit_headers(call)])
     return (
         f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {call.sent_bytes}\r\n"
         f"x-request-id: {call.id}\r\nx-pointsman-route: {route.name}\r\n"
-        f"x-pointsman-deployment: {attempts[-1].deployment.name}\r\nx-pointsman-attempts: {len(attempts)}\r\n\r\n"
+        f"x-pointsman-deployment: {attempts[-1].deployment.name}\r\nx-pointsman-attempts: {len(attempts)}\r\n"
+        f"{limits}\r\n"
     ).encode("latin-1", "replace")
 
 
@@ -307,7 +323,12 @@ def read_json(inbound: Inbound, max_bytes: int) -> Awaitable[bytes]:
 
 
 def call_headers(call: Call) -> Headers:
-    return [("x-request-id", call.id), *way_headers(call)]
+    return [("x-request-id", call.id), *way_headers(call), *limit_headers(call)]
+
+
+def limit_headers(call: Call) -> Headers:
+    """What is left of the limits that this call came under."""
+    return [] if call.admitted is None else call.admitted.headers(time.time())
 
 
 def way_headers(call: Call) -> Headers:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import UTC
+from typing import TYPE_CHECKING, Literal
+
+from policies.calendars import Calendars
+from policies.limit_index import LimitIndex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.config import Config
+    from gateway.key_view import KeyView
     from gateway.upstream import Upstream
-    from gateway.virtual_keys import KeyRing
     from policies.matching import RouteIndex
     from policies.vocabulary import Deployment, Endpoint, Route
 
@@ -37,18 +41,23 @@ class InUse:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """`keys` None means that no key is configured and anyone may call. Mappings are keyed by deployment name, but for
-    `offers`: by route name and endpoint, the route's deployments that offer the endpoint.
+    """Mappings are keyed by deployment name, but for `offers`: by route name and endpoint, the route's deployments that
+    offer the endpoint. `unpriced` says what becomes of deployments without a price, `when_full` of calls that the ledger
+    has no room for; `auto` denies under a budget.
     """
 
     number: int
     config: Config
     digest: str
-    keys: KeyRing | None
+    keys: KeyView
     routes: tuple[Route, ...]
     index: RouteIndex
     offers: Mapping[tuple[str, Endpoint], tuple[Deployment, ...]]
     deployments: Mapping[str, Deployment]
     upstreams: Mapping[str, Upstream]
     forwarded: Mapping[str, tuple[str, ...]]
+    limits: LimitIndex = field(default_factory=LimitIndex)
+    calendars: Calendars = field(default_factory=lambda: Calendars(lambda _: UTC))
+    unpriced: Literal["auto", "allow", "deny"] = "allow"
+    when_full: Literal["auto", "open", "closed"] = "open"
     in_use: InUse = field(default_factory=InUse)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.scrubbing import printable
 from gateway.state.ledger_schema import LedgerRow
 
 if TYPE_CHECKING:
     from gateway.settlement import SettledCall, Settlement
-    from policies.vocabulary import Cost
+    from policies.vocabulary import Cost, Principal
+
+Who = tuple[str | None, str | None, str | None, str | None]
 
 _NOBODY = (None, None, None, None)
+_NO_OWNER = (None, None)
 
 
 def ledger_rows(settled: SettledCall) -> list[LedgerRow]:
@@ -20,15 +25,23 @@ def ledger_rows(settled: SettledCall) -> list[LedgerRow]:
     principal, route = call.principal, call.route
     who = (principal.key_id, principal.key_name, principal.team, principal.user) if principal is not None else _NOBODY
     what = (route.name if route is not None else None, call.request.endpoint._value_, printable(call.request.model))
-    return [_row(settled, settlement, who, what) for settlement in settled.attempts]
+    owner = owner_of(principal)
+    return [_row(settled, settlement, (who, what, owner)) for settlement in settled.attempts]
+
+
+def owner_of(principal: Principal | None) -> tuple[str | None, str | None]:
+    """The columns `org` and `tags`."""
+    if principal is None:
+        return _NO_OWNER
+    return principal.org, msgspec.json.encode(principal.tags).decode() if principal.tags else None
 
 
 def _row(
     settled: SettledCall,
     settlement: Settlement,
-    who: tuple[str | None, str | None, str | None, str | None],
-    what: tuple[str | None, str, str],
+    shared: tuple[Who, tuple[str | None, str, str], tuple[str | None, str | None]],
 ) -> LedgerRow:
+    who, what, owner = shared
     call, attempt, usage = settled.call, settlement.attempt, settlement.usage
     deployment, failure, cost = attempt.deployment, attempt.failure, settlement.cost
     started_at_ms = call.received_at_ns // 1_000_000 + round((attempt.started_s - call.received_s) * 1000)
@@ -59,6 +72,8 @@ def _row(
         *_priced(cost),
         round(settlement.duration_s * 1000),
         round(ttft_s * 1000) if ttft_s is not None else None,
+        *owner,
+        call.admitted.charges(attempt) if call.admitted is not None else None,
     )
 
 

@@ -132,6 +132,8 @@ class Recorder:
                     await count_missing(call, self._counts)
                 except Exception as error:  # noqa: BLE001 - one call's trouble must not become the others'
                     self._note_failure(call, error)
+                if call.admitted is not None:
+                    call.admitted.settle_counted()
                 self._tell([call])
                 self._in_hand = 0
             if self._settled:

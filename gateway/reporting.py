@@ -41,10 +41,11 @@ class Reporting:
     def __init__(self, config: Config) -> None:
         self.registry = Registry()
         self.scrapes = Scrapes(self.registry)
-        self.ledger = Ledger(f"sqlite:///{config.ledger.path}")
+        settings = config.ledger
+        self.ledger = Ledger(settings.url.reveal(), settings.journal, settings.journal_max_bytes)
         self._metrics = CallMetrics(self.registry)
         self._lag = LoopLag(self.registry)
-        self._counter = TokenCounter()
+        self.counter = TokenCounter()
         as_json = config.telemetry.log == "json" or (config.telemetry.log == "auto" and not sys.stderr.isatty())
         self._lines = LogSink(sys.stderr.buffer)
         set_up_logging(self._lines, as_json=as_json)
@@ -53,7 +54,7 @@ class Reporting:
         if self._spans is not None and config.telemetry.otlp is not None:
             traces = (Sampling(config.telemetry.otlp.sample), self._spans)
         sinks = Sinks(self._metrics, self.ledger, RequestLog(as_json=as_json), self._lines, traces)
-        self.recorder = Recorder(self._counter, sinks)
+        self.recorder = Recorder(self.counter, sinks)
 
     async def start(self) -> None:
         """Raises `StartError` where the ledger cannot be used."""
@@ -71,7 +72,7 @@ class Reporting:
         """Settle every recorded call, then write out what the sinks hold."""
         await self.recorder.close()
         self._lag.close()
-        self._counter.close()
+        self.counter.close()
         await asyncio.to_thread(self.ledger.close)
         if self._spans is not None:
             await asyncio.to_thread(self._spans.close)

@@ -90,6 +90,7 @@ class RequestEvent(msgspec.Struct, omit_defaults=True, gc=False):
     error_type: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    limit: str | None = None
     model_served: str | None = None
     provider: str | None = None
     deployment: str | None = None
@@ -137,6 +138,8 @@ def request_event(settled: SettledCall) -> RequestEvent:
     )
     event.error_code = call.error_code
     event.cancelled = call.cancelled
+    if call.admitted is not None and call.status >= 400:
+        event.limit = call.admitted.refused_by
     agent = call.headers.get("User-Agent")
     if agent:
         event.user_agent = _scrub_agent(agent)

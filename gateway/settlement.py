@@ -26,6 +26,7 @@ CANCELLED = "client_cancelled"
 RATE_LIMITED = "rate_limited"
 
 _TIMEOUTS = frozenset({FailureKind.FIRST_TOKEN, FailureKind.IDLE, FailureKind.TOTAL, FailureKind.WRITE})
+_QUOTA = "insufficient_quota"
 _DENIALS = {
     401: Outcome.DENIED_AUTH,
     403: Outcome.DENIED_AUTH,
@@ -82,7 +83,7 @@ def settle(call: Call) -> SettledCall:
 def lacks_usage(call: Call) -> bool:
     """True when tokens were, or may have been, generated that nobody has counted."""
     for attempt in call.attempts:  # noqa: SIM110 - asked of every call, and a generator would cost as much again
-        if _must_count(attempt):
+        if must_count(attempt):
             return True
     return False
 
@@ -90,7 +91,7 @@ def lacks_usage(call: Call) -> bool:
 async def count_missing(call: Call, counts: TokenCounts) -> None:
     """Give each attempt that lacks usage an estimate from the prompt and from what was received of the answer."""
     for attempt in call.attempts:
-        if _must_count(attempt):
+        if must_count(attempt):
             attempt.usage = await _count(call, attempt, counts)
 
 
@@ -119,7 +120,7 @@ async def _count_answer(tally: Tally | None, model: str, counts: TokenCounts) ->
     return round(tokens * (kept + tally.text_dropped_chars) / kept)
 
 
-def _must_count(attempt: Attempt) -> bool:
+def must_count(attempt: Attempt) -> bool:
     """An answer that broke off may have reported only a part: a usage seen early is a lower bound then."""
     usage = _reported(attempt)
     if usage is None:
@@ -127,6 +128,14 @@ def _must_count(attempt: Attempt) -> bool:
     broke_off = attempt.cancelled or attempt.failure is not None
     is_final = usage.estimated or (attempt.tally is not None and bool(attempt.tally.finish_reasons))
     return broke_off and not is_final and _may_have_generated(attempt)
+
+
+def used_by(attempt: Attempt) -> Usage | None:
+    """What the attempt used, as it is billed; None where nobody has counted what may have been generated."""
+    usage = _reported(attempt)
+    if usage is None:
+        return None if _may_have_generated(attempt) else _NOTHING
+    return usage if is_plausible(usage) else pricing.sane(usage).usage
 
 
 def _may_have_generated(attempt: Attempt) -> bool:
@@ -199,6 +208,8 @@ def outcome_of(call: Call) -> Outcome:
     if call.status < 400 and call.error_code is None:
         return Outcome.OK
     failure = call.attempts[-1].failure if call.attempts else None
+    if call.admitted is not None and call.admitted.refused_by is not None and call.status == 429:
+        return Outcome.DENIED_BUDGET if call.error_code == _QUOTA else Outcome.DENIED_RATE
     if failure is not None:
         return _failed_outcome(call, failure.kind)
     return _DENIALS.get(call.status) or (Outcome.CLIENT_ERROR if 400 <= call.status < 500 else Outcome.GATEWAY_ERROR)

@@ -176,6 +176,12 @@ RECORD_FAILURES = Family(
 )
 LEDGER_FAILURES = Family("pointsman_ledger_write_failures_total", Kind.COUNTER, "Writes to the ledger that failed.")
 LEDGER_LAG = Family("pointsman_ledger_lag_seconds", Kind.GAUGE, "Age of the oldest row not yet in the ledger.")
+LIMIT_DENIALS = Family(
+    "pointsman_limit_denials_total",
+    Kind.COUNTER,
+    "Reservations that a limit refused, by the limit that was named. One of a deployment moves a call on.",
+    ("scope", "resource"),
+)
 BUILD_INFO = Family("pointsman_build_info", Kind.GAUGE, "Always 1.", ("version", "python"))
 CONFIG_INFO = Family("pointsman_config_info", Kind.GAUGE, "Always 1; the policy in force.", ("hash",))
 PROCESS_CPU = Family("process_cpu_seconds_total", Kind.COUNTER, "User and system time.")

@@ -33,6 +33,7 @@ class Kind(NamedTuple):
     held: tuple[Route, Deployment, Principal]
     who_and_where: tuple[str | None, ...]
     price: tuple[str | None, ...]
+    owner: tuple[str | None, str | None]
     template: str
     requests: RequestMeters
     attempts: AttemptMeters
@@ -87,6 +88,7 @@ class UsualCalls:
             (route, call.attempts[0].deployment, principal),
             row[3:14],
             (row.price_id, row.price_source, row.price_as_of),
+            (row.org, row.tags),
             template_of(request_event(settled)),
             *self._metrics.meters_of(settled),
         )
@@ -156,9 +158,8 @@ def _row(kind: Kind, call: Call, attempt: Attempt, numbers: Numbers) -> LedgerRo
         *kind.price,
         round(numbers.attempt_s * 1000),
         None,
-        None,
-        None,
-        None,
+        *kind.owner,
+        call.admitted.charges(attempt) if call.admitted is not None else None,
     ))  # fmt: skip
 
 

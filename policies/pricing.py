@@ -86,6 +86,19 @@ def component(tokens: int, rate_nanousd: int | None) -> int | None:
     return whole + (2 * rest + (whole & 1) > RATE_UNIT_TOKENS)
 
 
+def is_known(price: Price | None, *, generates: bool) -> bool:
+    """Whether a price says what any such call costs; one that generates nothing needs no rate for output."""
+    return price is not None and price.input_nanousd is not None and (price.output_nanousd is not None or not generates)
+
+
+def is_free(price: Price | None) -> bool:
+    """Whether nothing at this price ever costs anything."""
+    if price is None:
+        return False
+    rates = (price.input_nanousd, price.cached_input_nanousd, price.cache_write_nanousd, price.output_nanousd)
+    return price.input_nanousd == price.output_nanousd == 0 and not any(rates)
+
+
 class Sane(NamedTuple):
     """Usage that can be billed, and how many of the upstream's counts had to be corrected for that."""
 

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway import refusals
 from gateway.call import Attempt
 from gateway.errors import CancelledUnsent, InternalError, RequestError, UpstreamError
 from gateway.scope import Scope
 from policies.attempts import AttemptPlan, GiveUp, Outcome, Wait, decide
+from policies.vocabulary import FailureKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from random import Random
 
+    from gateway.admission import Admission
     from gateway.call import Call, Reply
+    from gateway.errors import GatewayError
     from gateway.pipeline import Handler
     from gateway.state.fleet import Fleet, Lease
     from policies.attempts import Decision
+    from policies.limit_index import Bound
     from policies.vocabulary import Deployment
 
 
 REFUSED: Final = "refused"
 
 
+class AttemptLog(Protocol):
+    """Where an attempt is written down before it is made."""
+
+    def begin(self, call: Call, attempt: Attempt) -> None: ...
+
+
 class AttemptStage:
     """Each attempt has a scope of its own: a failed one gives back at once, the winner's moves to the call."""
 
-    def __init__(self, fleet: Fleet, clock: Callable[[], float], rng: Random) -> None:
+    def __init__(
+        self, fleet: Fleet, clock: Callable[[], float], rng: Random, admission: Admission, log: AttemptLog
+    ) -> None:
         self._fleet = fleet
         self._clock = clock
         self._rng = rng
+        self._admission = admission
+        self._log = log
 
     async def __call__(self, call: Call, then: Handler) -> Reply:
         route = call.route
@@ -44,36 +59,68 @@ class AttemptStage:
         while True:
             decision = self._decide(plan, history)
             if isinstance(decision, GiveUp):
-                raise UpstreamError(decision.failure, history[-1].deployment if history else "")
+                raise self._given_up(decision, history)
             if isinstance(decision, Wait):
                 self._fleet.spend_retry()
                 await asyncio.sleep(decision.delay_s)
+            if call.admitted is not None:
+                await self._admission.extend(call)
             forced = not isinstance(decision, Wait) and decision.forced
+            started_s = self._clock()
             try:
                 return await self._try(call, then, decision.deployment, forced=forced)
             except UpstreamError as error:
-                history = (*history, self._outcome(call, error))
+                outcome = Outcome(decision.deployment.name, error.failure, started_s, self._clock())
+                history = (*history, outcome)
 
     def _decide(self, plan: AttemptPlan, history: tuple[Outcome, ...]) -> Decision:
         live = self._fleet.live(plan.candidates, repeating=bool(history))
         return decide(plan, history, self._clock(), self._rng, live)
 
     async def _try(self, call: Call, then: Handler, deployment: Deployment, *, forced: bool) -> Reply:
+        lease = self._fleet.lease(deployment.name, forced=forced)
+        if bounds := call.generation.limits.of_deployment(deployment):
+            await self._enter(call, deployment, lease, bounds)
         attempt = Attempt(number=len(call.attempts) + 1, deployment=deployment, started_s=self._clock())
         call.attempts.append(attempt)
+        if call.admitted is not None:
+            self._admission.begin(call, attempt)
         scope = Scope()
-        lease = self._fleet.lease(deployment.name, forced=forced)
         try:
+            self._log.begin(call, attempt)
             reply = await then(call)
         except BaseException as error:
             self._end(attempt, lease, error)
             scope.close()
+            if call.admitted is not None:
+                self._admission.leave(call)
             raise
         lease.answer()
         scope.defer(partial(self._finish, attempt, lease))
         scope.defer(reply.answer.close)
         call.scope.adopt(scope)
         return reply
+
+    async def _enter(self, call: Call, deployment: Deployment, lease: Lease, bounds: Sequence[Bound]) -> None:
+        """Raises `UpstreamError` where a limit of the deployment or its provider has no room for this attempt."""
+        failure = None
+        try:
+            failure = await self._admission.enter(call, deployment, bounds)
+        except BaseException:
+            lease.waive()
+            raise
+        if failure is not None:
+            lease.waive()
+            raise UpstreamError(failure, deployment.name)
+
+    def _given_up(self, decision: GiveUp, history: tuple[Outcome, ...]) -> GatewayError:
+        if decision.failure.kind is not FailureKind.LIMITED:
+            return UpstreamError(decision.failure, history[-1].deployment if history else "")
+        limited = [outcome.failure for outcome in history if outcome.failure.kind is FailureKind.LIMITED]
+        waits = [failure.retry_after_s for failure in limited if failure.retry_after_s is not None]
+        if not waits and len(limited) == len(history):
+            return RequestError(decision.failure.message, code=refusals.TOO_LARGE)
+        return refusals.full(min(waits, default=None))
 
     def _end(self, attempt: Attempt, lease: Lease, error: BaseException) -> None:
         attempt.ended_s = self._clock()
@@ -98,8 +145,3 @@ class AttemptStage:
         elif not attempt.cancelled:
             lease.succeed()
         lease.release()
-
-    def _outcome(self, call: Call, error: UpstreamError) -> Outcome:
-        attempt = call.attempts[-1]
-        ended_s = attempt.ended_s if attempt.ended_s is not None else self._clock()
-        return Outcome(attempt.deployment.name, error.failure, attempt.started_s, ended_s)

@@ -78,6 +78,11 @@ class Lease:
             if self._probe:
                 self._note(Ended(cancelled=True, probe=self._probe))
 
+    def waive(self) -> None:
+        """No attempt was made after all."""
+        self._state.attempts -= 1
+        self.release()
+
     def _note(self, ended: Ended) -> None:
         self._state.breaker = record(self._state.breaker, ended, self._clock())
 

@@ -1,0 +1,49 @@
+"""Limits for the whole life of the process: the store, and admission over it. Policies come and go; usage stays."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from gateway.admission import Admission
+from gateway.estimates import Estimator
+from gateway.extras import REDIS, require
+from gateway.reservations import Reservations
+from gateway.state.limit_store_in_process import InProcessLimitStore
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.config.storage import StateSettings
+    from gateway.reporting import Reporting
+    from gateway.state.limit_store import LimitStore
+
+
+class LimitService:
+    """Process scope. Raises `MissingExtra` where the policy shares its state and the client for that is missing."""
+
+    def __init__(self, config: Config, reporting: Reporting) -> None:
+        self.store = store_of(config.state)
+        self.estimator = Estimator(reporting.counter)
+        reservations = Reservations(self.store, reporting.ledger)
+        self.admission = Admission(reservations, self.estimator, reporting.registry)
+
+    async def start(self) -> None:
+        await self.store.start()
+
+    async def close(self) -> None:
+        """After the last settlement, which the recorder may make."""
+        await self.store.close()
+
+
+def store_of(state: StateSettings) -> LimitStore:
+    if not state.is_shared:
+        return InProcessLimitStore(time.time)
+    require(REDIS)
+    from gateway.state.limit_store_guarded import GuardedLimitStore  # noqa: PLC0415 - only shared state needs Redis
+    from gateway.state.limit_store_redis import RedisLimitStore, RedisOptions  # noqa: PLC0415
+    from gateway.state.redis_dialing import Timings  # noqa: PLC0415
+    from policies.degraded import DegradedRules, WhenDown  # noqa: PLC0415
+
+    options = RedisOptions(timings=Timings(answer_s=state.timeout_s), lease_s=state.lease_s)
+    rules = DegradedRules(state.nodes, WhenDown(state.when_down))
+    return GuardedLimitStore(RedisLimitStore(state.url.reveal(), options), rules, time.time)

@@ -1,0 +1,65 @@
+"""Whether a call may run now: within its limits, at a known price, with room in the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway import refusals
+from policies.pricing import is_free, is_known
+from policies.vocabulary import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from gateway.admission import Admission
+    from gateway.call import Call, Reply
+    from gateway.limit_plans import Plan
+    from gateway.pipeline import Handler
+    from gateway.reservations import Spending
+
+
+class Admit:
+    """Raises `LimitError` 429 or 503, and `RequestError` 400 or 403. A call that nothing limits passes untouched."""
+
+    def __init__(self, admission: Admission, ledger: Spending) -> None:
+        self._admission = admission
+        self._ledger = ledger
+
+    def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]:
+        generation, principal, route = call.generation, call.principal, call.route
+        if principal is None or route is None:
+            return then(call)
+        bounds = generation.limits.of_call(principal, route)
+        if bounds:
+            plan = self._admission.plan_of(call, bounds)
+            if plan is not None:
+                return self._under(call, plan, then)
+        if generation.unpriced == "deny":
+            keep_priced(call)
+        if generation.when_full == "closed":
+            self._need_ledger(call)
+        return then(call)
+
+    async def _under(self, call: Call, plan: Plan, then: Handler) -> Reply:
+        generation = call.generation
+        if generation.unpriced == "deny" or (plan.has_budget and generation.unpriced == "auto"):
+            keep_priced(call)
+        if generation.when_full == "closed" or (plan.has_budget and generation.when_full == "auto"):
+            self._need_ledger(call)
+        await self._admission.admit(call, plan)
+        return await then(call)
+
+    def _need_ledger(self, call: Call) -> None:
+        """Nothing that may cost runs while its cost could be lost."""
+        if not self._ledger.takes_billable and not all(is_free(deployment.price) for deployment in call.candidates):
+            raise refusals.ledger_unavailable()
+
+
+def keep_priced(call: Call) -> None:
+    """Drop the candidates of whose price too little is known. Raises `RequestError` where none is left."""
+    generates = call.request.endpoint is not Endpoint.EMBEDDINGS
+    priced = tuple([d for d in call.candidates if is_known(d.price, generates=generates)])
+    if not priced:
+        raise refusals.unpriced(call.request.model[:200])
+    if len(priced) < len(call.candidates):
+        call.candidates = priced
