@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.state.journal_frames import HEADING, intent_frame, outcome_frame
+from gateway.state.ledger_schema import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,10 +63,10 @@ class Journal:
     ) -> None:
         self.last_error: str | None = None
         self.failures = 0
-        self.unencodable = 0
         self.left_behind: list[Path] = []
         self._slot = slot
         self._most_bytes = most_bytes
+        self._segment_bytes = min(SEGMENT_BYTES, most_bytes // 4)
         self._write = os.write if write is None else write
         self._open: dict[AttemptKey, bytes] = {}
         self._fd = -1
@@ -103,6 +104,7 @@ class Journal:
         self.left_behind = [path for _, path in taken]
         self._number, self._fd = self._create(taken[-1][0] + 1 if taken else 1)
         self._size = len(HEADING)
+        self._work.set()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -113,8 +115,7 @@ class Journal:
         try:
             frame = intent_frame(row)
         except (OverflowError, UnicodeError):
-            self.unencodable += 1
-            return
+            frame = intent_frame(storable(row))
         self._open[row[0], row[1]] = frame
         self._append(frame)
 
@@ -123,7 +124,7 @@ class Journal:
         try:
             data = b"".join(map(outcome_frame, rows))
         except (OverflowError, UnicodeError):
-            data = self._what_can_be_framed(rows)
+            data = b"".join(outcome_frame(storable(row)) for row in rows)
         forget = self._open.pop
         for row in rows:
             forget((row[0], row[1]), None)
@@ -132,18 +133,8 @@ class Journal:
             return None
         return Extent(self._number, self._size - len(data), self._size, len(rows))
 
-    def _what_can_be_framed(self, rows: Sequence[LedgerRow]) -> bytes:
-        """One value that nothing can hold must not keep the rest off the disk."""
-        framed = []
-        for row in rows:
-            try:
-                framed.append(outcome_frame(row))
-            except (OverflowError, UnicodeError):
-                self.unencodable += 1
-        return b"".join(framed)
-
     def _append(self, data: bytes) -> bool:
-        if self._is_stuck or self._size >= SEGMENT_BYTES:
+        if self._is_stuck or self._size >= self._segment_bytes:
             self._go_on()
         if self._is_stuck or not self._put(self._fd, data, self._size):
             return False
@@ -229,7 +220,9 @@ class Journal:
             self._seal_and_delete()
             if not self._is_stuck:
                 os.fdatasync(self._fd)
-            if self._spare is None and self.bytes_on_disk + SEGMENT_BYTES <= self._most_bytes:
+            # One more is always allowed after the last: what is open may by itself be more than `most_bytes`.
+            has_room = not self._sealed or self.bytes_on_disk + self._segment_bytes <= self._most_bytes
+            if self._spare is None and has_room:
                 self._spare = self._create(self._number + 1)
             if self._is_stuck and self._spare is not None and not self._is_probed:
                 self._probe(self._spare[1])

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import stat
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,6 @@ from tests.gateway.calls import answered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 
 def rows(count: int) -> list[LedgerRow]:
@@ -50,7 +50,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def path(tmp_path: Path, empty: Path) -> Path:
-    return shutil.copy(empty, tmp_path / "ledger.db")
+    return Path(shutil.copy(empty, tmp_path / "ledger.db"))
 
 
 @pytest.fixture(autouse=True)
@@ -313,7 +313,7 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
 
 def test_a_journal_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LedgerError, match="journal .* cannot be written"):
+    with pytest.raises(LedgerError, match=r"journal .* cannot be written"):
         Ledger(f"sqlite:///{tmp_path / 'x.db'}", tmp_path / "file" / "journal").start()
 
 
