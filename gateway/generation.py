@@ -42,8 +42,8 @@ class InUse:
 @dataclass(frozen=True, slots=True)
 class Generation:
     """Mappings are keyed by deployment name, but for `offers`: by route name and endpoint, the route's deployments that
-    offer the endpoint. `unpriced` says what becomes of deployments without a price, `when_full` of calls that the ledger
-    has no room for; `auto` denies under a budget.
+    offer the endpoint. `unpriced` says what becomes of deployments without a price, `when_full` of calls that the
+    ledger has no room for; `auto` denies under a budget.
     """
 
     number: int

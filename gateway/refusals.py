@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SOON_S: Final = 1.0
 """Where only calls under way can make room, nobody knows when; callers are asked back after the shortest wait."""
 TOO_LARGE: Final = "request_too_large_for_limit"
+PER_CALL: Final = frozenset({Resource.REQUESTS, Resource.CONCURRENT})
 WORDS: Final = {
     Resource.REQUESTS: "requests",
     Resource.TOKENS: "tokens",
@@ -48,12 +49,10 @@ def over(terms: Sequence[Term], asks: Sequence[Ask], denied: Denied) -> LimitErr
     left = remaining(ask, denied.accounts[number])
     wait_s = denied.wait_s
     when = "Try again when a call has ended." if wait_s is None else f"Try again in {go_duration(ceil(wait_s))}."
-    if resource is Resource.CONCURRENT:
-        message = f"{_limit(term)} is reached. {when}"
-    else:
-        message = (
-            f"{_limit(term)} is reached: {_amount(resource, left)} left, {_amount(resource, ask.amount)} asked. {when}"
-        )
+    message = f"{_limit(term)} is reached. {when}"
+    if resource not in PER_CALL:
+        asked = f"{_amount(resource, left)} left, {_amount(resource, ask.amount)} asked for"
+        message = f"{_limit(term)} is reached: {asked}. {when}"
     if resource is Resource.COST:
         quota = "insufficient_quota"
         return LimitError(message, status=429, type_=quota, code=quota, retry_after_s=wait_s, should_retry=False)

@@ -9,15 +9,17 @@ import pytest
 
 from adapters.base import Tally
 from adapters.schema import InferenceRequest
-from gateway.call import Call, Reply, TraceContext
+from gateway.call import Attempt, Call, Reply, TraceContext
 from gateway.errors import CancelledUnsent, RequestError, UpstreamError
 from gateway.stages.attempt import AttemptStage
 from gateway.state.fleet import Fleet
+from policies.limit_index import LimitIndex
 from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Route, Strategy, Target, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.admission import Admission
     from gateway.pipeline import Handler
     from gateway.upstream import Answer
 
@@ -51,7 +53,7 @@ def a_call(*, attempts: int = 1, total_s: float = 10.0) -> Call:
         request=InferenceRequest.unread(Endpoint.CHAT),
         read_body=cast("Any", None),
         headers=cast("Any", {}),
-        generation=cast("Any", SimpleNamespace()),
+        generation=cast("Any", SimpleNamespace(limits=LimitIndex())),
         trace=TraceContext("t", "s", None, sampled=False),
         received_s=asyncio.get_running_loop().time(),
         received_at_ns=0,
@@ -60,10 +62,21 @@ def a_call(*, attempts: int = 1, total_s: float = 10.0) -> Call:
     )
 
 
-def a_stage() -> tuple[AttemptStage, Fleet]:
+class Written:
+    """Where attempts are written down; notes them as `DEPLOYMENT NUMBER`."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    def begin(self, _: Call, attempt: Attempt) -> None:
+        self.begun.append(f"{attempt.deployment.name} {attempt.number}")
+
+
+def a_stage(admission: Admission | None = None, written: Written | None = None) -> tuple[AttemptStage, Fleet]:
     clock = asyncio.get_running_loop().time
     fleet = Fleet(clock)
-    return AttemptStage(fleet, clock, random.Random(1)), fleet
+    stage = AttemptStage(fleet, clock, random.Random(1), admission or cast("Any", None), written or Written())
+    return stage, fleet
 
 
 def upstream(outcomes: Sequence[Answer | BaseException]) -> Handler:
@@ -89,6 +102,20 @@ async def test_the_winners_scope_lives_as_long_as_the_call() -> None:
     assert (fleet.state_of("a").in_flight, answer.closed) == (0, 1)
     assert call.attempts[0].sent
     assert call.attempts[0].ended_s is not None
+
+
+async def test_each_attempt_is_written_down_before_it_is_made() -> None:
+    written = Written()
+    stage, _ = a_stage(written=written)
+    seen: list[int] = []
+    answers = upstream([UpstreamError(REFUSED, "a"), Whole()])
+
+    async def then(call: Call) -> Reply:
+        seen.append(len(written.begun))
+        return await answers(call)
+
+    await stage(a_call(), then)
+    assert (written.begun, seen) == (["a 1", "b 2"], [1, 2])
 
 
 async def test_a_failed_attempt_gives_back_at_once_and_the_fallback_answers() -> None:
