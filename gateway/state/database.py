@@ -53,6 +53,7 @@ class Database:
         self.path = sqlite_path(url)
         self.url = url
         self.name = str(self.path) if self.path is not None else _shown(url)
+        self._opening = asyncio.Lock()
         self._writing: AsyncEngine | None = None
         self._reading: AsyncEngine | None = None
 
@@ -73,18 +74,20 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write: commits at the end of the block, leaves nothing behind where that raises."""
-        if self._writing is None:
-            self._writing = await asyncio.to_thread(self.engine)
         with self._translated():
+            async with self._opening:
+                if self._writing is None:
+                    self._writing = await asyncio.to_thread(self.engine)
             async with self._writing.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one state of the database and writes nothing; never waits for writers."""
-        if self._reading is None:
-            self._reading = await asyncio.to_thread(self.engine, reads_only=True)
         with self._translated():
+            async with self._opening:
+                if self._reading is None:
+                    self._reading = await asyncio.to_thread(self.engine, reads_only=True)
             async with self._reading.connect() as connection:
                 yield connection
 

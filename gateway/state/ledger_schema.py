@@ -1,12 +1,11 @@
-"""The ledger's table: one row per attempt, in whole numbers. `VERSION` says which layout; later ones migrate it."""
+"""What the ledger says of one attempt, in whole numbers and texts; `gateway.state.migrations` lays out its tables."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Final, NamedTuple
 
 import msgspec
-
-VERSION = 2
 
 
 class LedgerError(Exception):
@@ -61,18 +60,11 @@ class LedgerRow(NamedTuple):
     charges: str | None = None
 
 
-LARGEST = 2**53
+LARGEST: Final = 2**53
 """Numbers beyond are no count of anything, and sums over them would leave what databases hold."""
 
-_TEXT_OR_NULL = frozenset(
-    {"key_id", "key_name", "team", "user", "route", "error_code"}
-    | {"unpriced_reason", "price_id", "price_source", "price_as_of"}
-    | {"org", "tags", "charges"}
-)
-_NUMBER_OR_NULL = frozenset(
-    {"cost_nanousd", "input_nanousd", "cached_input_nanousd", "cache_write_nanousd", "output_nanousd", "ttft_ms"}
-)
-_TEXT = frozenset({"request_id", "endpoint", "model_requested", "deployment", "provider", "model", "outcome"})
+_TEXTS: Final = frozenset(name for name, kind in LedgerRow.__annotations__.items() if "str" in str(kind))
+_OPTIONAL: Final = frozenset(name for name, kind in LedgerRow.__annotations__.items() if "None" in str(kind))
 
 
 def storable(row: LedgerRow) -> LedgerRow:
@@ -81,14 +73,15 @@ def storable(row: LedgerRow) -> LedgerRow:
 
 
 def _storable(name: str, value: object) -> object:
-    if value is None and (name in _TEXT_OR_NULL or name in _NUMBER_OR_NULL):
+    if value is None and name in _OPTIONAL:
         return None
-    if name in _TEXT or name in _TEXT_OR_NULL:
+    if name in _TEXTS:
         text = str(value if value is not None else "").replace("\0", "\N{REPLACEMENT CHARACTER}")
         text = text.encode(errors="replace").decode()
         return text if name != "charges" or _is_charges(text) else None
-    whole = int(value) if isinstance(value, int | float) and value == value else 0  # noqa: PLR0124 - NaN differs from itself
-    return max(-LARGEST, min(whole, LARGEST))
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return max(-LARGEST, min(int(value), LARGEST))
+    return 0
 
 
 def _is_charges(text: str) -> bool:
@@ -97,29 +90,3 @@ def _is_charges(text: str) -> bool:
     except ValueError:
         return False
     return all(abs(amount) <= LARGEST for _, _, amount in charges)
-
-
-def _column(name: str) -> str:
-    if name in _TEXT_OR_NULL:
-        return f'"{name}" TEXT'
-    if name in _NUMBER_OR_NULL:
-        return f'"{name}" INTEGER'
-    return f'"{name}" {"TEXT" if name in _TEXT else "INTEGER"} NOT NULL'
-
-
-# Rows lie in the order of their coming; only the key's small index is written at random, which halves the cost of a row
-# against WITHOUT ROWID.
-_TABLE = f"CREATE TABLE attempts ({', '.join(map(_column, LedgerRow._fields))}, PRIMARY KEY (request_id, attempt))"
-CREATE = (
-    "CREATE TABLE schema_version (version INTEGER NOT NULL)",
-    f"INSERT INTO schema_version VALUES ({VERSION})",  # noqa: S608 - a number of ours
-    _TABLE,
-)
-
-ROWS_PER_INSERT = 128
-
-
-def insert_of(rows: int) -> str:
-    """The statement that adds this many rows."""
-    marks = f"({', '.join('?' * len(LedgerRow._fields))})"
-    return f"INSERT OR IGNORE INTO attempts VALUES {', '.join([marks] * rows)}"  # noqa: S608 - only marks

@@ -81,7 +81,7 @@ def _write(connection: Connection, rows: Sequence[LedgerRow]) -> int:
 
 
 def _blames_a_value(error: Exception) -> bool:
-    """Drivers refuse values with errors of Python's own, or through SQLAlchemy; asyncpg's are below what that raises."""
+    """Drivers refuse values by errors of Python's own, or through SQLAlchemy; asyncpg's lie below what that raises."""
     from sqlalchemy.exc import DataError, DBAPIError, IntegrityError  # noqa: PLC0415 - as above
 
     if not isinstance(error, DBAPIError):

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.state.database import BUSY_TIMEOUT_S, create_file
+from gateway.state.database import BUSY_TIMEOUT_S, DatabaseUnavailable, create_file
 from gateway.state.ledger_schema import LedgerError
 
 if TYPE_CHECKING:
@@ -82,7 +82,10 @@ def _look_into_file(path: Path) -> Found:
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
             return found_in_file(connection)
     except (OSError, sqlite3.Error) as error:
-        raise LedgerError(f"the ledger {path} cannot be opened: {error}") from error
+        is_busy = "locked" in str(error)
+        raise (DatabaseUnavailable if is_busy else LedgerError)(
+            f"the ledger {path} cannot be opened: {error}"
+        ) from error
 
 
 def found_in_file(connection: sqlite3.Connection) -> Found:
