@@ -26,7 +26,7 @@ def test_a_key_is_generated_for_scripts(capsys: pytest.CaptureFixture[str]) -> N
     assert out.strip() not in err
 
 
-@pytest.mark.parametrize(("policy", "code"), [(POLICY, 0), (POLICY + "limits: []", 2), ("", 2), (":", 2)])
+@pytest.mark.parametrize(("policy", "code"), [(POLICY, 0), (POLICY + "cache: []", 2), ("", 2), (":", 2)])
 def test_check_tells_good_files_from_bad_ones(tmp_path: Path, policy: str, code: int) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text(policy)

@@ -40,13 +40,21 @@ def test_warnings_are_told_and_pass(file: Path, capsys: pytest.CaptureFixture[st
     assert err == ""
 
 
+def test_limits_are_counted_by_resource(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(
+        GOOD + "limits: [{per: key, requests: 60/min, concurrent: 8}]\norgs: {acme: {limits: {cost: $1/day}}}\n"
+    )
+    assert check.run(str(file)) == 0
+    assert capsys.readouterr() == (f"{file}: ok (2 routes, 1 deployment, 0 keys, 3 limits)\n", "")
+
+
 def test_a_bad_file_is_refused_with_every_problem(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file.write_text(GOOD.replace("targets: [gpt]}]", "targets: [gtp]}]\nlimits: []"))
+    file.write_text(GOOD.replace("targets: [gpt]}]", "targets: [gtp]}]\ncache: []"))
     assert check.run(str(file)) == 2
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         f"{file}:3: routes[1].targets[0]: there is no deployment 'gtp' (did you mean 'gpt'?)",
-        f"{file}:4: limits: 'limits' is not available in this version",
+        f"{file}:4: cache: 'cache' is not available in this version",
     ]
     assert err == f"{file}: cannot be used\n"
 

@@ -18,6 +18,7 @@ from gateway.virtual_keys import generate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LIMITS = {"OPENAI_API_KEY": "sk-x", "APP_KEY": "a" * 20, "CI_KEY": "b" * 20, "TRIAL_KEY": "c" * 20}
 FOLDER = Path(__file__).parents[3] / "config"
 
 
@@ -38,7 +39,12 @@ def settings_of(model: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "environ"), [("gateway.yaml", documented_environ()), ("minimal.yaml", {"OPENAI_API_KEY": "sk-x"})]
+    ("name", "environ"),
+    [
+        ("gateway.yaml", documented_environ()),
+        ("minimal.yaml", {"OPENAI_API_KEY": "sk-x"}),
+        ("limits.yaml", LIMITS),
+    ],
 )
 def test_shipped_policies_pass_without_a_warning(name: str, environ: dict[str, str]) -> None:
     config, problems = examine(FOLDER / name, environ)
@@ -75,7 +81,8 @@ def test_reading_a_policy_loads_nothing_that_only_some_policies_need() -> None:
     program = (
         "import sys, pathlib, gateway.config as c\n"
         f"c.load(pathlib.Path({str(FOLDER / 'minimal.yaml')!r}), {{'OPENAI_API_KEY': 'k'}})\n"
-        "print(*({'difflib', 'asyncio', 'ssl', 'jsonschema', 'gateway.config.json_schema'} & sys.modules.keys()))"
+        "print(*({'difflib', 'asyncio', 'ssl', 'cel', 'redis', 'jsonschema', 'gateway.config.json_schema'}"
+        " & sys.modules.keys()))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=FOLDER.parent

@@ -41,7 +41,11 @@ def test_it_takes_a_reference_wherever_a_scalar_stands() -> None:
         ("server: {drain: 5}", "$.server.drain"),
         ("server: {drian: 5s}", "$.server"),
         ("telemetry: {log: jsn}", "$.telemetry.log"),
-        ("limits: []", "$"),
+        ("cache: []", "$"),
+        ("limits: [{per: key, tokens: 100k/mn}]", "$.limits[0].tokens"),
+        ("limits: [{per: keys, tokens: 100k/min}]", "$.limits[0].per"),
+        ("limits: [{per: key, cost: 20/month}]", "$.limits[0].cost"),
+        ("state: {url: 'mysql://h'}", "$.state.url"),
         ("version: 2", "$.version"),
     ],
 )

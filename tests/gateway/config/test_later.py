@@ -17,15 +17,7 @@ ROUTE = "[{{model: a, targets: [gpt], {}}}]"
 @pytest.mark.parametrize(
     ("section", "value", "problem"),
     [
-        ("limits", "[{per: key, requests: 60/min}]", f"limits: 'limits' {LATER}"),
         ("cache", "{}", f"cache: 'cache' {LATER}"),
-        ("state", "{url: 'redis://u:hunter2@h'}", f"state.url: redis:// {LATER}"),
-        ("state", "{url: 'rediss://h'}", f"state.url: rediss:// {LATER}"),
-        ("state", "{url: 'redis+sentinel://h'}", f"state.url: redis+sentinel:// {LATER}"),
-        ("ledger", "{url: 'postgresql://u:hunter2@h/d'}", f"ledger.url: postgresql:// {LATER}"),
-        ("server", "{workers: 2}", f"server.workers: more than one worker {LATER}"),
-        ("server", "{workers: '4'}", f"server.workers: more than one worker {LATER}"),
-        ("prices", "{unknown: deny}", f"prices.unknown: 'deny' {LATER}"),
         ("prices", "{unknown: price_as}", f"prices.unknown: 'price_as' {LATER}"),
         ("providers", PROVIDERS.format("{kind: anthropic, api_key: none}"), f"providers.x.kind: 'anthropic' {LATER}"),
         (
@@ -39,7 +31,7 @@ ROUTE = "[{{model: a, targets: [gpt], {}}}]"
         ),
         *(
             ("routes", ROUTE.format(f"{key}: x"), f"routes[0].{key}: '{key}' {LATER}")
-            for key in ("when", "cache", "queue", "commit", "resume", "hedge")
+            for key in ("when", "cache", "commit", "resume", "hedge")
         ),
     ],
 )

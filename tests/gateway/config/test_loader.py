@@ -39,18 +39,20 @@ routes:
   - model: smart
     strategy: cheapest
     targets: [gpt, gtp, {deployment: gpt, weight: x}]
-limits: []
+limits: [{per: key}]
 keys:
   - {name: a, secret: short, routes: [smrt]}
 """
 
-FOUND = """\
+PLAIN = "warning: is a secret in plain text; a reference such as ${env:NAME} keeps it out of the file"
+NOTHING = "limits nothing: give one or more of requests, tokens, input_tokens, output_tokens, concurrent, cost"
+FOUND = f"""\
 p.yaml:1: version: must be 1
 p.yaml:2: server.drain: must be a duration such as 250ms, 5s, 2m or 1h
 p.yaml:2: server.tls.cert: is missing
 p.yaml:2: server.tls.key: is missing
 p.yaml:2: server.tls.crt: unknown key 'crt' (did you mean 'cert'?)
-p.yaml:3: ledger.url: postgresql:// is not available in this version
+p.yaml:3: ledger.url: {PLAIN}
 p.yaml:5: providers.openai.api_key: environment variable NOPE is not set
 p.yaml:5: providers.openai.base_ur: unknown key 'base_ur' (did you mean 'base_url'?)
 p.yaml:6: providers.openai: is set twice, first on line 5
@@ -59,10 +61,10 @@ p.yaml:11: routes[0].strategy: 'cheapest' is not available in this version
 p.yaml:12: routes[0].targets[2].weight: must be a whole number
 p.yaml:12: routes[0].targets[1]: there is no deployment 'gtp' (did you mean 'gpt'?)
 p.yaml:12: routes[0].targets[2].deployment: is the same deployment as routes[0].targets[0]
-p.yaml:13: limits: 'limits' is not available in this version
+p.yaml:13: limits[0]: {NOTHING}
 p.yaml:15: keys[0].secret: must have 20 to 512 characters (`pointsman keys generate` makes one)
 p.yaml:15: keys[0].routes[0]: there is no route 'smrt' (did you mean 'smart'?)
-p.yaml:15: keys[0].secret: warning: is a secret in plain text; a reference such as ${env:NAME} keeps it out of the file
+p.yaml:15: keys[0].secret: {PLAIN}
 """
 
 

@@ -15,17 +15,15 @@ if TYPE_CHECKING:
     from gateway.config import Config
 
 DURATION = "must be a duration such as 250ms, 5s, 2m or 1h"
-SQLITE = "must be sqlite:///FILE, or sqlite:////FILE for an absolute path"
 
 
-def test_what_is_left_out_has_its_default(made: Callable[..., Config], tmp_path: Path) -> None:
+def test_what_is_left_out_has_its_default(made: Callable[..., Config]) -> None:
     config = made()
     assert (config.server.listen, config.server.admin) == (Address("127.0.0.1", 8080), Address("127.0.0.1", 8081))
     assert (config.server.drain_s, config.server.max_body_bytes, config.server.workers) == (30.0, 32 << 20, 1)
-    assert config.ledger.path == tmp_path / "pointsman.db"
     assert (config.telemetry.log, config.telemetry.otlp, config.prices.unknown) == ("auto", None, "auto")
-    assert (config.secrets.pepper, config.secrets.admin_token, config.server.tls) == (None, None, None)
-    assert (config.version, config.state.url, config.keys) == (1, "memory://", ())
+    assert (config.secrets.newest_first, config.secrets.admin_token, config.server.tls) == ((), None, None)
+    assert (config.version, config.keys, config.limits, config.orgs) == (1, (), (), {})
 
 
 def test_what_is_given_is_taken(made: Callable[..., Config], environ: dict[str, str], tmp_path: Path) -> None:
@@ -33,7 +31,6 @@ def test_what_is_given_is_taken(made: Callable[..., Config], environ: dict[str, 
     config = made(
         server="{listen: '[::1]:9', admin: 'localhost:0', drain: '${env:DRAIN}', "
         "max_body: 1MB, tls: {cert: c, key: /k}}",
-        ledger="{url: 'sqlite:///../a/b.db'}",
         secrets="{pepper: '${env:PEPPER}', admin_token: '${env:TOKEN}'}",
         telemetry="{otlp: {endpoint: 'http://h/', headers: {x: '${env:OTLP}'}, sample: '${env:SAMPLE}'}, log: json}",
         prices="{unknown: allow}",
@@ -45,9 +42,7 @@ def test_what_is_given_is_taken(made: Callable[..., Config], environ: dict[str, 
     )
     assert config.server.tls is not None
     assert (str(config.server.tls.cert), str(config.server.tls.key)) == (str(tmp_path / "c"), "/k")
-    assert config.ledger.path == tmp_path.parent / "a" / "b.db"
-    assert config.secrets.pepper is not None
-    assert config.secrets.pepper.reveal() == "p" * 20
+    assert [pepper.reveal() for pepper in config.secrets.newest_first] == ["p" * 20]
     assert config.telemetry.otlp is not None
     assert (config.telemetry.otlp.endpoint, config.telemetry.otlp.sample) == ("http://h", 0.25)
     assert config.telemetry.otlp.headers["x"].reveal() == "x y"
@@ -63,20 +58,20 @@ def test_what_is_given_is_taken(made: Callable[..., Config], environ: dict[str, 
         ("server", "{drain_s: 5}", ["server.drain_s: unknown key 'drain_s' (did you mean 'drain'?)"]),
         ("server", "{drain: 5}", [f"server.drain: {DURATION}"]),
         ("server", "{workers: 0}", ["server.workers: must be at least 1"]),
+        ("server", "{workers: many}", ["server.workers: must be a whole number"]),
+        ("secrets", "{peppers: x}", ["secrets.peppers: must be a list"]),
         ("server", "{tls: {cert: a}}", ["server.tls.key: is missing"]),
         ("server", "{tls: {cert: '', key: 5}}", ["server.tls.cert: must be a path", "server.tls.key: must be a path"]),
-        ("state", "{url: 'disk://'}", ["state.url: must be 'memory://'"]),
-        ("ledger", "{url: pointsman.db}", [f"ledger.url: {SQLITE}"]),
-        ("ledger", "{url: 'sqlite://a.db'}", [f"ledger.url: {SQLITE}"]),
-        ("ledger", "{url: 'sqlite:///'}", [f"ledger.url: {SQLITE}"]),
-        ("ledger", "{url: 'mysql://u:p@h/d'}", [f"ledger.url: {SQLITE}"]),
-        ("ledger", "{url: 'sqlite:///a.db?mode=ro'}", ["ledger.url: must name a file only, without ? or #"]),
         ("telemetry", "{log: jsn}", ["telemetry.log: must be one of 'json', 'text' or 'auto' (did you mean 'json'?)"]),
         ("telemetry", "{otlp: {sample: 0.5}}", ["telemetry.otlp.endpoint: is missing"]),
         ("telemetry", "{otlp: {endpoint: 'http://h', sample: 2}}", ["telemetry.otlp.sample: must be at most 1.0"]),
         ("telemetry", "{otlp: {endpoint: 'http://h', sample: true}}", ["telemetry.otlp.sample: must be a number"]),
         ("telemetry", "{otlp: {endpoint: 'http://h', sample: nan}}", ["telemetry.otlp.sample: must be at most 1.0"]),
-        ("prices", "{unknown: alow}", ["prices.unknown: must be one of 'auto' or 'allow' (did you mean 'allow'?)"]),
+        (
+            "prices",
+            "{unknown: alow}",
+            ["prices.unknown: must be one of 'auto', 'allow' or 'deny' (did you mean 'allow'?)"],
+        ),
         ("sever", "{}", ["sever: unknown key 'sever' (did you mean 'server'?)"]),
         ("zebra", "{}", ["zebra: unknown key 'zebra'"]),
     ],
@@ -92,3 +87,20 @@ def test_a_short_secret_is_refused(setting: str, problems: Callable[..., list[st
     environ["SHORT"] = "x" * 19
     found = problems(secrets=f"{{{setting}: '${{env:SHORT}}'}}")
     assert found == [f"4: secrets.{setting}: must have 20 to 512 characters (`pointsman keys generate` makes one)"]
+
+
+def test_peppers_come_newest_first(made: Callable[..., Config], environ: dict[str, str]) -> None:
+    environ |= {"NEW": "n" * 20, "OLD": "o" * 20}
+    config = made(secrets="{peppers: ['${env:NEW}', '${env:OLD}']}")
+    assert [pepper.reveal() for pepper in config.secrets.newest_first] == ["n" * 20, "o" * 20]
+    assert "nnn" not in repr(config)
+
+
+def test_one_pepper_or_several(problems: Callable[..., list[str]], environ: dict[str, str]) -> None:
+    environ |= {"NEW": "n" * 20, "SHORT": "x"}
+    assert problems(secrets="{pepper: '${env:NEW}', peppers: ['${env:NEW}']}") == [
+        "4: secrets: has both pepper and peppers; peppers: [NEW, OLD] holds both"
+    ]
+    assert problems(secrets="{peppers: ['${env:SHORT}']}") == [
+        "4: secrets.peppers[0]: must have 20 to 512 characters (`pointsman keys generate` makes one)"
+    ]

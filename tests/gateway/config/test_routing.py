@@ -7,33 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.config.routing import moment
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config import Config
 
+NO_DURATION = "must be a duration such as 250ms, 5s, 2m or 1h"
 DURATION = "must be longer than 0s and at most 24h"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2027-01-31", datetime(2027, 1, 31, tzinfo=UTC)),
-        ("2027-01-31T12:30:00", datetime(2027, 1, 31, 12, 30, tzinfo=UTC)),
-        ("2027-01-31T12:30:00Z", datetime(2027, 1, 31, 12, 30, tzinfo=UTC)),
-        ("2027-01-31T12:30:00+02:00", datetime(2027, 1, 31, 10, 30, tzinfo=UTC)),
-    ],
-)
-def test_dates_and_times_are_utc_unless_they_say_otherwise(text: str, expected: datetime) -> None:
-    assert moment(text) == moment(moment(text)) == expected
-
-
-@pytest.mark.parametrize("value", ["", "tomorrow", "2027-13-01", 1_800_000_000, None, "31.01.2027"])
-def test_what_is_no_date_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="must be a date or time such as"):
-        moment(value)
 
 
 def test_a_full_policy_is_taken(made: Callable[..., Config], environ: dict[str, str]) -> None:
@@ -89,6 +69,11 @@ def test_a_full_policy_is_taken(made: Callable[..., Config], environ: dict[str, 
             ["routes[0].timeouts.frist_token: unknown key 'frist_token' (did you mean 'first_token'?)"],
         ),
         (
+            "{model: a, targets: [gpt], queue: {max_wait: 5}}",
+            [f"routes[0].queue.max_wait: {NO_DURATION}"],
+        ),
+        ("{model: a, targets: [gpt], queue: {max_size: 0}}", ["routes[0].queue.max_size: must be at least 1"]),
+        (
             "{model: a, targets: [gpt], strategy: order}",
             ["routes[0].strategy: must be one of 'ordered' or 'weighted' (did you mean 'ordered'?)"],
         ),
@@ -108,6 +93,11 @@ def test_problems_of_routes(route: str, found: list[str], problems: Callable[...
         ("{provider: openai, model: m, region: true}", ["region: must be text; put it in quotes"]),
         ("{provider: openai, model: 4.1}", ["model: must be text; put it in quotes"]),
         ("{provider: openai, model: m, context_tokens: 0}", ["context_tokens: must be at least 1"]),
+        ("{provider: openai, model: m, max_output_tokens: 0}", ["max_output_tokens: must be at least 1"]),
+        (
+            "{provider: openai, model: m, on_disconnect: drian}",
+            ["on_disconnect: must be one of 'cancel' or 'drain' (did you mean 'drain'?)"],
+        ),
         ("{provider: openai, model: m, price: 5}", ["price: must be a mapping"]),
         ("{provider: openai, model: m, price: {output: 5}}", ["price.input: is missing"]),
         (
@@ -127,29 +117,14 @@ def test_problems_of_deployments(deployment: str, found: list[str], problems: Ca
     assert problems(deployments=f"{{gpt: {deployment}}}") == [f"2: deployments.gpt.{problem}" for problem in found]
 
 
-@pytest.mark.parametrize(
-    ("key", "found"),
-    [
-        ("{secret: '${env:KEY}'}", ["name: is missing"]),
-        ("{name: a}", ["secret: is missing"]),
-        ("{name: a, secret: '${env:KEY}', routes: []}", ["routes: must not be empty"]),
-        ("{name: a, secret: '${env:KEY}', rotes: [smart]}", ["rotes: unknown key 'rotes' (did you mean 'routes'?)"]),
-        (
-            "{name: a, secret: '${env:KEY}', expires: soon}",
-            ["expires: must be a date or time such as 2027-01-31 or 2027-01-31T12:00:00Z"],
-        ),
-        (
-            "{name: a, secret: '${env:SHORT}'}",
-            ["secret: must have 20 to 512 characters (`pointsman keys generate` makes one)"],
-        ),
-        (
-            "{name: a, secret: '${env:LONG}'}",
-            ["secret: must have 20 to 512 characters (`pointsman keys generate` makes one)"],
-        ),
-    ],
-)
-def test_problems_of_keys(
-    key: str, found: list[str], problems: Callable[..., list[str]], environ: dict[str, str]
-) -> None:
-    environ |= {"KEY": "k" * 20, "SHORT": "k" * 19, "LONG": "k" * 513}
-    assert problems(keys=f"[{key}]") == [f"4: keys[0].{problem}" for problem in found]
+def test_what_limits_need_is_taken(made: Callable[..., Config]) -> None:
+    config = made(
+        deployments="{gpt: {provider: openai, model: m, max_output_tokens: 64, on_disconnect: drain, "
+        "limits: [{tokens: 5/s}, {tokens: 9/day}]}}",
+        routes="[{model: a, targets: [gpt], max_output_tokens: 32, limits: {requests: 1/s}, queue: {max_wait: 2s}}]",
+    )
+    route, deployment = config.routes[0], config.deployments["gpt"]
+    assert (deployment.max_output_tokens, deployment.on_disconnect, len(deployment.limits)) == (64, "drain", 2)
+    assert (route.max_output_tokens, len(route.limits)) == (32, 1)
+    assert route.queue is not None
+    assert (route.queue.max_wait_s, route.queue.max_size) == (2.0, 200)

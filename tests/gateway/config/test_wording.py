@@ -34,10 +34,10 @@ server: {tls: {cert: a}}
     [
         ((), tuple(Config.model_fields)),
         (("server", "tls"), ("cert", "key")),
-        (("providers", "kind"), ("kind", "api_key", "base_url", "settings")),
+        (("providers", "kind"), ("kind", "api_key", "base_url", "settings", "limits")),
         (
             ("providers", "headers"),
-            ("kind", "base_url", "api_key", "headers", "max_connections", "forward_headers"),
+            ("kind", "base_url", "api_key", "headers", "max_connections", "forward_headers", "limits"),
         ),
         (("providers", "kind", "settings"), ()),
         (("deployments", "model", "price"), ("input", "cached_input", "cache_write", "output")),
