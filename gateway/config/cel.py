@@ -6,6 +6,7 @@ call: a limit then applies, and a route then does not match.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -29,6 +30,7 @@ _PYTHON: Final[Mapping[str, Any]] = {
     "map": dict[str, Any],
     "dyn": Any,
 }
+_SAYS: Final = re.compile(r"(?:ERROR: <input>:[0-9]+:[0-9]+|^error): (?:Syntax error: )?([^\n.]+)", re.MULTILINE)
 _UNREAD: Final[Mapping[str, Any]] = {"list": list[msgspec.Raw], "map": dict[str, msgspec.Raw]}
 _OF_SUBJECT: Final[Mapping[tuple[str, str], Callable[[Subject], object]]] = {
     ("request", "endpoint"): lambda subject: subject.endpoint.value,
@@ -90,9 +92,9 @@ def _otherwise(condition: Condition, *, unknown: bool) -> Predicate:
 
 
 def _gist(message: str) -> str:
-    """The line of the library's message that says it."""
-    lines = [line for line in message.splitlines() if "rror: " in line or "not a valid regex" in line]
-    return (lines[-1] if lines else message).rpartition("rror: ")[2][:100]
+    """What of the library's message says it."""
+    found = _SAYS.search(message)
+    return (found[1] if found else message.partition("\n")[0])[:100]
 
 
 def _reader(reading: Reading) -> Callable[[Subject], object]:

@@ -43,10 +43,9 @@ EMPTY: Final[dict[str, object]] = {
 }
 """What a member that was not sent reads as, as CEL has it for the fields of protocol buffers."""
 
-_DATE_PARTS: Final = (
-    *("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfYear", "getDayOfWeek"),
-    *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
-)
+_KEYS: Final = frozenset({"string", "int", "uint", "bool", "dyn"})
+_OF_DATES: Final = ("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfYear", "getDayOfWeek")
+_OF_TIMES: Final = ("getHours", "getMinutes", "getSeconds", "getMilliseconds")
 _TEXT: Final = (("string", "string"),)
 # Name: the argument types that it takes, by overload ("*": any), and its result. A method's target is an argument too.
 FUNCTIONS: Final[dict[str, tuple[tuple[tuple[str, ...], ...], Type]]] = {
@@ -66,7 +65,8 @@ METHODS: Final[dict[str, tuple[tuple[tuple[str, ...], ...], Type]]] = {
     "startsWith": (_TEXT, BOOL),
     "endsWith": (_TEXT, BOOL),
     "matches": (_TEXT, BOOL),
-    **dict.fromkeys(_DATE_PARTS, ((("timestamp",), ("duration",)), INT)),
+    **dict.fromkeys(_OF_DATES, ((("timestamp",),), INT)),
+    **dict.fromkeys(_OF_TIMES, ((("timestamp",), ("duration",)), INT)),
 }
 
 
@@ -114,7 +114,9 @@ def contained(item: Type, holder: Type) -> Type:
         raise CelError("'in' looks into a list or a map; for a part of a text write x.contains(y)")
     if holder != DYN and holder.name not in ("list", "map"):
         raise CelError(f"'in' looks into a list or a map, not into {holder}")
-    inside = STRING if holder.name == "map" and item.name == "string" else holder.items
+    if holder.name == "map" and item.name not in _KEYS:
+        raise CelError(f"'in' looks for {item} among the keys of a map, where it never is")
+    inside = holder.items
     if holder.name == "list" and not _comparable(item, inside):
         raise CelError(f"'in' looks for {item} in a {holder}, where it never is")
     return BOOL
@@ -127,12 +129,12 @@ def reckoned(sign: str, left: Type, right: Type) -> Type:
         return DYN
     if sign == "-" and names == ("timestamp", "timestamp"):
         return DURATION
-    if sign in "+-" and names in (("timestamp", "duration"), ("duration", "timestamp")):
+    if sign in "+-" and names == ("timestamp", "duration"):
         return TIMESTAMP
     kinds = {"+": NUMBERS | {"string", "bytes", "list", "duration"}, "-": NUMBERS | {"duration"}, "%": {"int", "uint"}}
     if left.name == right.name and left.name in kinds.get(sign, NUMBERS):
         return left if left == right else Type(left.name)
-    hint = "; turn one into the other with int() or double()" if set(names) <= NUMBERS else ""
+    hint = "; turn one into the other with int() or double()" if set(names) <= NUMBERS and len(set(names)) == 2 else ""
     raise CelError(f"{left} {sign} {right} means nothing{hint}")
 
 

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.cel_check import PRINCIPAL, REQUEST, check
+from gateway.config.cel_syntax import CelError
+
+
+@pytest.mark.parametrize(
+    ("text", "rewritten"),
+    [
+        ("principal.team == 'free'", "_pm_value_principal_team == 'free'"),
+        ("has(request.tools)", "_pm_has_request_tools"),
+        ("size(request.tools) == 0", "_pm_size_request_tools == 0"),
+        ("request.tools.size() == 0", "_pm_size_request_tools == 0"),
+        ("size(request.user) > 1", "size(_pm_value_request_user) > 1"),
+        ("size(request.input) > 1", "size(_pm_value_request_input) > 1"),
+        ("request['user'] == request . user", "_pm_value_request_user == _pm_value_request_user"),
+        ("(request).stream", "_pm_value_request_stream"),
+        ("has(request.metadata.tier)", "has(_pm_value_request_metadata.tier)"),
+        ("request.metadata['a'] == 'x'", "_pm_value_request_metadata['a'] == 'x'"),
+        (
+            "principal.tags.exists(t, t == request.user)",
+            "_pm_value_principal_tags.exists(t, t == _pm_value_request_user)",
+        ),
+        ("'request.user' == 'x'", "'request.user' == 'x'"),
+    ],
+)
+def test_what_is_read_becomes_a_variable(text: str, rewritten: str) -> None:
+    assert check(text).text == rewritten
+
+
+def test_what_is_read_is_known_once() -> None:
+    readings = check("request.user == 'a' || request.user == 'b' || has(request.user)").readings
+    assert [reading.variable for reading in readings] == ["_pm_value_request_user", "_pm_has_request_user"]
+
+
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [
+        ("request.tols == []", "request.tols is in no endpoint's body (did you mean 'tools'?)"),
+        ("request.vendor_extension == 1", ""),
+        ("request.model == 'x'", ""),
+    ],
+)
+def test_an_unknown_member_that_is_near_a_known_one_is_doubted(text: str, doubt: str) -> None:
+    assert check(text).doubt == doubt
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("user == 'x'", "there is no 'user' (did you mean 'request.user' or 'principal.user'?)"),
+        ("usr == 'x'", "there is no 'usr': only request and principal"),
+        ("principal.tem == 'x'", "principal has no 'tem' (did you mean 'team'?)"),
+        ("principal.zebra == 'x'", f"principal has no 'zebra': it has {', '.join(PRINCIPAL)}"),
+        ("has(principal.zebra)", f"principal has no 'zebra': it has {', '.join(PRINCIPAL)}"),
+        ("size(request) > 1", "request is no value by itself: write request.NAME"),
+        ("'tools' in request", "request is no value by itself: write request.NAME"),
+        ("request[request.user] == 1", "a member of request or principal is named in the policy, such as request.user"),
+        ("request['a b'] == 1", "a member of request or principal is named in the policy, such as request.user"),
+        ("request.model", "must say yes or no, but gives string"),
+        ("[true]", "must say yes or no, but gives list of bool"),
+        ("request.stream && request.max_tokens", "'&&' takes conditions, but one side gives int"),
+        ("false || 'x'", "'||' takes conditions, but one side gives string"),
+        ("!request.n", "'!' takes conditions, but one side gives int"),
+        ("request.n ? true : false", "'?' takes conditions, but one side gives int"),
+        ("(request.stream ? 1 : 'a') == 1", "gives int or string after ?, which should be of one type"),
+        ("-request.user == 1", "-string means nothing"),
+        ("request.user.name == 'x'", "asks string for its member 'name', but only maps have members"),
+        ("request.user[0] == 'x'", "looks with [ ] into string; only lists and maps have items"),
+        ("request.tools['a'] == 'x'", "counts the items of a list by string"),
+        ("request.user.all(x, true)", "all() goes over a list or a map, not over string"),
+        ("request.tools.all(x, 1)", "the condition of all() must say yes or no, but gives int"),
+        ("request.tools.map(x, 1, x) == []", "the condition of map() must say yes or no, but gives int"),
+        ("request.tools.all(request, true)", "all() must call its items something other than 'request'"),
+        ("request.tools.all(_pm_x, true)", "all() must call its items something other than '_pm_x'"),
+        ("request.tools.all(x, x == 1) && x == 1", "there is no 'x': only request and principal"),
+        ("request.model.matches(request.user)", "matches() takes a pattern that stands here, in quotes"),
+        ("request.model.matches('a' + request.user)", "matches() takes a pattern that stands here, in quotes"),
+    ],
+)
+def test_what_means_nothing_is_refused(text: str, message: str) -> None:
+    with pytest.raises(CelError) as caught:
+        check(text)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("member", sorted(REQUEST))
+def test_members_of_the_body_have_types_that_empty_values_stand_in_for(member: str) -> None:
+    reading = check(f"request.{member} == request.{member}").readings[0]
+    assert (reading.root, reading.member, reading.type) == ("request", member, REQUEST[member])
+
+
+def test_macros_know_their_items() -> None:
+    for text in (
+        "request.tools.filter(t, t.type == 'function').size() > 1",
+        "principal.tags.map(t, t + 'x') == ['ax']",
+        "request.metadata.exists(key, key.startsWith('x'))",
+        "request.foo.exists_one(x, x.all(y, y))",
+    ):
+        assert check(text).text.startswith("_pm_value_")
+    with pytest.raises(CelError, match="compares string with int"):
+        check("principal.tags.all(t, t == 1)")
