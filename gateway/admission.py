@@ -58,6 +58,11 @@ class Admission:
         self._denials = registry.cells(telemetry.LIMIT_DENIALS)
         self.store.on_lost(self._lose)
 
+    @property
+    def reservations(self) -> int:
+        """How many are held by calls under way."""
+        return len(self._live)
+
     def plan_of(self, call: Call, bounds: Sequence[Bound]) -> Plan | None:
         """What these limits ask of this call; None where the conditions of all of them leave it alone."""
         return self._plans.of(bounds, call)

@@ -78,7 +78,7 @@ class Plan:
         self.smallest_output = min((limit.amount for limit, _ in bounds if limit.resource in generated), default=None)
 
     def asks(self, amounts: Amounts, edges_of: EdgesOf) -> list[Ask]:
-        return [term.ask or _ask(term, amounts, edges_of) for term in self.terms]
+        return [term.ask or ask_of(term, amounts[term.field], edges_of) for term in self.terms]
 
     def too_large(self, amounts: Amounts) -> Term | None:
         """The first limit that such a call can never fit under."""
@@ -135,10 +135,11 @@ def term_of(limit: Limit, holder: str) -> Term:
     return Term(limit, holder, account, kind, field, rate_per_s, ask)
 
 
-def _ask(term: Term, amounts: Amounts, edges_of: EdgesOf) -> Ask:
+def ask_of(term: Term, amount: int, edges_of: EdgesOf) -> Ask:
+    """So much of one limit; `edges_of` says where calendar windows begin."""
     window = term.limit.window
     edges = edges_of(window) if isinstance(window, Period) else NO_EDGES
-    return Ask(term.account, term.kind, amounts[term.field], term.limit.amount, term.rate_per_s, edges)
+    return Ask(term.account, term.kind, amount, term.limit.amount, term.rate_per_s, edges)
 
 
 def _met(bounds: Sequence[Bound], call: Call) -> int:

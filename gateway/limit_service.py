@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from gateway import telemetry
 from gateway.admission import Admission
 from gateway.estimates import Estimator
 from gateway.extras import REDIS, require
@@ -14,6 +15,7 @@ from gateway.state.limit_store_in_process import InProcessLimitStore
 if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.config.storage import StateSettings
+    from gateway.metrics import Registry
     from gateway.reporting import Reporting
     from gateway.state.limit_store import LimitStore
 
@@ -22,10 +24,11 @@ class LimitService:
     """Process scope. Raises `MissingExtra` where the policy shares its state and the client for that is missing."""
 
     def __init__(self, config: Config, reporting: Reporting) -> None:
-        self.store = store_of(config.state)
+        self.store = store_of(config.state, reporting.registry)
         self.estimator = Estimator(reporting.counter)
         reservations = Reservations(self.store, reporting.ledger)
         self.admission = Admission(reservations, self.estimator, reporting.registry)
+        reporting.registry.sample(telemetry.LIMIT_RESERVATIONS, lambda: [((), self.admission.reservations)])
 
     async def start(self) -> None:
         await self.store.start()
@@ -35,7 +38,8 @@ class LimitService:
         await self.store.close()
 
 
-def store_of(state: StateSettings) -> LimitStore:
+def store_of(state: StateSettings, registry: Registry) -> LimitStore:
+    """Numbers of a shared store go to `registry`."""
     if not state.is_shared:
         return InProcessLimitStore(time.time)
     require(REDIS)
@@ -46,4 +50,11 @@ def store_of(state: StateSettings) -> LimitStore:
 
     options = RedisOptions(timings=Timings(answer_s=state.timeout_s), lease_s=state.lease_s)
     rules = DegradedRules(state.nodes, WhenDown(state.when_down))
-    return GuardedLimitStore(RedisLimitStore(state.url.reveal(), options), rules, time.time)
+    shared = RedisLimitStore(state.url.reveal(), options)
+    store = GuardedLimitStore(shared, rules, time.time)
+    registry.sample(telemetry.LIMIT_STORE_DEGRADED, lambda: [((), store.degraded)])
+    registry.sample(telemetry.LIMIT_STORE_FAILURES, lambda: [((), store.store_failures)])
+    registry.sample(telemetry.LIMIT_DEGRADED_DECISIONS, lambda: [((), store.degraded_decisions)])
+    registry.sample(telemetry.LIMIT_UNSENT, lambda: [((), shared.unsent)])
+    registry.sample(telemetry.LIMIT_LOST, lambda: [((), shared.lost_settlements)])
+    return store

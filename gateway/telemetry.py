@@ -182,6 +182,22 @@ LIMIT_DENIALS = Family(
     "Reservations that a limit refused, by the limit that was named. One of a deployment moves a call on.",
     ("scope", "resource"),
 )
+LIMIT_RESERVATIONS = Family("pointsman_limit_reservations", Kind.GAUGE, "Reservations that calls of this process hold.")
+LIMIT_STORE_DEGRADED = Family(
+    "pointsman_limit_store_degraded", Kind.GAUGE, "1 while the shared store is away and this node decides by itself."
+)
+LIMIT_STORE_FAILURES = Family(
+    "pointsman_limit_store_failures_total", Kind.COUNTER, "Questions that the shared store did not answer."
+)
+LIMIT_DEGRADED_DECISIONS = Family(
+    "pointsman_limit_degraded_decisions_total", Kind.COUNTER, "Reservations that this node decided by itself."
+)
+LIMIT_UNSENT = Family(
+    "pointsman_limit_settlements_unsent", Kind.GAUGE, "Settlements that wait for the shared store to return."
+)
+LIMIT_LOST = Family(
+    "pointsman_limit_settlements_lost_total", Kind.COUNTER, "Settlements given up; the ledger has what they were about."
+)
 BUILD_INFO = Family("pointsman_build_info", Kind.GAUGE, "Always 1.", ("version", "python"))
 CONFIG_INFO = Family("pointsman_config_info", Kind.GAUGE, "Always 1; the policy in force.", ("hash",))
 PROCESS_CPU = Family("process_cpu_seconds_total", Kind.COUNTER, "User and system time.")

@@ -1,0 +1,98 @@
+"""Limits as operators see them: how much of each is used, held and left, and when all of it is there again."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.limit_plans import ask_of, term_of
+from policies.limits import Account, as_of, remaining, reset_s
+from policies.vocabulary import LimitScope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gateway.state.limit_store import Kept, LimitStore
+    from policies.calendars import Calendars
+    from policies.limit_index import Bound
+    from policies.vocabulary import Limit
+
+SPANNING = (LimitScope.DEPLOYMENT, LimitScope.PROVIDER)
+
+
+class Level(NamedTuple):
+    """One holder under one limit. Amounts are in the limit's own unit (nano-USD for cost); `window` is None for what is
+    held at once. `used` is None where the ledger has not been asked yet what a calendar window came to.
+    """
+
+    tenant: str
+    scope: str
+    holder: str
+    limit: str
+    resource: str
+    window: float | str | None
+    amount: int
+    used: int | None
+    held: int
+    remaining: int | None
+    reset_s: float
+
+
+def tenant_of(limit: Limit, holder: str, org: str) -> str:
+    """Under which tenant the store keeps this."""
+    return f"{limit.scope}:{holder}" if limit.scope in SPANNING else org
+
+
+class LimitsView:
+    """Over the store of the process and the calendars of one policy. Raises `StoreUnavailable`."""
+
+    def __init__(self, store: LimitStore, calendars: Calendars, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._calendars = calendars
+        self._clock = clock
+
+    async def of(self, org: str, bounds: Iterable[Bound]) -> list[Level]:
+        """Each of these limits and holders, untouched ones included."""
+        placed = [(tenant_of(limit, holder, org), limit, holder) for limit, holder in bounds]
+        kept = await self._store.view(list(dict.fromkeys(tenant for tenant, _, _ in placed)))
+        states = {(one.tenant, one.account): one.state for one in kept}
+        return [
+            self._level(tenant, limit, holder, states.get((tenant, f"{limit.id}:{holder}")))
+            for tenant, limit, holder in placed
+        ]
+
+    async def kept(self, tenants: Sequence[str], limits: Iterable[Limit]) -> list[Level]:
+        """Every holder that these tenants have used anything of `limits` for; what no limit asks for is left out."""
+        by_id = {limit.id: limit for limit in limits}
+        levels = []
+        for one in await self._store.view(tenants):
+            found = _limit_of(one, by_id)
+            if found is not None:
+                levels.append(self._level(one.tenant, *found, one.state))
+        return levels
+
+    def _level(self, tenant: str, limit: Limit, holder: str, state: Account | None) -> Level:
+        now = self._clock()
+        ask = ask_of(term_of(limit, holder), 0, lambda period: self._calendars.edges(period, tenant, now))
+        account = as_of(state, ask, now)
+        known = account or Account()
+        return Level(
+            tenant,
+            limit.scope.value,
+            holder,
+            limit.id,
+            limit.resource.value,
+            limit.window,
+            limit.amount,
+            None if account is None else round(account.used),
+            known.held,
+            None if account is None else remaining(ask, account),
+            reset_s(ask, known, now),
+        )
+
+
+def _limit_of(one: Kept, by_id: dict[str, Limit]) -> tuple[Limit, str] | None:
+    """An account is named after its limit and holder; ids of limits hold no colon, names of holders may."""
+    limit_id, _, holder = one.account.partition(":")
+    limit = by_id.get(limit_id)
+    return None if limit is None else (limit, holder)
