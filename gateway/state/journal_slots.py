@@ -30,11 +30,7 @@ class Slot:
 
     def sync(self) -> None:
         """Make the names of the segments last through a power cut."""
-        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        _sync(self.folder)
 
     def release(self) -> None:
         os.close(self._lock_fd)
@@ -47,6 +43,8 @@ def claim(folder: Path) -> Slot:
     for number in range(MOST_SLOTS):
         slot = _hold(folder / str(number))
         if slot is not None:
+            for made in (folder, folder.parent):
+                _sync(made)
             return slot
     raise OSError(f"all {MOST_SLOTS} slots of the journal {folder} are taken")
 
@@ -70,3 +68,11 @@ def _hold(folder: Path) -> Slot | None:
         os.close(fd)
         raise
     return Slot(folder, fd)
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from gateway.state.database import BUSY_TIMEOUT_S, Database
+from gateway.state.database import Database
 from gateway.state.journal import MOST_BYTES, Journal
 from gateway.state.journal_backlog import Backlog
 from gateway.state.journal_slots import Slot, claim
 from gateway.state.ledger_schema import LedgerError as LedgerError  # noqa: PLC0414 - callers import it from here
 from gateway.state.ledger_writer import LedgerWriter
-from gateway.state.migrating import found_in_file, is_current
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE_WITHIN_S = 10.0
+MARK_EVERY_S = 0.1
 
 
 class Ledger:
@@ -85,6 +84,15 @@ class Ledger:
         return self._writer.damaged_bytes if self._writer is not None else 0
 
     @property
+    def open_intents(self) -> int:
+        """Attempts that were written down and whose outcome has not come yet."""
+        return self._journal.open_intents if self._writer is not None else 0
+
+    @property
+    def journal_bytes(self) -> int:
+        return self._journal.bytes_on_disk if self._writer is not None else 0
+
+    @property
     def takes_billable(self) -> bool:
         """False when what an attempt costs might be lost: the journal takes nothing, and neither does the database."""
         return self._journal.takes or not self._backlog.is_full
@@ -114,9 +122,17 @@ class Ledger:
         if rows and self._writer is not None:
             self._handed_over += len(rows)
             self._backlog.put(rows, self._journal.add(rows))
-            self._waiting_since.append((self._handed_over, time.monotonic()))
-            self.lag_s  # noqa: B018 - drops the marks of what is written by now
+            self._mark()
             self._writer.wake()
+
+    def _mark(self) -> None:
+        """Note when these rows came, about: a few marks a second are enough, however long the database is away."""
+        self.lag_s  # noqa: B018 - drops the marks of what is written by now
+        waiting, now_s = self._waiting_since, time.monotonic()
+        if waiting and now_s - waiting[-1][1] < MARK_EVERY_S:
+            waiting[-1] = (self._handed_over, waiting[-1][1])
+        else:
+            waiting.append((self._handed_over, now_s))
 
     async def spent(self, account: str, window_start_s: float) -> int:
         """What an account, named "tenant|account", was charged in a window. Raises `LedgerError`."""
@@ -144,18 +160,3 @@ def _beside(file: Path | None) -> Path:
     if file is None:
         raise LedgerError("a ledger in PostgreSQL needs a folder for its journal: ledger.journal")
     return file.with_name(f"{file.name}.journal")
-
-
-def read_ledger(path: Path) -> sqlite3.Connection:
-    """A read-only connection to an existing ledger; a running gateway does not notice. Raises `LedgerError`."""
-    if not path.is_file():
-        raise LedgerError(f"there is no ledger at {path}")
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
-        found = found_in_file(connection)
-    except sqlite3.Error as error:
-        raise LedgerError(f"the ledger {path} cannot be read: {error}") from error
-    if not is_current(found, str(path)):
-        connection.close()
-        raise LedgerError(f"{path} is not a ledger of this Pointsman yet: start the gateway on it once")
-    return connection
