@@ -205,17 +205,21 @@ class KeyView:
         entry = self.ring.find(presented)
         if entry is not None:
             found = judge(entry, presented, now, peer)
-            is_stored = False
         else:
-            entry = self._stored.find(presented[PUBLIC_ID])
-            is_stored = entry is not None and (entry.principal.org, entry.principal.key_name) not in self._taken
-            found = judge(entry if entry is not None and is_stored else self.ring.nobody, presented, now, peer)
+            # Nothing but the entry differs between a known id and an unknown one.
+            found = judge(self._stored.find(presented[PUBLIC_ID]) or self.ring.nobody, presented, now, peer)
+            if isinstance(found, Principal):
+                return self._of_store(found, now)
         if found is Refusal.UNKNOWN:
             self._stored.missed(presented, now)
-        elif is_stored and isinstance(found, Principal):
-            self._stored.used[found.key_id] = now
-            return found if found.routes is None else self._with_routes(found)
         return found
+
+    def _of_store(self, found: Principal, now: float) -> Principal | Refusal:
+        """What a good key of the store comes to under this policy."""
+        if self._taken and (found.org, found.key_name) in self._taken:
+            return Refusal.UNKNOWN
+        self._stored.used[found.key_id] = now
+        return found if found.routes is None else self._with_routes(found)
 
     def _with_routes(self, principal: Principal) -> Principal:
         """The principal with its routes by the names that this policy has for them; the same object each time."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision: Final = "0003"
+down_revision: Final = "0002"
 
 
 def upgrade() -> None:
