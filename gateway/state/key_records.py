@@ -29,6 +29,10 @@ class Conflict(KeyStoreError):  # noqa: N818 - it says what is wrong
     """The store is in another state than this would need: a name is taken, a team has keys, somebody was faster."""
 
 
+class Outdated(Conflict):
+    """The record was changed since the caller has read it."""
+
+
 class ManagedElsewhere(KeyStoreError):  # noqa: N818 - it says what is wrong
     """The policy file says it, so only the policy file can change it."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from gateway.state.key_records import Conflict, Invalid, ManagedElsewhere, Member, NotFound, Org
+from gateway.state.key_records import Conflict, Invalid, ManagedElsewhere, Member, NotFound, Org, Outdated
 from gateway.state.key_shapes import MemberShape, OrgShape, accepted, check_timezone
 from gateway.state.key_tables import KEYS, ORGS, TEAMS, USERS, member_of, org_of
 
@@ -165,9 +165,9 @@ def what_of(table: Table) -> str:
 
 
 def check_revision(record: Any, revision: int | None) -> None:  # noqa: ANN401 - any record that has one
-    """Raises `Conflict` where somebody has changed the record since it was seen at `revision`."""
+    """Raises `Outdated` where somebody has changed the record since it was seen at `revision`."""
     if revision is not None and record.revision != revision:
-        raise Conflict(f"it was changed meanwhile: it is at revision {record.revision}, not {revision}")
+        raise Outdated(f"it was changed meanwhile: it is at revision {record.revision}, not {revision}")
 
 
 async def _org(connection: AsyncConnection, name: str) -> Org:
