@@ -202,6 +202,7 @@ class Journal:
             self._work.set()
             self._thread.join()
             self._thread = None
+            self._is_stuck, self._spare = True, None  # the files' numbers may be others' from now on
 
     # -- the thread --------------------------------------------------------------------------------------------------
 

@@ -207,6 +207,20 @@ def test_what_no_frame_can_hold_is_made_fit(slot: Slot) -> None:
     assert read(slot)[0] == [one, bad._replace(input_tokens=LARGEST), other]
 
 
+def test_a_closed_journal_writes_to_no_file(slot: Slot, tmp_path: Path) -> None:
+    journal = started(slot)
+    closed = journal._fd
+    journal.close()
+    with (tmp_path / "another's").open("wb", buffering=0) as file:
+        if file.fileno() != closed:
+            os.dup2(file.fileno(), closed)
+        journal.intend(rows(1)[0])
+        assert journal.add(rows(2)) is None
+        if file.fileno() != closed:
+            os.close(closed)
+    assert (tmp_path / "another's").read_bytes() == b""
+
+
 def test_a_later_start_begins_a_segment_of_its_own(slot: Slot) -> None:
     written = rows(2)
     for row in written:
