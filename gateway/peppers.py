@@ -90,11 +90,13 @@ def read_pepper(path: Path) -> str | None:
         return None
     except OSError as error:
         raise PepperError(f"{path}: cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor) as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode) or mode & 0o077:
             raise PepperError(f"{path}: must be a file that nobody but its owner can read (chmod 600)")
-        text = file.read(GENERATED_CHARS + 2).strip()
+        text = os.read(descriptor, GENERATED_CHARS + 2).decode("ascii", "replace").strip()
+    finally:
+        os.close(descriptor)
     if len(text) != GENERATED_CHARS:
         raise PepperError(f"{path}: holds no pepper of ours; restore it, since stored keys are worthless without it")
     return text
