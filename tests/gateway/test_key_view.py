@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from gateway import virtual_keys
 from gateway.call import no_peer
-from gateway.drains import Drains
 from gateway.key_view import MISS_TTL_S, MISSES_MAX, StoredKeys
 from gateway.peppers import Peppers
 from gateway.server import Server
@@ -458,7 +457,15 @@ async def test_a_caller_with_a_clock_does_not_tell_a_known_id_from_an_unknown_on
     secrets = [generate("live", rng) for _ in range(100)]
     stored = a_store(*map(a_stored, secrets))
     generation = cast("Any", SimpleNamespace(keys=a_view(stored)))
-    server = Server(Edge(lambda: generation, cast("Any", None), Lifecycle(), Drains()), asyncio.get_running_loop())
+
+    async def answered(inbound: Inbound) -> Outbound:
+        try:
+            identify(inbound.headers, generation, inbound.peer)
+        except RequestError as error:
+            return Outbound(inbound, render_head(error.status, [("content-length", "0")], close=False))
+        raise AssertionError
+
+    server = Server(answered, asyncio.get_running_loop())
     listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", listening.sockets[0].getsockname()[1])
     scores = []
