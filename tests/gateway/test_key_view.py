@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 
 from gateway import virtual_keys
 from gateway.call import no_peer
+from gateway.errors import RequestError
 from gateway.key_view import MISS_TTL_S, MISSES_MAX, StoredKeys
 from gateway.peppers import Peppers
-from gateway.server import Server
+from gateway.server import Inbound, Outbound, Server, render_head
+from gateway.stages.authenticate import identify
 from gateway.state.key_records import Org, StoredKey, StoredSecret
 from gateway.virtual_keys import Refusal, checksum, generate, public_id
 from policies.vocabulary import Principal
