@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.config.compile import deployments, has_budget, limits_of, routing, zone_of
+from gateway.drains import Drains
 from gateway.edge import Edge
 from gateway.errors import StartError
 from gateway.generation import Generation
@@ -36,7 +37,7 @@ from gateway.upstreams import UpstreamSet, forwarded_headers
 from policies.calendars import Calendars
 from policies.limit_index import LimitIndex
 from policies.matching import candidates, capable, compile_routes
-from policies.vocabulary import Endpoint
+from policies.vocabulary import Endpoint, OnDisconnect
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -74,7 +75,8 @@ class Gateway:
         self.reporting.watch(self.fleet, self.lifecycle)
         self.limits = LimitService(config, self.reporting)
         handler = compose(stages(self.reporting, self.limits, self.lifecycle, self.fleet), Dispatch())
-        self.edge = Edge(lambda: self.generation, handler, self.lifecycle)
+        self.drains = Drains()
+        self.edge = Edge(lambda: self.generation, handler, self.lifecycle, self.drains)
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
         self.operations = Operations(live.open_paths(), live.guarded_paths(), config.secrets.admin_token)
         self._upstreams = UpstreamSet()
@@ -116,6 +118,7 @@ class Gateway:
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self.drains.close()
         await self._upstreams.close()
         await self.keys.close()
         await self.reporting.close()
@@ -141,6 +144,7 @@ class Gateway:
             calendars=Calendars(zone_of(config)),
             unpriced=config.prices.unknown,
             when_full=when_full(config),
+            drains=any(deployment.on_disconnect is OnDisconnect.DRAIN for deployment in known.values()),
         )
         self.reporting.declare(generation)
         return generation

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
     from gateway.admitted import Admitted
+    from gateway.drains import Drain
     from gateway.generation import Generation
     from gateway.upstream import Answer
     from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Usage
@@ -82,6 +83,7 @@ class Call(msgspec.Struct):
     admitted: Admitted | None = None
     # attempt
     attempts: list[Attempt] = msgspec.field(default_factory=list)
+    drain: Drain | None = None  # what goes on when the caller has left
     # edge, while the answer goes out
     status: int = 0
     error_code: str | None = None

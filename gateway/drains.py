@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from adapters.base import Tally
+    from gateway.call import Reply
     from gateway.upstream import Answer
 
 log = logging.getLogger(__name__)
 
 DRAIN_S: Final = 60.0
 DRAINS_MAX: Final = 1_000
+
+Drain = Callable[[], Awaitable[object]]
+"""Goes on to the end of an attempt. Cancelled, it lets go of the upstream before it ends."""
 
 
 class Drains:
@@ -29,34 +31,32 @@ class Drains:
     def __init__(self, drain_s: float = DRAIN_S) -> None:
         self._drain_s = drain_s
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closing = False
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def take_over(self, unfinished: Callable[[], Awaitable[object]], finish: Callable[[], None]) -> bool:
-        """Whether `unfinished` runs on in the background, and then `finish`, exactly once; False leaves both alone."""
-        if self._closing or len(self._tasks) >= DRAINS_MAX:
-            return False
-        task = asyncio.create_task(self._drain(unfinished), name="drain")
+    def take_over(self, drain: Drain, finish: Callable[[], None], *, at_once: bool = False) -> None:
+        """Run `drain` in the background, and then `finish`, exactly once. `at_once`: only to let it end properly."""
+        within_s = 0.0 if at_once or len(self._tasks) >= DRAINS_MAX else self._drain_s
+        task = asyncio.create_task(self._run(drain, within_s), name="drain")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: finish())
-        return True
 
     async def close(self) -> None:
         """Stop what still goes on; everything is settled as far as it came."""
-        self._closing = True
+        await asyncio.sleep(0)  # what is cancelled before it begins cannot clean up after itself
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _drain(self, unfinished: Callable[[], Awaitable[object]]) -> None:
+    async def _run(self, drain: Drain, within_s: float) -> None:
         try:
-            async with asyncio.timeout(self._drain_s):
-                await unfinished()
+            async with asyncio.timeout(within_s):
+                await drain()
         except TimeoutError:
-            log.info("an answer whose caller had left did not end within %.0f s", self._drain_s)
+            if within_s:
+                log.info("an answer whose caller had left did not end within %.0f s", within_s)
         except Exception:
             log.exception("an answer whose caller had left could not be read to its end")
 
@@ -68,12 +68,9 @@ class DrainableAnswer:
         self.body = answer.body
         self.headers = answer.headers
         self.first_token_s = answer.first_token_s
+        self.tally = answer.tally
         self._answer = answer
         self._reading: asyncio.Task[bytes] | None = None
-
-    @property
-    def tally(self) -> Tally:
-        return self._answer.tally
 
     async def read(self) -> bytes:
         """As the stream's own, in a task that a leaving caller does not take along."""
@@ -93,3 +90,16 @@ class DrainableAnswer:
         if self._reading is not None:
             self._reading.cancel()
         self._answer.close()
+
+
+async def outlive(running: asyncio.Future[Reply]) -> None:
+    """Go on to the end of what `running` comes to. Raises what it raises."""
+    try:
+        await asyncio.wait((running,))
+    except asyncio.CancelledError:
+        running.cancel()
+        await asyncio.wait((running,))
+        raise
+    answer = running.result().answer
+    if isinstance(answer, DrainableAnswer):
+        await answer.drain()

@@ -31,6 +31,7 @@ from policies.vocabulary import Endpoint, Failure, FailureKind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.drains import Drains
     from gateway.generation import Generation
     from gateway.lifecycle import Lifecycle
     from gateway.pipeline import Handler
@@ -55,10 +56,13 @@ Resource = tuple[str, "Callable[[Inbound, str], Awaitable[Outbound]]"]
 class Edge:
     """The data plane's one entry. SDKs disagree on whether `/v1` is part of their base URL, so both are served."""
 
-    def __init__(self, current: Callable[[], Generation], handler: Handler, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, current: Callable[[], Generation], handler: Handler, lifecycle: Lifecycle, drains: Drains
+    ) -> None:
         self._current = current
         self._handler = handler
         self._lifecycle = lifecycle
+        self._drains = drains
         self._rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret; the system's source is slow
         self._resources: dict[str, Resource] = {"/models": ("GET", self._list_models)}
         for endpoint in Endpoint:
@@ -129,9 +133,16 @@ class Edge:
             return self._refuse_call(call, inbound, InternalError(BROKEN))
         finally:
             call.ended_s = time.monotonic()
-            call.scope.close()
-            call.generation.in_use.release()
-            self._lifecycle.leave(call.route.name if call.route is not None else None)
+            if call.drain is None:
+                self._close(call)
+            else:
+                at_once = not call.cancelled or self._lifecycle.deadline_passed
+                self._drains.take_over(call.drain, partial(self._close, call), at_once=at_once)
+
+    def _close(self, call: Call) -> None:
+        call.scope.close()
+        call.generation.in_use.release()
+        self._lifecycle.leave(call.route.name if call.route is not None else None)
 
     def _open(self, endpoint: Endpoint, inbound: Inbound, request_id: str) -> Call:
         generation = self._current()
@@ -178,6 +189,7 @@ class Edge:
         finally:
             call.sent_bytes = stream.sent_bytes
         stream.end()
+        call.drain = None
         return Outbound(inbound)
 
     # -- models --------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ class InUse:
 class Generation:
     """Mappings are keyed by deployment name, but for `offers`: by route name and endpoint, the route's deployments that
     offer the endpoint. `unpriced` says what becomes of deployments without a price, `when_full` of calls that the
-    ledger has no room for; `auto` denies under a budget.
+    ledger has no room for; `auto` denies under a budget. `drains`: some deployment has `on_disconnect: drain`.
     """
 
     number: int
@@ -60,4 +60,5 @@ class Generation:
     calendars: Calendars = field(default_factory=lambda: Calendars(lambda _: UTC))
     unpriced: Literal["auto", "allow", "deny"] = "allow"
     when_full: Literal["auto", "open", "closed"] = "open"
+    drains: bool = False
     in_use: InUse = field(default_factory=InUse)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway import refusals
 from gateway.call import Attempt
+from gateway.drains import DrainableAnswer, outlive
 from gateway.errors import CancelledUnsent, InternalError, RequestError, UpstreamError
 from gateway.scope import Scope
 from policies.attempts import AttemptPlan, GiveUp, Outcome, Wait, decide
-from policies.vocabulary import FailureKind
+from policies.vocabulary import FailureKind, OnDisconnect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.admission import Admission
     from gateway.call import Call, Reply
+    from gateway.drains import Drain
     from gateway.errors import GatewayError
     from gateway.pipeline import Handler
     from gateway.state.fleet import Fleet, Lease
@@ -49,6 +51,17 @@ class AttemptStage:
         self._log = log
 
     async def __call__(self, call: Call, then: Handler) -> Reply:
+        if not call.generation.drains:
+            return await self._run(call, then)
+        running = asyncio.ensure_future(self._run(call, then))
+        try:
+            await asyncio.wait((running,))
+        except asyncio.CancelledError:
+            call.drain = partial(self._go_on, call, partial(outlive, running))
+            raise
+        return running.result()
+
+    async def _run(self, call: Call, then: Handler) -> Reply:
         route = call.route
         if route is None:
             raise InternalError("a call reached its attempts without a route")
@@ -72,6 +85,8 @@ class AttemptStage:
             except UpstreamError as error:
                 outcome = Outcome(decision.deployment.name, error.failure, started_s, self._clock())
                 history = (*history, outcome)
+                if call.cancelled:
+                    raise  # it went on for the sake of its usage; nobody waits for another's answer
 
     def _decide(self, plan: AttemptPlan, history: tuple[Outcome, ...]) -> Decision:
         live = self._fleet.live(plan.candidates, repeating=bool(history))
@@ -97,9 +112,18 @@ class AttemptStage:
             raise
         lease.answer()
         scope.defer(partial(self._finish, attempt, lease))
+        if deployment.on_disconnect is OnDisconnect.DRAIN and reply.answer.body is None:
+            answer = reply.answer = DrainableAnswer(reply.answer)
+            call.drain = partial(self._go_on, call, answer.drain)
         scope.defer(reply.answer.close)
         call.scope.adopt(scope)
         return reply
+
+    async def _go_on(self, call: Call, drain: Drain) -> None:
+        try:
+            await drain()
+        except UpstreamError as error:
+            call.attempts[-1].failure = error.failure
 
     async def _enter(self, call: Call, deployment: Deployment, lease: Lease, bounds: Sequence[Bound]) -> None:
         """Raises `UpstreamError` where a limit of the deployment or its provider has no room for this attempt."""

@@ -11,6 +11,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.drains import Drains
 from gateway.edge import Edge
 from gateway.lifecycle import Lifecycle
 from gateway.live_view import LiveView
@@ -37,7 +38,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 
 ADMIN_TOKEN = "canary-admin-token-0123456789abcdef"
 ANYTHING: Any = None
-EDGE = Edge(ANYTHING, ANYTHING, Lifecycle())
+EDGE = Edge(ANYTHING, ANYTHING, Lifecycle(), Drains())
 LIVE_VIEW = LiveView(ANYTHING, ANYTHING, ANYTHING, ANYTHING)
 DATA_RESOURCES = {path: method for path, (method, _) in EDGE._resources.items()}
 OPEN = {"/health/live"}

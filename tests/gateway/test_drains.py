@@ -7,9 +7,11 @@ import pytest
 
 import gateway.drains as drains_module
 from adapters.base import Tally
-from gateway.drains import DrainableAnswer, Drains
+from gateway.call import Reply
+from gateway.drains import DrainableAnswer, Drains, outlive
 from gateway.errors import UpstreamError
 from policies.vocabulary import Failure, FailureKind, Usage
+from tests.gateway.calls import DEAR
 
 
 class Ended:
@@ -53,7 +55,7 @@ async def test_what_goes_on_is_finished_once_at_its_end() -> None:
     async def unfinished() -> None:
         await over.wait()
 
-    assert drains.take_over(unfinished, ended)
+    drains.take_over(unfinished, ended)
     await asyncio.sleep(0)
     assert (len(drains), ended.times) == (1, 0)
     over.set()
@@ -64,28 +66,30 @@ async def test_what_goes_on_is_finished_once_at_its_end() -> None:
 
 async def test_a_drain_is_bounded_in_time() -> None:
     drains, ended = Drains(drain_s=0.01), Ended()
-    assert drains.take_over(asyncio.Event().wait, ended)
+    drains.take_over(asyncio.Event().wait, ended)
     await asyncio.wait_for(ended.event.wait(), 1.0)
     assert ended.times == 1
 
 
 async def test_drains_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drains_module, "DRAINS_MAX", 1)
-    drains, ended = Drains(), Ended()
-    forever = asyncio.Event().wait
-    assert drains.take_over(forever, ended)
-    assert not drains.take_over(forever, ended)
+    drains = Drains()
+    first, second = Ended(), Ended()
+    drains.take_over(asyncio.Event().wait, first)
+    drains.take_over(asyncio.Event().wait, second)
+    await asyncio.wait_for(second.event.wait(), 1.0)
+    assert first.times == 0
     await drains.close()
-    assert ended.times == 1
+    await asyncio.sleep(0)
+    assert (first.times, second.times) == (1, 1)
 
 
-async def test_closing_ends_what_goes_on_and_takes_nothing_more() -> None:
+async def test_closing_ends_what_goes_on() -> None:
     drains, ended = Drains(), Ended()
-    assert drains.take_over(asyncio.Event().wait, ended)
+    drains.take_over(asyncio.Event().wait, ended)
     await drains.close()
     await asyncio.sleep(0)
     assert ended.times == 1
-    assert not drains.take_over(asyncio.Event().wait, ended)
 
 
 async def test_trouble_is_logged_and_finishes_too(caplog: pytest.LogCaptureFixture) -> None:
@@ -95,7 +99,7 @@ async def test_trouble_is_logged_and_finishes_too(caplog: pytest.LogCaptureFixtu
         raise OSError("gone")
 
     with caplog.at_level(logging.ERROR):
-        assert drains.take_over(broken, ended)
+        drains.take_over(broken, ended)
         await asyncio.wait_for(ended.event.wait(), 1.0)
     assert "could not be read to its end" in caplog.text
 
@@ -135,3 +139,39 @@ async def test_closing_lets_go_of_a_read_that_is_under_way() -> None:
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert stream.closed
+
+
+async def test_what_must_end_at_once_still_cleans_up_after_itself() -> None:
+    drains, ended, let_go = Drains(), Ended(), asyncio.Event()
+
+    async def unfinished() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            let_go.set()
+
+    drains.take_over(unfinished, ended, at_once=True)
+    await asyncio.wait_for(ended.event.wait(), 1.0)
+    assert let_go.is_set()
+
+
+async def test_an_attempt_outlives_its_caller_up_to_its_last_byte() -> None:
+    stream = Stream()
+    asking: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    going_on = asyncio.create_task(outlive(asking))
+    await asyncio.sleep(0)
+    asking.set_result(Reply(DrainableAnswer(stream), DEAR))
+    for piece in (b"one", b""):
+        stream.pieces.put_nowait(piece)
+    await asyncio.wait_for(going_on, 1.0)
+    assert stream.tally.usage == Usage(3, 4)
+
+
+async def test_an_attempt_that_may_not_go_on_is_cancelled() -> None:
+    asking: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    going_on = asyncio.create_task(outlive(asking))
+    await asyncio.sleep(0)
+    going_on.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await going_on
+    assert asking.cancelled()

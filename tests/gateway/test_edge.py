@@ -13,6 +13,7 @@ import pytest
 
 from adapters.base import Tally
 from gateway.call import Attempt, Reply
+from gateway.drains import Drains
 from gateway.edge import JSON, Edge, answer_head, call_headers
 from gateway.errors import UpstreamError
 from gateway.generation import InUse
@@ -64,7 +65,9 @@ class Front:
         self.in_use = InUse()
         config = SimpleNamespace(server=SimpleNamespace(max_body_bytes=1000))
         generation = cast("Any", SimpleNamespace(config=config, in_use=self.in_use))
-        self.server = Server(Edge(lambda: generation, self.handle, self.lifecycle), asyncio.get_running_loop())
+        self.server = Server(
+            Edge(lambda: generation, self.handle, self.lifecycle, Drains()), asyncio.get_running_loop()
+        )
         self.port = 0
 
     async def hello(self) -> FakeAnswer:

@@ -53,7 +53,7 @@ def a_call(*, attempts: int = 1, total_s: float = 10.0) -> Call:
         request=InferenceRequest.unread(Endpoint.CHAT),
         read_body=cast("Any", None),
         headers=cast("Any", {}),
-        generation=cast("Any", SimpleNamespace(limits=LimitIndex())),
+        generation=cast("Any", SimpleNamespace(limits=LimitIndex(), drains=False)),
         trace=TraceContext("t", "s", None, sampled=False),
         received_s=asyncio.get_running_loop().time(),
         received_at_ns=0,
