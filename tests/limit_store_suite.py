@@ -293,7 +293,8 @@ class LimitStoreSuite:
         store.settle(TENANT, "a", answer.holds, (600,))
         await rig.arrived()
         assert isinstance(await store.reserve(TENANT, "b", (rate(1, limit=600),)), Denied)
-        assert granted(await store.reserve(TENANT, "c", (rate(1400, limit=2000),))).accounts[0].used == 600
+        rig.move(10.0)
+        assert granted(await store.reserve(TENANT, "c", (rate(1000, limit=2000, per_s=20.0),))).accounts[0].used == 400
 
     async def test_tenants_are_strangers_to_each_other(self, rig: Rig) -> None:
         store = rig.stores[0]

@@ -68,16 +68,17 @@ class InProcessLimitStore:
         self._tenants: dict[str, Tenant] = {}
         self._to_sweep: deque[tuple[str, str]] = deque()
         self._to_forget: deque[tuple[float, str, str]] = deque()
+        self._new = 0
         self._task: asyncio.Task[None] | None = None
         self._lost: list[Callable[[str], None]] = []
         self._freed: list[Callable[[str], None]] = []
 
     async def reserve(self, tenant: str, reservation: str, asks: Sequence[Ask]) -> Answer:
         now = self._clock()
+        self._tidy(now)
         kept = self._tenants.get(tenant) or self._begin(tenant)
         if kept.leases and kept.leases[0][0] <= now:
             self._reap(tenant, kept, now)
-        self._forget(2, now)
         accounts = kept.accounts
         if reservation in kept.held or kept.ended.get(reservation, NEVER_SEEN).until_s > now:
             return _again(kept, reservation, asks, now)
@@ -175,6 +176,16 @@ class InProcessLimitStore:
         """Forget those of so many accounts that are empty again, and as many reservations that ended a lease ago."""
         now = self._clock()
         self._forget(most, now)
+        self._drop(most, now)
+
+    def _tidy(self, now: float) -> None:
+        """What each call does of the sweeping, before anything else since it drops tenants: twice what was made."""
+        self._forget(2, now)
+        if self._new:
+            self._drop(2 * self._new, now)
+            self._new = 0
+
+    def _drop(self, most: int, now: float) -> None:
         for _ in range(min(most, len(self._to_sweep))):
             tenant, name = self._to_sweep.popleft()
             kept = self._tenants[tenant]
@@ -195,16 +206,13 @@ class InProcessLimitStore:
         return kept
 
     def _hold(self, tenant: str, kept: Tenant, asks: Sequence[Ask], accounts: Iterable[Account]) -> None:
-        new = 0
         for ask, account in zip(asks, accounts, strict=True):
             name = ask.account
             if name not in kept.accounts:
                 self._to_sweep.append((tenant, name))
-                new += 1
+                self._new += 1
             kept.accounts[name] = account
             kept.asks[name] = ask
-        if new:
-            self.sweep(2 * new)
 
     def _charge(self, tenant: str, kept: Tenant, account: Account | None, hold: Hold) -> None:
         """Keep what became of an account; one that only a late settlement knows of is kept as the hold describes it."""
@@ -244,13 +252,18 @@ class InProcessLimitStore:
 
     def _forget(self, most: int, now: float) -> None:
         waiting = self._to_forget
-        while most and waiting and not now < waiting[0][0] <= now + 2 * LEASE_S:  # later yet: the clock went back
+        while most and waiting and not now < waiting[0][0] <= now + 2 * LEASE_S:
             until_s, tenant, reservation = waiting.popleft()
             most -= 1
             kept = self._tenants.get(tenant)
-            if kept and kept.ended.get(reservation, NEVER_SEEN).until_s == until_s:  # else it ended again since, late
-                del kept.ended[reservation]
-                self._drop_if_empty(tenant, kept)
+            ended = kept.ended.get(reservation, NEVER_SEEN) if kept else NEVER_SEEN
+            if kept is None or ended.until_s != until_s:
+                continue  # it ended again since, late
+            if until_s > now:  # the clock went back, and memory must not wait for it
+                self._end(tenant, kept, reservation, ended._replace(until_s=now + LEASE_S))
+                continue
+            del kept.ended[reservation]
+            self._drop_if_empty(tenant, kept)
 
     def _drop_if_empty(self, tenant: str, kept: Tenant) -> None:
         if not (kept.accounts or kept.held or kept.ended):

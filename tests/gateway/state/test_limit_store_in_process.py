@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from gateway.state.limit_store_in_process import InProcessLimitStore
+from tests.limit_machine import LimitMachine
 from tests.limit_store_suite import START_S, LimitStoreSuite
 
 if TYPE_CHECKING:
@@ -49,3 +50,13 @@ class TestInProcessLimitStore(LimitStoreSuite):
     @pytest.fixture
     def rig(self) -> InProcessRig:
         return InProcessRig()
+
+
+class InProcessMachine(LimitMachine):
+    renews_what_it_finds = True
+
+    async def open_rig(self) -> InProcessRig:
+        return InProcessRig()
+
+
+TestInProcessHistories = InProcessMachine.TestCase
