@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.call import Call
-    from policies.calendars import Edges
     from policies.limit_index import Bound
     from policies.limits import Denied
     from policies.vocabulary import Limit
@@ -34,7 +33,7 @@ OUTPUT_COUNTS: Final = frozenset({Resource.TOKENS, Resource.OUTPUT_TOKENS, Resou
 PER_CALL: Final = frozenset({Resource.REQUESTS, Resource.CONCURRENT})
 NO_EDGES: Final = (0.0, 0.0, 0.0)
 
-EdgesOf = Callable[[Period], "Edges"]
+EdgesOf = Callable[[Period], tuple[float, float, float]]
 
 
 class Term(NamedTuple):
