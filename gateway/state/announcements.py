@@ -112,12 +112,11 @@ class RedisAnnouncements:
 
     async def _dial(self, *words: bytes) -> AbstractConnection:
         """A connection on which this was said and answered. Raises `StoreUnavailable`."""
-        from gateway.state.redis_dialing import Dialer  # noqa: PLC0415 - redis is imported where a policy names one
-        from gateway.state.redis_scripts import command  # noqa: PLC0415 - as above
-        from gateway.state.redis_url import parse  # noqa: PLC0415 - as above
-
         if self._dialer is None:
-            self._dialer = Dialer(parse(self._url), CONNECT_S)
+            made = await asyncio.to_thread(_dialer, self._url)
+            self._dialer = self._dialer or made
+        from gateway.state.redis_scripts import command  # noqa: PLC0415 - imported by now
+
         seeds: tuple[Address | None, ...] = self._dialer.seeds if self._dialer.is_cluster else (None,)
         problem = StoreUnavailable("no address is given")
         for address in seeds:
@@ -126,6 +125,14 @@ class RedisAnnouncements:
             except StoreUnavailable as error:
                 problem = error
         raise problem
+
+
+def _dialer(url: str) -> Dialer:
+    """Blocks: the first one imports redis, and only where a policy names one."""
+    from gateway.state.redis_dialing import Dialer  # noqa: PLC0415 - as said
+    from gateway.state.redis_url import parse  # noqa: PLC0415 - as said
+
+    return Dialer(parse(url), CONNECT_S)
 
 
 async def _hear(connection: AbstractConnection, tell: Callable[[], None]) -> None:
