@@ -11,6 +11,8 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
+from gateway.admin.gate import gate_of, refuse_shared_token
+from gateway.admin.table import Parts, all_routes
 from gateway.config.compile import deployments, has_budget, limits_of, routing, zone_of
 from gateway.drains import Drains
 from gateway.edge import Edge
@@ -77,10 +79,11 @@ class Gateway:
         handler = compose(stages(self.reporting, self.limits, self.lifecycle, self.fleet), Dispatch())
         self.drains = Drains()
         self.edge = Edge(lambda: self.generation, handler, self.lifecycle, self.drains)
-        live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
-        self.operations = Operations(live.open_paths(), live.guarded_paths(), config.secrets.admin_token)
-        self._upstreams = UpstreamSet()
         self.keys = KeyService(config, lambda: self.generation.keys)
+        live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
+        parts = Parts(live, self.keys, lambda: self.generation, self.limits.store)
+        self.operations = Operations(all_routes(parts), gate_of(config.secrets.admin_token))
+        self._upstreams = UpstreamSet()
         self._retiring: set[asyncio.Task[None]] = set()
         self._last_retired: asyncio.Task[None] | None = None
         self.generation: Generation
@@ -94,6 +97,7 @@ class Gateway:
             await gateway.limits.start()
             await gateway.keys.start(config)
             gateway.generation = await gateway._take_over(config, number=1)
+            refuse_shared_token(config.secrets.admin_token, gateway.generation.keys)
         except BaseException:
             await gateway.close()
             raise

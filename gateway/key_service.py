@@ -48,7 +48,7 @@ class KeyService:
         self.peppers = Peppers(texts, None if path is None else pepper_file(path))
         self.stored = StoredKeys(self.peppers, limits_of_stored)
         self._in_force = in_force
-        self._database = Database(url)
+        self.database = Database(url)
         self._announcements: Announcements = LocalAnnouncements()
         if config.state.is_shared:
             self._announcements = RedisAnnouncements(config.state.url.reveal())
@@ -70,7 +70,7 @@ class KeyService:
 
     async def close(self) -> None:
         await self._sync.close()
-        await self._database.close()
+        await self.database.close()
 
     def view(self, config: Config) -> KeyView:
         """The keys of one policy, with those of the store behind them."""
@@ -115,7 +115,7 @@ class KeyService:
         from gateway.state.key_changes import ChangeLog  # noqa: PLC0415 - imports SQLAlchemy
 
         if self._log is None:
-            self._log = ChangeLog(self._database, self._announcements)
+            self._log = ChangeLog(self.database, self._announcements)
         return self._log
 
 

@@ -73,6 +73,9 @@ class StoredKeys:
     def find(self, public_id: str) -> Entry | None:
         return self._entries.get(public_id)
 
+    def principals(self) -> list[Principal]:
+        return [entry.principal for entry in self._entries.values()]
+
     def missed(self, presented: str, now: float) -> None:
         """Nobody has this key. Says so to `on_miss`, but not again for the same key within a short time."""
         token = hash(presented)  # salted per process, and no copy of what may be a good key elsewhere

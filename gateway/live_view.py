@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from gateway.admin.answers import JSON, Answer, as_json
+from gateway.admin.routes import Permission, Route, Told
 from gateway.exposition import SNAPSHOT_PATH
-from gateway.operations import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable
 
+    from gateway.admin.routes import Asked
     from gateway.exposition import Scrapes
     from gateway.generation import Generation
     from gateway.lifecycle import Lifecycle
-    from gateway.operations import Answer
-    from gateway.server import Inbound
     from gateway.state.fleet import Fleet
 
-    Paths = Mapping[str, Callable[[Inbound], Awaitable[Answer]]]
+MEDIA: Final = ("text/plain", "application/openmetrics-text")
 
 
 class LiveView:
@@ -29,21 +29,27 @@ class LiveView:
         self._lifecycle = lifecycle
         self._scrapes = scrapes
 
-    def open_paths(self) -> Paths:
-        return {"/health/live": self._live}
+    def routes(self) -> tuple[Route, ...]:
+        read, json = Permission.OPS_READ, (JSON,)
+        ready = {200: Told("Calls are taken.", media=json), 503: Told("Calls are not taken now.", media=json)}
+        metrics, numbers = (
+            Told("All metrics.", media=MEDIA),
+            Told("All metrics, as a supervisor reads them.", media=json),
+        )
+        deployments = {200: Told("Each deployment as it is now.", media=json)}
+        live = {200: Told("The process lives.", media=json)}
+        return (
+            Route("GET", "/health/live", Permission.OPEN, self._live, "Tell liveness", answers=live),
+            Route("GET", "/health/ready", read, self._ready, "Tell readiness", answers=ready),
+            Route("GET", "/metrics", read, self._metrics, "Show metrics", answers={200: metrics}),
+            Route("GET", SNAPSHOT_PATH, read, self._snapshot, "Show metrics to a supervisor", answers={200: numbers}),
+            Route("GET", "/deployments", read, self._deployments, "List deployments", answers=deployments),
+        )
 
-    def guarded_paths(self) -> Paths:
-        return {
-            "/health/ready": self._ready,
-            "/metrics": self._metrics,
-            SNAPSHOT_PATH: self._snapshot,
-            "/deployments": self._deployments,
-        }
-
-    async def _live(self, _: Inbound) -> Answer:
+    async def _live(self, _: Asked) -> Answer:
         return as_json({"status": "live"})
 
-    async def _ready(self, _: Inbound) -> Answer:
+    async def _ready(self, _: Asked) -> Answer:
         """Ready while calls are taken and some deployment could answer one."""
         if self._lifecycle.draining:
             return as_json({"status": "draining"}, 503)
@@ -52,15 +58,15 @@ class LiveView:
             return as_json({"status": "starting", "waiting_for": waiting}, 503)
         return as_json({"status": "ready", "waiting_for": waiting})
 
-    async def _metrics(self, inbound: Inbound) -> Answer:
-        content_type, body = await self._scrapes.scrape(inbound.headers.get("Accept", ""))
-        return 200, content_type, body
+    async def _metrics(self, asked: Asked) -> Answer:
+        content_type, body = await self._scrapes.scrape(asked.inbound.headers.get("Accept", ""))
+        return Answer(200, content_type, body)
 
-    async def _snapshot(self, _: Inbound) -> Answer:
+    async def _snapshot(self, _: Asked) -> Answer:
         """The numbers whole, for a supervisor that adds up several workers'."""
-        return 200, "application/json", self._scrapes.snapshot()
+        return Answer(200, JSON, self._scrapes.snapshot())
 
-    async def _deployments(self, _: Inbound) -> Answer:
+    async def _deployments(self, _: Asked) -> Answer:
         generation = self._current()
         shown = [self._describe(generation, name) for name in generation.deployments]
         return as_json(

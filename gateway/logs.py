@@ -98,6 +98,8 @@ class JsonFormatter(logging.Formatter):
             "service": SERVICE,
             "message": scrub(record.getMessage()),
         }
+        if (audit := getattr(record, "audit", None)) is not None:
+            event["audit"] = audit
         if record.exc_info and record.exc_info[1] is not None:
             event["exception"] = describe(record.exc_info[1])
         return msgspec.json.encode(event).decode()

@@ -1,6 +1,6 @@
 """The operators' listener of several workers: their numbers added up, their states side by side, the rest passed on.
 
-The admin token is checked here for what is answered here, and by the worker for what is passed on to it.
+Who may ask is checked here, where an address can be told from another, and by the worker again.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
 
-from adapters.openai_errors import WireError, error_body
-from gateway.errors import GatewayError, RequestError
+from gateway.admin.answers import JSON, Answer, Unavailable, as_json
+from gateway.admin.gate import gate_of
+from gateway.admin.routes import Permission, Route
+from gateway.errors import RequestError
 from gateway.exposition import OPENMETRICS, PROMETHEUS, SNAPSHOT_PATH, render
 from gateway.merged_metrics import WIRE, merged, sized_up
-from gateway.operations import Operations, as_json
-from gateway.server import Outbound, render_head
+from gateway.operations import Operations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.operations import Answer
+    from gateway.admin.routes import Asked
     from gateway.secret import Secret
-    from gateway.server import Inbound
+    from gateway.server import Inbound, Outbound
     from gateway.supervisor.worker import Worker
 
 ASK_WITHIN_S: Final = 5.0
@@ -33,6 +34,7 @@ BODY_BYTES_MAX: Final = 4 << 20
 HOP_BY_HOP: Final = frozenset(
     ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host", "expect")
 )
+SET_HERE: Final = HOP_BY_HOP | {"content-type", "cache-control", "date", "server"}
 
 
 class SupervisorAdmin:
@@ -42,25 +44,20 @@ class SupervisorAdmin:
         self.draining = False
         self._workers = workers
         self._sessions: dict[int, ClientSession] = {}
-        self._operations = Operations(
-            {"/health/live": self._live},
-            {
-                "/health/ready": self._ready,
-                "/metrics": self._metrics,
-                "/deployments": self._deployments,
-                "/workers": self._show_workers,
-            },
-            token,
+        self.operations = Operations(self.routes(), gate_of(token), self._pass_on)
+
+    def routes(self) -> tuple[Route, ...]:
+        """What is answered here; the workers have the rest."""
+        return (
+            Route("GET", "/health/live", Permission.OPEN, self._live),
+            Route("GET", "/health/ready", Permission.OPS_READ, self._ready),
+            Route("GET", "/metrics", Permission.OPS_READ, self._metrics),
+            Route("GET", "/deployments", Permission.OPS_READ, self._deployments),
+            Route("GET", "/workers", Permission.OPS_READ, self._show_workers),
         )
 
     async def __call__(self, inbound: Inbound) -> Outbound:
-        path = inbound.target.partition("?")[0]
-        if path in ("/health/live", "/health/ready", "/metrics", "/deployments", "/workers"):
-            return await self._operations(inbound)
-        try:
-            return await self._pass_on(inbound)
-        except GatewayError as error:
-            return _refused(inbound, error)
+        return await self.operations(inbound)
 
     async def close(self) -> None:
         for session in self._sessions.values():
@@ -68,35 +65,35 @@ class SupervisorAdmin:
 
     # -- answered here ---------------------------------------------------------------------------------------------
 
-    async def _live(self, _: Inbound) -> Answer:
+    async def _live(self, _: Asked) -> Answer:
         return as_json({"status": "live"})
 
-    async def _ready(self, inbound: Inbound) -> Answer:
+    async def _ready(self, asked: Asked) -> Answer:
         """Ready while any worker is: the others' share of the port goes to it."""
         if self.draining:
             return as_json({"status": "draining"}, 503)
-        answers = await self._ask_all("/health/ready", inbound)
+        answers = await self._ask_all("/health/ready", asked.inbound)
         shown = {slot: msgspec.json.decode(body) for slot, (_, body) in answers.items()}
         is_ready = any(status == HTTPStatus.OK for status, _ in answers.values())
         return as_json({"status": "ready" if is_ready else "starting", "workers": shown}, 200 if is_ready else 503)
 
-    async def _metrics(self, inbound: Inbound) -> Answer:
-        answers = await self._ask_all(SNAPSHOT_PATH, inbound)
+    async def _metrics(self, asked: Asked) -> Answer:
+        answers = await self._ask_all(SNAPSHOT_PATH, asked.inbound)
         snapshots = [WIRE.decode(body) for status, body in answers.values() if status == HTTPStatus.OK]
         families = merged(snapshots) + sized_up(
             ready=sum(worker.is_ready for worker in self._workers),
             restarts=[(worker.place.slot, worker.restarts) for worker in self._workers],
         )
-        wants_openmetrics = "application/openmetrics-text" in inbound.headers.get("Accept", "").lower()
+        wants_openmetrics = "application/openmetrics-text" in asked.inbound.headers.get("Accept", "").lower()
         content_type = OPENMETRICS if wants_openmetrics else PROMETHEUS
         families.sort(key=lambda snapshot: snapshot.family.name)
-        return 200, content_type, await asyncio.to_thread(render, families, content_type)
+        return Answer(200, content_type, await asyncio.to_thread(render, families, content_type))
 
-    async def _deployments(self, inbound: Inbound) -> Answer:
-        answers = await self._ask_all("/deployments", inbound)
+    async def _deployments(self, asked: Asked) -> Answer:
+        answers = await self._ask_all("/deployments", asked.inbound)
         return as_json({"workers": {slot: msgspec.json.decode(body) for slot, (_, body) in answers.items()}})
 
-    async def _show_workers(self, _: Inbound) -> Answer:
+    async def _show_workers(self, _: Asked) -> Answer:
         return as_json(
             [
                 {"slot": worker.place.slot, "pid": worker.pid, "ready": worker.is_ready, "restarts": worker.restarts}
@@ -124,11 +121,11 @@ class SupervisorAdmin:
 
     # -- passed on -------------------------------------------------------------------------------------------------
 
-    async def _pass_on(self, inbound: Inbound) -> Outbound:
+    async def _pass_on(self, inbound: Inbound) -> Answer:
         """The first ready worker's answer: what it changes, the others learn as other nodes would."""
         worker = next((worker for worker in self._workers if worker.is_ready), None)
         if worker is None:
-            raise RequestError("No worker is ready.", status=503, code="not_ready")
+            raise Unavailable("No worker is ready.", "not_ready")
         body = await inbound.read(BODY_BYTES_MAX)
         headers = [(name, value) for name, value in inbound.headers.items() if name.lower() not in HOP_BY_HOP]
         headers.append(("Host", inbound.headers.get("Host", "")))
@@ -143,8 +140,8 @@ class SupervisorAdmin:
             ) as answer:
                 content = await answer.read()
                 kept = [(name.lower(), value) for name, value in answer.headers.items()]
-                kept = [(name, value) for name, value in kept if name not in HOP_BY_HOP]
-                return _answered(inbound, answer.status, kept, content)
+                kept = [(name, value) for name, value in kept if name not in SET_HERE]
+                return Answer(answer.status, answer.headers.get("Content-Type", JSON), content, tuple(kept))
         except (ClientError, TimeoutError, OSError, ValueError):
             raise RequestError("The worker did not answer.", status=502, code="worker_failed") from None
 
@@ -157,13 +154,3 @@ class SupervisorAdmin:
                 connector=connector, auto_decompress=False, skip_auto_headers=("User-Agent", "Content-Type")
             )
         return session
-
-
-def _answered(inbound: Inbound, status: int, headers: list[tuple[str, str]], body: bytes) -> Outbound:
-    length = [("content-length", str(len(body)))] if status != HTTPStatus.NO_CONTENT else []
-    return Outbound(inbound, render_head(status, [*headers, *length], close=not inbound.keep_alive) + body)
-
-
-def _refused(inbound: Inbound, error: GatewayError) -> Outbound:
-    body = error_body(WireError(error.message, error.type, error.code))
-    return _answered(inbound, error.status, [("content-type", "application/json")], body)

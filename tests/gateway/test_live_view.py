@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from multidict import CIMultiDict
 
+from gateway.admin.gate import ANYBODY
+from gateway.admin.routes import Asked, Permission
 from gateway.lifecycle import Lifecycle
 from gateway.live_view import LiveView
 from gateway.state.fleet import Fleet
@@ -52,8 +54,8 @@ class View:
 
     async def ask(self, path: str, **headers: str) -> tuple[int, Any]:
         inbound = cast("Inbound", SimpleNamespace(headers=CIMultiDict(headers)))
-        paths = {**self._live.open_paths(), **self._live.guarded_paths()}
-        status, content_type, body = await paths[path](inbound)
+        route = next(route for route in self._live.routes() if route.path == path)
+        status, content_type, body, _ = await route.respond(Asked(inbound, ANYBODY, {}))
         return status, json.loads(body) if content_type == "application/json" else body
 
 
@@ -63,8 +65,10 @@ async def test_liveness_says_nothing() -> None:
 
 async def test_only_liveness_is_open() -> None:
     view = View()
-    assert list(view._live.open_paths()) == ["/health/live"]
-    assert list(view._live.guarded_paths()) == ["/health/ready", "/metrics", "/metrics/snapshot", "/deployments"]
+    routes = {route.path: route.permission for route in view._live.routes()}
+    assert routes.pop("/health/live") is Permission.OPEN
+    assert list(routes) == ["/health/ready", "/metrics", "/metrics/snapshot", "/deployments"]
+    assert set(routes.values()) == {Permission.OPS_READ}
 
 
 @pytest.mark.parametrize(

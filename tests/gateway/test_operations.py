@@ -9,38 +9,53 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.admin.answers import Answer, as_json
+from gateway.admin.gate import gate_of
+from gateway.admin.routes import Permission, Route
 from gateway.errors import RequestError
-from gateway.operations import Operations, as_json
+from gateway.operations import Operations
 from gateway.secret import Secret
 from gateway.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from gateway.operations import Answer
-    from gateway.server import Inbound
+    from gateway.admin.routes import Asked
 
 TOKEN = "token-of-the-operators-0123456789"
 
 
-async def hello(_: Inbound) -> Answer:
+async def hello(_: Asked) -> Answer:
     return as_json({"hello": 1})
 
 
-async def busy(_: Inbound) -> Answer:
-    return 503, "text/plain", b"busy"
+async def busy(_: Asked) -> Answer:
+    return Answer(503, "text/plain", b"busy")
 
 
-async def fails(_: Inbound) -> Answer:
+async def fails(_: Asked) -> Answer:
     raise RequestError("No.", status=409, code="no")
+
+
+async def breaks(_: Asked) -> Answer:
+    raise ZeroDivisionError("an inner secret")
 
 
 @asynccontextmanager
 async def operations(token: str | None) -> AsyncIterator[Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]]:
     """A function that asks for a path, with these header lines."""
     loop = asyncio.get_running_loop()
-    guarded = {"/guarded": hello, "/busy": busy, "/fails": fails}
-    server = Server(Operations({"/open": hello}, guarded, None if token is None else Secret(token)), loop)
+    read = Permission.OPS_READ
+    routes = (
+        Route("GET", "/open", Permission.OPEN, hello),
+        Route("GET", "/guarded", read, hello),
+        Route("GET", "/busy", read, busy),
+        Route("GET", "/fails", read, fails),
+        Route("GET", "/breaks", read, breaks),
+        Route("GET", "/keys", Permission.KEYS_READ, hello),
+        Route("POST", "/keys", Permission.KEYS_WRITE, hello),
+    )
+    server = Server(Operations(routes, gate_of(None if token is None else Secret(token))), loop)
     socket = await loop.create_server(server, "127.0.0.1", 0)
     port = socket.sockets[0].getsockname()[1]
 
@@ -152,3 +167,41 @@ async def test_answers_keep_their_status_and_errors_their_code() -> None:
         assert (await ask("/busy", bearer(TOKEN)))[::2] == (503, b"busy")
         status, _, body = await ask("/fails", bearer(TOKEN))
         assert (status, code_of(body)) == (409, "no")
+
+
+async def test_a_bug_is_a_500_that_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with operations(TOKEN) as ask:
+        status, _, body = await ask("/breaks", bearer(TOKEN))
+    assert (status, code_of(body)) == (500, "internal_error")
+    assert b"inner" not in body
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_wrong_method_is_told_which_are_right() -> None:
+    async with operations(TOKEN) as ask:
+        assert (await ask("/keys", bearer(TOKEN), method="PUT"))[1]["allow"] == "GET, HEAD, POST"
+        status, headers, body = await ask("/guarded", bearer(TOKEN), method="HEAD")
+    assert (status, headers["content-length"], body) == (200, "11", b"")
+
+
+async def test_without_a_token_the_admin_api_says_what_to_configure() -> None:
+    async with operations(None) as ask:
+        for method in ("GET", "POST"):
+            status, _, body = await ask("/keys", method=method)
+            assert (status, code_of(body)) == (403, "admin_token_not_configured")
+            assert b"secrets.admin_token" in body
+
+
+async def test_every_write_and_every_denial_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gateway.admin.audit")
+    async with operations(TOKEN) as ask:
+        await ask("/keys", bearer(TOKEN), method="POST")
+        await ask("/keys?token=" + TOKEN, bearer("wrong-token-0123456789"), method="POST")
+        await ask("/guarded", bearer(TOKEN))
+    told = [record.audit for record in caplog.records]  # type: ignore[attr-defined]
+    assert [(line["actor"], line["action"], line["object"], line["outcome"]) for line in told] == [
+        ("admin_token", "POST /keys", "/keys", "done 200"),
+        ("unknown", "POST", "/keys", "denied 401 invalid_admin_token"),
+    ]
+    assert TOKEN not in caplog.text
+    assert "wrong-token" not in caplog.text

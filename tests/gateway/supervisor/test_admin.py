@@ -138,6 +138,16 @@ async def test_the_rest_is_passed_on_whole_and_unchanged(tmp_path: Path) -> None
     assert worker.seen == [("POST", "/admin/v1/keys?x=1", b'{"name": "a"}', f"Bearer {TOKEN}")]
 
 
+async def test_strangers_are_refused_before_a_worker_hears_of_them(tmp_path: Path) -> None:
+    """A worker sees no addresses, so only here can those who guess be told apart."""
+    worker = Gateway(0)
+    async with supervised(tmp_path, worker) as (_, url):
+        answers = [(await get(f"{url}/admin/v1/keys", {"Authorization": "Bearer wrong"}))[0] for _ in range(12)]
+        assert answers == [401] * 10 + [429] * 2
+        assert (await get(f"{url}/admin/v1/keys"))[0] == 201
+    assert [headers for *_, headers in worker.seen] == [f"Bearer {TOKEN}"]
+
+
 async def test_without_a_ready_worker_the_answer_is_honest(tmp_path: Path) -> None:
     async with supervised(tmp_path, Gateway(0)) as (admin, url):
         admin._workers[0].is_ready = False

@@ -1,0 +1,40 @@
+"""All routes of the operators' listener, put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.admin.key_routes import KeyRoutes
+from gateway.admin.limit_routes import LimitRoutes
+from gateway.admin.openapi import SpecRoutes
+from gateway.admin.owner_routes import TEAM, USER, MemberRoutes, OrgRoutes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.admin.routes import Route
+    from gateway.generation import Generation
+    from gateway.key_service import KeyService
+    from gateway.live_view import LiveView
+    from gateway.state.limit_store import LimitStore
+
+
+class Parts(NamedTuple):
+    """What the routes look at and change."""
+
+    live: LiveView
+    keys: KeyService
+    current: Callable[[], Generation]
+    limits: LimitStore
+
+
+def all_routes(parts: Parts) -> tuple[Route, ...]:
+    routes = (
+        *parts.live.routes(),
+        *KeyRoutes(parts.keys).routes(),
+        *OrgRoutes(parts.keys).routes(),
+        *MemberRoutes(parts.keys, TEAM).routes(),
+        *MemberRoutes(parts.keys, USER).routes(),
+        *LimitRoutes(parts.current, parts.keys.stored, parts.limits).routes(),
+    )
+    return (*routes, *SpecRoutes(routes).routes())
