@@ -100,7 +100,8 @@ class GuardedLimitStore:
         outage = local.outage
         outage.store.settle(tenant, reservation, (), own_part(local.holds, actual))
         if outage.is_over:
-            self._store.settle(tenant, reservation, local.holds, actual)
+            # Under its own id the store may have it as given up, from when it was first asked.
+            self._store.settle(tenant, f"{reservation}~degraded", local.holds, actual)
             return
         for hold, used in zip(local.holds, actual, strict=False):
             if hold.kind == Kind.CALENDAR:

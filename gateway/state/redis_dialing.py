@@ -66,7 +66,7 @@ class Dialer:
                     await connection.disconnect(nowait=True)
                     raise
         except (RedisError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"no connection to Redis: {error or 'it does not answer'}") from error
+            raise StoreUnavailable(f"no connection to Redis: {str(error) or 'it does not answer'}") from error
         return connection
 
     async def close(self) -> None:
@@ -79,7 +79,7 @@ class Dialer:
             return self._url.addresses[0] if self._url.addresses else None
         if self._sentinel is None:
             each_s = self._connect_s / (len(self._url.addresses) + 1)
-            options: dict[str, Any] = {"socket_timeout": each_s, "socket_connect_timeout": each_s}
+            options: dict[str, Any] = {"driver_info": None, "socket_timeout": each_s, "socket_connect_timeout": each_s}
             options |= self._tls_options() | self._url.sentinel_options
             self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
                 self._url.addresses, sentinel_kwargs=options

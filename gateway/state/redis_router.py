@@ -75,11 +75,14 @@ class Router:
                 return
             connection = await self._dialer.dial(None)
             try:
-                self.evicts = await warn_of_eviction(connection)
+                async with asyncio.timeout(self._timings.connect_s):
+                    self.evicts = await warn_of_eviction(connection)
             finally:
                 await connection.disconnect(nowait=True)
-        except StoreUnavailable as error:
-            log.warning("%s; going on without", error)
+        except (StoreUnavailable, RedisError, OSError) as error:
+            log.warning(
+                "the limit store is away at the start (%s); going on without", str(error) or "it does not answer"
+            )
 
     async def close(self) -> None:
         if self._mapping is not None:

@@ -11,12 +11,12 @@ from gateway.state.limit_store_redis import RedisLimitStore, RedisOptions
 from gateway.state.redis_dialing import Timings
 from gateway.state.redis_scripts import assembled, read_texts
 from tests.limit_store_suite import START_S
-from tests.redis_servers import RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from gateway.state.limit_store import LimitStore
+    from tests.redis_servers import RedisServer
 
 PATIENT = Timings(connect_s=5.0, answer_s=5.0)
 TIME_IS_TOLD = assembled(read_texts() | {"clock": "local now = tonumber(ARGV[#ARGV])\n"})
@@ -27,6 +27,13 @@ _names = itertools.count()
 def fresh_namespace() -> str:
     """Keys that no other test has."""
     return f"test{next(_names)}"
+
+
+async def until(holds: Callable[[], bool], within_s: float = 5.0) -> None:
+    """Returns once it is so; for what nothing announces."""
+    async with asyncio.timeout(within_s):
+        while not holds():  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0.001)
 
 
 class RedisRig:
@@ -52,8 +59,7 @@ class RedisRig:
 
     async def arrived(self) -> None:
         for store in self.redis_stores:
-            while store._under_way:
-                await asyncio.sleep(0)
+            await until(lambda store=store: not store._under_way)  # type: ignore[misc]
 
     async def flush(self) -> None:
         for server, keys in self._keys():

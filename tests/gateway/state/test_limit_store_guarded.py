@@ -14,6 +14,7 @@ from gateway.state.redis_dialing import Timings
 from policies.breaker import BreakerSettings
 from policies.degraded import DegradedRules, WhenDown
 from policies.limits import Account, Denied, Granted
+from tests.gateway.state.redis_rig import until
 from tests.limit_store_suite import START_S, TENANT, at_once, budget, granted, rate
 from tests.redis_servers import own_server
 
@@ -47,7 +48,7 @@ class Shared(InProcessLimitStore):
 
     async def reap(self, tenant: str) -> int:
         self._answer()
-        return 0
+        return len(self.waiting) if tenant in self.waiting else 0
 
     def mark_waiting(self, tenant: str, for_s: float) -> None:
         self.waiting.append(f"{tenant} {for_s}")
@@ -64,9 +65,7 @@ def guard(when_down: WhenDown = WhenDown.LOCAL, nodes: int = 2) -> tuple[Guarded
 
 
 async def until_back(store: GuardedLimitStore) -> None:
-    async with asyncio.timeout(2.0):
-        while store._outages:
-            await asyncio.sleep(0.005)
+    await until(lambda: not store._outages)
 
 
 async def test_while_all_is_well_the_shared_store_answers() -> None:
