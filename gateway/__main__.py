@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+USAGE_GROUPS = ("key", "team", "user", "org", "route", "deployment", "provider", "model", "day", "tag")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,15 +40,32 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--env", default="live", help="a word inside the key that tells environments apart")
     generate.set_defaults(run=_generate_key)
 
-    usage = commands.add_parser("usage", help="what was spent, from the ledger")
-    ledger = usage.add_mutually_exclusive_group(required=True)
-    ledger.add_argument("--config", type=Path, metavar="FILE", help="the policy file naming the ledger")
-    ledger.add_argument("--ledger", type=Path, metavar="FILE", help="the ledger itself; needs no policy")
-    usage.add_argument("--by", choices=("key", "team", "route", "deployment", "day"), default="key")
-    usage.add_argument("--since", metavar="DATE", help="from this UTC day on, as 2026-11-01")
-    usage.add_argument("--json", action="store_true", help="one JSON document instead of a table")
-    usage.set_defaults(run=_usage)
+    _add_usage(commands.add_parser("usage", help="what was spent, from the ledger"))
     return top
+
+
+def _add_usage(usage: argparse.ArgumentParser) -> None:
+    _add_ledger(usage, None)
+    usage.add_argument("--by", choices=USAGE_GROUPS, default="key")
+    usage.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    usage.set_defaults(run=_usage, refuse=usage.error)
+    export = usage.add_subparsers(metavar="export").add_parser(
+        "export", help="every attempt, or FOCUS lines, to a file"
+    )
+    # What is named before `export` holds unless it is named again.
+    _add_ledger(export, argparse.SUPPRESS)
+    export.add_argument("--format", choices=("csv", "parquet", "focus"), default="csv")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="focus is Parquet where FILE ends so")
+    export.set_defaults(run=_export_usage)
+
+
+def _add_ledger(usage: argparse.ArgumentParser, missing: str | None) -> None:
+    named = partial(usage.add_mutually_exclusive_group().add_argument, default=missing)
+    named("--config", type=Path, metavar="FILE", help="the policy file naming the ledger")
+    named("--ledger", metavar="FILE", help="the ledger itself, or its URL; needs no policy")
+    add = partial(usage.add_argument, default=missing)
+    add("--since", metavar="DATE", help="from this UTC day on, as 2026-11-01, or for a span, as 7d")
+    add("--until", metavar="DATE", help="before this UTC day")
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -72,9 +93,25 @@ def _generate_key(arguments: argparse.Namespace) -> int:
 def _usage(arguments: argparse.Namespace) -> int:
     from gateway.commands import usage  # noqa: PLC0415 - as above
 
-    if arguments.ledger is not None:
-        return usage.report(arguments.ledger, by=arguments.by, since=arguments.since, as_json=arguments.json)
-    return usage.run(arguments.config, by=arguments.by, since=arguments.since, as_json=arguments.json)
+    if arguments.config is None and arguments.ledger is None:
+        arguments.refuse("name the ledger by --config or by --ledger")
+    ledger = usage.ledger_url(arguments.config, arguments.ledger)
+    if ledger is None:
+        return 2
+    span = {"since": arguments.since, "until": arguments.until}
+    return usage.report(ledger, by=arguments.by, as_json=arguments.json, **span)
+
+
+def _export_usage(arguments: argparse.Namespace) -> int:
+    from gateway.commands import usage, usage_export  # noqa: PLC0415 - as above
+
+    if arguments.config is None and arguments.ledger is None:
+        arguments.refuse("name the ledger by --config or by --ledger")
+    ledger = usage.ledger_url(arguments.config, arguments.ledger)
+    if ledger is None:
+        return 2
+    span = {"since": arguments.since, "until": arguments.until}
+    return usage_export.export(ledger, arguments.format, arguments.out, **span)
 
 
 if __name__ == "__main__":

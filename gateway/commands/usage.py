@@ -2,84 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-import sqlite3
 import sys
-from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.config import ConfigProblems, load
+from gateway.errors import MissingExtra
 from gateway.scrubbing import printable
-from gateway.state.ledger import LedgerError, read_ledger
+from gateway.state.database import Database
+from gateway.state.ledger_reports import ALL_TIME_MS, Span, Spend, spend_by
+from gateway.state.ledger_schema import LedgerError
+from gateway.state.migrating import require_current
 from gateway.telemetry import NANO
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-GROUPS = {
-    "key": "coalesce(key_name, key_id)",
-    "team": "team",
-    "route": "route",
-    "deployment": "deployment",
-    "day": "strftime('%Y-%m-%d', started_at_ms / 1000, 'unixepoch')",
-}
 _SPAN = re.compile(r"([0-9]{1,6})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-# Both parts of the statement that vary are words of ours; what the caller says is bound.
-_SELECT = """
-    SELECT {group}, count(DISTINCT request_id), count(*),
-           sum(input_tokens), sum(cached_input_tokens), sum(output_tokens),
-           sum(CASE WHEN estimated THEN input_tokens + output_tokens ELSE 0 END),
-           sum(cost_nanousd), sum(unpriced_reason IS NOT NULL),
-           sum(CASE WHEN unpriced_reason IS NOT NULL THEN input_tokens + output_tokens ELSE 0 END)
-    FROM attempts WHERE started_at_ms >= ? {grouping}
-"""
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """One line of the report. `cost_nanousd` is what has a price; None when nothing in the group has."""
-
-    name: str | None
-    requests: int
-    attempts: int
-    input_tokens: int
-    cached_input_tokens: int
-    output_tokens: int
-    estimated_tokens: int
-    cost_nanousd: int | None
-    unpriced_attempts: int
-    unpriced_tokens: int
-
-    @property
-    def estimated_share(self) -> float:
-        tokens = self.input_tokens + self.output_tokens
-        return self.estimated_tokens / tokens if tokens else 0.0
-
-
-def run(config: Path, *, by: str, since: str | None, as_json: bool) -> int:
-    """Print the spend in the ledger that a policy file names. Exit code 2 when there is none to read."""
+def ledger_url(config: Path | None, ledger: str | None) -> str | None:
+    """The ledger that the command line names, by a policy file or itself; None, and people told why, where it fails."""
+    if ledger is not None or config is None:
+        return ledger if ledger is None or "://" in ledger else f"sqlite:///{ledger}"
     try:
-        ledger = load(config, os.environ).ledger.path
+        return load(config, os.environ).ledger.url.reveal()
     except ConfigProblems as problems:
         print(problems, file=sys.stderr)  # noqa: T201 - a command speaks
-        return 2
-    return report(ledger, by=by, since=since, as_json=as_json)
+        return None
 
 
-def report(ledger: Path, *, by: str, since: str | None, as_json: bool) -> int:
-    """Print the spend by key, team, route, deployment or day. Exit code 2 when it cannot be read."""
+def report(ledger: str, *, by: str, since: str | None, until: str | None, as_json: bool) -> int:
+    """Print the spend by one of GROUPS, from the ledger at a URL. Exit code 2 when it cannot be read."""
     try:
-        since_ms = parse_since(since, datetime.now(UTC))
-        with closing(read_ledger(ledger)) as connection:
-            spends, total = query(connection, by, since_ms)
-    except (LedgerError, ValueError, sqlite3.Error) as error:
+        spends, total = asyncio.run(read(ledger, by, parse_span(since, until, datetime.now(UTC))))
+    except (LedgerError, MissingExtra, ValueError) as error:
         print(f"pointsman usage: {error}", file=sys.stderr)  # noqa: T201 - as above
         return 2
     text = as_document(by, spends, total) if as_json else as_table(by, spends, total)
@@ -87,39 +50,38 @@ def report(ledger: Path, *, by: str, since: str | None, as_json: bool) -> int:
     return 0
 
 
-def query(connection: sqlite3.Connection, by: str, since_ms: int) -> tuple[list[Spend], Spend]:
-    """The spend of each group, dearest first (days in order), and of all."""
-    if by not in GROUPS:
-        raise ValueError(f"cannot group by {by}; there are {', '.join(GROUPS)}")
-    order = "1" if by == "day" else "8 DESC NULLS LAST, 1"
-    grouped = _SELECT.format(group=GROUPS[by], grouping=f"GROUP BY 1 ORDER BY {order}")
-    whole = _SELECT.format(group="'total'", grouping="")
-    spends = [_spend(row) for row in connection.execute(grouped, (since_ms,))]
-    return spends, _spend(connection.execute(whole, (since_ms,)).fetchone())
+async def read(url: str, by: str, span: Span) -> tuple[list[Spend], Spend]:
+    """The spend of each group and of all, without writing anything. Raises `LedgerError` and `ValueError`."""
+    database = Database(url)
+    try:
+        await require_current(database)
+        async with database.read() as connection:
+            return await spend_by(connection, by, span)
+    finally:
+        await database.close()
 
 
-def _spend(row: Sequence[Any]) -> Spend:
-    """A sum over no rows is NULL: of tokens that is zero, of costs it is no cost."""
-    name, requests, attempts, input_, cached, output, estimated, cost, unpriced, unpriced_tokens = row
-    tokens = (input_ or 0, cached or 0, output or 0, estimated or 0)
-    return Spend(name, requests, attempts, *tokens, cost, unpriced or 0, unpriced_tokens or 0)
+def parse_span(since: str | None, until: str | None, now: datetime) -> Span:
+    """Raises `ValueError`, which names the option."""
+    return Span(
+        parse_moment("--since", since, now) if since is not None else ALL_TIME_MS[0],
+        parse_moment("--until", until, now) if until is not None else ALL_TIME_MS[1],
+    )
 
 
-def parse_since(since: str | None, now: datetime) -> int:
-    """Unix milliseconds for `7d` (also m, h, w), an ISO date or an ISO time; UTC where it names no zone."""
-    if since is None:
-        return 0
-    span = _SPAN.fullmatch(since)
+def parse_moment(option: str, text: str, now: datetime) -> int:
+    """Unix milliseconds for `7d` ago (also m, h, w), an ISO date or an ISO time; UTC where it names no zone."""
+    span = _SPAN.fullmatch(text)
     try:
         if span is not None:
             moment = now - timedelta(**{_UNITS[span[2]]: int(span[1])})
         else:
-            moment = datetime.fromisoformat(since)
+            moment = datetime.fromisoformat(text)
             moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
+        return max(int(moment.timestamp() * 1000), ALL_TIME_MS[0])
     except (ValueError, OverflowError) as error:
         raise ValueError(
-            f"--since wants a day like 2026-11-01 or a span like 7d, not {printable(since, 40)!r}"
+            f"{option} wants a day like 2026-11-01 or a span like 7d, not {printable(text, 40)!r}"
         ) from error
 
 

@@ -47,6 +47,16 @@ async def bring_up_to_date(database: Database) -> None:
         await asyncio.to_thread(asyncio.run, _migrate(database))
 
 
+async def require_current(database: Database) -> None:
+    """Leave the database as it is; raises `LedgerError` unless this Pointsman can read it."""
+    if database.path is not None and not await asyncio.to_thread(database.path.is_file):
+        raise LedgerError(f"there is no ledger at {database.path}")
+    async with database.read() as connection:
+        found = await connection.run_sync(_look)
+    if not found.tables or not is_current(found, database.name):
+        raise LedgerError(f"{database.name} is not a ledger of this Pointsman yet: start the gateway on it once")
+
+
 async def _is_current(database: Database) -> bool:
     if database.path is not None:
         found = await asyncio.to_thread(_look_into_file, database.path)

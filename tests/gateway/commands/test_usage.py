@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.commands.usage import parse_since, report, run, usd
+from gateway.__main__ import main
+from gateway.commands.usage import ledger_url, parse_moment, report, usd
 from gateway.ledger_rows import ledger_rows
 from gateway.settlement import settle
 from gateway.state.ledger import Ledger
@@ -39,8 +40,10 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-def told(path: Path, capsys: pytest.CaptureFixture[str], by: str, since: str | None = None) -> dict[str, object]:
-    assert report(path, by=by, since=since, as_json=True) == 0
+def told(
+    path: Path, capsys: pytest.CaptureFixture[str], by: str, since: str | None = None, until: str | None = None
+) -> dict[str, object]:
+    assert report(f"sqlite:///{path}", by=by, since=since, until=until, as_json=True) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["by"] == by
     return {group["name"]: group for group in document["groups"]} | {"total": document["total"]}
@@ -77,23 +80,23 @@ def test_the_total_is_the_ledgers_sum(path: Path, capsys: pytest.CaptureFixture[
 def test_spend_is_grouped_and_what_has_no_price_has_no_cost(
     path: Path, capsys: pytest.CaptureFixture[str], by: str, costs: dict[str | None, int | None]
 ) -> None:
-    assert report(path, by=by, since=None, as_json=True) == 0
+    assert report(f"sqlite:///{path}", by=by, since=None, until=None, as_json=True) == 0
     groups = json.loads(capsys.readouterr().out)["groups"]
     assert [(group["name"], group["cost_nanousd"]) for group in groups] == list(costs.items())
 
 
 def test_people_get_a_table_with_totals_and_flags(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(path, by="deployment", since=None, as_json=False) == 0
+    assert report(f"sqlite:///{path}", by="deployment", since=None, until=None, as_json=False) == 0
     heads, rule, dear, unpriced, _, total = capsys.readouterr().out.splitlines()
     assert heads.split()[:3] == ["deployment", "requests", "attempts"]
     assert set(rule) == {"-"}
     assert dear.split() == ["gpt-4o", "3", "3", "150", "0", "60", "47.6%", "0.000975000", "-"]
-    assert unpriced.split() == ["llama-eu", "1", "1", "7", "0", "3", "0.0%", "unpriced", "10"]
+    assert unpriced.split() == ["llama-eu", "0", "1", "7", "0", "3", "0.0%", "unpriced", "10"]
     assert total.split() == ["total", "3", "4", "157", "0", "63", "45.5%", "0.000975000", "10"]
 
 
 def test_a_name_cannot_act_on_the_terminal(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report(path, by="key", since=None, as_json=False)
+    report(f"sqlite:///{path}", by="key", since=None, until=None, as_json=False)
     assert "\x1b" not in capsys.readouterr().out
 
 
@@ -114,22 +117,22 @@ def test_since_leaves_out_what_came_before(path: Path, capsys: pytest.CaptureFix
     ],
 )
 def test_since_is_a_day_a_time_or_a_span(since: str, moment: datetime) -> None:
-    assert parse_since(since, NOW) == moment.timestamp() * 1000
+    assert parse_moment("--since", since, NOW) == moment.timestamp() * 1000
 
 
 @pytest.mark.parametrize("since", ["yesterday", "7 days", "-3d", "999999w", "2026-13-01", "1'; DROP TABLE attempts"])
 def test_another_since_is_refused(path: Path, capsys: pytest.CaptureFixture[str], since: str) -> None:
-    assert report(path, by="key", since=since, as_json=False) == 2
+    assert report(f"sqlite:///{path}", by="key", since=since, until=None, as_json=False) == 2
     assert "--since wants" in capsys.readouterr().err
 
 
 def test_there_is_no_other_grouping(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(path, by="1; DROP TABLE attempts", since=None, as_json=False) == 2
+    assert report(f"sqlite:///{path}", by="1; DROP TABLE attempts", since=None, until=None, as_json=False) == 2
     assert "cannot group by" in capsys.readouterr().err
 
 
 def test_a_missing_ledger_is_an_error_and_none_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(tmp_path / "none.db", by="key", since=None, as_json=True) == 2
+    assert report(f"sqlite:///{tmp_path}/none.db", by="key", since=None, until=None, as_json=True) == 2
     assert "there is no ledger at" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -147,11 +150,25 @@ deployments: {{gpt-4o: {{provider: openai, model: gpt-4o}}}}
 routes: [{{model: smart, targets: [gpt-4o]}}]
 """
     )
-    assert run(policy, by="key", since=None, as_json=False) == 0
+    assert main(["usage", "--config", str(policy)]) == 0
     assert "0.000975000" in capsys.readouterr().out
     policy.write_text("version: 1\nrouts: []\n")
-    assert run(policy, by="key", since=None, as_json=False) == 2
+    assert main(["usage", "--config", str(policy)]) == 2
     assert "routs" in capsys.readouterr().err
+
+
+def test_a_ledger_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ledger_url(None, "l.db") == "sqlite:///l.db"
+    assert ledger_url(None, "postgresql://db/x") == "postgresql://db/x"
+    with pytest.raises(SystemExit, match="2"):
+        main(["usage"])
+    assert "--config or by --ledger" in capsys.readouterr().err
+
+
+def test_until_leaves_out_what_came_after(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(told(path, capsys, "day", None, "2026-11-23")) == ["2026-11-22", "total"]
+    assert report(f"sqlite:///{path}", by="day", since=None, until="soon", as_json=True) == 2
+    assert "--until wants" in capsys.readouterr().err
 
 
 def test_money_is_shown_to_the_last_digit() -> None:

@@ -26,5 +26,5 @@ async def test_a_migration_that_breaks_off_leaves_nothing(database_url: str, mon
     with pytest.raises(DatabaseUnavailable, match="power cut"):
         await database.migrate()
     tables = "sqlite_master WHERE type = 'table'" if database.is_sqlite else "pg_tables WHERE schemaname = 'public'"
-    assert await asked(database, f"SELECT * FROM {tables}")  # noqa: S608 - our words == []
+    assert await asked(database, f"SELECT * FROM {tables}") == []  # noqa: S608 - our words
     await database.close()

@@ -1,0 +1,125 @@
+"""Holds the limit store against the ledger: counters are caches, and what the ledger says was spent is the truth.
+
+Every minute each calendar account at rest, with nothing held and unchanged while we look, is compared with the charges
+in the ledger. Another node's rows may be on their way, so a difference counts once it has stood for two rounds
+unchanged; then it shows in `drift`, and the store is put right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from gateway.state.ledger_schema import LedgerError
+from gateway.state.limit_store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from gateway.state.limit_store import Kept, LimitStore
+    from policies.vocabulary import Limit
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 60.0
+
+
+class Drift(NamedTuple):
+    """What the last round found: of `compared` accounts, how far the store is from the ledger.
+
+    `ratio` is that of the worst account, of the larger of its two numbers; `amount` its difference, positive where the
+    store has more than was spent.
+    """
+
+    compared: int = 0
+    differing: int = 0
+    amount: int = 0
+    ratio: float = 0.0
+
+
+class Difference(NamedTuple):
+    kept: Kept
+    spent: int
+
+    @property
+    def amount(self) -> int:
+        return round(self.kept.state.used) - self.spent
+
+    @property
+    def ratio(self) -> float:
+        return abs(self.amount) / max(self.kept.state.used, self.spent, 1.0)
+
+
+class Reconciler:
+    """`spent` is the ledger's; `correct` sets an account seen in this state to an amount, unless it moved meanwhile."""
+
+    def __init__(
+        self,
+        store: LimitStore,
+        spent: Callable[[str, float], Awaitable[int]],
+        is_calendar: Callable[[str], bool],
+        correct: Callable[[Kept, int], Awaitable[None]] | None = None,
+    ) -> None:
+        self.drift = Drift()
+        self.corrections = 0
+        self._store = store
+        self._spent = spent
+        self._is_calendar = is_calendar
+        self._correct = correct
+        self._suspected: frozenset[Difference] = frozenset()
+
+    async def run(self, tenants: Callable[[], Sequence[str]]) -> None:
+        """A round every minute, until cancelled; one that the store or the ledger fails is left out."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await self.compare(tenants())
+            except (StoreUnavailable, LedgerError) as error:
+                log.warning("limits could not be held against the ledger: %s", error)
+
+    async def compare(self, tenants: Sequence[str]) -> Drift:
+        """One round. Raises `StoreUnavailable` and `LedgerError`."""
+        before = await self._at_rest(tenants)
+        found = [Difference(kept, await self._spent(_name(kept), kept.state.at_s)) for kept in before]
+        still = frozenset(await self._at_rest(tenants)) if found else frozenset()
+        found = [difference for difference in found if difference.kept in still]
+        differing = [difference for difference in found if difference.amount]
+        standing = [difference for difference in differing if difference in self._suspected]
+        self._suspected = frozenset(differing)
+        self.drift = _drift(len(found), standing)
+        for difference in standing:
+            await self._put_right(difference)
+        return self.drift
+
+    async def _at_rest(self, tenants: Sequence[str]) -> list[Kept]:
+        kept = await self._store.view(tenants)
+        return [one for one in kept if self._is_calendar(one.account) and not one.state.held]
+
+    async def _put_right(self, difference: Difference) -> None:
+        log.warning(
+            "account %s counts %d in the limit store and %d in the ledger",
+            _name(difference.kept),
+            difference.kept.state.used,
+            difference.spent,
+        )
+        if self._correct is not None:
+            await self._correct(difference.kept, difference.spent)
+            self.corrections += 1
+
+
+def calendar_accounts(limits: Iterable[Limit]) -> Callable[[str], bool]:
+    """Whether an account, named after its limit and its holder, belongs to a calendar limit."""
+    begin = tuple(f"{limit.id}:" for limit in limits if isinstance(limit.window, str))
+    return lambda account: account.startswith(begin)
+
+
+def _drift(compared: int, differing: Sequence[Difference]) -> Drift:
+    if not differing:
+        return Drift(compared)
+    worst = max(differing, key=lambda difference: difference.ratio)
+    return Drift(compared, len(differing), worst.amount, worst.ratio)
+
+
+def _name(kept: Kept) -> str:
+    return f"{kept.tenant}|{kept.account}"

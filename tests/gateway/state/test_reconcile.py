@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.state.ledger_schema import LedgerError
+from gateway.state.limit_store import Kept, StoreUnavailable
+from gateway.state.limit_store_in_process import InProcessLimitStore
+from gateway.state.reconcile import Drift, Reconciler, calendar_accounts
+from policies.limits import Account, Ask, Granted, Kind
+from policies.vocabulary import Limit, LimitScope, Period, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DAY_S = 1_795_305_600.0
+NOW_S = DAY_S + 3600
+BUDGET = Limit("budget", LimitScope.KEY, Resource.COST, 1_000_000, Period.DAY)
+RATE = Limit("rate", LimitScope.KEY, Resource.TOKENS, 1_000_000, 60.0)
+EDGES = (DAY_S, DAY_S + 86_400, DAY_S + 172_800)
+IS_CALENDAR = calendar_accounts([BUDGET, RATE])
+
+
+class Books:
+    """The ledger's charges, and what was put right."""
+
+    def __init__(self, spent: dict[str, int]) -> None:
+        self.amounts = spent
+        self.corrected: list[tuple[Kept, int]] = []
+
+    async def spent(self, account: str, window_start_s: float) -> int:
+        assert window_start_s == DAY_S
+        return self.amounts.get(account, 0)
+
+    async def correct(self, kept: Kept, spent: int) -> None:
+        self.corrected.append((kept, spent))
+
+
+@pytest.fixture
+def store() -> InProcessLimitStore:
+    return InProcessLimitStore(lambda: NOW_S)
+
+
+async def hold(store: InProcessLimitStore, reservation: str, amount: int) -> Granted:
+    asks = [
+        Ask("budget:ci", Kind.CALENDAR, amount, BUDGET.amount, edges=EDGES),
+        Ask("rate:ci", Kind.RATE, amount, RATE.amount, rate_per_s=RATE.amount / 60),
+    ]
+    granted = await store.reserve("acme", reservation, asks)
+    assert isinstance(granted, Granted)
+    return granted
+
+
+async def use(store: InProcessLimitStore, amount: int) -> None:
+    await store.hydrate("acme", "budget:ci", DAY_S, 0)
+    granted = await hold(store, f"r{amount}", amount)
+    store.settle("acme", f"r{amount}", granted.holds, [amount, amount])
+
+
+async def test_a_store_that_agrees_has_no_drift_and_is_left_alone(store: InProcessLimitStore) -> None:
+    await use(store, 100)
+    books = Books({"acme|budget:ci": 100})
+    reconciler = Reconciler(store, books.spent, IS_CALENDAR, books.correct)
+    for _ in range(3):
+        assert await reconciler.compare(["acme"]) == Drift(compared=1)
+    assert books.corrected == []
+
+
+@pytest.mark.parametrize(("spent", "ratio"), [(80, 0.2), (125, 0.2), (0, 1.0)])
+async def test_a_difference_that_stands_is_told_and_put_right(
+    store: InProcessLimitStore, spent: int, ratio: float
+) -> None:
+    await use(store, 100)
+    books = Books({"acme|budget:ci": spent})
+    reconciler = Reconciler(store, books.spent, IS_CALENDAR, books.correct)
+    assert await reconciler.compare(["acme"]) == Drift(compared=1)
+    assert await reconciler.compare(["acme"]) == Drift(1, 1, 100 - spent, ratio)
+    assert books.corrected == [(Kept("acme", "budget:ci", Account(100.0, DAY_S, 0)), spent)]
+    assert reconciler.corrections == 1
+
+
+async def test_rows_on_their_way_are_no_drift(store: InProcessLimitStore) -> None:
+    await use(store, 100)
+    books = Books({"acme|budget:ci": 60})
+    reconciler = Reconciler(store, books.spent, IS_CALENDAR, books.correct)
+    await reconciler.compare(["acme"])
+    books.amounts["acme|budget:ci"] = 100
+    assert await reconciler.compare(["acme"]) == Drift(compared=1)
+    assert books.corrected == []
+
+
+async def test_what_moves_is_not_compared(store: InProcessLimitStore) -> None:
+    """Held by a call, or changed between two looks."""
+    await use(store, 100)
+    books = Books({})
+
+    async def spent_while_used(account: str, window_start_s: float) -> int:
+        await use(store, 7)
+        return await books.spent(account, window_start_s)
+
+    assert await Reconciler(store, spent_while_used, IS_CALENDAR).compare(["acme"]) == Drift()
+    await hold(store, "under way", 1)
+    assert await Reconciler(store, books.spent, IS_CALENDAR).compare(["acme"]) == Drift()
+
+
+async def test_without_a_way_to_correct_the_drift_is_still_told(store: InProcessLimitStore) -> None:
+    await use(store, 100)
+    reconciler = Reconciler(store, Books({}).spent, IS_CALENDAR)
+    await reconciler.compare(["acme"])
+    assert (await reconciler.compare(["acme"])).ratio == 1.0
+
+
+@pytest.mark.parametrize("error", [LedgerError("gone"), StoreUnavailable("gone")])
+async def test_a_round_that_fails_is_left_out(
+    store: InProcessLimitStore, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gateway.state.reconcile.EVERY_S", 0.0)
+    second_round = asyncio.Event()
+    rounds: list[int] = []
+
+    def tenants() -> Sequence[str]:
+        rounds.append(1)
+        if len(rounds) > 1:
+            second_round.set()
+        return ["acme"]
+
+    async def fail(*_: object) -> int:
+        raise error
+
+    await use(store, 100)
+    running = asyncio.create_task(Reconciler(store, fail, IS_CALENDAR).run(tenants))
+    await asyncio.wait_for(second_round.wait(), 5)
+    running.cancel()
+    assert "limits could not be held against the ledger: gone" in caplog.text
+
+
+def test_only_calendar_limits_are_in_the_ledger() -> None:
+    assert IS_CALENDAR("budget:ci")
+    assert not IS_CALENDAR("rate:ci")
+    assert not IS_CALENDAR("budgets:ci")
+    assert not calendar_accounts([])("budget:ci")
