@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
-down_revision = None
+revision: Final = "0001"
+down_revision: Final = None
 
 TEXT = ("request_id", "endpoint", "model_requested", "deployment", "provider", "model", "outcome")
 COLUMNS = (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from itertools import islice
+from typing import Final
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision: Final = "0002"
+down_revision: Final = "0001"
 
 DIMENSIONS = ("org", "team", "user", "key_id", "key_name", "route", "deployment", "provider", "model", "tags")
 MEASURES = (
