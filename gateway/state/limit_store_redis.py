@@ -9,6 +9,7 @@ memory: the ledger is what budgets begin from, and a reservation that is not kno
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.state.limit_store import LEASE_S, Kept, StoreUnavailable
@@ -52,7 +53,7 @@ class _Telling(Command):
         super().__init__(packed, tag_of(tenant), script)
         self.store = store
         self.tenant = tenant
-        self.since_s = asyncio.get_running_loop().time()
+        self.since_s = time.monotonic()
 
     def answered(self, answer: object) -> None:
         self.store.told(self, answer)

@@ -130,6 +130,8 @@ class Router:
         if isinstance(error, NoScriptError) and command.script is not None:
             command.packed = with_text(command.packed, command.script)
             self.send(command)
+        elif not self._dialer.is_cluster:
+            return False  # a node of a Cluster behind a redis:// URL would say MOVED
         elif isinstance(error, MovedError):
             self._slots[error.slot_id] = (error.host, error.port)
             self._map_anew()

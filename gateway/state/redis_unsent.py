@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,7 +60,7 @@ class Unsent:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        oldest_s = asyncio.get_running_loop().time() - self._age_max_s
+        oldest_s = time.monotonic() - self._age_max_s
         waiting, self._waiting = self._waiting, deque()
         for telling in waiting:
             if telling.since_s < oldest_s:

@@ -45,10 +45,7 @@ class RedisRig:
         self._servers = servers
         options = RedisOptions(self.namespace, PATIENT, scripts=TIME_IS_TOLD, clock=lambda: self.now)
         self.redis_stores = [RedisLimitStore(url, options) for _ in range(nodes)]
-
-    @property
-    def stores(self) -> Sequence[LimitStore]:
-        return self.redis_stores
+        self.stores: Sequence[LimitStore] = self.redis_stores
 
     def move(self, seconds: float) -> None:
         self.now += seconds

@@ -94,6 +94,15 @@ async def test_a_refusal_of_redis_is_unavailability() -> None:
         assert "unknown command" in str(said)
 
 
+async def test_a_cluster_behind_the_url_of_one_server_is_unavailable_and_says_why() -> None:
+    cluster = redis_cluster()
+    async with router(cluster.nodes[0].url) as route:
+        said = [await answer(route, reap(f"t{number}"), f"t{number}") for number in range(20)]
+        refused = [each for each in said if isinstance(each, StoreUnavailable)]
+        assert 0 < len(refused) < 20
+        assert all("127.0.0.1" in str(each) for each in refused)
+
+
 async def test_a_master_that_became_a_replica_is_let_go() -> None:
     with own_server() as server, own_server() as other:
         async with router(server.url) as route:
