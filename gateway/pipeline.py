@@ -1,10 +1,11 @@
 """The path of a call: what a handler and a stage are, and how stages compose.
 
-    observe -> authenticate -> read -> route -> attempt -> dispatch
+    observe -> authenticate -> read -> route -> admit -> attempt -> dispatch
 
 `observe` sees the end of every call, `authenticate` says who calls before a body is read, `read` parses it, `route`
-finds the candidates, `attempt` carries out retry and fallback, `dispatch` asks one deployment. Admission and the cache
-will stand between `route` and `attempt`. The tuple itself is `gateway.app.stages`, the only list of stages anywhere.
+finds the candidates, `admit` holds the call to its limits, `attempt` carries out retry and fallback, `dispatch` asks
+one deployment. The cache will stand between `admit` and `attempt`. The tuple itself is `gateway.app.stages`, the only
+list of stages anywhere.
 """
 
 from __future__ import annotations

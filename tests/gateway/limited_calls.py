@@ -116,7 +116,13 @@ class Gate:
         return made
 
     def generation(self, **more: Any) -> SimpleNamespace:
-        known = {"limits": self.index, "calendars": Calendars(lambda _: UTC), "unpriced": "auto", "when_full": "open"}
+        known = {
+            "limits": self.index,
+            "calendars": Calendars(lambda _: UTC),
+            "unpriced": "auto",
+            "when_full": "open",
+            "drains": False,
+        }
         return SimpleNamespace(**(known | more))
 
     async def admit(self, call: Call) -> Call:

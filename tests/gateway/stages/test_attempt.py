@@ -10,11 +10,23 @@ import pytest
 from adapters.base import Tally
 from adapters.schema import InferenceRequest
 from gateway.call import Attempt, Call, Reply, TraceContext
-from gateway.errors import CancelledUnsent, RequestError, UpstreamError
+from gateway.errors import CancelledUnsent, LimitError, RequestError, UpstreamError
 from gateway.stages.attempt import AttemptStage
 from gateway.state.fleet import Fleet
 from policies.limit_index import LimitIndex
-from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Route, Strategy, Target, Timeouts
+from policies.vocabulary import (
+    Deployment,
+    Endpoint,
+    Failure,
+    FailureKind,
+    Period,
+    Route,
+    Strategy,
+    Target,
+    Timeouts,
+    Usage,
+)
+from tests.gateway.limited_calls import Gate, Spent, limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,3 +224,92 @@ async def test_a_bug_counts_as_sent_since_tokens_may_have_been_generated() -> No
         await stage(call, upstream([ZeroDivisionError()]))
     (attempt,) = call.attempts
     assert (attempt.stopped, attempt.sent) == ("internal_error", True)
+
+
+def limited_call(gate: Gate, *, attempts: int = 1) -> Call:
+    call = a_call(attempts=attempts)
+    limited = gate.call(output_tokens_max=50)
+    call.generation, call.request, call.principal = limited.generation, limited.request, limited.principal
+    return call
+
+
+async def test_a_deployment_at_its_limit_costs_no_attempt_and_no_breaker() -> None:
+    gate = Gate(limit("requests", 1, 60.0, "deployment"))
+    stage, fleet = a_stage(gate.admission)
+    first, second = limited_call(gate), limited_call(gate)
+    second.id = "req_2"
+    assert (await stage(first, upstream([Whole()]))).deployment is A
+    assert (await stage(second, upstream([Whole()]))).deployment is B
+    assert [attempt.number for attempt in second.attempts] == [1]
+    state = fleet.state_of("a")
+    assert (state.in_flight, state.attempts, state.failures, state.breaker.failures) == (1, 1, 0, 0)
+
+
+async def test_when_all_are_full_the_shortest_wait_is_told() -> None:
+    gate = Gate(limit("requests", 1, 90.0, "deployment"), limit("requests", 2, 60.0, "provider"))
+    stage, fleet = a_stage(gate.admission)
+    for number in range(2):
+        call = limited_call(gate)
+        call.id = f"before_{number}"
+        await stage(call, upstream([Whole()]))
+        call.attempts[-1].usage = Usage(1, 1)
+        call.scope.close()
+        gate.now += 20.0 * (1 - number)
+    call = limited_call(gate)
+    with pytest.raises(LimitError) as caught:
+        await stage(call, upstream([]))
+    assert (caught.value.status, caught.value.code, call.attempts) == (503, "service_full", [])
+    assert caught.value.retry_after_s == pytest.approx(70.0, abs=0.1)
+    assert fleet.state_of("a").attempts == 1
+
+
+async def test_what_fits_no_deployment_is_the_requests_fault() -> None:
+    gate = Gate(limit("tokens", 100, 60.0, "deployment"))
+    stage, _ = a_stage(gate.admission)
+    with pytest.raises(RequestError) as caught:
+        await stage(limited_call(gate), upstream([]))
+    assert caught.value.code == "request_too_large_for_limit"
+
+
+async def test_a_failed_attempt_gives_its_deployment_its_room_back_at_once() -> None:
+    gate = Gate(limit("concurrent", 1, None, "deployment"), limit("tokens", 1000, 60.0, "deployment"))
+    stage, _ = a_stage(gate.admission)
+    call = limited_call(gate)
+    await stage(call, upstream([UpstreamError(REFUSED, "a"), Whole()]))
+    accounts = await gate.accounts("deployment:a", "deployment:b")
+    assert [name for name, account in accounts.items() if account.held] == [
+        "deployment.concurrent:b",
+        "deployment.tokens.60.0:b",
+    ]
+    call.attempts[-1].usage = Usage(3, 4)
+    call.scope.close()
+    accounts = await gate.accounts("deployment:a", "deployment:b")
+    assert accounts["deployment.tokens.60.0:b"].used == 7
+    assert all(account.held == 0 for account in accounts.values())
+
+
+async def test_an_attempt_after_a_billed_one_that_does_not_fit_is_not_made() -> None:
+    gate = Gate(limit("tokens", 200))
+    stage, _ = a_stage(gate.admission)
+    call = limited_call(gate)
+    await gate.admit(call)
+    with pytest.raises(LimitError) as caught:
+        await stage(call, upstream([UpstreamError(RESET, "a"), Whole()]))
+    assert (caught.value.status, len(call.attempts)) == (429, 1)
+    call.scope.close()
+    assert call.admitted is not None
+    call.admitted.settle_counted()
+    assert (await gate.accounts())["key.tokens.60.0:ci"] == (150.0, gate.now, 0), "nobody knows what it came to"
+
+
+async def test_limits_that_cannot_be_asked_leave_no_lease_behind() -> None:
+    gate = Gate(limit("cost", 10**9, Period.DAY, "deployment"), ledger=Unreadable())
+    stage, fleet = a_stage(gate.admission)
+    with pytest.raises(LimitError, match="cannot write down"):
+        await stage(limited_call(gate), upstream([]))
+    assert (fleet.state_of("a").in_flight, fleet.state_of("a").attempts) == (0, 0)
+
+
+class Unreadable(Spent):
+    async def spent(self, account: str, window_start_s: float) -> int:
+        raise OSError(account, window_start_s)
