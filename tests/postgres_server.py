@@ -1,4 +1,4 @@
-"""A private PostgreSQL for the session: its own data folder, a unix socket only, no fsync, stopped at the end.
+"""A private PostgreSQL for the session: its own data folder, a unix socket only, no fsync, gone when the session is.
 
 `initdb` refuses to run as root, so root hands it to the system's `postgres` or `nobody`.
 """
@@ -11,8 +11,10 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -56,14 +58,27 @@ class PostgresServer:
         self.start()
 
     def start(self) -> None:
-        options = " ".join(f"-c {name}={value or repr('')}" for name, value in SETTINGS.items())
-        options += f" -k {self.folder}"
-        self._run(
-            "pg_ctl", "-D", str(self.folder / "data"), "-w", "-l", str(self.folder / "log"), "-o", options, "start"
-        )
+        """A child that dies with this process, however that ends."""
+        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        program = str(self._binaries / "postgres")
+        command = [program, "-D", str(self.folder / "data"), "-k", str(self.folder), *options]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._as_user(command, "--pdeathsig", "QUIT"),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        until = time.monotonic() + START_S
+        while self._ready() and time.monotonic() < until and self._process.poll() is None:
+            time.sleep(0.02)
+        if self._process.poll() is not None:
+            raise OSError(f"postgres: {(self.folder / 'log').read_text()[-500:]}")
 
     def stop(self) -> None:
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-m", "immediate", "stop")
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(START_S)
 
     def remove(self) -> None:
         self.stop()
@@ -79,12 +94,12 @@ class PostgresServer:
         self.sql(f"CREATE DATABASE {name}")
         return f"postgresql://pointsman@/{name}?host={self.folder}"
 
+    def _ready(self) -> int:
+        return subprocess.call([self._binaries / "pg_isready", "-q", "-h", self.folder])
+
     def _run(self, program: str, *arguments: str) -> str:
-        command = [str(self._binaries / program), *arguments]
-        if self._user is not None:
-            command = ["setpriv", f"--reuid={self._user}", "--clear-groups", *command]
         done = subprocess.run(
-            command,
+            self._as_user([str(self._binaries / program), *arguments]),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -95,6 +110,11 @@ class PostgresServer:
         if done.returncode:
             raise OSError(f"{program}: {done.stderr or done.stdout}")
         return done.stdout
+
+    def _as_user(self, command: list[str], *options: str) -> list[str]:
+        """Through util-linux's setpriv; who is not root stays who they are."""
+        user = [f"--reuid={self._user}", "--clear-groups"] if self._user is not None else []
+        return ["setpriv", *user, *options, *command] if user or options else command
 
 
 def binaries() -> Path:
