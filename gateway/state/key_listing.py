@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from sqlalchemy import bindparam, select, tuple_, update
 
-from gateway.state.key_records import Changes, Invalid, Page, StoredKey
+from gateway.state.key_records import Changes, Invalid, Page, StoredKey, is_name
 from gateway.state.key_tables import (
     KEYS,
     ORGS,
@@ -62,13 +62,20 @@ async def listed(connection: AsyncConnection, wanted: KeyFilter, cursor: str | N
 def _wanted(wanted: KeyFilter) -> Select[Any]:
     query = select(KEYS)
     for name in ("org", "team", "user", "name"):
-        if (value := getattr(wanted, name)) is not None:
+        if (value := _name(wanted, name)) is not None:
             query = query.where(KEYS.c[name] == value)
-    if wanted.tag is not None:  # tags are written as a JSON list, so a quoted name is a whole one
-        query = query.where(KEYS.c.tags.contains(msgspec.json.encode(wanted.tag).decode(), autoescape=True))
+    if (tag := _name(wanted, "tag")) is not None:  # tags are written as a JSON list, so a quoted name is a whole one
+        query = query.where(KEYS.c.tags.contains(msgspec.json.encode(tag).decode(), autoescape=True))
     if wanted.revoked is not None:
         query = query.where(KEYS.c.revoked_at_ms.is_not(None) if wanted.revoked else KEYS.c.revoked_at_ms.is_(None))
     return query
+
+
+def _name(wanted: KeyFilter, field: str) -> str | None:
+    value: str | None = getattr(wanted, field)
+    if value is not None and not is_name(value):
+        raise Invalid(field, "must be a name")
+    return value
 
 
 def _cursor(created_at_ms: int, key_id: str) -> str:
@@ -80,7 +87,7 @@ def _place(cursor: str) -> tuple[int, str]:
         created, _, key_id = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
     except ValueError:
         created = key_id = ""
-    if not (created.isdecimal() and created.isascii() and len(created) < 16 and key_id and "\0" not in key_id):
+    if not (created.isdecimal() and created.isascii() and len(created) < 16 and key_id and is_name(key_id)):
         raise Invalid("cursor", "is not one that a list has given")
     return int(created), key_id
 

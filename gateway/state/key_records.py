@@ -51,6 +51,11 @@ class Invalid(KeyStoreError):  # noqa: N818 - it says what is wrong
         return f"{self.field}: {self.message}"
 
 
+def is_name(text: str) -> bool:
+    """Whether a text could be any name or id here; no database is asked about others, which some cannot even hold."""
+    return len(text) <= 200 and text.isascii() and text.isprintable()
+
+
 class Org(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant. `timezone` (IANA) is where its days and months begin; `weight` its share where tenants queue."""
 

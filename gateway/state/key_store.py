@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import delete, insert, select, update
 
 from gateway.state.key_listing import keys_of, listed
-from gateway.state.key_records import Conflict, Invalid, Issued, KeyChange, ManagedElsewhere, NotFound
+from gateway.state.key_records import Conflict, Invalid, Issued, KeyChange, ManagedElsewhere, NotFound, is_name
 from gateway.state.key_shapes import NewKeyShape, TermsShape, terms_of
 from gateway.state.key_tables import KEYS, SECRETS, TEAMS, USERS, row_of, secrets_of
 from gateway.state.owner_store import check_revision, require_member, require_org
@@ -180,6 +180,8 @@ class KeyStore:
             await require_member(connection, USERS, org, terms["user"], self._rules.owners())
 
     def _check_managed(self, key_id: str) -> None:
+        if not is_name(key_id):
+            raise NotFound("there is no such key")
         for held in self._rules.managed().principals():
             if held.key_id == key_id:
                 raise ManagedElsewhere(f"key '{held.key_name}'")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from gateway.state.key_records import Conflict, Invalid, ManagedElsewhere, Member, NotFound, Org, Outdated
+from gateway.state.key_records import Conflict, Invalid, ManagedElsewhere, Member, NotFound, Org, Outdated, is_name
 from gateway.state.key_shapes import MemberShape, OrgShape, accepted, check_timezone
 from gateway.state.key_tables import KEYS, ORGS, TEAMS, USERS, member_of, org_of
 
@@ -106,6 +106,8 @@ class MemberStore:
         """By org and name."""
         query = select(self._table).order_by(self._table.c.org, self._table.c.name)
         if org is not None:
+            if not is_name(org):
+                return []
             query = query.where(self._table.c.org == org)
         async with self._log.read() as connection:
             return [member_of(row) for row in await connection.execute(query)]
@@ -126,6 +128,8 @@ class MemberStore:
             await connection.execute(delete(self._table).where(self._is(org, name)))
 
     async def _member(self, connection: AsyncConnection, org: str, name: str) -> Member:
+        if not (is_name(org) and is_name(name)):
+            raise NotFound(f"there is no such {self._what}")
         row = (await connection.execute(select(self._table).where(self._is(org, name)))).first()
         if row is None:
             raise NotFound(f"the org '{org}' has no {self._what} '{name}'")
@@ -171,6 +175,8 @@ def check_revision(record: Any, revision: int | None) -> None:  # noqa: ANN401 -
 
 
 async def _org(connection: AsyncConnection, name: str) -> Org:
+    if not is_name(name):
+        raise NotFound("there is no such org")
     row = (await connection.execute(select(ORGS).where(ORGS.c.name == name))).first()
     if row is None:
         raise NotFound(f"there is no org '{name}'")
