@@ -19,7 +19,9 @@ from gateway.demands import Demand
 from gateway.errors import InternalError, RequestError
 from gateway.holdings import Holding
 from gateway.limit_plans import Plans
+from gateway.waiting_room import QueueRefusal, WaitingRoom
 from policies.limits import Denied
+from policies.queueing import Applicant, flow_of
 from policies.vocabulary import Failure, FailureKind
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from policies.calendars import Edges
     from policies.limit_index import Bound
     from policies.limits import Granted
-    from policies.vocabulary import Deployment, Period
+    from policies.vocabulary import Deployment, Period, QueueRules
 
 GROUPS_MAX: Final = 1000
 
@@ -56,7 +58,9 @@ class Admission:
         self._groups: dict[int, tuple[Sequence[Bound], list[tuple[str, list[Bound]]]]] = {}
         self._live: dict[str, Admitted] = {}
         self._denials = registry.cells(telemetry.LIMIT_DENIALS)
+        self.room = WaitingRoom(time.monotonic)
         self.store.on_lost(self._lose)
+        self.store.on_freed(self.room.freed)
 
     @property
     def reservations(self) -> int:
@@ -71,9 +75,16 @@ class Admission:
         """Reserve one attempt at the dearest candidate. Raises `LimitError`, or `RequestError` for what never fits."""
         admitted = self._open(call)
         admitted.further = plan.further()
-        if call.principal is None:
-            raise InternalError("a call reached its limits without a principal")
-        admitted.latest = await self._take(call, admitted, Place(call.principal.org, call.id, call.candidates), plan)
+        if call.principal is None or call.route is None:
+            raise InternalError("a call reached its limits without a principal or a route")
+        place = Place(call.principal.org, call.id, call.candidates)
+        rules = call.route.queue
+        if rules is None:
+            admitted.latest = await self._take(call, admitted, place, plan)
+        else:
+            claim = self._claim(call, admitted, place, plan)
+            granted = await self._in_turn(call, admitted, claim, rules)
+            admitted.latest = self._keep(admitted, claim, granted)
 
     async def extend(self, call: Call) -> None:
         """Reserve a further attempt where what was reserved may be used up by a billed one. Raises `LimitError`."""
@@ -138,6 +149,31 @@ class Admission:
             self._count(admitted, plan, answer)
             raise refusals.over(plan.terms, claim.asks, answer)
         return self._keep(admitted, claim, answer)
+
+    async def _in_turn(self, call: Call, admitted: Admitted, claim: Claim, rules: QueueRules) -> Granted:
+        """What was reserved, at once or when the call's turn came. Raises `LimitError` when it did not come."""
+        principal, route, plan = call.principal, call.route, claim.plan
+        assert principal is not None  # noqa: S101 - `admit` has looked
+        assert route is not None  # noqa: S101
+        denied: Denied | None = None
+        if not self.room.must_line_up(route.name, claim.accounts):
+            answer = await claim.reserve()
+            admitted.told = plan, claim.asks, answer.accounts
+            if not isinstance(answer, Denied):
+                return answer
+            denied = answer
+        applicant = Applicant(flow_of(principal), call.generation.weight_of(principal), claim.tokens, claim.accounts)
+        self.store.mark_waiting(claim.tenant, rules.max_wait_s)
+        try:
+            granted = await self.room.wait(
+                route.name, rules, applicant, claim, denied.wait_s if denied is not None else None
+            )
+        except QueueRefusal as refusal:
+            if denied is not None:
+                self._count(admitted, plan, denied)
+            raise refusals.not_in_time(refusal, plan.terms, claim.asks, denied) from None
+        admitted.told = plan, claim.asks, granted.accounts
+        return granted
 
     async def _take_spanning(self, call: Call, admitted: Admitted, place: Place, plan: Plan) -> Failure | None:
         claim = self._claim(call, admitted, place, plan)

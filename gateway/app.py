@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.admin.gate import gate_of, refuse_shared_token
 from gateway.admin.table import Parts, all_routes
-from gateway.config.compile import deployments, has_budget, limits_of, routing, zone_of
+from gateway.config.compile import deployments, has_budget, limits_of, routing, weight_of, zone_of
 from gateway.drains import Drains
 from gateway.edge import Edge
 from gateway.errors import StartError
@@ -148,6 +148,7 @@ class Gateway:
             calendars=Calendars(zone_of(config)),
             unpriced=config.prices.unknown,
             when_full=when_full(config),
+            weight_of=weight_of(config),
             drains=any(deployment.on_disconnect is OnDisconnect.DRAIN for deployment in known.values()),
         )
         self.reporting.declare(generation)

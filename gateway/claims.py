@@ -32,17 +32,40 @@ class Place(NamedTuple):
 class Claim:
     """`reservation` is the id that the next try goes by."""
 
-    __slots__ = ("_candidates", "_demand", "_edges_of", "_reservations", "asks", "plan", "reservation", "tenant")
+    __slots__ = (
+        "_candidates",
+        "_demand",
+        "_edges_of",
+        "_id",
+        "_reservations",
+        "_tries",
+        "asks",
+        "plan",
+        "reservation",
+        "tenant",
+    )
 
     def __init__(
         self, reservations: Reservations, place: Place, plan: Plan, demand: Demand | None, edges_of: EdgesOf
     ) -> None:
-        self.tenant, self.reservation, self._candidates = place
+        self.tenant, self._id, self._candidates = place
+        self.reservation = self._id
         self.plan = plan
         self.asks: Sequence[Ask] = ()
         self._demand = demand if plan.weighs else None
         self._reservations = reservations
         self._edges_of = edges_of
+        self._tries = 0
+
+    @property
+    def accounts(self) -> frozenset[str]:
+        """Everything that it asks for, apart from other tenants'."""
+        return frozenset([f"{self.tenant}|{term.account}" for term in self.plan.terms])
+
+    @property
+    def tokens(self) -> int:
+        """How much service it asks for, as far as that is known."""
+        return 1 if self._demand is None else self._demand.input_tokens + self._demand.output_tokens
 
     async def reserve(self) -> Granted | Denied:
         """Raises `RequestError` for what can never fit, `LimitError` where nobody can be asked.
@@ -53,7 +76,8 @@ class Claim:
             raise self._never_fits()
         answer = await self._reservations.reserve(self.tenant, self.reservation, self.asks)
         if isinstance(answer, Denied):
-            self.reservation += "="  # an id stands for the amounts that were asked under it
+            self._tries += 1
+            self.reservation = f"{self._id}={self._tries}"  # an id stands for the amounts that were asked under it
             if self.plan.could_fit(answer) and await self._sharpened():
                 answer = await self._reservations.reserve(self.tenant, self.reservation, self.asks)
         return answer
@@ -63,7 +87,7 @@ class Claim:
         self._reservations.store.settle(self.tenant, self.reservation, granted.holds, [0] * len(granted.holds))
 
     def short(self, denied: Denied) -> frozenset[str]:
-        return frozenset(self.asks[number].account for number in denied.short)
+        return frozenset(f"{self.tenant}|{self.asks[number].account}" for number in denied.short)
 
     def _fits(self) -> bool:
         """Make the asks; false where one is beyond its limit."""

@@ -11,13 +11,13 @@ from policies.calendars import Calendars
 from policies.limit_index import LimitIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.config import Config
     from gateway.key_view import KeyView
     from gateway.upstream import Upstream
     from policies.matching import RouteIndex
-    from policies.vocabulary import Deployment, Endpoint, Route
+    from policies.vocabulary import Deployment, Endpoint, Principal, Route
 
 
 class InUse:
@@ -39,11 +39,16 @@ class InUse:
             await self._over.wait()
 
 
+def _equal(_: Principal) -> float:
+    return 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """Mappings are keyed by deployment name, but for `offers`: by route name and endpoint, the route's deployments that
     offer the endpoint. `unpriced` says what becomes of deployments without a price, `when_full` of calls that the
     ledger has no room for; `auto` denies under a budget. `drains`: some deployment has `on_disconnect: drain`.
+    `weight_of` is a principal's share of a queue.
     """
 
     number: int
@@ -61,4 +66,5 @@ class Generation:
     unpriced: Literal["auto", "allow", "deny"] = "allow"
     when_full: Literal["auto", "open", "closed"] = "open"
     drains: bool = False
+    weight_of: Callable[[Principal], float] = _equal
     in_use: InUse = field(default_factory=InUse)

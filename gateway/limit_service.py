@@ -28,6 +28,8 @@ class LimitService:
         self.estimator = Estimator(reporting.counter)
         reservations = Reservations(self.store, reporting.ledger)
         self.admission = Admission(reservations, self.estimator, reporting.registry)
+        queues = self.admission.room.depths
+        reporting.registry.sample(telemetry.LIMIT_QUEUE, lambda: [((route,), n) for route, n in queues().items()])
         reporting.registry.sample(telemetry.LIMIT_RESERVATIONS, lambda: [((), self.admission.reservations)])
 
     async def start(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.limit_plans import Term
+    from gateway.waiting_room import QueueRefusal
     from policies.limits import Ask, Denied
     from policies.vocabulary import Limit
 
@@ -58,6 +59,23 @@ def over(terms: Sequence[Term], asks: Sequence[Ask], denied: Denied) -> LimitErr
         return LimitError(message, status=429, type_=quota, code=quota, retry_after_s=wait_s, should_retry=False)
     retry_after_s = SOON_S if wait_s is None else wait_s
     return LimitError(message, status=429, type_=resource, code="rate_limit_exceeded", retry_after_s=retry_after_s)
+
+
+def not_in_time(refusal: QueueRefusal, terms: Sequence[Term], asks: Sequence[Ask], denied: Denied | None) -> LimitError:
+    """429: the queue is full, or the call's turn did not come in time. A budget's refusal stays what it is."""
+    if denied is not None and named(terms, denied).limit.resource is Resource.COST:
+        return over(terms, asks, denied)
+    what = "Too many calls wait for this limit already." if refusal.full else "The wait for this limit took too long."
+    when = f"Try again in {go_duration(ceil(refusal.retry_after_s))}."
+    resource = Resource.REQUESTS if denied is None else named(terms, denied).limit.resource
+    limit = "" if denied is None else f"{_limit(named(terms, denied))} is reached. "
+    return LimitError(
+        f"{limit}{what} {when}",
+        status=429,
+        type_=resource,
+        code="rate_limit_exceeded",
+        retry_after_s=refusal.retry_after_s,
+    )
 
 
 def too_large(term: Term, amount: int, added: int | None) -> RequestError:

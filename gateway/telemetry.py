@@ -182,6 +182,7 @@ LIMIT_DENIALS = Family(
     "Reservations that a limit refused, by the limit that was named. One of a deployment moves a call on.",
     ("scope", "resource"),
 )
+LIMIT_QUEUE = Family("pointsman_limit_queue_depth", Kind.GAUGE, "Requests waiting for their limits.", ("route",))
 LIMIT_RESERVATIONS = Family("pointsman_limit_reservations", Kind.GAUGE, "Reservations that calls of this process hold.")
 LIMIT_STORE_DEGRADED = Family(
     "pointsman_limit_store_degraded", Kind.GAUGE, "1 while the shared store is away and this node decides by itself."

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from policies.vocabulary import QueueRules
+    from policies.vocabulary import Principal, QueueRules
 
 
 class Entry(NamedTuple):
@@ -51,6 +51,12 @@ class Applicant(NamedTuple):
     weight: float
     tokens: int
     accounts: frozenset[str]
+
+
+def flow_of(principal: Principal) -> str:
+    """Whose burst waits behind itself: a team's, else a user's, else a key's."""
+    who = principal.team or principal.user or principal.key_id
+    return f"{principal.org}/{who}"
 
 
 def is_full(queue: FairQueue, rules: QueueRules) -> bool:

@@ -28,9 +28,10 @@ class Kept(NamedTuple):
 class LimitStore(Protocol):
     """Accounts and reservations, each tenant's apart from the others'.
 
-    A reservation's id is the caller's choice and makes `reserve` idempotent: asked again, it answers as it did. `settle`
-    and `release` return at once and never raise; a store that must travel sends them in the order of the calls, before
-    any later `reserve` of the same tenant. Everything granted is renewed by the store until it is settled.
+    A reservation's id is the caller's choice and makes `reserve` idempotent: asked again, it answers as it did.
+    `settle` and `release` return at once and never raise; a store that must travel sends them in the order of the
+    calls, before any later `reserve` of the same tenant. Everything granted is renewed by the store until it is
+    settled.
     """
 
     async def reserve(self, tenant: str, reservation: str, asks: Sequence[Ask]) -> Answer:
@@ -53,6 +54,9 @@ class LimitStore(Protocol):
 
     def on_freed(self, tell: Callable[[str], None]) -> None:
         """Call `tell` with a tenant when something of it was given back, for those who wait."""
+
+    def mark_waiting(self, tenant: str, for_s: float) -> None:
+        """Somebody here waits so long for this tenant: whoever else gives something of it back says so here, too."""
 
     async def start(self) -> None: ...
 

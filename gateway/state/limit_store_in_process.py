@@ -148,6 +148,9 @@ class InProcessLimitStore:
     def on_freed(self, tell: Callable[[str], None]) -> None:
         self._freed.append(tell)
 
+    def mark_waiting(self, tenant: str, for_s: float) -> None:
+        """Nobody else gives back what is kept in this process."""
+
     async def start(self) -> None:
         self._task = asyncio.create_task(self._keep(), name="limit leases")
 
