@@ -29,6 +29,7 @@ install: $(STAMPS)/project ## set up .venv with the pointsman command; needs no 
 	@echo 'ready: $(BIN)/pointsman --help'
 
 test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
+	@scripts/test_servers.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 test-all: PYTEST_ARGS += -m 'slow or not slow'

@@ -24,7 +24,7 @@ class LimitService:
     """Process scope. Raises `MissingExtra` where the policy shares its state and the client for that is missing."""
 
     def __init__(self, config: Config, reporting: Reporting) -> None:
-        self.store = store_of(config.state, reporting.registry)
+        self.store = store_of(config.state, config.server.workers, reporting.registry)
         self.estimator = Estimator(reporting.counter)
         reservations = Reservations(self.store, reporting.ledger)
         self.admission = Admission(reservations, self.estimator, reporting.registry)
@@ -40,8 +40,8 @@ class LimitService:
         await self.store.close()
 
 
-def store_of(state: StateSettings, registry: Registry) -> LimitStore:
-    """Numbers of a shared store go to `registry`."""
+def store_of(state: StateSettings, workers: int, registry: Registry) -> LimitStore:
+    """Numbers of a shared store go to `registry`. `workers`: how many processes of this node share it."""
     if not state.is_shared:
         return InProcessLimitStore(time.time)
     require(REDIS)
@@ -51,7 +51,7 @@ def store_of(state: StateSettings, registry: Registry) -> LimitStore:
     from policies.degraded import DegradedRules, WhenDown  # noqa: PLC0415
 
     options = RedisOptions(timings=Timings(answer_s=state.timeout_s), lease_s=state.lease_s)
-    rules = DegradedRules(state.nodes, WhenDown(state.when_down))
+    rules = DegradedRules(state.nodes * workers, WhenDown(state.when_down))
     shared = RedisLimitStore(state.url.reveal(), options)
     store = GuardedLimitStore(shared, rules, time.time)
     registry.sample(telemetry.LIMIT_STORE_DEGRADED, lambda: [((), store.degraded)])

@@ -32,7 +32,7 @@ async def test_state_in_memory_is_kept_in_process() -> None:
 
 def test_shared_state_is_guarded_and_counted() -> None:
     registry = Registry()
-    store = store_of(settings(url="redis://127.0.0.1:1/0", nodes=2, when_down="closed"), registry)
+    store = store_of(settings(url="redis://127.0.0.1:1/0", nodes=2, when_down="closed"), 1, registry)
     assert isinstance(store, GuardedLimitStore)
     text = render(registry.snapshot()).decode()
     for name in ("degraded", "failures_total"):
@@ -45,4 +45,4 @@ def test_shared_state_needs_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(limit_service, "require", refuse)
     with pytest.raises(MissingExtra):
-        store_of(settings(url="redis://127.0.0.1:1/0"), Registry())
+        store_of(settings(url="redis://127.0.0.1:1/0"), 1, Registry())
