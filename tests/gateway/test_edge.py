@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from adapters.base import Tally
+from gateway.admitted import Admitted
 from gateway.call import Attempt, Reply
 from gateway.drains import Drains
 from gateway.edge import JSON, Edge, answer_head, call_headers
-from gateway.errors import UpstreamError
+from gateway.errors import LimitError, UpstreamError
 from gateway.generation import InUse
 from gateway.lifecycle import Lifecycle
 from gateway.server import Server, render_head
@@ -261,3 +262,67 @@ def test_a_head_made_in_one_go_is_the_one_made_of_headers(length: int) -> None:
     headers = [JSON, ("content-length", str(length)), *call_headers(call)]
     for close in (False, True):
         assert answer_head(call, answer, close=close) == render_head(200, headers, close=close)
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "should_retry", "retry_after"), [(11.2, True, b"12"), (0.001, True, b"1"), (None, False, None)]
+)
+async def test_a_limits_refusal_tells_the_exact_wait_and_whether_to_come_back(
+    front: Front,
+    wait_s: float | None,
+    should_retry: bool,  # noqa: FBT001 - a table
+    retry_after: bytes | None,
+) -> None:
+    refusal = LimitError("no", status=429, type_="tokens", code="c", retry_after_s=wait_s, should_retry=should_retry)
+
+    async def refuse() -> FakeAnswer:
+        raise refusal
+
+    front.answer = refuse
+    answer = await front.ask(closing_post())
+    head = answer.partition(b"\r\n\r\n")[0] + b"\r\n"
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert (b"retry-after: %b\r\n" % retry_after in head) if retry_after else (b"retry-after" not in head)
+    assert (b"x-should-retry: false\r\n" in head) is not should_retry
+    assert (error_of(answer)["type"], error_of(answer)["code"]) == ("tokens", "c")
+
+
+def loses_its_place(front: Front) -> None:
+    """As when a lease runs out under the newest call."""
+    call = front.calls[-1]
+    call.admitted = Admitted(cast("Any", None))
+    call.admitted.is_lost = True
+    assert call.admitted.task is not None
+    call.admitted.task.cancel()
+
+
+async def test_a_call_that_lost_its_place_is_told_so(front: Front) -> None:
+    async def lose() -> FakeAnswer:
+        loses_its_place(front)
+        await asyncio.sleep(5)
+        return FakeAnswer(body=b"{}")
+
+    front.answer = lose
+    answer = await front.ask(closing_post())
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert error_of(answer)["code"] == "reservation_lost"
+    assert not front.calls[0].cancelled
+
+
+async def test_a_stream_that_lost_its_place_ends_with_an_error(front: Front) -> None:
+    class Losing(FakeAnswer):
+        async def read(self) -> bytes:
+            if not self._pieces:
+                loses_its_place(front)
+                await asyncio.sleep(5)
+            return await super().read()
+
+    async def answer() -> FakeAnswer:
+        return Losing(EVENT)
+
+    front.answer = answer
+    told = await front.ask(closing_post())
+    assert EVENT in told
+    assert error_of(told)["code"] == "reservation_lost"
+    assert b"[DONE]" not in told
+    assert (front.calls[0].attempts[0].stopped, front.calls[0].error_code) == ("reservation_lost", "reservation_lost")

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from gateway.ledger_rows import ledger_rows
 from gateway.settlement import settle
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.vocabulary import Failure, FailureKind, Period, Principal, Usage
 from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call
+from tests.gateway.limited_calls import NOW_S, Gate, limit
 
 
 def test_a_row_says_who_asked_whom_for_what_and_at_which_price() -> None:
@@ -39,3 +40,20 @@ def test_what_the_caller_wrote_cannot_break_a_line() -> None:
     (row,) = ledger_rows(settle(call(attempt(Usage(1, 1)), model="a\nb\x1b[2J\ud800" + "x" * 999)))
     assert row.model_requested.startswith("a\\nb\\x1b[2J\\ud800xxx")
     assert len(row.model_requested) <= 256
+
+
+def test_a_row_says_who_pays() -> None:
+    principal = Principal("k", "n", org="acme", tags=("lab", 'a "quote"'))
+    (row,) = ledger_rows(settle(call(attempt(Usage(1, 1)), principal=principal)))
+    assert (row.org, row.tags, row.charges) == ("acme", '["lab","a \\"quote\\""]', None)
+    (row,) = ledger_rows(settle(call(attempt(Usage(1, 1)), principal=None)))
+    assert (row.org, row.tags) == (None, None)
+
+
+async def test_a_row_says_what_its_attempt_was_charged_to() -> None:
+    gate = Gate(limit("tokens", 1000, Period.DAY, "org"))
+    finished = await gate.admit(gate.call(output_tokens_max=9))
+    gate.attempt(finished, Usage(3, 4))
+    finished.scope.close()
+    (row,) = ledger_rows(settle(finished))
+    assert row.charges == f'[["acme|org.tokens.day:acme",{NOW_S},7]]'

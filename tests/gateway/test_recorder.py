@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.base import Tally
 from gateway import telemetry
 from gateway.call_metrics import CallMetrics
 from gateway.exposition import render
@@ -20,6 +21,7 @@ from gateway.telemetry import NANO, Attr
 from gateway.tracing import Sampling
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import answered, attempt, call
+from tests.gateway.limited_calls import Gate, limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -245,3 +247,20 @@ async def test_calls_recorded_while_it_runs_are_settled_without_a_nudge() -> Non
         assert len(heard.rows) == round_
     await heard.recorder.close()
     assert len(heard.rows) == 3
+
+
+async def test_what_had_to_be_counted_is_settled_under_its_limits_once_it_is() -> None:
+    gate = Gate(limit("tokens", 1000))
+    counted, uncountable = [await gate.admit(gate.call(output_tokens_max=50)) for _ in range(2)]
+    heard = Heard()
+    heard.recorder.start()
+    for one in (counted, uncountable):
+        gate.attempt(one, None).tally = Tally(text=["a b c"])
+        one.scope.close()
+    heard.recorder.record(counted)
+    await asyncio.wait_for(heard.told.wait(), 5)
+    assert (await gate.accounts())["key.tokens.60.0:ci"] == (13.0, gate.now, 150)
+    heard.counts.broken = True
+    heard.recorder.record(uncountable)
+    await heard.recorder.close()
+    assert (await gate.accounts())["key.tokens.60.0:ci"] == (13.0 + 150.0, gate.now, 0), "nobody knows, so all of it"

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from gateway.admitted import Admitted
 from gateway.request_log import RequestLog
 from gateway.settlement import settle
+from gateway.state.limit_store_in_process import InProcessLimitStore
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
 
@@ -95,6 +97,17 @@ def test_a_refused_call_has_no_upstream_to_speak_of() -> None:
     assert line["model_requested"] == r"x\n\x1b[1m\ud800"
     assert (line["outcome"], line["error_code"]) == ("denied_auth", "invalid_api_key")
     assert line.keys().isdisjoint({"deployment", "cost", "tokens", "attempts", "team"})
+
+
+async def test_a_refusal_names_the_limit_that_said_no() -> None:
+    refused = call(status=429, error_code="rate_limit_exceeded")
+    refused.admitted = Admitted(InProcessLimitStore(float))
+    refused.admitted.refused_by = "team.tokens.min"
+    line = logged(refused)
+    assert (line["outcome"], line["limit"]) == ("denied_rate", "team.tokens.min")
+    moved_on = answered()
+    moved_on.admitted = refused.admitted
+    assert "limit" not in logged(moved_on)
 
 
 def test_on_a_terminal_a_call_is_one_short_line() -> None:

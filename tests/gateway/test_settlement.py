@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.settlement import attempt_outcome, count_missing, lacks_usage, outcome_of, settle
+from gateway.admitted import Admitted
+from gateway.settlement import attempt_outcome, count_missing, lacks_usage, outcome_of, settle, used_by
+from gateway.state.limit_store_in_process import InProcessLimitStore
 from gateway.telemetry import Estimated, Outcome, Unpriced
 from policies.vocabulary import Deployment, Failure, FailureKind, Price, Usage
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
@@ -56,6 +58,17 @@ def failed(kind: FailureKind, status: int | None = None) -> Attempt:
 )
 def test_each_end_of_a_call_has_its_outcome(finished: Call, outcome: Outcome) -> None:
     assert outcome_of(finished) is outcome
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [("rate_limit_exceeded", Outcome.DENIED_RATE), ("insufficient_quota", Outcome.DENIED_BUDGET)]
+)
+async def test_what_our_limits_refuse_is_a_denial_even_after_a_failure(code: str, outcome: Outcome) -> None:
+    refused = call(failed(FailureKind.RESET), status=429, error_code=code)
+    assert outcome_of(refused) is Outcome.UPSTREAM_ERROR
+    refused.admitted = Admitted(InProcessLimitStore(float))
+    refused.admitted.refused_by = "key.tokens.min"
+    assert outcome_of(refused) is outcome
 
 
 def test_an_attempts_outcome_is_one_of_few_words() -> None:
@@ -174,3 +187,16 @@ def test_an_attempt_that_ends_of_our_own_doing_says_so() -> None:
     broken.attempts[0].stopped = "internal_error"
     assert attempt_outcome(broken.attempts[0]) == "internal_error"
     assert outcome_of(broken) is Outcome.GATEWAY_ERROR
+
+
+@pytest.mark.parametrize(
+    ("made", "used"),
+    [
+        (attempt(Usage(3, 4)), Usage(3, 4)),
+        (attempt(Usage(3, -4)), Usage(3, 0)),
+        (attempt(sent=False), Usage()),
+        (attempt(), None),
+    ],
+)
+def test_what_an_attempt_used_is_as_it_will_be_billed(made: Attempt, used: Usage | None) -> None:
+    assert used_by(made) == used

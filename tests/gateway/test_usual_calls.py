@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.admitted import Admitted
 from gateway.call_metrics import CallMetrics
 from gateway.exposition import render
 from gateway.ledger_rows import ledger_rows
@@ -19,7 +20,7 @@ from policies.vocabulary import Deployment, Failure, FailureKind, Price, Princip
 from tests.gateway.calls import DEAR, FREE_OF_PRICE, ROUTE, answered, attempt, call
 
 if TYPE_CHECKING:
-    from gateway.call import Call
+    from gateway.call import Attempt, Call
 
 WORDS = st.sampled_from(("stop", "100%", "%s", '"\\', "\u00e9\U0001f600"))
 COUNTS = st.integers(0, 30_000_000)
@@ -128,3 +129,27 @@ def test_what_callers_vary_at_will_does_not_pile_up() -> None:
     for number in range(MOST_KINDS + 1):
         assert told.usual.take(call(attempt(Usage(1, 1)), model=f"m{number}")) is not None
     assert len(told.usual._kinds) == 1
+
+
+class Charged(Admitted):
+    """A call under limits, charged as a test says."""
+
+    def __init__(self, charges: str | None) -> None:
+        self._said = charges
+
+    def charges(self, _: Attempt) -> str | None:
+        return self._said
+
+
+@given(st.lists(st.none() | WORDS, min_size=1, max_size=3), st.lists(WORDS, max_size=2))
+def test_whom_a_call_is_charged_to_is_said_alike(charges: list[str | None], tags: list[str]) -> None:
+    told = Told()
+    principal = Principal("k", "n", org="acme", tags=tuple(tags))
+    for said in charges:
+        finished, twin = [call(attempt(Usage(1, 1), finish=("stop",)), principal=principal) for _ in range(2)]
+        finished.admitted = twin.admitted = Charged(said)
+        told.same(finished)
+        taken = told.usual.take(twin)
+        assert taken is not None
+        assert (taken[0].org, taken[0].charges) == ("acme", said)
+        assert json.loads(taken[0].tags or "[]") == tags

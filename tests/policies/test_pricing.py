@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.pricing import TOKENS_MAX, Unpriced, UnpricedReason, component, cost_of, disjoint, sane
+from policies.pricing import TOKENS_MAX, Unpriced, UnpricedReason, component, cost_of, disjoint, is_free, is_known, sane
 from policies.vocabulary import Cost, Price, Usage
 
 USD = 1_000_000_000
@@ -171,3 +171,24 @@ def test_sane_usage_is_left_alone(usage: Usage, context_tokens: int | None) -> N
     assert (once.clamps == 0) == (once.usage == usage)
     assert sane(once.usage, context_tokens) == (once.usage, 0)
     assert once.usage.estimated == usage.estimated
+
+
+@given(holed_prices, usages, st.booleans())
+def test_a_known_price_has_a_cost_for_whatever_is_not_written_to_a_cache(
+    price: Price, usage: Usage, generates: bool
+) -> None:  # noqa: FBT001 - drawn
+    asked = usage._replace(cache_write_tokens=0, output_tokens=usage.output_tokens if generates else 0)
+    if is_known(price, generates=generates):
+        assert isinstance(cost_of(asked, price), Cost)
+    assert not is_known(None, generates=generates)
+
+
+@given(holed_prices, usages)
+def test_what_is_free_costs_nothing(price: Price, usage: Usage) -> None:
+    free = replace(price, input_nanousd=0, output_nanousd=0, cached_input_nanousd=None)
+    assert is_free(free) is not bool(free.cache_write_nanousd)
+    if is_free(free):
+        cost = cost_of(usage._replace(cache_write_tokens=0), free)
+        assert isinstance(cost, Cost)
+        assert cost.total_nanousd == 0
+    assert not is_free(None)
