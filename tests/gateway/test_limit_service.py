@@ -23,7 +23,9 @@ def settings(**of: object) -> StateSettings:
 async def test_state_in_memory_is_kept_in_process() -> None:
     registry = Registry()
     reporting = SimpleNamespace(registry=registry, ledger=Spent(), counter=None)
-    service = LimitService(cast("Any", SimpleNamespace(state=settings())), cast("Any", reporting))
+    service = LimitService(
+        cast("Any", SimpleNamespace(state=settings(), server=SimpleNamespace(workers=1))), cast("Any", reporting)
+    )
     assert isinstance(service.store, InProcessLimitStore)
     await service.start()
     await service.close()
