@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.admin.answers import JSON, Answer
+from gateway.admin.reading import ENTITY_TAG
 from gateway.admin.routes import NAMES, Permission, Precondition, Route, Told
 from gateway.admin.shapes import LIMIT_ENTRY, Problems
 from gateway.config.limits import OwnLimits
@@ -31,6 +32,8 @@ to repeat an answer with a secret in it, the gateway would have to keep the secr
 creation that is sent twice makes one record and answers 409 the second time; who lost a new key's secret rotates it.
 """
 PATH_NAMES: Final = {"key_id": "The public part of a key.", "org": "An org.", "name": "A team or user; / as %2F."}
+MADE: Final = {"key_id": "key/id"}
+"""Where names of paths stand in the answer that tells what was made."""
 REFUSALS: Final = {
     400: "The request is wrong; `param` says where.",
     401: "The admin token is missing or wrong.",
@@ -75,7 +78,9 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     components = _components(routes)
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, components)
+        operation = paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, components)
+        if 201 in route.answers:
+            operation["responses"]["201"]["links"] = _links(route, routes)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Pointsman admin API", "version": VERSION, "description": DESCRIPTION},
@@ -107,7 +112,7 @@ def _queries(routes: Sequence[Route]) -> set[str]:
 
 def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": re.sub(r"[^a-z]+", "_", route.summary.lower()).strip("_"),
+        "operationId": _id(route),
         "summary": route.summary,
         "x-permission": route.permission.value,
         "parameters": [*_path_parameters(route), *_query_parameters(route, components), *_precondition(route)],
@@ -118,6 +123,22 @@ def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": _reference(route.body.__name__)}}}
     return operation
+
+
+def _id(route: Route) -> str:
+    return re.sub(r"[^a-z]+", "_", route.summary.lower()).strip("_")
+
+
+def _links(made: Route, routes: Sequence[Route]) -> dict[str, Any]:
+    """From what was made to all that can be done with it."""
+    links = {}
+    for route in routes:
+        if route.path.startswith(f"{made.path}/{{"):
+            names = re.findall(r"\{(\w+)\}", route.path)
+            where = {name: ("name" if names == ["org"] else MADE.get(name, name)) for name in names}
+            parameters = {f"path.{name}": f"$response.body#/{place}" for name, place in where.items()}
+            links[_id(route)] = {"operationId": _id(route), "parameters": parameters}
+    return links
 
 
 def _path_parameters(route: Route) -> Iterator[dict[str, Any]]:
@@ -140,7 +161,7 @@ def _precondition(route: Route) -> Iterator[dict[str, Any]]:
             "in": "header",
             "required": route.precondition is Precondition.REQUIRED,
             "description": "The ETag of the record as it was read, or *.",
-            "schema": {"type": "string", "pattern": '^(\\*|"[0-9]{1,18}")$'},
+            "schema": {"type": "string", "pattern": rf"^(\*|{ENTITY_TAG})$"},
         }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX: Final = 1 << 20
 PARAMETERS_MAX: Final = 50
 _AT: Final = re.compile(r" - at `(key in )?\$\.?(.*?)`$")
+ENTITY_TAG: Final = r'(W/)?"[!#-~]*"'
 _ETAG: Final = re.compile(r'"([0-9]{1,18})"')
 
 
@@ -56,7 +57,7 @@ async def read_body(inbound: Inbound, shape: Any) -> Any:  # noqa: ANN401 - as a
 
 
 def read_precondition(inbound: Inbound, precondition: Precondition) -> int | None:
-    """The revision that `If-Match` names; None for any. Raises `RequestError` 412 for what is no ETag of ours, 428."""
+    """The revision that `If-Match` names; None for any. Raises `RequestError`: 400, 412 for no ETag of ours, 428."""
     given = inbound.headers.get("If-Match")
     if precondition is Precondition.NONE:
         return None
@@ -71,6 +72,8 @@ def read_precondition(inbound: Inbound, precondition: Precondition) -> int | Non
     if given.strip() == "*":
         return None
     found = _ETAG.fullmatch(given.strip())
+    if found is None and not re.fullmatch(ENTITY_TAG, given.strip()):
+        raise RequestError("If-Match must be one ETag, or *.", param="If-Match")
     if found is None:
         raise RequestError("If-Match names no state of this record.", status=412, code="precondition_failed")
     return int(found[1])

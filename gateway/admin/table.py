@@ -8,6 +8,7 @@ from gateway.admin.key_routes import KeyRoutes
 from gateway.admin.limit_routes import LimitRoutes
 from gateway.admin.openapi import SpecRoutes
 from gateway.admin.owner_routes import TEAM, USER, MemberRoutes, OrgRoutes
+from gateway.admin.usage_routes import UsageRoutes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,5 +37,6 @@ def all_routes(parts: Parts) -> tuple[Route, ...]:
         *MemberRoutes(parts.keys, TEAM).routes(),
         *MemberRoutes(parts.keys, USER).routes(),
         *LimitRoutes(parts.current, parts.keys.stored, parts.limits).routes(),
+        *UsageRoutes(parts.keys.database).routes(),
     )
     return (*routes, *SpecRoutes(routes).routes())
