@@ -58,7 +58,7 @@ def test_an_attempt_is_one_line_per_kind_of_token_and_no_token_twice() -> None:
         "Cached Input Tokens": (20, Decimal("0.00000005")),
         "Output Tokens": (10, Decimal("0.00000005")),
     }
-    assert sum(cost for _, cost in told.values()) * 10**9 == PLAIN.cost_nanousd
+    assert sum(cost for _, cost in told.values()) * 10**9 == PLAIN.cost_nanousd  # type: ignore[misc]
 
 
 def test_quantity_times_price_is_the_cost() -> None:
