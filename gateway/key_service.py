@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.config.compile import held_keys
+from gateway.config.compile import held_keys, weight_of, zone_of
 from gateway.errors import StartError
 from gateway.key_sync import KeySync
 from gateway.key_view import KeyView, StoredKeys
@@ -19,6 +19,7 @@ from gateway.virtual_keys import KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import tzinfo
 
     from gateway.config import Config
     from gateway.key_sync import Feed
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.state.key_records import Key
     from gateway.state.key_store import KeyStore
     from gateway.state.owner_store import MemberStore, OrgStore
-    from policies.vocabulary import Limit, Predicate
+    from policies.vocabulary import Limit, Predicate, Principal
 
 
 class Registry(NamedTuple):
@@ -79,6 +80,16 @@ class KeyService:
         names = {model: route.model[0] for route in reversed(config.routes) for model in route.model}
         owners = owners_of(config)
         return KeyView(ring, self.stored, names, owners, is_open=config.server.listen.is_loopback)
+
+    def zone_of(self, config: Config) -> Callable[[str], tzinfo]:
+        """The time zone of an org: the policy file's, else the store's, else UTC."""
+        filed = zone_of(config)
+        return lambda org: filed(org) if org in config.orgs else self.stored.zone_of(org)
+
+    def weight_of(self, config: Config) -> Callable[[Principal], float]:
+        """A principal's share of a queue: its org's weight, the policy file's or else the store's, times its team's."""
+        filed = weight_of(config)
+        return lambda who: filed(who) * (1 if who.org in config.orgs else self.stored.weight_of(who.org))
 
     async def refresh(self) -> None:
         """See on this node what was just changed. Raises `LedgerError`."""

@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 15.0
 LOOK_GAP_S: Final = 0.2
 NOTE_EVERY_S: Final = 60.0
-KEYS_IN_THREAD: Final = 100
 
 
 class Feed(Protocol):
@@ -92,10 +91,8 @@ class KeySync:
                 changes = await self._feed.changes(None, stored.keys_max + 1)
             if changes is None:
                 return
-            if changes.orgs or len(changes.keys) > KEYS_IN_THREAD:  # time zones lie in files
-                stored.take_built(changes, await asyncio.to_thread(stored.built, changes))
-            else:
-                stored.take(changes)
+            # Many keys take a while, and time zones and what compiles limits lie in files.
+            stored.take_built(changes, await asyncio.to_thread(stored.built, changes))
 
     async def _follow(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.config.owners import time_zone
+from gateway.peppers import PepperError
 from gateway.virtual_keys import PREFIX, PUBLIC_ID, Digest, Entry, Refusal, judge, nothing, sound
 from policies.vocabulary import Principal
 
@@ -96,11 +97,15 @@ class StoredKeys:
         return 1 if known is None else known.weight
 
     def take(self, changes: Changes) -> None:
-        """Become what the store is. Blocks where there are orgs or many keys: `built` in a thread helps."""
+        """Become what the store is. Blocks; `built` in a thread does not."""
         self.take_built(changes, self.built(changes))
 
     def built(self, changes: Changes) -> Built:
-        """What changes come to. Touches nothing, so it may run in a thread."""
+        """What changes come to. For a thread: it reads files, and touches nothing that a call may be looking at."""
+        try:
+            self.peppers.load()  # another process may have generated it since
+        except PepperError as problem:
+            log.error("%s", problem.message)  # noqa: TRY400 - no bug of ours
         entries = {stored.key.id: self._entry(stored) for stored in changes.keys}
         return Built(entries, {org.name: _zone(org) for org in changes.orgs})
 

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.errors import StartError
-from gateway.key_sync import KEYS_IN_THREAD, NOTE_EVERY_S, KeySync, wait_for
-from gateway.key_view import StoredKeys
+from gateway.key_sync import NOTE_EVERY_S, KeySync, wait_for
+from gateway.key_view import Built, StoredKeys
 from gateway.peppers import Peppers
 from gateway.state.announcements import LocalAnnouncements
 from gateway.state.key_records import Changes, Org
@@ -184,14 +185,20 @@ async def test_use_is_carried_back_now_and_then_and_at_the_end(
     assert "not noted" in caplog.text
 
 
-async def test_many_keys_and_time_zones_are_built_off_the_event_loop(fast: Fast) -> None:
-    loop_thread = [task.get_name() for task in asyncio.all_tasks()]
-    assert loop_thread
-    secrets = [fresh() for _ in range(KEYS_IN_THREAD + 1)]
-    fast.feed.next = changes(*map(a_stored, secrets), whole=True, orgs=(Org(name="o", timezone="Asia/Tokyo"),))
+async def test_keys_and_time_zones_are_built_off_the_event_loop(fast: Fast, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    built = fast.stored.built
+
+    def watched(found: Changes) -> Built:
+        threads.append(threading.get_ident())
+        return built(found)
+
+    monkeypatch.setattr(fast.stored, "built", watched)
+    fast.feed.next = changes(a_stored(fresh()), whole=True, orgs=(Org(name="o", timezone="Asia/Tokyo"),))
     async with fast.running():
-        assert len(fast.stored) == len(secrets)
         assert str(fast.stored.zone_of("o")) == "Asia/Tokyo"
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_what_did_not_fit_is_asked_for_again_when_there_is_room(fast: Fast) -> None:

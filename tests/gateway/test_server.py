@@ -362,3 +362,25 @@ async def test_a_drain_waits_for_half_a_head(listener: Listener) -> None:
         writer.write(data[9:])
         assert (await reader.read()).endswith(b"hello")
     writer.close()
+
+
+async def test_a_request_knows_the_address_it_came_from_until_the_caller_has_gone() -> None:
+    seen: list[Inbound] = []
+
+    async def note(inbound: Inbound) -> Outbound:
+        seen.append(inbound)
+        return await told(inbound)
+
+    async def told(inbound: Inbound) -> Outbound:
+        return Outbound(inbound, render_head(200, [("x-peer", inbound.peer()), ("content-length", "0")], close=True))
+
+    server = Server(note, asyncio.get_running_loop())
+    for host, address in (("127.0.0.1", "127.0.0.1"), ("::1", "::1")):
+        socket = await asyncio.get_running_loop().create_server(server, host, 0)
+        reader, writer = await asyncio.open_connection(host, socket.sockets[0].getsockname()[1])
+        writer.write(post(b"", b"X-Forwarded-For: 8.8.8.8"))
+        assert f"x-peer: {address}\r\n".encode() in await reader.read()
+        writer.close()
+        socket.close()
+    await server.shutdown(0.1)
+    assert seen[0].peer() == "", "the connection is closed"

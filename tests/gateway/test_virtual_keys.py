@@ -8,6 +8,7 @@ import pickle
 import re
 import secrets
 import traceback
+from ipaddress import ip_network
 from random import Random
 from zlib import crc32
 
@@ -18,7 +19,18 @@ from hypothesis import strategies as st
 from gateway import virtual_keys
 from gateway.call import no_peer
 from gateway.secret import Secret
-from gateway.virtual_keys import ALPHABET, HeldKey, Hmac, KeyRing, Refusal, check, checksum, generate, public_id
+from gateway.virtual_keys import (
+    ALPHABET,
+    HeldKey,
+    Hmac,
+    KeyRing,
+    Refusal,
+    check,
+    checksum,
+    generate,
+    lies_within,
+    public_id,
+)
 from policies.vocabulary import Principal
 
 PEPPER = b"p" * 32
@@ -68,6 +80,20 @@ def test_the_checksum_is_the_crc32_in_base62(stem: str) -> None:
     assert value == crc32(stem.encode())
 
 
+def test_a_fresh_secret_may_be_for_a_key_that_is_there() -> None:
+    again = generate("live", seeded(5), public_id(KEY))
+    assert (public_id(again), check(again)) == (public_id(KEY), None)
+    assert again.split("_")[2] != KEY.split("_")[2]
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_within"),
+    [("10.9.9.9", True), ("::ffff:10.9.9.9", True), ("::ffff:11.0.0.1", False), ("::1", False), ("", False)],
+)
+def test_an_address_lies_in_a_network_however_it_came(peer: str, is_within: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert lies_within(peer, [ip_network("10.0.0.0/8")]) is is_within
+
+
 @pytest.mark.parametrize("env", ["", "LIVE", "a_b", "x" * 17, "ü", "a\n"])
 def test_an_environment_that_no_key_can_hold_is_refused(env: str) -> None:
     with pytest.raises(ValueError, match="lower-case letters and digits"):
@@ -76,7 +102,7 @@ def test_an_environment_that_no_key_can_hold_is_refused(env: str) -> None:
 
 def test_fresh_keys_come_from_the_operating_system() -> None:
     assert len({generate("live") for _ in range(100)}) == 100
-    assert generate.__defaults__ == (secrets,)
+    assert generate.__defaults__ == (secrets, None)
 
 
 def test_a_key_of_ours_yields_its_principal_under_its_public_id() -> None:

@@ -61,7 +61,7 @@ class Next:
         return Reply(Answer(), CHATTY)
 
 
-def generation(keys: Iterable[HeldKey] | None = HELD, **more: Any) -> Generation:
+def generation(keys: KeyView | Iterable[HeldKey] | None = HELD, **more: Any) -> Generation:
     """A policy in force, as far as stages look at it; `more` adds to it."""
     routes = (OPEN, CLOSED)
     offers = {
@@ -69,7 +69,8 @@ def generation(keys: Iterable[HeldKey] | None = HELD, **more: Any) -> Generation
         for route in routes
         for endpoint in Endpoint
     }
-    made = SimpleNamespace(keys=key_view(keys or ()), index=compile_routes(routes), offers=offers, **more)
+    view = keys if isinstance(keys, KeyView) else key_view(keys or ())
+    made = SimpleNamespace(keys=view, index=compile_routes(routes), offers=offers, **more)
     return cast("Generation", made)
 
 

@@ -1,7 +1,10 @@
+from typing import Any
+
 import pytest
 
 from gateway.errors import RequestError
 from gateway.stages.authenticate import ANYONE, Authenticate
+from tests.gateway.key_sets import a_store, a_stored, a_view, fresh
 from tests.gateway.stages.a_call import EXPIRED, KEY, LIMITED, Next, a_call, generation
 
 HEADERS = ("Authorization", "x-api-key", "api-key")
@@ -75,6 +78,42 @@ async def test_unknown_keys_are_all_told_the_same(key: str) -> None:
 async def test_an_expired_key_is_told_so() -> None:
     refused = await refusal(("api-key", EXPIRED))
     assert (refused.status, refused.code) == (401, "key_expired")
+
+
+@pytest.mark.parametrize(
+    ("terms", "status", "code"),
+    [
+        ({"expires_at_ms": 1}, 401, "key_expired"),
+        ({"not_before_ms": 2**48}, 401, "key_not_yet_valid"),
+        ({"disabled": True}, 401, "key_disabled"),
+        ({"networks": ("10.0.0.0/8",)}, 403, "address_not_allowed"),
+    ],
+)
+async def test_the_holder_of_a_stored_key_is_told_what_is_wrong_with_it(
+    terms: dict[str, Any], status: int, code: str
+) -> None:
+    secret = fresh()
+    call = a_call(("x-api-key", secret))
+    call.generation = generation(keys=a_view(a_store(a_stored(secret, **terms))))
+    with pytest.raises(RequestError) as refused:
+        await Authenticate()(call, Next())
+    assert (refused.value.status, refused.value.code) == (status, code)
+
+
+async def test_the_address_that_counts_is_the_connections_and_no_headers() -> None:
+    secret = fresh()
+    for peer, forged, good in (("10.0.0.1", "11.0.0.1", True), ("11.0.0.1", "10.0.0.1", False)):
+        call = a_call(
+            ("x-api-key", secret), ("X-Forwarded-For", forged), ("Forwarded", f"for={forged}"), ("X-Real-IP", forged)
+        )
+        call.generation = generation(keys=a_view(a_store(a_stored(secret, networks=("10.0.0.0/8",)))))
+        call.peer = lambda peer=peer: peer  # type: ignore[misc]
+        if good:
+            await Authenticate()(call, Next())
+            assert call.principal is not None
+        else:
+            with pytest.raises(RequestError, match="this address"):
+                await Authenticate()(call, Next())
 
 
 @pytest.mark.parametrize(
