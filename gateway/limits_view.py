@@ -63,10 +63,10 @@ class LimitsView:
 
     async def kept(self, tenants: Sequence[str], limits: Iterable[Limit]) -> list[Level]:
         """Every holder that these tenants have used anything of `limits` for; what no limit asks for is left out."""
-        by_id = {limit.id: limit for limit in limits}
+        known = {(limit.id, limit.holder): limit for limit in limits}
         levels = []
         for one in await self._store.view(tenants):
-            found = _limit_of(one, by_id)
+            found = _limit_of(one, known)
             if found is not None:
                 levels.append(self._level(one.tenant, *found, one.state))
         return levels
@@ -91,8 +91,11 @@ class LimitsView:
         )
 
 
-def _limit_of(one: Kept, by_id: dict[str, Limit]) -> tuple[Limit, str] | None:
-    """An account is named after its limit and holder; ids of limits hold no colon, names of holders may."""
+def _limit_of(one: Kept, known: dict[tuple[str, str | None], Limit]) -> tuple[Limit, str] | None:
+    """An account is named after its limit and holder; ids of limits hold no colon, names of holders may.
+
+    Owners' own limits share their ids: the same resource and window of another owner is another amount.
+    """
     limit_id, _, holder = one.account.partition(":")
-    limit = by_id.get(limit_id)
+    limit = known.get((limit_id, holder)) or known.get((limit_id, None))
     return None if limit is None else (limit, holder)

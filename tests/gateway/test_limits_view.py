@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 
 import pytest
@@ -70,3 +71,12 @@ async def test_every_holder_that_used_anything_is_found() -> None:
         ("team.requests.60.0", "red"),
     ]
     assert await a_view(gate).kept(("acme",), ()) == []
+
+
+async def test_owners_limits_of_one_id_are_told_apart() -> None:
+    own = [replace(limit("requests", amount, 60.0), holder=name) for name, amount in (("ci", 60), ("other", 6))]
+    gate = Gate(*own)
+    gate.attempt(call := await gate.admit(gate.call()), Usage(1, 1))
+    call.scope.close()
+    (level,) = await a_view(gate).kept(("acme",), own)
+    assert (level.holder, level.amount, level.used) == ("ci", 60, 1)
