@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.admin.gate import gate_of, refuse_shared_token
 from gateway.admin.table import Parts, all_routes
-from gateway.config.compile import deployments, has_budget, limits_of, routing, weight_of, zone_of
+from gateway.config.compile import deployments, has_budget, limits_of, routing
 from gateway.drains import Drains
 from gateway.edge import Edge
 from gateway.errors import StartError
@@ -145,10 +145,10 @@ class Gateway:
             upstreams=upstreams,
             forwarded={name: forwarded_headers(config.providers[d.provider]) for name, d in known.items()},
             limits=limits,
-            calendars=Calendars(zone_of(config)),
+            calendars=Calendars(self.keys.zone_of(config)),
             unpriced=config.prices.unknown,
             when_full=when_full(config),
-            weight_of=weight_of(config),
+            weight_of=self.keys.weight_of(config),
             drains=any(deployment.on_disconnect is OnDisconnect.DRAIN for deployment in known.values()),
         )
         self.reporting.declare(generation)
