@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.config.owners import time_zone
 from gateway.peppers import PepperError
-from gateway.virtual_keys import PREFIX, PUBLIC_ID, Digest, Entry, Refusal, judge, nothing, sound
+from gateway.virtual_keys import PREFIX, PUBLIC_ID, Digest, Entry, Hmac, Refusal, judge, nothing, sound
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
     from gateway.peppers import Peppers
     from gateway.state.key_records import Changes, Key, ManagedOwners, Org, StoredKey, StoredSecret
-    from gateway.virtual_keys import Hmac, KeyRing
+    from gateway.virtual_keys import KeyRing
     from policies.vocabulary import Limit
 
 log = logging.getLogger(__name__)
 
 KEYS_MAX: Final = 100_000
-"""The most stored keys a process holds, at about 2 KiB each; more are refused and said so in the log."""
+"""The most stored keys a process holds, at about 1 KiB each; more are refused and said so in the log."""
+DECOYS: Final = 256
 MISSES_MAX: Final = 1_024
 MISS_TTL_S: Final = 5.0
 
@@ -41,6 +42,7 @@ class Built(NamedTuple):
 
     entries: dict[str, Entry | None]
     zones: dict[str, tzinfo]
+    decoys: tuple[Entry, ...]
 
 
 class StoredKeys:
@@ -65,14 +67,22 @@ class StoredKeys:
         self._limits_of = limits_of
         self.keys_max = keys_max
         self._entries: dict[str, Entry] = {}
+        self._decoys = _decoys(Hmac(b""))
         self._misses: dict[int, float] = {}
         self._zones: dict[str, tzinfo] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, public_id: str) -> Entry | None:
-        return self._entries.get(public_id)
+    def find(self, public_id: str) -> Entry:
+        """The entry of this id; for one that nobody has, one of many that nothing matches: a single one would always be
+        in the processor's caches, which a patient caller can measure.
+        """
+        decoy = self._decoys[hash(public_id) % DECOYS]
+        return self._entries.get(public_id, decoy)
+
+    def __contains__(self, public_id: str) -> bool:
+        return public_id in self._entries
 
     def principals(self) -> list[Principal]:
         return [entry.principal for entry in self._entries.values()]
@@ -107,7 +117,9 @@ class StoredKeys:
         except PepperError as problem:
             log.error("%s", problem.message)  # noqa: TRY400 - no bug of ours
         entries = {stored.key.id: self._entry(stored) for stored in changes.keys}
-        return Built(entries, {org.name: _zone(org) for org in changes.orgs})
+        mac = next((entry.newest.mac for entry in entries.values() if entry is not None), None)
+        decoys = self._decoys if mac in (None, self._decoys[0].newest.mac) else _decoys(mac)
+        return Built(entries, {org.name: _zone(org) for org in changes.orgs}, decoys)
 
     def take_built(self, changes: Changes, built: Built) -> None:
         entries = {} if changes.whole else self._entries
@@ -124,7 +136,7 @@ class StoredKeys:
                 "%d stored keys are refused: this process holds no more than %d; revoke some", left_out, self.keys_max
             )
         self.is_full = bool(left_out) or (self.is_full and not changes.whole)
-        self._entries = entries
+        self._entries, self._decoys = entries, built.decoys
         self.orgs = ({} if changes.whole else self.orgs) | {org.name: org for org in changes.orgs}
         self._zones = ({} if changes.whole else self._zones) | built.zones
         # Never back to False while the process lives: whoever empties the store must not open the gateway by it.
@@ -210,12 +222,12 @@ class KeyView:
             return Refusal.MALFORMED
         if not presented.startswith(PREFIX):
             return self.ring.identify(presented, now, peer)
-        entry = self.ring.find(presented)
+        public_id = presented[PUBLIC_ID]
+        entry = self.ring.find(public_id)
         if entry is not None:
             found = judge(entry, presented, now, peer)
         else:
-            # Nothing but the entry differs between a known id and an unknown one.
-            found = judge(self._stored.find(presented[PUBLIC_ID]) or self.ring.nobody, presented, now, peer)
+            found = judge(self._stored.find(public_id), presented, now, peer)
             if isinstance(found, Principal):
                 return self._of_store(found, now)
         if found is Refusal.UNKNOWN:
@@ -239,6 +251,10 @@ class KeyView:
             known = principal, replace(principal, routes=routes)
             self._mapped[principal.key_id] = known
         return known[1]
+
+
+def _decoys(mac: Hmac) -> tuple[Entry, ...]:
+    return tuple(Entry(Principal("", ""), nothing(mac), nothing(mac)) for _ in range(DECOYS))
 
 
 def _zone(org: Org) -> tzinfo:

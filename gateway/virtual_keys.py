@@ -164,13 +164,18 @@ def sound(presented: str) -> bool:
     return 0 < len(presented) <= LENGTH_MAX and presented.isascii() and presented.isprintable()
 
 
-def judge(entry: Entry, presented: str, now: float, peer: Callable[[], str]) -> Principal | Refusal:
-    """Whether a sound text is the key of this entry, and may be used at `now` from the address that `peer` tells."""
+def judge(
+    entry: Entry, presented: str, now: float, peer: Callable[[], str], mac: bytes | None = None
+) -> Principal | Refusal:
+    """Whether a sound text is the key of this entry, and may be used at `now` from the address that `peer` tells.
+
+    `mac`: the text's, under the entry's newest pepper, where it is known.
+    """
     newest, former = entry.newest, entry.former
-    text = presented.encode()
-    mac = newest.mac.digest(text)
+    if mac is None:
+        mac = newest.mac.digest(presented.encode())
     # Another MAC is made only where a rotation has crossed from one pepper to the next.
-    former_mac = mac if former.mac is newest.mac else former.mac.digest(text)
+    former_mac = mac if former.mac is newest.mac else former.mac.digest(presented.encode())
     is_newest = hmac.compare_digest(newest.value, mac)
     is_former = hmac.compare_digest(former.value, former_mac)
     if not is_newest and not is_former:
@@ -245,14 +250,15 @@ class KeyRing:
     def principals(self) -> list[Principal]:
         return [entry.principal for entries in (self._by_public_id, self._by_mac) for entry in entries.values()]
 
-    def find(self, presented: str) -> Entry | None:
-        """The entry that a sound text claims to be the key of, right or not."""
-        if presented.startswith(PREFIX):
-            return self._by_public_id.get(presented[PUBLIC_ID])
-        return self._by_mac.get(self._mac.digest(presented.encode()))
+    def find(self, public_id: str) -> Entry | None:
+        """The entry of a key in our format."""
+        return self._by_public_id.get(public_id)
 
     def identify(self, presented: str, now: float, peer: Callable[[], str]) -> Principal | Refusal:
         """Who holds this key at `now` (seconds since the epoch), or why nobody does."""
         if not sound(presented):
             return Refusal.MALFORMED
-        return judge(self.find(presented) or self.nobody, presented, now, peer)
+        if presented.startswith(PREFIX):
+            return judge(self.find(presented[PUBLIC_ID]) or self.nobody, presented, now, peer)
+        mac = self._mac.digest(presented.encode())
+        return judge(self._by_mac.get(mac, self.nobody), presented, now, peer, mac)

@@ -210,7 +210,7 @@ async def test_what_did_not_fit_is_asked_for_again_when_there_is_room(fast: Fast
         fast.feed.next = changes(second, third, revision=2, whole=True)
         await fast.sync.look()
         assert not fast.stored.is_full
-        assert fast.stored.find(third.key.id) is not None
+        assert third.key.id in fast.stored
 
 
 async def test_waiting_ends_with_news_or_in_time() -> None:
