@@ -1,11 +1,11 @@
 """The error tree. `code` is the caller's error code and the metric label; only `edge.py` renders an error.
 
-    GatewayError
-    ├── RequestError     the caller's mistake; never retried               4xx
-    ├── LimitError       over one of our limits, or we are full             429, 503
-    ├── UpstreamError    the provider's failure, holding a `Failure` value  4xx if the request is to blame, else 502-504
-    ├── DrainingError    the gateway is shutting down                       503
-    └── InternalError    a bug of ours                                      500
+GatewayError
+├── RequestError     the caller's mistake; never retried               4xx
+├── LimitError       over one of our limits, or we are full             429, 503
+├── UpstreamError    the provider's failure, holding a `Failure` value  4xx if the request is to blame, else 502-504
+├── DrainingError    the gateway is shutting down                       503
+└── InternalError    a bug of ours                                      500
 """
 
 from __future__ import annotations
@@ -52,15 +52,19 @@ class LimitError(GatewayError):
     503: every deployment at its limit, the queue full, the store or the ledger not there.
     """
 
-    def __init__(  # noqa: PLR0913 - a refusal has this many parts
-        self, message: str, *, status: int, type_: str, code: str, retry_after_s: float | None, should_retry: bool = True
-    ) -> None:
+    QUOTA = "insufficient_quota"
+
+    def __init__(self, message: str, *, status: int, type_: str, code: str, retry_after_s: float | None) -> None:
         super().__init__(message)
         self.status = status
         self.type = type_
         self.code = code
         self.retry_after_s = retry_after_s
-        self.should_retry = should_retry
+
+    @property
+    def should_retry(self) -> bool:
+        """Whether another try within seconds may do better; a budget that is spent stays so."""
+        return self.code != self.QUOTA
 
 
 class UpstreamError(GatewayError):

@@ -55,8 +55,8 @@ def over(terms: Sequence[Term], asks: Sequence[Ask], denied: Denied) -> LimitErr
         asked = f"{_amount(resource, left)} left, {_amount(resource, ask.amount)} asked for"
         message = f"{_limit(term)} is reached: {asked}. {when}"
     if resource is Resource.COST:
-        quota = "insufficient_quota"
-        return LimitError(message, status=429, type_=quota, code=quota, retry_after_s=wait_s, should_retry=False)
+        quota = LimitError.QUOTA
+        return LimitError(message, status=429, type_=quota, code=quota, retry_after_s=wait_s)
     retry_after_s = SOON_S if wait_s is None else wait_s
     return LimitError(message, status=429, type_=resource, code="rate_limit_exceeded", retry_after_s=retry_after_s)
 

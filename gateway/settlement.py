@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from gateway.errors import LimitError
 from gateway.telemetry import Estimated, Outcome, Unpriced
 from policies import pricing
 from policies.vocabulary import Cost, FailureKind, Usage
@@ -26,7 +27,6 @@ CANCELLED = "client_cancelled"
 RATE_LIMITED = "rate_limited"
 
 _TIMEOUTS = frozenset({FailureKind.FIRST_TOKEN, FailureKind.IDLE, FailureKind.TOTAL, FailureKind.WRITE})
-_QUOTA = "insufficient_quota"
 _DENIALS = {
     401: Outcome.DENIED_AUTH,
     403: Outcome.DENIED_AUTH,
@@ -209,7 +209,7 @@ def outcome_of(call: Call) -> Outcome:
         return Outcome.OK
     failure = call.attempts[-1].failure if call.attempts else None
     if call.admitted is not None and call.admitted.refused_by is not None and call.status == 429:
-        return Outcome.DENIED_BUDGET if call.error_code == _QUOTA else Outcome.DENIED_RATE
+        return Outcome.DENIED_BUDGET if call.error_code == LimitError.QUOTA else Outcome.DENIED_RATE
     if failure is not None:
         return _failed_outcome(call, failure.kind)
     return _DENIALS.get(call.status) or (Outcome.CLIENT_ERROR if 400 <= call.status < 500 else Outcome.GATEWAY_ERROR)

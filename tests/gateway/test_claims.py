@@ -27,7 +27,7 @@ async def test_a_claim_may_be_tried_until_it_is_granted_and_given_back() -> None
     assert isinstance(granted, Granted)
     denied = await second.reserve()
     assert isinstance(denied, Denied)
-    assert second.short(denied) == {"key.tokens.60.0:ci"}
+    assert second.short(denied) == {"t|key.tokens.60.0:ci"}
     first.give_back(granted)
     assert [account.used for account in (await gate.accounts("t")).values()] == [0, 0]
     assert isinstance(await second.reserve(), Granted)
@@ -38,7 +38,7 @@ async def test_each_amount_is_asked_under_an_id_of_its_own() -> None:
     await a_claim(gate, "r1", Prompts(400)).reserve()
     claim = a_claim(gate, "r2", Prompts(400, exact=40))
     assert isinstance(await claim.reserve(), Granted)
-    assert claim.reservation == "r2="
+    assert claim.reservation == "r2=1"
     assert (await gate.accounts("t"))["key.tokens.60.0:ci"].held == 410 + 50
 
 

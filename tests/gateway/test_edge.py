@@ -265,15 +265,13 @@ def test_a_head_made_in_one_go_is_the_one_made_of_headers(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wait_s", "should_retry", "retry_after"), [(11.2, True, b"12"), (0.001, True, b"1"), (None, False, None)]
+    ("wait_s", "code", "retry_after"),
+    [(11.2, "rate_limit_exceeded", b"12"), (0.001, "service_full", b"1"), (None, "insufficient_quota", None)],
 )
 async def test_a_limits_refusal_tells_the_exact_wait_and_whether_to_come_back(
-    front: Front,
-    wait_s: float | None,
-    should_retry: bool,  # noqa: FBT001 - a table
-    retry_after: bytes | None,
+    front: Front, wait_s: float | None, code: str, retry_after: bytes | None
 ) -> None:
-    refusal = LimitError("no", status=429, type_="tokens", code="c", retry_after_s=wait_s, should_retry=should_retry)
+    refusal = LimitError("no", status=429, type_="tokens", code=code, retry_after_s=wait_s)
 
     async def refuse() -> FakeAnswer:
         raise refusal
@@ -283,8 +281,8 @@ async def test_a_limits_refusal_tells_the_exact_wait_and_whether_to_come_back(
     head = answer.partition(b"\r\n\r\n")[0] + b"\r\n"
     assert answer.startswith(b"HTTP/1.1 429 ")
     assert (b"retry-after: %b\r\n" % retry_after in head) if retry_after else (b"retry-after" not in head)
-    assert (b"x-should-retry: false\r\n" in head) is not should_retry
-    assert (error_of(answer)["type"], error_of(answer)["code"]) == ("tokens", "c")
+    assert (b"x-should-retry: false\r\n" in head) is (code == "insufficient_quota")
+    assert (error_of(answer)["type"], error_of(answer)["code"]) == ("tokens", code)
 
 
 def loses_its_place(front: Front) -> None:
