@@ -38,7 +38,7 @@ _TOKEN: Final = re.compile(
 )
 
 
-class CelError(Exception):
+class CelError(ValueError):
     """What is wrong with an expression, in words for its author."""
 
 
