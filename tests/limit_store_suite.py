@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.state.limit_store import Kept
 from policies.limits import Account, Ask, Denied, Granted, Kind, Unknown
 
 if TYPE_CHECKING:
@@ -327,3 +328,72 @@ class LimitStoreSuite:
         store.settle(TENANT, "b", answer.holds, (3,))
         await rig.arrived()
         assert await used(store, "budget") == limit
+
+    async def test_a_budget_that_is_still_as_it_was_seen_is_put_right(self, rig: Rig) -> None:
+        store = rig.stores[0]
+        await store.hydrate(TENANT, "budget", START_S, 400)
+        (seen,) = await store.view([TENANT])
+        assert seen == Kept(TENANT, "budget", Account(400.0, START_S, 0), Kind.CALENDAR)
+        assert await rig.stores[-1].correct(seen, 100)
+        assert await state(store, "budget") == Account(100.0, START_S, 0)
+        assert isinstance(await store.reserve(TENANT, "a", (budget(401, rig.now),)), Denied)
+        answer = granted(await store.reserve(TENANT, "b", (budget(400, rig.now),)))
+        store.settle(TENANT, "b", answer.holds, (7,))
+        await rig.arrived()
+        assert await used(store, "budget") == 107
+
+    async def test_a_budget_that_moved_since_it_was_seen_is_left_alone(self, rig: Rig) -> None:
+        """Held by a call, used, put right by another gateway, in another window, or lost."""
+        store, other = rig.stores[0], rig.stores[-1]
+        await store.hydrate(TENANT, "budget", START_S, 100)
+        (seen,) = await store.view([TENANT])
+        answer = granted(await other.reserve(TENANT, "a", (budget(50, rig.now),)))
+        assert not await store.correct(seen, 0)
+        other.settle(TENANT, "a", answer.holds, (1,))
+        await rig.arrived()
+        assert not await store.correct(seen, 0)
+        assert await state(store, "budget") == Account(101.0, START_S, 0)
+        (seen,) = await store.view([TENANT])
+        assert [await gateway.correct(seen, 90) for gateway in (other, store)] == [True, False]
+        rig.move(WINDOW_S)
+        (seen,) = await store.view([TENANT])
+        other.settle(TENANT, "b", granted(await other.reserve(TENANT, "b", (budget(90, rig.now),))).holds, (90,))
+        await rig.arrived()
+        assert not await store.correct(seen, 0)
+        assert await state(store, "budget") == Account(90.0, START_S + WINDOW_S, 0)
+        await rig.flush()
+        assert not await store.correct(seen, 0)
+        assert await store.view([TENANT]) == []
+
+    async def test_a_change_while_it_is_put_right_wins(self, rig: Rig) -> None:
+        store, other = rig.stores[0], rig.stores[-1]
+        await store.hydrate(TENANT, "budget", START_S, 100)
+        for number in range(20):
+            (seen,) = await store.view([TENANT])
+            corrected, answer = await asyncio.gather(
+                store.correct(seen, 30), other.reserve(TENANT, f"r{number}", (budget(5, rig.now),))
+            )
+            kept = await state(store, "budget")
+            assert kept == Account(30.0 if corrected else seen.state.used, START_S, 5)
+            other.settle(TENANT, f"r{number}", granted(answer).holds, (5,))
+            await rig.arrived()
+            assert await used(store, "budget") == kept.used + 5
+
+    async def test_rates_are_not_put_right(self, rig: Rig) -> None:
+        store = rig.stores[0]
+        answer = granted(await store.reserve(TENANT, "a", (rate(300), at_once())))
+        store.settle(TENANT, "a", answer.holds, (300, 1))
+        await rig.arrived()
+        kept = await store.view([TENANT])
+        assert {one.account: one.kind for one in kept} == {"tokens": Kind.RATE, "calls": Kind.CONCURRENT}
+        assert [await store.correct(one, 0) for one in kept] == [False, False]
+        assert await used(store, "tokens") == 300
+
+    async def test_a_lease_that_ran_out_unseen_is_charged_before_anything_is_put_right(self, rig: Rig) -> None:
+        store = rig.stores[0]
+        await store.hydrate(TENANT, "budget", START_S, 100)
+        granted(await store.reserve(TENANT, "a", (budget(50, rig.now),)))
+        (seen,) = await store.view([TENANT])
+        rig.move(31.0)
+        assert not await store.correct(seen, 0)
+        assert await state(store, "budget") == Account(150.0, START_S, 0)

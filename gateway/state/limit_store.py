@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from policies.limits import Account, Answer, Ask, Hold
+    from policies.limits import Account, Answer, Ask, Hold, Kind
 
 LEASE_S = 30.0
 """How long a reservation outlives its last renewal; stores renew what they granted every third of it."""
@@ -23,6 +23,7 @@ class Kept(NamedTuple):
     tenant: str
     account: str
     state: Account
+    kind: Kind
 
 
 class LimitStore(Protocol):
@@ -45,6 +46,12 @@ class LimitStore(Protocol):
 
     async def hydrate(self, tenant: str, account: str, window_s: float, used: int) -> None:
         """Begin a calendar account at what the ledger says, unless somebody has begun it meanwhile."""
+
+    async def correct(self, kept: Kept, spent: int) -> bool:
+        """Set what is used of a calendar account to what the ledger says, if it is still exactly as it was seen.
+
+        Whether it was. Raises `StoreUnavailable`.
+        """
 
     async def view(self, tenants: Sequence[str]) -> list[Kept]:
         """Every account of these tenants, after reaping. Raises `StoreUnavailable`."""

@@ -115,6 +115,12 @@ class GuardedLimitStore:
     async def hydrate(self, tenant: str, account: str, window_s: float, used: int) -> None:
         await self._store.hydrate(tenant, account, window_s, used)
 
+    async def correct(self, kept: Kept, spent: int) -> bool:
+        """While a server is away nothing of it can be put right, and what this node has of it needs none."""
+        if self._outages and self._store.server_of(kept.tenant) in self._outages:
+            raise StoreUnavailable("limits cannot be put right at the moment")
+        return await self._store.correct(kept, spent)
+
     async def view(self, tenants: Sequence[str]) -> list[Kept]:
         """While a server is away, what this node has of its tenants."""
         kept: list[Kept] = []

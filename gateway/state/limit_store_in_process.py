@@ -133,13 +133,25 @@ class InProcessLimitStore:
             begun = Account(float(used), window_s)
             self._hold(tenant, kept, (Ask(account, Kind.CALENDAR, 0, 0, 0.0, edges),), (begun,))
 
+    async def correct(self, kept: Kept, spent: int) -> bool:
+        tenant = self._tenants.get(kept.tenant)
+        if tenant is None or kept.kind != Kind.CALENDAR:
+            return False
+        self._reap(kept.tenant, tenant, self._clock())
+        if tenant.accounts.get(kept.account) != kept.state:
+            return False
+        tenant.accounts[kept.account] = kept.state._replace(used=float(spent))
+        for tell in self._freed:
+            tell(kept.tenant)
+        return True
+
     async def view(self, tenants: Sequence[str]) -> list[Kept]:
         now = self._clock()
         seen: list[Kept] = []
         for tenant in tenants:
             if kept := self._tenants.get(tenant):
                 self._reap(tenant, kept, now)
-                seen.extend(Kept(tenant, name, account) for name, account in kept.accounts.items())
+                seen += [Kept(tenant, name, state, kept.asks[name].kind) for name, state in kept.accounts.items()]
         return seen
 
     def on_lost(self, tell: Callable[[str], None]) -> None:

@@ -126,6 +126,12 @@ class RedisLimitStore:
         if not isinstance(said, int):
             raise _unavailable(said)
 
+    async def correct(self, kept: Kept, spent: int) -> bool:
+        said = await self._ask(self._calls.correct(kept, spent), kept.tenant, self._scripts.correct)
+        if not isinstance(said, int):
+            raise _unavailable(said)
+        return said == 1
+
     async def view(self, tenants: Sequence[str]) -> list[Kept]:
         asked = [self._ask(self._calls.view(tenant), tenant, self._scripts.view) for tenant in tenants]
         kept: list[Kept] = []

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.state.ledger_schema import LedgerError
 from gateway.state.limit_store import StoreUnavailable
+from policies.limits import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.state.limit_store import Kept, LimitStore
-    from policies.vocabulary import Limit
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +52,13 @@ class Difference(NamedTuple):
 
 
 class Reconciler:
-    """`spent` is the ledger's; `correct` sets an account seen in this state to an amount, unless it moved meanwhile."""
+    """`spent` is the ledger's: what an account, named "tenant|account", was charged in a window."""
 
-    def __init__(
-        self,
-        store: LimitStore,
-        spent: Callable[[str, float], Awaitable[int]],
-        is_calendar: Callable[[str], bool],
-        correct: Callable[[Kept, int], Awaitable[None]] | None = None,
-    ) -> None:
+    def __init__(self, store: LimitStore, spent: Callable[[str, float], Awaitable[int]]) -> None:
         self.drift = Drift()
         self.corrections = 0
         self._store = store
         self._spent = spent
-        self._is_calendar = is_calendar
-        self._correct = correct
         self._suspected: frozenset[Difference] = frozenset()
 
     async def run(self, tenants: Callable[[], Sequence[str]]) -> None:
@@ -94,7 +86,7 @@ class Reconciler:
 
     async def _at_rest(self, tenants: Sequence[str]) -> list[Kept]:
         kept = await self._store.view(tenants)
-        return [one for one in kept if self._is_calendar(one.account) and not one.state.held]
+        return [one for one in kept if one.kind == Kind.CALENDAR and not one.state.held]
 
     async def _put_right(self, difference: Difference) -> None:
         log.warning(
@@ -103,15 +95,7 @@ class Reconciler:
             difference.kept.state.used,
             difference.spent,
         )
-        if self._correct is not None:
-            await self._correct(difference.kept, difference.spent)
-            self.corrections += 1
-
-
-def calendar_accounts(limits: Iterable[Limit]) -> Callable[[str], bool]:
-    """Whether an account, named after its limit and its holder, belongs to a calendar limit."""
-    begin = tuple(f"{limit.id}:" for limit in limits if isinstance(limit.window, str))
-    return lambda account: account.startswith(begin)
+        self.corrections += await self._store.correct(difference.kept, difference.spent)
 
 
 def _drift(compared: int, differing: Sequence[Difference]) -> Drift:

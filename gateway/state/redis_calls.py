@@ -9,7 +9,7 @@ import msgspec
 from gateway.state.limit_store import Kept
 from gateway.state.redis_scripts import VERSION, call, tag_of
 from policies import limits
-from policies.limits import Account, Granted, Hold, Phase, hold_of
+from policies.limits import Account, Granted, Hold, Kind, Phase, hold_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,6 +62,11 @@ class Calls:
         keys = [f"{prefix}a:{account}".encode()]
         return self._call(self._scripts.hydrate, prefix, keys, account.encode(), _encode((window_s, used)))
 
+    def correct(self, kept: Kept, spent: int) -> bytes:
+        prefix = self._prefix(kept.tenant)
+        keys = [f"{prefix}a:{kept.account}".encode()]
+        return self._call(self._scripts.correct, prefix, keys, kept.account.encode(), _encode((kept.state, spent)))
+
     def view(self, tenant: str) -> bytes:
         return self._call(self._scripts.view, self._prefix(tenant), ())
 
@@ -100,7 +105,10 @@ def reserved(asks: Sequence[Ask], said: list[Any]) -> tuple[Answer, bool]:
 
 def seen(tenant: str, said: bytes) -> list[Kept]:
     """What a view was answered."""
-    return [Kept(tenant, name, Account(float(used), float(at_s), held)) for name, used, at_s, held in _decode(said)]
+    return [
+        Kept(tenant, name, Account(float(used), float(at_s), held), Kind(kind))
+        for name, kind, used, at_s, held in _decode(said)
+    ]
 
 
 def _account(state: list[float] | bool) -> Account | None:  # noqa: FBT001 - Lua has no null that can be told in a list

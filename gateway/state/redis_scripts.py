@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERSION: Final = 1
-OPERATIONS: Final = ("reserve", "settle", "release", "renew", "reap", "hydrate", "view", "wait")
+OPERATIONS: Final = ("reserve", "settle", "release", "renew", "reap", "hydrate", "correct", "view", "wait")
 
 
 class Script(NamedTuple):
@@ -35,6 +35,7 @@ class Scripts(NamedTuple):
     renew: Script
     reap: Script
     hydrate: Script
+    correct: Script
     view: Script
     wait: Script
 

@@ -3,7 +3,7 @@
 --   leases    sorted set: reservation -> when its lease ends
 --   names     set: every account of the tenant, for `view`
 --   waiting   there while somebody in some process waits for this tenant
---   a:NAME    four doubles: used, at_s, held, keep_s
+--   a:NAME    four doubles and a byte: used, at_s, held, keep_s, kind
 --   r:ID      msgpack: phase, holds, keep_s; a hold is {account, kind, amount, rate_per_s, window_s}
 -- keep_s is when a key may vanish: not before an account is full again, its window over and whatever is held settled.
 local call = redis.call
@@ -20,8 +20,8 @@ local function ttl_ms(keep_s) return math.min(math.ceil((keep_s - now) * 1000), 
 
 local function decoded(raw)
   if not raw then return nil end
-  local used, at_s, held, keep_s = struct.unpack('>dddd', raw)
-  return {used, at_s, held, keep_s}
+  local used, at_s, held, keep_s, kind = struct.unpack('>ddddB', raw)
+  return {used, at_s, held, keep_s, kind}
 end
 
 local function read(name) return decoded(call('GET', prefix .. 'a:' .. name)) end
@@ -36,7 +36,7 @@ local function write(name, kind, account, rate, end_s)
   if not account[4] then call('SADD', names, name) end
   account[4] = keep_s
   newest = math.max(newest, keep_s)
-  local packed = struct.pack('>dddd', account[1], account[2], account[3], keep_s)
+  local packed = struct.pack('>ddddB', account[1], account[2], account[3], keep_s, kind)
   call('SET', prefix .. 'a:' .. name, packed, 'PX', exact(ttl_ms(keep_s)))
 end
 

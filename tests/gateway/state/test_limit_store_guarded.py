@@ -13,7 +13,7 @@ from gateway.state.limit_store_redis import RedisLimitStore, RedisOptions
 from gateway.state.redis_dialing import Timings
 from policies.breaker import BreakerSettings
 from policies.degraded import DegradedRules, WhenDown
-from policies.limits import Account, Denied, Granted
+from policies.limits import Account, Denied, Granted, Kind
 from tests.gateway.state.redis_rig import until
 from tests.limit_store_suite import START_S, TENANT, at_once, budget, granted, rate
 from tests.redis_servers import own_server
@@ -72,7 +72,7 @@ async def test_while_all_is_well_the_shared_store_answers() -> None:
     store, shared = guard()
     answer = granted(await store.reserve(TENANT, "a", (rate(1000),)))
     store.settle(TENANT, "a", answer.holds, (5,))
-    assert await store.view([TENANT]) == [Kept(TENANT, "tokens", Account(5.0, START_S, 0))]
+    assert await store.view([TENANT]) == [Kept(TENANT, "tokens", Account(5.0, START_S, 0), Kind.RATE)]
     assert (store.degraded, store.store_failures, store.degraded_decisions) == (False, 0, 0)
     await store.close()
     assert shared.asked == 2
@@ -122,6 +122,21 @@ async def test_money_is_refused_while_the_store_is_away() -> None:
     with pytest.raises(StoreUnavailable):
         await store.reserve(TENANT, "a", (rate(1), budget(1, START_S)))
     assert store.degraded_decisions == 0
+    await store.close()
+
+
+async def test_nothing_of_a_server_that_is_away_is_put_right() -> None:
+    store, shared = guard()
+    await store.hydrate(TENANT, "budget", START_S, 100)
+    (seen,) = await store.view([TENANT])
+    shared.is_away = True
+    await store.reserve(TENANT, "a", (rate(1),))
+    with pytest.raises(StoreUnavailable):
+        await store.correct(seen, 40)
+    shared.is_away = False
+    await store.reserve(TENANT, "b", (rate(1),))
+    assert await store.correct(seen, 40)
+    assert {kept.account: kept.state.used for kept in await store.view([TENANT])}["budget"] == 40
     await store.close()
 
 

@@ -6,36 +6,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.state.ledger_schema import LedgerError
-from gateway.state.limit_store import Kept, StoreUnavailable
+from gateway.state.limit_store import StoreUnavailable
 from gateway.state.limit_store_in_process import InProcessLimitStore
-from gateway.state.reconcile import Drift, Reconciler, calendar_accounts
+from gateway.state.reconcile import Drift, Reconciler
 from policies.limits import Account, Ask, Granted, Kind
-from policies.vocabulary import Limit, LimitScope, Period, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.state.limit_store import Kept
+
 DAY_S = 1_795_305_600.0
 NOW_S = DAY_S + 3600
-BUDGET = Limit("budget", LimitScope.KEY, Resource.COST, 1_000_000, Period.DAY)
-RATE = Limit("rate", LimitScope.KEY, Resource.TOKENS, 1_000_000, 60.0)
+LIMIT = 1_000_000
 EDGES = (DAY_S, DAY_S + 86_400, DAY_S + 172_800)
-IS_CALENDAR = calendar_accounts([BUDGET, RATE])
 
 
 class Books:
-    """The ledger's charges, and what was put right."""
+    """The ledger's charges. It knows nothing of rates."""
 
     def __init__(self, spent: dict[str, int]) -> None:
         self.amounts = spent
-        self.corrected: list[tuple[Kept, int]] = []
 
     async def spent(self, account: str, window_start_s: float) -> int:
         assert window_start_s == DAY_S
         return self.amounts.get(account, 0)
-
-    async def correct(self, kept: Kept, spent: int) -> None:
-        self.corrected.append((kept, spent))
 
 
 @pytest.fixture
@@ -43,10 +38,14 @@ def store() -> InProcessLimitStore:
     return InProcessLimitStore(lambda: NOW_S)
 
 
+async def budget(store: InProcessLimitStore) -> Account:
+    return next(one.state for one in await store.view(["acme"]) if one.account == "budget:ci")
+
+
 async def hold(store: InProcessLimitStore, reservation: str, amount: int) -> Granted:
     asks = [
-        Ask("budget:ci", Kind.CALENDAR, amount, BUDGET.amount, edges=EDGES),
-        Ask("rate:ci", Kind.RATE, amount, RATE.amount, rate_per_s=RATE.amount / 60),
+        Ask("budget:ci", Kind.CALENDAR, amount, LIMIT, edges=EDGES),
+        Ask("rate:ci", Kind.RATE, amount, LIMIT, rate_per_s=LIMIT / 60),
     ]
     granted = await store.reserve("acme", reservation, asks)
     assert isinstance(granted, Granted)
@@ -62,10 +61,10 @@ async def use(store: InProcessLimitStore, amount: int) -> None:
 async def test_a_store_that_agrees_has_no_drift_and_is_left_alone(store: InProcessLimitStore) -> None:
     await use(store, 100)
     books = Books({"acme|budget:ci": 100})
-    reconciler = Reconciler(store, books.spent, IS_CALENDAR, books.correct)
+    reconciler = Reconciler(store, books.spent)
     for _ in range(3):
         assert await reconciler.compare(["acme"]) == Drift(compared=1)
-    assert books.corrected == []
+    assert (await budget(store), reconciler.corrections) == (Account(100.0, DAY_S, 0), 0)
 
 
 @pytest.mark.parametrize(("spent", "ratio"), [(80, 0.2), (125, 0.2), (0, 1.0)])
@@ -74,21 +73,35 @@ async def test_a_difference_that_stands_is_told_and_put_right(
 ) -> None:
     await use(store, 100)
     books = Books({"acme|budget:ci": spent})
-    reconciler = Reconciler(store, books.spent, IS_CALENDAR, books.correct)
+    reconciler = Reconciler(store, books.spent)
     assert await reconciler.compare(["acme"]) == Drift(compared=1)
     assert await reconciler.compare(["acme"]) == Drift(1, 1, 100 - spent, ratio)
-    assert books.corrected == [(Kept("acme", "budget:ci", Account(100.0, DAY_S, 0)), spent)]
-    assert reconciler.corrections == 1
+    assert (await budget(store), reconciler.corrections) == (Account(float(spent), DAY_S, 0), 1)
+    assert await reconciler.compare(["acme"]) == Drift(compared=1)
+
+
+async def test_what_moves_just_before_it_would_be_put_right_is_left_alone() -> None:
+    class Busy(InProcessLimitStore):
+        async def correct(self, kept: Kept, spent: int) -> bool:
+            await use(self, 7)
+            return await super().correct(kept, spent)
+
+    store = Busy(lambda: NOW_S)
+    await use(store, 100)
+    reconciler = Reconciler(store, Books({}).spent)
+    for _ in range(2):
+        await reconciler.compare(["acme"])
+    assert (await budget(store), reconciler.corrections) == (Account(107.0, DAY_S, 0), 0)
 
 
 async def test_rows_on_their_way_are_no_drift(store: InProcessLimitStore) -> None:
     await use(store, 100)
     books = Books({"acme|budget:ci": 60})
-    reconciler = Reconciler(store, books.spent, IS_CALENDAR, books.correct)
+    reconciler = Reconciler(store, books.spent)
     await reconciler.compare(["acme"])
     books.amounts["acme|budget:ci"] = 100
     assert await reconciler.compare(["acme"]) == Drift(compared=1)
-    assert books.corrected == []
+    assert (await budget(store), reconciler.corrections) == (Account(100.0, DAY_S, 0), 0)
 
 
 async def test_what_moves_is_not_compared(store: InProcessLimitStore) -> None:
@@ -100,16 +113,9 @@ async def test_what_moves_is_not_compared(store: InProcessLimitStore) -> None:
         await use(store, 7)
         return await books.spent(account, window_start_s)
 
-    assert await Reconciler(store, spent_while_used, IS_CALENDAR).compare(["acme"]) == Drift()
+    assert await Reconciler(store, spent_while_used).compare(["acme"]) == Drift()
     await hold(store, "under way", 1)
-    assert await Reconciler(store, books.spent, IS_CALENDAR).compare(["acme"]) == Drift()
-
-
-async def test_without_a_way_to_correct_the_drift_is_still_told(store: InProcessLimitStore) -> None:
-    await use(store, 100)
-    reconciler = Reconciler(store, Books({}).spent, IS_CALENDAR)
-    await reconciler.compare(["acme"])
-    assert (await reconciler.compare(["acme"])).ratio == 1.0
+    assert await Reconciler(store, books.spent).compare(["acme"]) == Drift()
 
 
 @pytest.mark.parametrize("error", [LedgerError("gone"), StoreUnavailable("gone")])
@@ -130,14 +136,7 @@ async def test_a_round_that_fails_is_left_out(
         raise error
 
     await use(store, 100)
-    running = asyncio.create_task(Reconciler(store, fail, IS_CALENDAR).run(tenants))
+    running = asyncio.create_task(Reconciler(store, fail).run(tenants))
     await asyncio.wait_for(second_round.wait(), 5)
     running.cancel()
     assert "limits could not be held against the ledger: gone" in caplog.text
-
-
-def test_only_calendar_limits_are_in_the_ledger() -> None:
-    assert IS_CALENDAR("budget:ci")
-    assert not IS_CALENDAR("rate:ci")
-    assert not IS_CALENDAR("budgets:ci")
-    assert not calendar_accounts([])("budget:ci")

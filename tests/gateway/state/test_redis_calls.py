@@ -13,6 +13,7 @@ ASKS = (
     Ask("budget", Kind.CALENDAR, 5, 100, 0.0, (0.1, 50.0, 100.0)),
 )
 CALLS = Calls("ns", 30.0, SCRIPTS)
+SEEN = Kept("t", "budget", Account(0.1, 50.5, 3), Kind.CALENDAR)
 
 
 def words(packed: bytes) -> list[bytes]:
@@ -42,6 +43,7 @@ def test_the_other_calls_name_what_they_touch() -> None:
         "release": CALLS.release("t", "r"),
         "renew": CALLS.renew("t", ["r", "s"]),
         "hydrate": CALLS.hydrate("t", "budget", 0.5, 9),
+        "correct": CALLS.correct(SEEN, 9),
         "view": CALLS.view("t"),
         "reap": CALLS.reap("t"),
         "wait": CALLS.wait("t", 2.5),
@@ -54,11 +56,13 @@ def test_the_other_calls_name_what_they_touch() -> None:
         "release": [b"leases", b"r:r"],
         "renew": [b"leases", b"r:r", b"r:s"],
         "hydrate": [b"leases", b"a:budget"],
+        "correct": [b"leases", b"a:budget"],
         "view": [b"leases"],
         "reap": [b"leases"],
         "wait": [b"leases"],
     }
     assert told["wait"][-1] == b"2.5"
+    assert msgspec.msgpack.decode(told["correct"][-1]) == [[0.1, 50.5, 3], 9]
 
 
 def test_a_clock_for_tests_is_told_last() -> None:
@@ -96,5 +100,5 @@ def test_a_refusal_is_put_into_words_by_the_policy() -> None:
 
 
 def test_a_view_is_understood() -> None:
-    said = msgspec.msgpack.encode([["tokens", 1, 2.5, 3]])
-    assert seen("t", said) == [Kept("t", "tokens", Account(1.0, 2.5, 3))]
+    said = msgspec.msgpack.encode([["tokens", 0, 1, 2.5, 3]])
+    assert seen("t", said) == [Kept("t", "tokens", Account(1.0, 2.5, 3), Kind.RATE)]
