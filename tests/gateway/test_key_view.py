@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
-import statistics
-import time
-from dataclasses import dataclass, field
 from datetime import UTC
-from types import SimpleNamespace
-from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -19,14 +13,12 @@ from hypothesis import strategies as st
 
 from gateway import virtual_keys
 from gateway.call import no_peer
-from gateway.errors import RequestError
 from gateway.key_view import MISS_TTL_S, MISSES_MAX, StoredKeys
 from gateway.peppers import Peppers
-from gateway.server import Inbound, Outbound, Server, render_head
-from gateway.stages.authenticate import identify
 from gateway.state.key_records import Org, StoredKey, StoredSecret
 from gateway.virtual_keys import Refusal, checksum, generate, public_id
 from policies.vocabulary import Principal
+from tests.gateway.key_model import Modelled
 from tests.gateway.key_sets import (
     LIMIT,
     NOW_S,
@@ -292,61 +284,6 @@ def test_orgs_have_their_time_zone_and_weight(caplog: pytest.LogCaptureFixture) 
 # --- against a model ---
 
 
-@dataclass
-class Modelled:
-    """A key as a person would tell of it: which secrets open it until when."""
-
-    newest: str
-    former: tuple[str, float] | None = None
-    dead: list[str] = field(default_factory=list)
-    not_before_s: float = 0.0
-    expires_s: float = float("inf")
-    disabled: bool = False
-    revoked: bool = False
-
-    def expected(self, presented: str, now: float) -> Refusal | None:
-        """None: let in."""
-        is_former = self.former is not None and presented == self.former[0]
-        if self.revoked or (presented != self.newest and not is_former):
-            return Refusal.UNKNOWN
-        if now >= self.expires_s or (is_former and self.former is not None and now >= self.former[1]):
-            return Refusal.EXPIRED
-        if now < self.not_before_s:
-            return Refusal.NOT_YET
-        return Refusal.DISABLED if self.disabled else None
-
-    def step(self, what: str, amount: int, now: float, rng: random.Random) -> None:
-        if what == "rotate":
-            self.dead += [self.former[0]] if self.former else []
-            self.dead += [] if amount else [self.newest]
-            self.former = (self.newest, now + amount) if amount else None
-            self.newest = generate("live", rng, public_id(self.newest))
-        elif what in ("disable", "enable"):
-            self.disabled = what == "disable"
-        elif what == "revoke":
-            self.revoked = True
-        elif what == "expire":
-            self.expires_s = now + amount
-        elif what == "later":
-            self.not_before_s = now + amount
-
-    def presented(self) -> list[str]:
-        return [self.newest, *([self.former[0]] if self.former else []), *self.dead]
-
-    def stored(self) -> StoredKey:
-        kept = [digest(self.newest)] + ([digest(self.former[0], self.former[1])] if self.former else [])
-        return StoredKey(
-            a_key(
-                self.newest,
-                disabled=self.disabled,
-                revoked_at_ms=1 if self.revoked else None,
-                not_before_ms=int(self.not_before_s * 1000) or None,
-                expires_at_ms=None if self.expires_s == float("inf") else int(self.expires_s * 1000),
-            ),
-            tuple(kept),
-        )
-
-
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["create", "rotate", "disable", "enable", "revoke", "expire", "later", "wait", "reload"]),
@@ -418,79 +355,6 @@ def test_every_check_hashes_once_and_compares_twice(kind: str, monkeypatch: pyte
     monkeypatch.setattr(virtual_keys.Hmac, "digest", hashed)
     view.identify(presented, NOW_S, no_peer)
     assert done == ["hashed", "compared", "compared"]
-
-
-def rank_z(one: list[int], other: list[int]) -> float:
-    """Mann-Whitney's U as a standard score; ties by their order, which is random here."""
-    ranked = sorted([(value, 0) for value in one] + [(value, 1) for value in other])
-    u = sum(rank for rank, (_, group) in enumerate(ranked, 1) if group == 0) - len(one) * (len(one) + 1) / 2
-    mean, spread = len(one) * len(other) / 2, (len(one) * len(other) * (len(one) + len(other) + 1) / 12) ** 0.5
-    return float((u - mean) / spread)
-
-
-def guesses(stored: StoredKeys, secrets: list[str], count: int, rng: random.Random) -> list[tuple[str, int]]:
-    """Wrong secrets for known ids (0) and for as many unknown ones (1), in random order: both meet the same noise."""
-    ids = [public_id(secret) for secret in secrets], [public_id(generate("live", rng)) for _ in secrets]
-    tried = [(generate("live", rng, rng.choice(ids[kind])), kind) for kind in (0, 1) for _ in range(count)]
-    assert all(isinstance(answer(stored, text), Refusal) for text, _ in tried[:: count // 2])
-    rng.shuffle(tried)
-    return tried
-
-
-def test_a_known_id_costs_what_an_unknown_one_does() -> None:
-    """To the processor's caches, which no caller can see: a tenth of three microseconds."""
-    rng = random.Random(7)
-    secrets = [generate("live", rng) for _ in range(100)]
-    stored = a_store(*map(a_stored, secrets))
-    view = a_view(stored)
-    taken: tuple[list[int], list[int]] = [], []
-    for text, kind in guesses(stored, secrets, 2_000, rng):
-        begun = time.perf_counter_ns()
-        view.identify(text, NOW_S, no_peer)
-        taken[kind].append(time.perf_counter_ns() - begun)
-    known, unknown = statistics.median(taken[0]), statistics.median(taken[1])
-    assert abs(known - unknown) < 0.1 * unknown, (known, unknown)
-
-
-@pytest.mark.slow
-async def test_a_caller_with_a_clock_does_not_tell_a_known_id_from_an_unknown_one() -> None:
-    """Over a connection on this machine; the middle of several runs, as one noisy moment says nothing."""
-    rng = random.Random(7)
-    secrets = [generate("live", rng) for _ in range(100)]
-    stored = a_store(*map(a_stored, secrets))
-    generation = cast("Any", SimpleNamespace(keys=a_view(stored)))
-
-    async def answered(inbound: Inbound) -> Outbound:
-        try:
-            identify(inbound.headers, generation, inbound.peer)
-        except RequestError as error:
-            return Outbound(inbound, render_head(error.status, [("content-length", "0")], close=False))
-        raise AssertionError
-
-    server = Server(answered, asyncio.get_running_loop())
-    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection("127.0.0.1", listening.sockets[0].getsockname()[1])
-    scores = []
-    for _ in range(5):
-        taken: tuple[list[int], list[int]] = [], []
-        for text, kind in guesses(stored, secrets, 5_000, rng):
-            begun = time.perf_counter_ns()
-            writer.write(f"GET /v1/models HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {text}\r\n\r\n".encode())
-            head = await reader.readuntil(b"\r\n\r\n")
-            taken[kind].append(time.perf_counter_ns() - begun)
-            assert head.startswith(b"HTTP/1.1 401")
-        scores.append(abs(rank_z(*taken)))
-    writer.close()
-    listening.close()
-    await server.shutdown(0.1)
-    assert statistics.median(scores) < 2.6, scores  # p > 0.01
-
-
-def test_the_rank_test_would_see_a_difference() -> None:
-    rng = random.Random(3)
-    one, other = ([rng.randrange(1_000, 2_000) + extra for _ in range(2_000)] for extra in (0, 60))
-    assert abs(rank_z(one, other)) > 2.6
-    assert abs(rank_z(one, [rng.randrange(1_000, 2_000) for _ in range(2_000)])) < 2.6
 
 
 def test_a_digest_of_the_store_shows_no_secret() -> None:
