@@ -152,6 +152,14 @@ class ChunkLeases:
     async def hydrate(self, tenant: str, account: str, window_s: float, used: int) -> None:
         await self._store.hydrate(tenant, account, window_s, used)
 
+    async def correct(self, kept: Kept, spent: int) -> bool:
+        """Not while a chunk here has used of it what the ledger knows and the store will only be told."""
+        for chunk in self._chunks.values():
+            for ask, used in zip(chunk.asks, chunk.used, strict=True):
+                if used and (chunk.tenant, ask.account) == (kept.tenant, kept.account):
+                    return False
+        return await self._store.correct(kept, spent)
+
     async def view(self, tenants: Sequence[str]) -> list[Kept]:
         return await self._store.view(tenants)
 

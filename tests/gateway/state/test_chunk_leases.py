@@ -158,6 +158,72 @@ async def test_under_a_long_call_no_more_stays_held_than_it_holds() -> None:
     assert [await held(rig.behind, "tokens"), await held(rig.behind, "calls")] == [0, 0]
 
 
+async def hold_from_chunk(
+    rig: ChunkRig, gateway: ChunkLeases, calls: int, asks: Sequence[Ask] = HOT
+) -> dict[str, Granted]:
+    """So many calls of a chunk that serves no longer."""
+    gateway._retire(gateway._sources[TENANT, tuple(ask.account for ask in asks)])
+    trips = rig.behind.trips
+    answers = {f"r{i}": granted(await gateway.reserve(TENANT, f"r{i}", asks)) for i in range(calls)}
+    assert rig.behind.trips == trips + 1
+    rig.move(1)
+    return answers
+
+
+async def test_a_chunk_shrinks_with_its_calls_each_time_half_of_them_are_done() -> None:
+    rig = ChunkRig()
+    gateway = await busy(rig)
+    answers = await hold_from_chunk(rig, gateway, 10)
+    seen = []
+    for name, answer in answers.items():
+        gateway.settle(TENANT, name, answer.holds, (1, 1))
+        await gateway.tick()
+        seen.append((await held(rig.behind, "tokens"), await held(rig.behind, "calls")))
+    assert [calls for _, calls in seen] == [10, 10, 10, 10, 5, 5, 5, 2, 1, 0]
+    assert [tokens for tokens, _ in seen] == [50, 50, 50, 50, 25, 25, 25, 10, 5, 0]
+
+
+@pytest.mark.parametrize("settled_meanwhile", [1, 4])
+async def test_calls_may_be_settled_while_their_chunk_shrinks(settled_meanwhile: int) -> None:
+    rig = ChunkRig()
+    asks = (budget(5, START_S, 10_000), HOT_CALLS)
+    await rig.behind.hydrate(TENANT, "budget", START_S, 0)
+    gateway = await busy(rig, 300, asks)
+    answers = await hold_from_chunk(rig, gateway, 8, asks)
+    names = list(answers)
+    for name in names[:4]:
+        gateway.settle(TENANT, name, answers[name].holds, (1, 1))
+    rig.behind.gate = asyncio.Event()
+    ticking = asyncio.create_task(gateway.tick())
+    await asyncio.sleep(0)
+    for name in names[4 : 4 + settled_meanwhile]:
+        gateway.settle(TENANT, name, answers[name].holds, (1, 1))
+    rig.behind.gate.set()
+    await ticking
+    for name in names[4 + settled_meanwhile : -1]:
+        gateway.settle(TENANT, name, answers[name].holds, (1, 1))
+    await gateway.tick()
+    assert await held(rig.behind, "calls") == (0 if settled_meanwhile == 4 else 1)
+    gateway.settle(TENANT, names[-1], answers[names[-1]].holds, (1, 1))
+    assert [await held(rig.behind, "budget"), await held(rig.behind, "calls")] == [0, 0]
+    assert await used(rig.behind, "budget") == 308
+    assert not gateway._chunks
+
+
+async def test_what_the_ledger_knows_and_a_chunk_has_yet_to_tell_is_not_put_right_twice() -> None:
+    rig = ChunkRig()
+    asks = (budget(5, START_S, 10_000), HOT_CALLS)
+    await rig.behind.hydrate(TENANT, "budget", START_S, 0)
+    gateway = await busy(rig, 300, asks)
+    (seen,) = [kept for kept in await gateway.view([TENANT]) if kept.account == "budget"]
+    assert not await gateway.correct(seen, 300)
+    rig.move(1)
+    await gateway.tick()
+    (seen,) = [kept for kept in await gateway.view([TENANT]) if kept.account == "budget"]
+    assert await gateway.correct(seen, 300)
+    assert await used(rig.behind, "budget") == 300
+
+
 async def test_asking_again_for_what_a_chunk_granted_takes_no_more_of_it() -> None:
     rig = ChunkRig()
     gateway = await busy(rig)
