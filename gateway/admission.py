@@ -57,6 +57,8 @@ class Admission:
         self._plans = Plans()
         self._groups: dict[int, tuple[Sequence[Bound], list[tuple[str, list[Bound]]]]] = {}
         self._live: dict[str, Admitted] = {}
+        self.budgeted: set[str] = set()
+        """Tenants that this process has held calendar accounts of."""
         self._denials = registry.cells(telemetry.LIMIT_DENIALS)
         self.room = WaitingRoom(time.monotonic)
         self.store.on_lost(self._lose)
@@ -203,6 +205,8 @@ class Admission:
         holding = Holding(claim.tenant, claim.reservation, claim.plan, granted)
         admitted.holdings.append(holding)
         self._live[claim.reservation] = admitted
+        if claim.plan.has_calendar:
+            self.budgeted.add(claim.tenant)
         return holding
 
     def _grouped(self, bounds: Sequence[Bound]) -> list[tuple[str, list[Bound]]]:

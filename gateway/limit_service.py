@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from gateway.estimates import Estimator
 from gateway.extras import REDIS, require
 from gateway.reservations import Reservations
 from gateway.state.limit_store_in_process import InProcessLimitStore
+from gateway.state.reconcile import Reconciler
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -28,15 +31,26 @@ class LimitService:
         self.estimator = Estimator(reporting.counter)
         reservations = Reservations(self.store, reporting.ledger)
         self.admission = Admission(reservations, self.estimator, reporting.registry)
-        queues = self.admission.room.depths
-        reporting.registry.sample(telemetry.LIMIT_QUEUE, lambda: [((route,), n) for route, n in queues().items()])
-        reporting.registry.sample(telemetry.LIMIT_RESERVATIONS, lambda: [((), self.admission.reservations)])
+        self.reconciler = Reconciler(self.store, reporting.ledger.spent)
+        self._reconciling: asyncio.Task[None] | None = None
+        queues, sample = self.admission.room.depths, reporting.registry.sample
+        sample(telemetry.LIMIT_QUEUE, lambda: [((route,), n) for route, n in queues().items()])
+        sample(telemetry.LIMIT_RESERVATIONS, lambda: [((), self.admission.reservations)])
+        sample(telemetry.LIMIT_DRIFT, lambda: [((), self.reconciler.drift.ratio)])
+        sample(telemetry.LIMIT_CORRECTIONS, lambda: [((), self.reconciler.corrections)])
 
     async def start(self) -> None:
         await self.store.start()
+        rounds = self.reconciler.run(lambda: list(self.admission.budgeted))
+        self._reconciling = asyncio.create_task(rounds, name="limits-against-the-ledger")
 
     async def close(self) -> None:
         """After the last settlement, which the recorder may make."""
+        if self._reconciling is not None:
+            self._reconciling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reconciling
+            self._reconciling = None
         await self.store.close()
 
 

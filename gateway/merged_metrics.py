@@ -35,7 +35,14 @@ WIRE: Final = msgspec.json.Decoder(list[WireFamily])
 FAMILIES: Final = {family.name: family for family in vars(telemetry).values() if isinstance(family, Family)}
 LARGEST: Final = frozenset(
     family.name
-    for family in (telemetry.CIRCUIT_STATE, telemetry.LEDGER_LAG, telemetry.BUILD_INFO, telemetry.CONFIG_INFO)
+    for family in (
+        telemetry.CIRCUIT_STATE,
+        telemetry.LEDGER_LAG,
+        telemetry.LIMIT_STORE_DEGRADED,
+        telemetry.LIMIT_DRIFT,
+        telemetry.BUILD_INFO,
+        telemetry.CONFIG_INFO,
+    )
 )
 SMALLEST: Final = frozenset(family.name for family in (telemetry.DEPLOYMENT_UP, telemetry.PROCESS_START))
 

@@ -87,6 +87,10 @@ class Reporting:
         sample(telemetry.DEPLOYMENT_UP, lambda: [((n,), s.breaker.phase is Phase.CLOSED) for n, s in fleet.states()])
         sample(telemetry.LEDGER_LAG, lambda: [((), self.ledger.lag_s)])
         sample(telemetry.LEDGER_FAILURES, lambda: [((), self.ledger.write_failures)])
+        sample(telemetry.LEDGER_UNKNOWN, lambda: [((), self.ledger.unknown)])
+        sample(telemetry.LEDGER_DAMAGED, lambda: [((), self.ledger.damaged_bytes)])
+        sample(telemetry.LEDGER_OPEN_INTENTS, lambda: [((), self.ledger.open_intents)])
+        sample(telemetry.LEDGER_JOURNAL, lambda: [((), self.ledger.journal_bytes)])
         sample(telemetry.RECORD_FAILURES, lambda: [(("settlement",), self.recorder.failures)])
         sample(telemetry.TELEMETRY_DROPPED, self._dropped)
 

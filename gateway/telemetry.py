@@ -176,6 +176,18 @@ RECORD_FAILURES = Family(
 )
 LEDGER_FAILURES = Family("pointsman_ledger_write_failures_total", Kind.COUNTER, "Writes to the ledger that failed.")
 LEDGER_LAG = Family("pointsman_ledger_lag_seconds", Kind.GAUGE, "Age of the oldest row not yet in the ledger.")
+LEDGER_UNKNOWN = Family(
+    "pointsman_ledger_unknown_attempts_total",
+    Kind.COUNTER,
+    "Attempts of processes that died whose outcome nobody knows: they are charged as estimated.",
+)
+LEDGER_DAMAGED = Family(
+    "pointsman_ledger_damaged_bytes_total", Kind.COUNTER, "Bytes of journals that could not be read back."
+)
+LEDGER_OPEN_INTENTS = Family(
+    "pointsman_ledger_open_intents", Kind.GAUGE, "Attempts written down whose outcome has not come yet."
+)
+LEDGER_JOURNAL = Family("pointsman_ledger_journal_bytes", Kind.GAUGE, "Size of the write-ahead journal.")
 LIMIT_DENIALS = Family(
     "pointsman_limit_denials_total",
     Kind.COUNTER,
@@ -198,6 +210,16 @@ LIMIT_UNSENT = Family(
 )
 LIMIT_LOST = Family(
     "pointsman_limit_settlements_lost_total", Kind.COUNTER, "Settlements given up; the ledger has what they were about."
+)
+LIMIT_DRIFT = Family(
+    "pointsman_limit_drift_ratio",
+    Kind.GAUGE,
+    "How far the worst budget in the limit store was from the ledger, as part of the larger of the two numbers.",
+)
+LIMIT_CORRECTIONS = Family(
+    "pointsman_limit_corrections_total",
+    Kind.COUNTER,
+    "Budgets in the limit store that were set to what the ledger says.",
 )
 BUILD_INFO = Family("pointsman_build_info", Kind.GAUGE, "Always 1.", ("version", "python"))
 CONFIG_INFO = Family("pointsman_config_info", Kind.GAUGE, "Always 1; the policy in force.", ("hash",))

@@ -11,8 +11,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.state.ledger_schema import LedgerError
-from gateway.state.limit_store import StoreUnavailable
 from policies.limits import Kind
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ class Reconciler:
             await asyncio.sleep(EVERY_S)
             try:
                 await self.compare(tenants())
-            except (StoreUnavailable, LedgerError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next round may find it gone
                 log.warning("limits could not be held against the ledger: %s", error)
 
     async def compare(self, tenants: Sequence[str]) -> Drift:

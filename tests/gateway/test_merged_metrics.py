@@ -17,6 +17,8 @@ def registry(seed: int) -> Registry:
     made.sample(telemetry.INFLIGHT, lambda: [(("r",), seed)])
     made.sample(telemetry.CIRCUIT_STATE, lambda: [(("a",), seed)])
     made.sample(telemetry.DEPLOYMENT_UP, lambda: [(("a",), seed == 1)])
+    made.sample(telemetry.LIMIT_DRIFT, lambda: [((), 0.25 * seed)])
+    made.sample(telemetry.LEDGER_OPEN_INTENTS, lambda: [((), seed)])
     made.sample(telemetry.PROCESS_START, lambda: [((), 100.0 + seed)])
     return made
 
@@ -44,6 +46,8 @@ def test_gauges_are_added_unless_adding_them_says_nothing() -> None:
     seen = scrape()
     assert seen["pointsman_inflight_requests"] == {("r",): 3}
     assert seen["pointsman_circuit_state"] == {("a",): 2}
+    assert seen["pointsman_limit_drift_ratio"] == {(): 0.5}
+    assert seen["pointsman_ledger_open_intents"] == {(): 3}
     assert seen["pointsman_deployment_up"] == {("a",): 0}
     assert seen["process_start_time_seconds"] == {(): 101.0}
 

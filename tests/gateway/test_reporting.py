@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -12,9 +14,13 @@ import yaml
 
 from gateway.config import Config, examine_text
 from gateway.errors import StartError
+from gateway.ledger_rows import ledger_rows
 from gateway.lifecycle import Lifecycle
 from gateway.reporting import Reporting
+from gateway.settlement import settle
 from gateway.state.fleet import Fleet
+from gateway.state.journal import Journal
+from gateway.state.journal_slots import claim
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import answered
 
@@ -76,3 +82,41 @@ async def test_a_ledger_of_another_kind_is_refused_at_the_start(tmp_path: Path) 
     (tmp_path / "ledger.db").write_text("this is no database, and long enough to be seen as none" * 20)
     with pytest.raises(StartError, match="ledger"):
         await Reporting(policy(tmp_path)).start()
+
+
+async def test_scrapes_tell_what_the_ledger_has_still_to_do(tmp_path: Path) -> None:
+    reporting = Reporting(policy(tmp_path))
+    reporting.watch(Fleet(lambda: 0.0), Lifecycle())
+    await reporting.start()
+    (row,) = ledger_rows(settle(answered(Usage(1, 2))))
+    reporting.ledger.intend(row)
+    _, text = await reporting.scrapes.scrape("")
+    assert b"pointsman_ledger_open_intents 1\n" in text
+    size = re.search(rb"pointsman_ledger_journal_bytes (\d+)", text)
+    assert size is not None
+    assert int(size[1]) > 100
+    await reporting.close()
+
+
+def leave_behind(folder: Path) -> None:
+    """An attempt without an outcome, and 37 bytes of nothing."""
+    slot = claim(folder)
+    journal = Journal(slot)
+    journal.start()
+    for row in ledger_rows(settle(answered(Usage(1, 2)))):
+        journal.intend(row)
+    journal.close()
+    with slot.path_of(1).open("ab") as file:
+        file.write(b"\xff" * 37)
+    slot.release()
+
+
+async def test_scrapes_tell_what_dead_processes_left(tmp_path: Path) -> None:
+    await asyncio.to_thread(leave_behind, tmp_path / "ledger.db.journal")
+    reporting = Reporting(policy(tmp_path))
+    reporting.watch(Fleet(lambda: 0.0), Lifecycle())
+    await reporting.start()
+    await reporting.close()
+    _, text = await reporting.scrapes.scrape("")
+    assert b"pointsman_ledger_unknown_attempts_total 1\n" in text
+    assert b"pointsman_ledger_damaged_bytes_total 37\n" in text

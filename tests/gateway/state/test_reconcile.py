@@ -118,7 +118,7 @@ async def test_what_moves_is_not_compared(store: InProcessLimitStore) -> None:
     assert await Reconciler(store, books.spent).compare(["acme"]) == Drift()
 
 
-@pytest.mark.parametrize("error", [LedgerError("gone"), StoreUnavailable("gone")])
+@pytest.mark.parametrize("error", [LedgerError("gone"), StoreUnavailable("gone"), RuntimeError("gone")])
 async def test_a_round_that_fails_is_left_out(
     store: InProcessLimitStore, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
