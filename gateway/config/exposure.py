@@ -34,6 +34,7 @@ def check_exposure(tree: Tree, base: Path, now_s: float) -> Iterator[Finding]:
     """All findings about what is open to whom. `base` is the file's folder."""
     yield from _listeners(tree)
     yield from _keys(tree, now_s)
+    yield from _admin_token(tree)
     yield from _written_credentials(tree)
     yield from _extras(tree)
     yield from _files(tree, base)
@@ -80,6 +81,18 @@ def _keys(tree: Tree, now_s: float) -> Iterator[Finding]:
             yield from _key_form(secret, (*place, "secret"))
         if _is_past(body.get("expires"), now_s):
             yield (*place, "expires"), "is in the past: this key no longer works", Severity.WARNING
+
+
+def _admin_token(tree: Tree) -> Iterator[Finding]:
+    """The admin token opens one listener and nothing else: what else were the same would open it too."""
+    secrets = _section(tree, "secrets")
+    token, peppers = secrets.get("admin_token"), secrets.get("peppers")
+    others: list[tuple[Place, object]] = [((*at, "secret"), body.get("secret")) for at, body in entries(tree, "keys")]
+    others.append((("secrets", "pepper"), secrets.get("pepper")))
+    others += [(("secrets", "peppers", n), one) for n, one in enumerate(peppers if isinstance(peppers, list) else ())]
+    for place, other in others:
+        if other == token and isinstance(token, str) and token:
+            yield ("secrets", "admin_token"), f"is the same as {written(place)}; choose another", Severity.ERROR
 
 
 def _key_form(secret: str, place: Place) -> Iterator[Finding]:

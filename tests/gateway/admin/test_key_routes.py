@@ -62,7 +62,7 @@ async def test_a_change_needs_to_have_seen_what_it_changes(tmp_path: Path) -> No
         changed = await here.ask("PATCH", place, {"tags": ["x"]}, If_Match=made.headers["etag"])
         assert (changed.status, changed.body["tags"], changed.body["name"]) == (200, ["x"], "a")
         for verb in ("PATCH", "DELETE"):
-            body = {"tags": []} if verb == "PATCH" else None
+            body: dict[str, object] | None = {"tags": []} if verb == "PATCH" else None
             assert (await here.ask(verb, place, body, If_Match=made.headers["etag"])).status == 412
         assert (await here.ask("PATCH", place, {"expires_at_ms": None}, If_Match="*")).status == 200
         assert (await here.ask("GET", place)).headers["etag"] != made.headers["etag"]

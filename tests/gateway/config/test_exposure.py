@@ -72,6 +72,22 @@ def test_keys(keys: str, found: list[str], problems: Callable[..., list[str]]) -
     assert problems(keys=keys) == [f"4: {line}" for line in found]
 
 
+@pytest.mark.parametrize(
+    ("secrets", "keys", "same"),
+    [
+        ("{admin_token: '${env:TOKEN}'}", "[{name: a, secret: '${env:KEY}'}]", None),
+        ("{admin_token: '${env:KEY}'}", "[{name: a, secret: '${env:KEY}'}]", "keys[0].secret"),
+        ("{admin_token: '${env:KEY}', pepper: '${env:KEY}'}", "[]", "secrets.pepper"),
+        ("{admin_token: '${env:KEY}', peppers: ['${env:OTHER}', '${env:KEY}']}", "[]", "secrets.peppers[1]"),
+    ],
+)
+def test_the_admin_token_is_the_same_as_nothing_else(
+    secrets: str, keys: str, same: str | None, problems: Callable[..., list[str]]
+) -> None:
+    found = [line.split(": ", 1)[1] for line in problems(secrets=secrets, keys=keys) if "the same as" in line]
+    assert found == ([] if same is None else [f"secrets.admin_token: is the same as {same}; choose another"])
+
+
 def test_keys_of_our_making_must_be_whole(problems: Callable[..., list[str]], environ: dict[str, str]) -> None:
     good = generate("test")
     typo = good[:-1] + ("a" if good[-1] != "a" else "b")
