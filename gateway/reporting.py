@@ -42,7 +42,7 @@ class Reporting:
         self.registry = Registry()
         self.scrapes = Scrapes(self.registry)
         settings = config.ledger
-        self.ledger = Ledger(settings.url.reveal(), settings.journal, settings.journal_max_bytes)
+        self.ledger = Ledger(settings.url.reveal(), settings.journal, settings.journal_max_bytes, settings.retention_s)
         self._metrics = CallMetrics(self.registry)
         self._lag = LoopLag(self.registry)
         self.counter = TokenCounter()

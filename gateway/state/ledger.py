@@ -16,6 +16,7 @@ from gateway.state.database import Database
 from gateway.state.journal import MOST_BYTES, Journal
 from gateway.state.journal_backlog import Backlog
 from gateway.state.journal_slots import Slot, claim
+from gateway.state.ledger_retention import Retention
 from gateway.state.ledger_schema import LedgerError as LedgerError  # noqa: PLC0414 - callers import it from here
 from gateway.state.ledger_writer import LedgerWriter
 
@@ -34,14 +35,22 @@ MARK_EVERY_S = 0.1
 class Ledger:
     """Appends rows. `pending` rows are not in SQL yet; `last_error` says what keeps them waiting."""
 
-    def __init__(self, url: str, journal: Path | None = None, journal_max_bytes: int = MOST_BYTES) -> None:
-        """`journal` is the folder of the write-ahead journal; beside the ledger's file where none is named.
+    def __init__(
+        self,
+        url: str,
+        journal: Path | None = None,
+        journal_max_bytes: int = MOST_BYTES,
+        retention_s: float | None = None,
+    ) -> None:
+        """`journal` is the folder of the write-ahead journal; beside the ledger's file where none is named. Rows are
+        kept for `retention_s`, or for ever.
 
         Raises `LedgerError` for a URL of no known form.
         """
         self._database = Database(url)
         self._folder = journal if journal is not None else _beside(self._database.path)
         self._journal_max_bytes = journal_max_bytes
+        self._retention = Retention(self._database, retention_s)
         self._backlog = Backlog()
         self._handed_over = 0
         self._waiting_since: deque[tuple[int, float]] = deque()
@@ -105,7 +114,7 @@ class Ledger:
             self._journal.start()
         except OSError as error:
             raise LedgerError(f"the journal {self._folder} cannot be written: {error}") from error
-        self._writer = LedgerWriter(self._database, self._backlog, self._journal, self._slot)
+        self._writer = LedgerWriter(self._database, self._backlog, self._journal, self._slot, self._retention)
         try:
             self._writer.start()
         except LedgerError:

@@ -1,6 +1,7 @@
 """The thread that brings rows into SQL, with an event loop of its own, so that no driver ever holds up the gateway's.
 
-What earlier processes left in the journal comes first. A write that fails is tried again until it succeeds.
+What earlier processes left in the journal comes first. A write that fails is tried again until it succeeds. While no
+rows wait, and between batches where they always do, rows that are older than the policy keeps them go.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gateway.state.database import DatabaseUnavailable
 from gateway.state.journal import Extent
 from gateway.state.journal_replay import Replay, rows_of
 from gateway.state.journal_slots import abandoned
+from gateway.state.ledger_retention import Retention
 from gateway.state.ledger_schema import LedgerError
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ class LedgerWriter:
     `damaged_bytes` of those journals could not be read.
     """
 
-    def __init__(self, database: Database, backlog: Backlog, journal: Journal, slot: Slot) -> None:
+    def __init__(
+        self, database: Database, backlog: Backlog, journal: Journal, slot: Slot, retention: Retention | None = None
+    ) -> None:
         self.written = 0
         self.replayed = 0
         self.unknown = 0
@@ -61,6 +65,7 @@ class LedgerWriter:
         self._backlog = backlog
         self._journal = journal
         self._slot = slot
+        self._retention = retention or Retention(database, None)
         self._loop = asyncio.new_event_loop()
         self._wake = asyncio.Event()
         self._end = asyncio.Event()
@@ -167,11 +172,18 @@ class LedgerWriter:
         if time.monotonic() >= self._look_at_s:
             await self._take_over_abandoned()
             self._look_at_s = time.monotonic() + LOOK_EVERY_S
+        await self._let_go_of_old()
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_EVERY_S):
                 await self._wake.wait()
         if self._backlog.rows_in_memory < MOST_ROWS_PER_COMMIT:
             await self._pause(GATHER_S)
+
+    async def _let_go_of_old(self) -> None:
+        """A batch of them, and more as long as no rows come."""
+        is_more = True
+        while is_more and self.last_error is None and not self._is_closing:
+            is_more = await self._retention.expire_some() and not self._wake.is_set()
 
     async def _pause(self, seconds: float) -> None:
         """Shorter where the ledger closes."""
@@ -179,14 +191,15 @@ class LedgerWriter:
             async with asyncio.timeout(seconds):
                 await self._end.wait()
 
-    async def _write_until_done(self, batch: Sequence[LedgerRow] | Extent) -> bool:
+    async def _write_until_done(self, batch: Sequence[LedgerRow] | Extent, *, is_replayed: bool = False) -> bool:
         """False where the ledger closes and cannot be written."""
         wait_s = FIRST_RETRY_S
         while True:
             was_closing = self._is_closing
             try:
                 rows = await self._read_back(batch) if isinstance(batch, Extent) else batch
-                await ledger_sql.append(self._database, rows)
+                # At each try anew: they may have waited for long.
+                await ledger_sql.append(self._database, self._retention.young(rows) if is_replayed else rows)
             except Exception as error:  # noqa: BLE001 - whatever it is, the rows are still to be written
                 self._note_failure(error)
                 if was_closing:
@@ -222,11 +235,19 @@ class LedgerWriter:
     async def _take_over(self, slot: Slot, segments: Sequence[Path]) -> None:
         """Write what a dead process left behind; what cannot be written stays for whoever comes next."""
         replay = Replay(segments)
-        rows = replay.rows()
+        rows, too_old = replay.rows(), 0
         while some := await asyncio.to_thread(list, islice(rows, MOST_ROWS_PER_COMMIT)):
-            if not await self._write_until_done(some):
+            if not await self._write_until_done(some, is_replayed=True):
                 return
+            too_old += len(some) - len(self._retention.young(some))
         replay.discard()
+        if too_old:
+            log.warning(
+                "%d rows in the journal %s are older than the ledger keeps rows, and are left out: "
+                "they may have been written and deleted before",
+                too_old,
+                slot.folder,
+            )
         self.replayed += replay.outcomes + replay.unknown
         self.unknown += replay.unknown
         self.damaged_bytes += replay.damaged_bytes

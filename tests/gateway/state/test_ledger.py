@@ -5,6 +5,7 @@ import logging
 import shutil
 import sqlite3
 import stat
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,6 +147,48 @@ def test_what_a_killed_process_left_is_written_at_the_next_start(path: Path) -> 
     ledger.close()
     assert sorted(read(path)) == sorted(over + [as_intent(row) for row in under_way])
     assert not list(path.parent.rglob("*.segment"))
+
+
+def aged(rows: Sequence[LedgerRow], days: float) -> list[LedgerRow]:
+    return [row._replace(started_at_ms=round((time.time() - days * 86_400) * 1000)) for row in rows]
+
+
+def test_rows_older_than_the_retention_go_while_others_are_written(path: Path) -> None:
+    old, young = aged(rows(1200), 3.0), aged(rows(20), 1.0)
+    ledger = started(path)
+    ledger.append(old)
+    ledger.close()
+    ledger = Ledger(f"sqlite:///{path}", retention_s=2 * 86_400.0)
+    ledger.start()
+    for row in young:
+        ledger.append([row])
+    while len(read(path)) > len(young):
+        ledger.append(young[:1])
+    ledger.close()
+    assert sorted(read(path)) == sorted(young)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT sum(attempts) FROM usage_hourly").fetchone() == (1220,)
+
+
+def test_a_row_that_was_deleted_is_not_counted_again_when_a_journal_has_it(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, young = aged(rows(3), 2.01), aged(rows(2), 1.0)
+    ledger = started(path)
+    ledger.append(old)
+    ledger.close()
+    leave_behind(path, [as_intent(row) for row in old + young], old)
+    for _ in range(2):
+        ledger = Ledger(f"sqlite:///{path}", retention_s=2 * 86_400.0)
+        ledger.start()
+        while len(read(path)) > len(young):
+            ledger.append(young[:0])
+        ledger.close()
+        leave_behind(path, [], old)
+    assert sorted(read(path)) == sorted(as_intent(row) for row in young)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT sum(attempts) FROM usage_hourly").fetchone() == (5,)
+    assert "3 rows in the journal" in caplog.text
 
 
 def test_outcomes_that_were_committed_before_the_end_are_not_written_twice(path: Path) -> None:
