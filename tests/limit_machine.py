@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 RATES = {"tokens": (Kind.RATE, 64, 2.0), "slow": (Kind.RATE, 10, 0.5)}
 ACCOUNTS = (*RATES, "calls", "budget")
 
-amounts = st.integers(0, 10) | st.integers(0, 64)
-eighths = st.integers(0, 8 * 12).map(lambda eighth: Fraction(eighth, 8))
+amounts = st.integers(1, 10) | st.integers(0, 64)
+names_of_accounts = st.sets(st.sampled_from(ACCOUNTS), min_size=1) | st.just(set(ACCOUNTS))
+waits = (st.integers(0, 8 * 12) | st.sampled_from([8 * 15, 8 * 30])).map(lambda eighth: Fraction(eighth, 8))
+fortune = st.integers(0, 3).map(lambda number: number == 0)  # of what happens seldom
 
 
 class LimitMachine(RuleBasedStateMachine):
@@ -89,7 +91,12 @@ class LimitMachine(RuleBasedStateMachine):
 
     # --- what gateways do ---
 
-    @rule(gateway=st.integers(0, 7), names=st.sets(st.sampled_from(ACCOUNTS), min_size=1), amount=amounts)
+    @rule(gateway=st.integers(0, 7), sizes=st.lists(amounts, min_size=1, max_size=3))
+    def reserve_several(self, gateway: int, sizes: list[int]) -> None:
+        for amount in sizes:
+            self.reserve(gateway, set(ACCOUNTS), amount)
+
+    @rule(gateway=st.integers(0, 7), names=names_of_accounts, amount=amounts)
     def reserve(self, gateway: int, names: set[str], amount: int) -> None:
         self.count += 1
         self.ask(gateway % len(self.rig.stores), f"r{self.count}", self.asks(names, amount, Fraction(0)))
@@ -173,13 +180,42 @@ class LimitMachine(RuleBasedStateMachine):
 
     # --- what happens to them ---
 
-    @rule(seconds=eighths)
+    @precondition(lambda self: self.open_calls)
+    @rule(pick=st.integers(0, 99), eighth=st.integers(0, 8), beyond=st.sampled_from([0, 0, 40]))
+    def settle_late(self, pick: int, eighth: int, beyond: int) -> None:
+        """No gateway renewed anything for a lease; then one comes back to life."""
+        self.wait(Fraction(30))
+        self.look()
+        self.settle(pick, eighth, beyond)
+
+    @precondition(lambda self: self.open_calls)
+    @rule(pick=st.integers(0, 99), eighth=st.integers(0, 8), twice=st.booleans())
+    def disconnect_and_settle(self, pick: int, eighth: int, *, twice: bool) -> None:
+        self.disconnect(pick)
+        self.settle(pick, eighth, 0)
+        if twice and self.closed_calls:
+            self.settle_again(len(self.closed_calls) - 1)
+        self.look()
+
+    @precondition(lambda self: self.open_calls)
+    @rule(pick=st.integers(0, 99))
+    def disconnect_and_vanish(self, pick: int) -> None:
+        """Its lease runs out while another call has taken its place."""
+        self.disconnect(pick)
+        self.wait(Fraction(16))
+        self.reserve(0, {"calls"}, 1)
+        self.wait(Fraction(14))
+        self.look()
+
+    @rule(seconds=waits)
     def wait(self, seconds: Fraction) -> None:
         self.rig.move(float(seconds))
         self.model.move(seconds)
 
-    @rule(eighth=st.sampled_from([-8 * 200, -8 * 64, -8, -1, 8 * 40, 8 * 64, 8 * 1000]))
-    def clock_jumps(self, eighth: int) -> None:
+    @rule(eighth=st.sampled_from([-8 * 200, -8 * 64, -8, -1, 8 * 40, 8 * 64, 8 * 1000]), really=fortune)
+    def clock_jumps(self, eighth: int, *, really: bool) -> None:
+        if not really:
+            return
         if eighth < 0:  # of an account that has drained stores may know nothing or the last use: let all know the same
             for name in RATES:
                 self.reserve(0, {name}, 0)
@@ -190,8 +226,10 @@ class LimitMachine(RuleBasedStateMachine):
         amount, per_s = self.most[name]
         self.limits[name] = (max(1, amount * half // 4), per_s)
 
-    @rule()
-    def flush(self) -> None:
+    @rule(really=fortune)
+    def flush(self, *, really: bool) -> None:
+        if not really:
+            return
         self.run(self.rig.flush())
         self.model.kept = Kept()
         self.losses.append(self.model.flow_s)
@@ -202,10 +240,12 @@ class LimitMachine(RuleBasedStateMachine):
         self.saved = (self.run(self.rig.save()), copy.deepcopy(self.model.kept))
 
     @precondition(lambda self: self.saved is not None)
-    @rule()
-    def fail_over(self) -> None:
+    @rule(really=fortune)
+    def fail_over(self, *, really: bool) -> None:
         """The last operations are lost, back to where the replica was."""
         assert self.saved is not None
+        if not really:
+            return
         self.run(self.rig.rewind(self.saved[0]))
         self.model.kept = copy.deepcopy(self.saved[1])
         self.losses.append(self.model.flow_s)
