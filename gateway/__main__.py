@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.commands.admin_words import add_admin_words
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--env", default="live", help="a word inside the key that tells environments apart")
     generate.set_defaults(run=_generate_key)
 
+    add_admin_words(commands, keys)
     _add_usage(commands.add_parser("usage", help="what was spent, from the ledger"))
     return top
 

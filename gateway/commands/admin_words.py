@@ -1,0 +1,121 @@
+"""The words of the commands that go through the admin API: `keys`, `orgs`, `teams`, `users` and `limits`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
+    Leaf = Callable[[str, str], argparse.ArgumentParser]
+
+SCOPES: Final = ("key", "user", "team", "org", "route", "deployment", "provider")
+
+
+def add_admin_words(commands: Verbs, keys: Verbs) -> None:
+    """Adds to the top commands, and to what there is under `keys`."""
+    _add_keys(_leaves(keys, "keys"))
+    _add_orgs(_leaves(_verbs(commands, "orgs", "tenants"), "orgs"))
+    for several, one in (("teams", "team"), ("users", "user")):
+        _add_members(_leaves(_verbs(commands, several, f"{several} of orgs"), several), one)
+    limits = commands.add_parser(
+        "limits", help="what is used and left of each limit", parents=[_where()], allow_abbrev=False
+    )
+    limits.add_argument("--org", metavar="ORG")
+    limits.add_argument("--scope", choices=SCOPES)
+    limits.add_argument("--holder", metavar="NAME")
+    limits.set_defaults(run=_run, act="limits")
+
+
+def _add_keys(leaf: Leaf) -> None:
+    listing = leaf("list", "keys of the store, in the order of their creation")
+    for name in ("org", "team", "user", "tag"):
+        listing.add_argument(f"--{name}", metavar=name.upper())
+    listing.add_argument("--all", action="store_true", help="revoked keys too")
+    _add_terms(leaf("create", "make a key; the key alone goes to standard output, once"))
+    for verb, said in (
+        ("show", "one key"),
+        ("rotate", "give a key a new secret; it alone goes to standard output, once"),
+        ("disable", "refuse a key until it is enabled"),
+        ("enable", "accept a disabled key again"),
+        ("revoke", "refuse a key for good"),
+    ):
+        one = leaf(verb, said)
+        one.add_argument("key", metavar="KEY", help="its public id, or its name")
+        one.add_argument("--org", default="default", metavar="ORG", help="of which KEY is a name")
+        if verb == "rotate":
+            text = "how long the secret before still works, as 24h; 0s: no longer"
+            one.add_argument("--overlap", required=True, metavar="TIME", help=text)
+
+
+def _add_terms(create: argparse.ArgumentParser) -> None:
+    create.add_argument("--name", required=True, metavar="NAME")
+    for name in ("org", "team", "user", "env"):
+        create.add_argument(f"--{name}", metavar=name.upper())
+    for name, metavar, said in (
+        ("route", "MODEL", "what it may ask for; all routes without one"),
+        ("network", "CIDR", "from where it may be used; anywhere without one"),
+        ("tag", "TAG", "for chargeback"),
+        ("limit", "RESOURCE=AMOUNT", "such as tokens=100k/min, concurrent=4 or cost='20 USD/month'"),
+    ):
+        create.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=f"{said}; may be repeated")
+    create.add_argument(
+        "--output-tokens", type=int, metavar="N", help="stands in for a max_tokens that callers left out"
+    )
+    create.add_argument("--expires", metavar="WHEN", help="a date, a time, or a span such as 90d")
+
+
+def _add_orgs(leaf: Leaf) -> None:
+    leaf("list", "all orgs of the store")
+    for verb, said in (("create", "make an org"), ("change", "give an org another time zone or weight")):
+        one = leaf(verb, said)
+        one.add_argument("name", metavar="NAME")
+        one.add_argument("--timezone", metavar="ZONE", help="where its days and months begin, as Europe/Berlin")
+        one.add_argument("--weight", type=int, metavar="N", help="its share of a queue")
+    for verb, said in (("show", "one org"), ("delete", "delete an empty org")):
+        leaf(verb, said).add_argument("name", metavar="NAME")
+
+
+def _add_members(leaf: Leaf, one: str) -> None:
+    leaf("list", f"all {one}s of the store").add_argument("--org", metavar="ORG")
+    for verb, said in (("create", f"make a {one}"), ("show", f"one {one}"), ("delete", f"delete a {one} without keys")):
+        member = leaf(verb, said)
+        member.add_argument("name", metavar="NAME")
+        member.add_argument("--org", default="default", metavar="ORG")
+
+
+def _verbs(commands: Verbs, name: str, said: str) -> Verbs:
+    return commands.add_parser(name, help=said).add_subparsers(required=True, metavar="COMMAND")
+
+
+def _leaves(verbs: Verbs, noun: str) -> Leaf:
+    def leaf(verb: str, said: str) -> argparse.ArgumentParser:
+        # Whole words only: `--token SECRET` must not pass for `--token-file`.
+        made = verbs.add_parser(verb, help=said, parents=[_where()], allow_abbrev=False)
+        made.set_defaults(run=_run, act=f"{noun} {verb}")
+        return made
+
+    return leaf
+
+
+def _where() -> argparse.ArgumentParser:
+    """The options that every one of these commands has."""
+    where = argparse.ArgumentParser(add_help=False)
+    named = where.add_mutually_exclusive_group()
+    named.add_argument(
+        "--config", type=Path, metavar="FILE", help="the policy file, which says where and with which token"
+    )
+    named.add_argument("--url", metavar="URL", help="the admin listener; http://127.0.0.1:8081 without it")
+    said = "holds the admin token, - for standard input; without it POINTSMAN_ADMIN_TOKEN does"
+    where.add_argument("--token-file", type=Path, metavar="FILE", help=said)
+    where.add_argument("--json", action="store_true", help="what the API answers, instead of a table")
+    return where
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from gateway.commands import administer  # noqa: PLC0415 - each command pays for its own imports only
+
+    return administer.run(arguments)

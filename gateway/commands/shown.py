@@ -1,0 +1,29 @@
+"""What a command has to show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Shown(NamedTuple):
+    """`body` is for `--json`; people get the table, or a secret alone on standard output. `note` is for their eyes."""
+
+    body: Any
+    heads: Sequence[str] = ()
+    rows: Sequence[Sequence[object]] = ()
+    secret: str | None = None
+    note: str = ""
+
+
+def path_of(*parts: str) -> str:
+    return "/admin/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def query_of(values: dict[str, object]) -> str:
+    """With its question mark; nothing where nothing is asked for."""
+    text = urlencode({name: value for name, value in values.items() if value is not None})
+    return f"?{text}" if text else ""
