@@ -104,7 +104,8 @@ class Ledger:
     @property
     def takes_billable(self) -> bool:
         """False when what an attempt costs might be lost: the journal takes nothing, and neither does the database."""
-        return self._journal.takes or not self._backlog.is_full
+        is_behind = self._backlog.is_full or (self._writer is not None and self._writer.last_error is not None)
+        return self._journal.takes or not is_behind
 
     def start(self) -> None:
         """Open journal and database, creating what is not there, and start the writer. Raises `LedgerError`. Blocks."""

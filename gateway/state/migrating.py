@@ -6,6 +6,7 @@ Every start asks, so a database that is up to date costs no import of alembic, a
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from contextlib import closing
 from functools import cache
@@ -135,6 +136,8 @@ async def _migrate(database: Database) -> None:
 
 def _upgrade(connection: Connection, name: str) -> None:
     """In one transaction that no other node can share: the first does it, the others find it done."""
+    # Already its import tells of plugins, and what follows of each step: nothing that a gateway's log is for.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     from alembic import command  # noqa: PLC0415 - only where there is something to do
     from alembic.config import Config  # noqa: PLC0415 - as above
 

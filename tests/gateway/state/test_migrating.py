@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import subprocess
 import sys
@@ -45,6 +46,25 @@ async def test_again_changes_nothing(database: Database) -> None:
     await append(database, [a_row()])
     await database.migrate()
     assert await written(database) == [a_row()]
+
+
+async def test_alembic_is_not_heard_unless_it_warns(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        fresh = Database(database_url)
+        await fresh.migrate()
+        await fresh.close()
+        logging.getLogger("alembic.runtime.migration").warning("look here")
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("alembic")] == ["look here"]
+
+
+def test_the_import_of_alembic_is_not_heard_either(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, logging; logging.basicConfig(level=logging.INFO); "
+        "from gateway.state.database import Database; "
+        f"asyncio.run(Database('sqlite:///{tmp_path}/ledger.db').migrate())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 async def test_nodes_that_start_together_do_not_collide(database_url: str) -> None:
