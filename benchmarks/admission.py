@@ -1,93 +1,323 @@
-"""What reserving and settling cost in process: `python -m benchmarks.admission`. Redis is in admission_redis.py.
+"""What limits and the write-ahead journal cost a call in this process, part by part.
 
-Microseconds for both together, the best of several rounds. A dimension is an account: requests and tokens a minute,
-calls at once, money a month, tokens a day. "Through chunks" is what a busy account set costs that need not travel.
+    python -m benchmarks.admission [ROUNDS]
+
+Microseconds of CPU per call: `best` and `median` of many short rounds, of which a noisy machine spoils some,
+and `whole`, the mean of a long run with the collector as `pointsman serve` sets it. No limit is near its end.
 """
 
 from __future__ import annotations
 
-import asyncio
 import gc
+import sys
+import tempfile
 import time
-from typing import TYPE_CHECKING, Final
+from contextlib import contextmanager
+from datetime import UTC
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from gateway.state.chunk_leases import ChunkLeases
+import uvloop
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from adapters.openai_request import parse
+from benchmarks.bodies import request_body
+from gateway.admission import Admission
+from gateway.call import Attempt, Call, Reply, TraceContext
+from gateway.estimates import Estimator
+from gateway.intents import IntentLog, Intents
+from gateway.ledger_rows import ledger_rows
+from gateway.metrics import Registry
+from gateway.reservations import Reservations
+from gateway.settlement import settle
+from gateway.stages.admit import Admit
+from gateway.state.journal import Journal
+from gateway.state.journal_slots import claim
 from gateway.state.limit_store_in_process import InProcessLimitStore
-from policies.limits import Ask, Granted, Kind
+from gateway.tokens import TokenCounter
+from policies import limits
+from policies.calendars import Calendars
+from policies.limit_index import LimitIndex
+from policies.limits import Account, Ask, Granted, Kind, Phase
+from policies.vocabulary import (
+    Deployment,
+    Endpoint,
+    Limit,
+    LimitScope,
+    Period,
+    Price,
+    Principal,
+    Resource,
+    Route,
+    Strategy,
+    Target,
+    Usage,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from gateway.state.limit_store import LimitStore
+    from gateway.state.ledger_schema import LedgerRow
 
-CALLS: Final = 20_000
-ROUNDS: Final = 7
-IN_FLIGHT: Final = 64
-TENANT: Final = "org"
-
-
-def asks(dimensions: int) -> tuple[Ask, ...]:
-    now = time.time()
-    edges = (now - 86_400.0, now + 86_400.0, now + 30 * 86_400.0)
-    every = (
-        Ask("requests:key", Kind.RATE, 1, 10**9, 1e7),
-        Ask("tokens:key", Kind.RATE, 1000, 10**12, 1e10),
-        Ask("calls:key", Kind.CONCURRENT, 1, 10**6),
-        Ask("cost:team", Kind.CALENDAR, 10**6, 10**15, 0.0, edges),
-        Ask("tokens:org", Kind.RATE, 1000, 10**12, 1e8),
-    )
-    return every[:dimensions]
-
-
-async def round_us(store: LimitStore, wanted: tuple[Ask, ...], names: list[str]) -> float:
-    """One round with so many calls under way as a busy gateway has."""
-    actual = tuple(ask.amount // 2 for ask in wanted)
-    under_way: list[tuple[str, Granted]] = []
-    began_s = time.perf_counter()
-    for name in names:
-        answer = await store.reserve(TENANT, name, wanted)
-        if not isinstance(answer, Granted):
-            raise TypeError(f"the benchmark ran into a limit: {answer}")
-        under_way.append((name, answer))
-        if len(under_way) == IN_FLIGHT:
-            for ended, granted in under_way:
-                store.settle(TENANT, ended, granted.holds, actual)
-            under_way.clear()
-    spent_s = time.perf_counter() - began_s
-    for ended, granted in under_way:
-        store.settle(TENANT, ended, granted.holds, actual)
-    return spent_s / len(names) * 1e6
+ROUNDS, CALLS, LONG = 60, 200, 30_000
+SLICE = 64
+PRICE = Price("gpt-4o-mini", "override", "", 150_000_000, None, None, 600_000_000)
+DEPLOYMENT = Deployment("a", "openai", "openai", "gpt-4o-mini", price=PRICE)
+ROUTE = Route("mock", ("mock",), Strategy.ORDERED, (Target(DEPLOYMENT),), (), 1)
+WHO = Principal("k1", "ci", team="red", user="ada", org="acme")
+LIMITS = (
+    Limit("key.requests", LimitScope.KEY, Resource.REQUESTS, 10**12, 60.0),
+    Limit("key.tokens", LimitScope.KEY, Resource.TOKENS, 10**15, 60.0),
+    Limit("key.concurrent", LimitScope.KEY, Resource.CONCURRENT, 10**9, None),
+)
+BUDGET = Limit("team.cost", LimitScope.TEAM, Resource.COST, 10**15, Period.MONTH)
+ASKS = (
+    Ask("key.requests:ci", Kind.RATE, 1, 10**12, 1e10),
+    Ask("key.tokens:ci", Kind.RATE, 1500, 10**15, 1e13),
+    Ask("key.concurrent:ci", Kind.CONCURRENT, 1, 10**9),
+)
+USAGE = Usage(200, 100)
 
 
-async def best_us(make: Callable[[], LimitStore], dimensions: int) -> float:
-    store = make()
-    wanted = asks(dimensions)
-    for ask in wanted:
-        if ask.kind == Kind.CALENDAR:
-            await store.hydrate(TENANT, ask.account, ask.edges[0], 0)
-    rounds = []
-    for number in range(ROUNDS):
-        names = [f"call-{number}-{i}" for i in range(CALLS)]
-        gc.collect()
-        rounds.append(await round_us(store, wanted, names))
-    return min(rounds)
+class Cost(NamedTuple):
+    """Microseconds of CPU per call."""
+
+    best: float
+    median: float
+    whole: float
 
 
-def in_process() -> LimitStore:
-    return InProcessLimitStore(time.time)
+class Part(NamedTuple):
+    """`run` does so many calls' worth, after `prepare` has made what that takes, which is not counted."""
+
+    name: str
+    prepare: Callable[[int], Any]
+    run: Callable[[Any], None]
 
 
-def through_chunks() -> LimitStore:
-    return ChunkLeases(in_process(), time.time)
+class Ledger:
+    """Takes everything and has spent nothing."""
+
+    takes_billable = True
+
+    def __init__(self) -> None:
+        self.rows: list[LedgerRow] = []
+
+    async def spent(self, _account: str, _window_start_s: float) -> int:
+        return 0
+
+    def intend(self, row: LedgerRow) -> None:
+        self.rows = [row]
+
+
+class Ground:
+    """The stage `admit` under some limits, and calls for it."""
+
+    def __init__(self, *bound: Limit) -> None:
+        self.ledger = Ledger()
+        self.store = InProcessLimitStore(time.time)
+        self.estimator = Estimator(TokenCounter())
+        reservations = Reservations(self.store, self.ledger)
+        self.admission = Admission(reservations, self.estimator, Registry())
+        self.stage = Admit(self.admission, self.ledger)
+        self.generation = cast("Any", Generation(LimitIndex(bound)))
+        self.request = parse(Endpoint.CHAT, request_body("mock"))
+        self._ids = count()
+
+    def calls(self, number: int) -> list[Call]:
+        return [self._call() for _ in range(number)]
+
+    def _call(self) -> Call:
+        call = Call(
+            f"req_{next(self._ids):028x}",
+            self.request,
+            cast("Any", None),
+            CIMultiDictProxy(CIMultiDict()),
+            self.generation,
+            TraceContext("t", "s", None, sampled=False),
+            0.0,
+            time.time_ns(),
+        )
+        call.principal, call.route, call.candidates = WHO, ROUTE, (DEPLOYMENT,)
+        call.status = 200
+        attempt = Attempt(1, DEPLOYMENT, 0.0, ended_s=1.0, sent=True, usage=USAGE)
+        call.attempts.append(attempt)
+        return call
+
+    def pass_through(self, calls: list[Call]) -> None:
+        """Admit, attempt, give back: what the path does for limits, and nothing else."""
+        for call in calls:
+            drive(self.stage(call, self.attempt))
+            call.scope.close()
+
+    def admitted(self, number: int) -> list[Call]:
+        calls = self.calls(number)
+        self.pass_through(calls)
+        return calls
+
+    async def attempt(self, call: Call) -> Reply:
+        """What the stage `attempt` does for limits."""
+        if call.admitted is not None:
+            await self.admission.extend(call)
+            self.admission.begin(call, call.attempts[0])
+        return cast("Reply", None)
+
+
+class Generation(NamedTuple):
+    """What of a policy in force admission looks at."""
+
+    limits: LimitIndex
+    calendars: Calendars = Calendars(lambda _: UTC)
+    unpriced: str = "auto"
+    when_full: str = "open"
+    drains: bool = False
+
+    def weight_of(self, _principal: Principal) -> int:
+        return 1
+
+
+def drive(awaitable: Awaitable[Any]) -> None:
+    """Run what never waits, at what an await costs."""
+    try:
+        next(awaitable.__await__())
+    except StopIteration:
+        return
+    raise TypeError("it waits")
+
+
+async def parts(journal: Journal) -> AsyncIterator[Part]:
+    """The rows of the table, in its order."""
+    for part in (*model(), *store()):
+        yield part
+    free, limited, budgeted = Ground(), Ground(*LIMITS), Ground(*LIMITS, BUDGET)
+    await begun(budgeted)
+    for name, ground in (("no limit", free), ("3 limits", limited), ("3 limits and a budget", budgeted)):
+        yield Part(f"admit, begin, finish: {name}", ground.calls, ground.pass_through)
+    yield Part("headers: 3 limits", limited.admitted, headers)
+    yield Part("headers: 3 limits and a budget", budgeted.admitted, headers)
+    for name, ground in (("no limit", free), ("3 limits", limited), ("3 limits and a budget", budgeted)):
+        yield intents(name, ground, ground.ledger)
+    yield intents("no limit, to the journal", free, journal)
+    yield Part("outcome to the journal", lambda number: rows(free, number), lambda made: outcomes(journal, made))
+    for name, ground in (("no limit", free), ("3 limits and a budget", budgeted)):
+        yield Part(f"settled row: {name}", ground.admitted, settled_rows)
+
+
+async def begun(ground: Ground) -> None:
+    """The first call looks up what was spent; those after it do not wait."""
+    call = ground.calls(1)[0]
+    await ground.stage(call, ground.attempt)
+    call.scope.close()
+
+
+def model() -> Iterator[Part]:
+    now = 1_795_305_600.0
+    before = [Account(5.0, now - 1, 7)] * 3
+    granted = cast("Granted", limits.reserve(ASKS, before, now))
+    pairs = list(zip(before, granted.holds, strict=True))
+
+    def reserve(number: int) -> None:
+        for _ in range(number):
+            limits.reserve(ASKS, before, now)
+
+    def settle_all(number: int) -> None:
+        for _ in range(number):
+            for account, hold in pairs:
+                limits.settle(account, hold, 1, Phase.HELD, now)
+
+    yield Part("model: reserve, 3 accounts", int, reserve)
+    yield Part("model: settle, 3 accounts", int, settle_all)
+
+
+def store() -> Iterator[Part]:
+    kept = InProcessLimitStore(time.time)
+    ids = count()
+
+    def reserve_and_settle(names: list[str]) -> None:
+        for name in names:
+            coroutine: Any = kept.reserve("acme", name, ASKS)
+            try:
+                coroutine.send(None)
+            except StopIteration as done:
+                kept.settle("acme", name, done.value.holds, (1, 300, 0))
+
+    def names(number: int) -> list[str]:
+        return [f"req_{next(ids):028x}" for _ in range(number)]
+
+    yield Part("store: reserve and settle, 3 accounts", names, reserve_and_settle)
+
+
+def headers(calls: list[Call]) -> None:
+    for call in calls:
+        if call.admitted is not None:
+            call.admitted.headers(1_795_305_600.0)
+
+
+def intents(name: str, ground: Ground, ledger: IntentLog) -> Part:
+    begin = Intents(ledger, ground.estimator.bound).begin
+
+    def run(calls: list[Call]) -> None:
+        for call in calls:
+            begin(call, call.attempts[0])
+
+    return Part(f"intent: {name}", ground.admitted, run)
+
+
+def rows(ground: Ground, number: int) -> list[list[LedgerRow]]:
+    return [ledger_rows(settle(call)) for call in ground.admitted(number)]
+
+
+def outcomes(journal: Journal, made: list[list[LedgerRow]]) -> None:
+    for start in range(0, len(made), SLICE):
+        journal.add([row for one in made[start : start + SLICE] for row in one])
+        journal.committed(1 << 62)
+
+
+def settled_rows(calls: list[Call]) -> None:
+    for call in calls:
+        ledger_rows(settle(call))
+
+
+def cost_of(part: Part, rounds: int) -> Cost:
+    taken = []
+    for _ in range(rounds):
+        made = part.prepare(CALLS)
+        gc.disable()
+        began_s = time.perf_counter()
+        part.run(made)
+        taken.append((time.perf_counter() - began_s) / CALLS * 1e6)
+        gc.enable()
+    made = part.prepare(LONG)
+    began_s = time.process_time()
+    part.run(made)
+    return Cost(min(taken), median(taken), (time.process_time() - began_s) / LONG * 1e6)
+
+
+@contextmanager
+def a_journal() -> Iterator[Journal]:
+    with tempfile.TemporaryDirectory(prefix="pointsman-bench-") as folder:
+        slot = claim(Path(folder) / "journal")
+        journal = Journal(slot)
+        journal.start()
+        yield journal
+        journal.close()
+        slot.release()
 
 
 async def main() -> None:
-    print("| dimensions | in process, us | through chunks, us |")
-    print("| ---: | ---: | ---: |")
-    for dimensions in (1, 3, 5):
-        columns = [await best_us(make, dimensions) for make in (in_process, through_chunks)]
-        print(f"| {dimensions} | {columns[0]:.1f} | {columns[1]:.1f} |")
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    print("| part | best | median | whole |")
+    print("| --- | ---: | ---: | ---: |")
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    with a_journal() as journal:
+        async for part in parts(journal):
+            best, middle, whole = cost_of(part, rounds)
+            print(f"| {part.name} | {best:.2f} | {middle:.2f} | {whole:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())
