@@ -126,6 +126,8 @@ class Caller:
     max_tokens: int = 20
     limits: Any = None
     org: str | None = None
+    team: str | None = None
+    user: str | None = None
 
     @property
     def secret(self) -> str:
@@ -152,12 +154,7 @@ class Caller:
 
 def limited(url: str, *callers: Caller, **policy: Any) -> dict[str, Any]:
     """A policy under which these callers have their keys, each a route of its own."""
-    keys = [
-        {"name": caller.name, "secret": caller.secret}
-        | ({} if caller.limits is None else {"limits": caller.limits})
-        | ({} if caller.org is None else {"org": caller.org})
-        for caller in callers
-    ]
+    keys = [key_of(caller) for caller in callers]
     deployments = {c.name: {"provider": "scripted", "model": c.model, "price": PRICE} for c in callers}
     return {
         "providers": {"scripted": {"kind": "openai", "base_url": f"{url}/v1", "api_key": "sk-upstream-canary-000"}},
@@ -166,6 +163,11 @@ def limited(url: str, *callers: Caller, **policy: Any) -> dict[str, Any]:
         "keys": [*keys, {"name": "tests", "secret": KEY}],
         "secrets": {"admin_token": ADMIN_TOKEN},
     } | policy
+
+
+def key_of(caller: Caller) -> dict[str, Any]:
+    owners = {"limits": caller.limits, "org": caller.org, "team": caller.team, "user": caller.user}
+    return {"name": caller.name, "secret": caller.secret} | {k: v for k, v in owners.items() if v is not None}
 
 
 @dataclass
