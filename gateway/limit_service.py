@@ -31,7 +31,7 @@ class LimitService:
         self.estimator = Estimator(reporting.counter)
         reservations = Reservations(self.store, reporting.ledger)
         self.admission = Admission(reservations, self.estimator, reporting.registry)
-        self.reconciler = Reconciler(self.store, reporting.ledger.spent)
+        self.reconciler = Reconciler(self.store, reporting.ledger.spent_of)
         self._reconciling: asyncio.Task[None] | None = None
         queues, sample = self.admission.room.depths, reporting.registry.sample
         sample(telemetry.LIMIT_QUEUE, lambda: [((route,), n) for route, n in queues().items()])
@@ -59,13 +59,15 @@ def store_of(state: StateSettings, workers: int, registry: Registry) -> LimitSto
     if not state.is_shared:
         return InProcessLimitStore(time.time)
     require(REDIS)
-    from gateway.state.limit_store_guarded import GuardedLimitStore  # noqa: PLC0415 - only shared state needs Redis
+    from gateway.state.chunk_leases import ChunkLeases  # noqa: PLC0415 - only shared state needs this, and Redis
+    from gateway.state.limit_store_guarded import GuardedLimitStore  # noqa: PLC0415
     from gateway.state.limit_store_redis import RedisLimitStore, RedisOptions  # noqa: PLC0415
     from gateway.state.redis_dialing import Timings  # noqa: PLC0415
     from policies.degraded import DegradedRules, WhenDown  # noqa: PLC0415
 
     options = RedisOptions(timings=Timings(answer_s=state.timeout_s), lease_s=state.lease_s)
-    rules = DegradedRules(state.nodes * workers, WhenDown(state.when_down))
+    processes = state.nodes * workers
+    rules = DegradedRules(processes, WhenDown(state.when_down))
     shared = RedisLimitStore(state.url.reveal(), options)
     store = GuardedLimitStore(shared, rules, time.time)
     registry.sample(telemetry.LIMIT_STORE_DEGRADED, lambda: [((), store.degraded)])
@@ -73,4 +75,5 @@ def store_of(state: StateSettings, workers: int, registry: Registry) -> LimitSto
     registry.sample(telemetry.LIMIT_DEGRADED_DECISIONS, lambda: [((), store.degraded_decisions)])
     registry.sample(telemetry.LIMIT_UNSENT, lambda: [((), shared.unsent)])
     registry.sample(telemetry.LIMIT_LOST, lambda: [((), shared.lost_settlements)])
-    return store
+    # Outside the guard: what was leased before an outage may still be used up in it.
+    return ChunkLeases(store, time.time, processes)

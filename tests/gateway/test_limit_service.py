@@ -12,7 +12,7 @@ from gateway.errors import MissingExtra
 from gateway.exposition import render
 from gateway.limit_service import LimitService, store_of
 from gateway.metrics import Registry
-from gateway.state.limit_store_guarded import GuardedLimitStore
+from gateway.state.chunk_leases import ChunkLeases
 from gateway.state.limit_store_in_process import InProcessLimitStore
 from policies.vocabulary import Period, Usage
 from tests.gateway.limited_calls import Gate, Spent, limit
@@ -45,7 +45,7 @@ async def test_state_in_memory_is_kept_in_process() -> None:
 def test_shared_state_is_guarded_and_counted() -> None:
     registry = Registry()
     store = store_of(settings(url="redis://127.0.0.1:1/0", nodes=2, when_down="closed"), 1, registry)
-    assert isinstance(store, GuardedLimitStore)
+    assert isinstance(store, ChunkLeases)
     text = render(registry.snapshot()).decode()
     for name in ("degraded", "failures_total"):
         assert f"pointsman_limit_store_{name} 0" in text
