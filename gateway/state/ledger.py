@@ -146,9 +146,14 @@ class Ledger:
 
     async def spent(self, account: str, window_start_s: float) -> int:
         """What an account, named "tenant|account", was charged in a window. Raises `LedgerError`."""
-        if self._writer is None:
+        (amount,) = await self.spent_of([(account, window_start_s)])
+        return amount
+
+    async def spent_of(self, accounts: Sequence[tuple[str, float]]) -> list[int]:
+        """As `spent`, of many accounts and their windows at once. Raises `LedgerError`."""
+        if self._writer is None or self._is_closed:
             raise LedgerError("the ledger is not open")
-        return await asyncio.wrap_future(self._writer.spent(account, window_start_s, self._handed_over))
+        return await asyncio.wrap_future(self._writer.spent_of(accounts, self._handed_over))
 
     def close(self, within_s: float = CLOSE_WITHIN_S) -> None:
         """Write what is left, trying once more where writing fails. Blocks; call it from a thread."""

@@ -100,9 +100,12 @@ class LedgerWriter:
             self._loop.call_soon_threadsafe(self._hurry)
         self._thread.join(within_s)
 
-    def spent(self, account: str, window_start_s: float, handed_over: int) -> Future[int]:
-        """What an account was charged, once the first `handed_over` rows are in SQL. Fails with a `LedgerError`."""
-        return asyncio.run_coroutine_threadsafe(self._spent(account, window_start_s, handed_over), self._loop)
+    def spent_of(self, accounts: Sequence[tuple[str, float]], handed_over: int) -> Future[list[int]]:
+        """What accounts were charged in these windows, once the first `handed_over` rows are in SQL.
+
+        Fails with a `LedgerError`.
+        """
+        return asyncio.run_coroutine_threadsafe(self._spent_of(accounts, handed_over), self._loop)
 
     # -- the thread --------------------------------------------------------------------------------------------------
 
@@ -259,11 +262,13 @@ class LedgerWriter:
                 replay.unknown,
             )
 
-    async def _spent(self, account: str, window_start_s: float, handed_over: int) -> int:
+    async def _spent_of(self, accounts: Sequence[tuple[str, float]], handed_over: int) -> list[int]:
         try:
             async with asyncio.timeout(SPENT_WITHIN_S):
                 while self.written < handed_over or not self._is_replayed:
                     await self._progress.wait()
         except TimeoutError as error:
             raise DatabaseUnavailable("the ledger does not know yet what was spent: rows are waiting") from error
-        return await ledger_sql.spent(self._database, account, window_start_s)
+        if len(accounts) == 1:
+            return [await ledger_sql.spent(self._database, *accounts[0])]
+        return await ledger_sql.spent_of(self._database, accounts)

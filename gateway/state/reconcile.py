@@ -50,13 +50,15 @@ class Difference(NamedTuple):
 
 
 class Reconciler:
-    """`spent` is the ledger's: what an account, named "tenant|account", was charged in a window."""
+    """`spent_of` is the ledger's: what accounts, named "tenant|account", were charged in their windows."""
 
-    def __init__(self, store: LimitStore, spent: Callable[[str, float], Awaitable[int]]) -> None:
+    def __init__(
+        self, store: LimitStore, spent_of: Callable[[Sequence[tuple[str, float]]], Awaitable[Sequence[int]]]
+    ) -> None:
         self.drift = Drift()
         self.corrections = 0
         self._store = store
-        self._spent = spent
+        self._spent_of = spent_of
         self._suspected: frozenset[Difference] = frozenset()
 
     async def run(self, tenants: Callable[[], Sequence[str]]) -> None:
@@ -71,9 +73,9 @@ class Reconciler:
     async def compare(self, tenants: Sequence[str]) -> Drift:
         """One round. Raises `StoreUnavailable` and `LedgerError`."""
         before = await self._at_rest(tenants)
-        found = [Difference(kept, await self._spent(_name(kept), kept.state.at_s)) for kept in before]
-        still = frozenset(await self._at_rest(tenants)) if found else frozenset()
-        found = [difference for difference in found if difference.kept in still]
+        spent = await self._spent_of([(_name(kept), kept.state.at_s) for kept in before]) if before else ()
+        still = frozenset(await self._at_rest(tenants)) if before else frozenset()
+        found = [Difference(*pair) for pair in zip(before, spent, strict=True) if pair[0] in still]
         differing = [difference for difference in found if difference.amount]
         standing = [difference for difference in differing if difference in self._suspected]
         self._suspected = frozenset(differing)

@@ -81,6 +81,9 @@ class Spent:
         self.asked.append((account, window_start_s))
         return sum(self.amounts.values())
 
+    async def spent_of(self, accounts: Sequence[tuple[str, float]]) -> list[int]:
+        return [await self.spent(*account) for account in accounts]
+
 
 class Gate:
     """Admission over a store in process, at `now`."""

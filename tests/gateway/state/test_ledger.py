@@ -228,7 +228,10 @@ async def test_what_was_spent_includes_what_was_handed_over_before(path: Path) -
     ledger.append([row._replace(charges='[["acme|m:acme",86400,7]]') for row in rows(3)])
     assert await ledger.spent("acme|m:acme", 86400) == 21
     assert await ledger.spent("acme|m:acme", 0) == 0
+    assert await ledger.spent_of([("acme|m:acme", 0), ("acme|m:acme", 86400)]) == [0, 21]
     await asyncio.to_thread(ledger.close)
+    with pytest.raises(LedgerError, match="not open"):
+        await ledger.spent("acme|m:acme", 86400)
 
 
 async def test_what_was_spent_is_not_guessed_while_rows_wait(

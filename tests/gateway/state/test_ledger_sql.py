@@ -12,7 +12,7 @@ import pytest
 from gateway.state.database import Database
 from gateway.state.ledger_rollups import DIMENSIONS, MEASURES, rolled_up, series_of
 from gateway.state.ledger_schema import LARGEST, LedgerRow
-from gateway.state.ledger_sql import UnfitError, append, spent, write
+from gateway.state.ledger_sql import UnfitError, append, spent, spent_of, write
 from tests.gateway.state.ledger_rows import DAY_S, NOON_MS, a_row, asked, unpriced, written
 
 if TYPE_CHECKING:
@@ -201,3 +201,15 @@ def test_the_sums_of_the_gateway_are_the_plain_ones() -> None:
     rows = [random_row(rng) for _ in range(300)]
     usage = {(hour_s, *who): tuple(sums) for (hour_s, who), sums in rolled_up(rows).usage.items()}
     assert usage == plain_sums(rows)
+
+
+async def test_many_accounts_are_asked_of_at_once(database: Database) -> None:
+    """More than one statement's worth of them, some twice, some unknown, one too long for an index."""
+    names = [f"acme|budget:{number}" for number in range(120)] + [f"acme|{'x' * 5_000}"]
+    charges = json.dumps([[name, DAY_S, number + 1] for number, name in enumerate(names)])
+    await append(database, [a_row()._replace(charges=charges)])
+    wanted: list[tuple[str, float]] = [(name, float(DAY_S)) for name in names]
+    others: list[tuple[str, float]] = [(names[0], DAY_S + 86_400.0), ("nobody", float(DAY_S))]
+    found = await spent_of(database, [*wanted, *others, wanted[5]])
+    assert found == [*range(1, 122), 0, 0, 6]
+    assert await spent_of(database, []) == []

@@ -28,9 +28,9 @@ class Books:
     def __init__(self, spent: dict[str, int]) -> None:
         self.amounts = spent
 
-    async def spent(self, account: str, window_start_s: float) -> int:
-        assert window_start_s == DAY_S
-        return self.amounts.get(account, 0)
+    async def spent_of(self, accounts: Sequence[tuple[str, float]]) -> list[int]:
+        assert {window_start_s for _, window_start_s in accounts} == {DAY_S}
+        return [self.amounts.get(account, 0) for account, _ in accounts]
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def use(store: InProcessLimitStore, amount: int) -> None:
 async def test_a_store_that_agrees_has_no_drift_and_is_left_alone(store: InProcessLimitStore) -> None:
     await use(store, 100)
     books = Books({"acme|budget:ci": 100})
-    reconciler = Reconciler(store, books.spent)
+    reconciler = Reconciler(store, books.spent_of)
     for _ in range(3):
         assert await reconciler.compare(["acme"]) == Drift(compared=1)
     assert (await budget(store), reconciler.corrections) == (Account(100.0, DAY_S, 0), 0)
@@ -73,7 +73,7 @@ async def test_a_difference_that_stands_is_told_and_put_right(
 ) -> None:
     await use(store, 100)
     books = Books({"acme|budget:ci": spent})
-    reconciler = Reconciler(store, books.spent)
+    reconciler = Reconciler(store, books.spent_of)
     assert await reconciler.compare(["acme"]) == Drift(compared=1)
     assert await reconciler.compare(["acme"]) == Drift(1, 1, 100 - spent, ratio)
     assert (await budget(store), reconciler.corrections) == (Account(float(spent), DAY_S, 0), 1)
@@ -88,7 +88,7 @@ async def test_what_moves_just_before_it_would_be_put_right_is_left_alone() -> N
 
     store = Busy(lambda: NOW_S)
     await use(store, 100)
-    reconciler = Reconciler(store, Books({}).spent)
+    reconciler = Reconciler(store, Books({}).spent_of)
     for _ in range(2):
         await reconciler.compare(["acme"])
     assert (await budget(store), reconciler.corrections) == (Account(107.0, DAY_S, 0), 0)
@@ -97,7 +97,7 @@ async def test_what_moves_just_before_it_would_be_put_right_is_left_alone() -> N
 async def test_rows_on_their_way_are_no_drift(store: InProcessLimitStore) -> None:
     await use(store, 100)
     books = Books({"acme|budget:ci": 60})
-    reconciler = Reconciler(store, books.spent)
+    reconciler = Reconciler(store, books.spent_of)
     await reconciler.compare(["acme"])
     books.amounts["acme|budget:ci"] = 100
     assert await reconciler.compare(["acme"]) == Drift(compared=1)
@@ -109,13 +109,13 @@ async def test_what_moves_is_not_compared(store: InProcessLimitStore) -> None:
     await use(store, 100)
     books = Books({})
 
-    async def spent_while_used(account: str, window_start_s: float) -> int:
+    async def spent_while_used(accounts: Sequence[tuple[str, float]]) -> list[int]:
         await use(store, 7)
-        return await books.spent(account, window_start_s)
+        return await books.spent_of(accounts)
 
     assert await Reconciler(store, spent_while_used).compare(["acme"]) == Drift()
     await hold(store, "under way", 1)
-    assert await Reconciler(store, books.spent).compare(["acme"]) == Drift()
+    assert await Reconciler(store, books.spent_of).compare(["acme"]) == Drift()
 
 
 @pytest.mark.parametrize("error", [LedgerError("gone"), StoreUnavailable("gone"), RuntimeError("gone")])
@@ -132,7 +132,7 @@ async def test_a_round_that_fails_is_left_out(
             second_round.set()
         return ["acme"]
 
-    async def fail(*_: object) -> int:
+    async def fail(*_: object) -> list[int]:
         raise error
 
     await use(store, 100)
