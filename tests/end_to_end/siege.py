@@ -194,7 +194,8 @@ class Siege:
             assert len(rows) == self.good_calls, "the ledger holds exactly the good calls"
         log = "".join(self.gateway.text)
         assert "Traceback" not in log
-        ledger = b"".join(file.read_bytes() for file in self.gateway.folder.glob("ledger.db*"))
+        files = (file for found in self.gateway.folder.glob("ledger.db*") for file in (found, *found.glob("*")))
+        ledger = b"".join(file.read_bytes() for file in files if file.is_file())
         for secret in self.secrets:
             assert secret not in log
             assert secret.encode() not in metrics
