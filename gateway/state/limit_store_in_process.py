@@ -12,12 +12,12 @@ import contextlib
 from collections import deque
 from heapq import heapify, heappop, heappush
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from gateway.state.limit_store import LEASE_S, Kept
-from policies import limits
+from policies import limits, usual_limits
 from policies.limits import Account, Ask, Denied, Granted, Hold, Kind, Phase
 
 if TYPE_CHECKING:
@@ -31,15 +31,19 @@ SLICE: Final = 4096
 MONTH_S: Final = 32 * 86_400.0
 
 
-class Reservation(msgspec.Struct):
+# There are as many of these two as calls in half a minute, and no cycles in them for the collector to look for.
+class Reservation(msgspec.Struct, gc=False):
     """One that is held. `has_left`: what it held at once only is given back."""
 
     holds: tuple[Hold, ...]
     expires_s: float
     has_left: bool = False
 
+    def gave_back(self, hold: Hold) -> bool:
+        return self.has_left and hold.kind == Kind.CONCURRENT
 
-class Ended(NamedTuple):
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """How a reservation ended, and until when that is remembered. `holds` is what a reap charged."""
 
     phase: Phase
@@ -74,15 +78,22 @@ class InProcessLimitStore:
         self._freed: list[Callable[[str], None]] = []
 
     async def reserve(self, tenant: str, reservation: str, asks: Sequence[Ask]) -> Answer:
+        return self.reserve_now(tenant, reservation, asks)
+
+    def reserve_now(self, tenant: str, reservation: str, asks: Sequence[Ask]) -> Answer:
+        """`reserve`, which waits for nothing here, for callers who would rather not await it."""
         now = self._clock()
-        self._tidy(now)
+        if self._new or self._to_forget:
+            self._tidy(now)
         kept = self._tenants.get(tenant) or self._begin(tenant)
         if kept.leases and kept.leases[0][0] <= now:
             self._reap(tenant, kept, now)
         accounts = kept.accounts
-        if reservation in kept.held or kept.ended.get(reservation, NEVER_SEEN).until_s > now:
+        if reservation in kept.held or (reservation in kept.ended and kept.ended[reservation].until_s > now):
             return _again(kept, reservation, asks, now)
-        answer = limits.reserve(asks, [accounts.get(ask.account) for ask in asks], now)
+        answer: Answer | None = usual_limits.granted(asks, accounts, now)
+        if answer is None:
+            answer = limits.reserve(asks, [accounts.get(ask.account) for ask in asks], now)
         if type(answer) is Granted:
             self._hold(tenant, kept, asks, answer.accounts)
             expires_s = now + LEASE_S
@@ -97,21 +108,26 @@ class InProcessLimitStore:
     def settle(self, tenant: str, reservation: str, holds: Sequence[Hold], actual: Sequence[int]) -> None:
         now = self._clock()
         kept = self._tenants.get(tenant) or self._begin(tenant)
-        has_left = False
-        if record := kept.held.pop(reservation, None):
-            phase, holds, has_left = Phase.HELD, record.holds, record.has_left
-        else:
+        record = kept.held.pop(reservation, None)
+        if record is None:
             ended = kept.ended.get(reservation, NEVER_SEEN)
             phase = ended.phase if ended.until_s > now else Phase.MISSING
             if phase == Phase.SETTLED:
                 return
             holds = ended.holds if phase == Phase.REAPED else holds
-        for hold, used in zip(holds, chain(actual, repeat(0)), strict=False):
-            if not (has_left and hold.kind == Kind.CONCURRENT):
-                self._charge(tenant, kept, limits.settle(kept.accounts.get(hold.account), hold, used, phase, now), hold)
+            self._settle(tenant, kept, zip(holds, chain(actual, repeat(0)), strict=False), (phase, now))
+        elif not _settle_usual(kept, record, actual, now):
+            left = [
+                (h, n) for h, n in zip(record.holds, chain(actual, repeat(0)), strict=False) if not record.gave_back(h)
+            ]
+            self._settle(tenant, kept, left, (Phase.HELD, now))
         self._end(tenant, kept, reservation, Ended(Phase.SETTLED, now + LEASE_S))
         for tell in self._freed:
             tell(tenant)
+
+    def _settle(self, tenant: str, kept: Tenant, used: Iterable[tuple[Hold, int]], moment: tuple[Phase, float]) -> None:
+        for hold, actual in used:
+            self._charge(tenant, kept, limits.settle(kept.accounts.get(hold.account), hold, actual, *moment), hold)
 
     def release(self, tenant: str, reservation: str) -> None:
         kept = self._tenants.get(tenant)
@@ -254,7 +270,7 @@ class InProcessLimitStore:
     def _reap_one(self, tenant: str, kept: Tenant, reservation: str, now: float) -> None:
         record = kept.held.pop(reservation)
         for hold in record.holds:
-            if not (record.has_left and hold.kind == Kind.CONCURRENT):
+            if not record.gave_back(hold):
                 self._charge(tenant, kept, limits.reap(kept.accounts.get(hold.account), hold, now), hold)
         self._end(tenant, kept, reservation, Ended(Phase.REAPED, now + LEASE_S, record.holds))
         for tell in self._lost:
@@ -275,7 +291,7 @@ class InProcessLimitStore:
             if kept is None or ended.until_s != until_s:
                 continue  # it ended again since, late
             if until_s > now:  # the clock went back, and memory must not wait for it
-                self._end(tenant, kept, reservation, ended._replace(until_s=now + LEASE_S))
+                self._end(tenant, kept, reservation, msgspec.structs.replace(ended, until_s=now + LEASE_S))
                 continue
             del kept.ended[reservation]
             self._drop_if_empty(tenant, kept)
@@ -283,6 +299,18 @@ class InProcessLimitStore:
     def _drop_if_empty(self, tenant: str, kept: Tenant) -> None:
         if not (kept.accounts or kept.held or kept.ended):
             del self._tenants[tenant]
+
+
+def _settle_usual(kept: Tenant, record: Reservation, actual: Sequence[int], now: float) -> bool:
+    """Whether that was all: nothing of it was given back before, and all of its accounts are known."""
+    if record.has_left or len(actual) != len(record.holds):
+        return False
+    after = usual_limits.settled(record.holds, actual, kept.accounts, now)
+    if after is None:
+        return False
+    for hold, account in zip(record.holds, after, strict=True):
+        kept.accounts[hold[0]] = account
+    return True
 
 
 def _again(kept: Tenant, reservation: str, asks: Sequence[Ask], now: float) -> Answer:
