@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import shutil
 import sqlite3
 import stat
-import time
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,95 +11,14 @@ import pytest
 import gateway.state.database as database_module
 import gateway.state.ledger as ledger_module
 import gateway.state.ledger_writer as writer_module
-from gateway.ledger_rows import ledger_rows
-from gateway.settlement import settle
-from gateway.state import ledger_sql
-from gateway.state.database import Database, DatabaseUnavailable
-from gateway.state.journal import Journal
-from gateway.state.journal_slots import claim
 from gateway.state.ledger import Ledger, LedgerError
-from gateway.state.ledger_schema import LedgerRow
-from policies.vocabulary import Usage
-from tests.gateway.calls import answered
+from tests.gateway.state.ledgers import Outage, as_intent, leave_behind, read, rows, started
 from tests.postgres_server import postgres_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-
-def rows(count: int) -> list[LedgerRow]:
-    return [row for _ in range(count) for row in ledger_rows(settle(answered(Usage(3, 4))))]
-
-
-def as_intent(row: LedgerRow) -> LedgerRow:
-    return row._replace(outcome="unknown", estimated=1, status=0, output_tokens=99)
-
-
-def read(path: Path) -> list[LedgerRow]:
-    with closing(sqlite3.connect(path)) as connection:
-        return [LedgerRow(*row) for row in connection.execute("SELECT * FROM attempts ORDER BY request_id, attempt")]
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger without rows, made once: to make one takes a third of a second."""
-    path = tmp_path_factory.mktemp("empty") / "ledger.db"
-    started(path).close()
-    return path
-
-
-@pytest.fixture
-def path(tmp_path: Path, empty: Path) -> Path:
-    return Path(shutil.copy(empty, tmp_path / "ledger.db"))
-
-
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "GATHER_S", 0.001)
-    monkeypatch.setattr(writer_module, "FIRST_RETRY_S", 0.001)
-    monkeypatch.setattr(writer_module, "LAST_RETRY_S", 0.01)
-
-
-def started(path: Path) -> Ledger:
-    ledger = Ledger(f"sqlite:///{path}")
-    ledger.start()
-    return ledger
-
-
-class Outage:
-    """A database that is away: set `is_on` to let it come back. `refused` counts what it did not take."""
-
-    def __init__(self) -> None:
-        self.is_on = True
-        self.refused = 0
-        self.append = ledger_sql.append
-
-    async def __call__(self, database: Database, rows: Sequence[LedgerRow]) -> int:
-        if self.is_on:
-            self.refused += 1
-            raise DatabaseUnavailable("the server is away")
-        return await self.append(database, rows)
-
-
-@pytest.fixture
-def outage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
-    made = Outage()
-    monkeypatch.setattr(ledger_sql, "append", made)
-    yield made
-    made.is_on = False
-
-
-def leave_behind(path: Path, intents: Sequence[LedgerRow], outcomes: Sequence[LedgerRow]) -> None:
-    """What a process that was killed leaves in its journal."""
-    slot = claim(path.with_name(f"{path.name}.journal"))
-    journal = Journal(slot)
-    journal.start()
-    for row in intents:
-        journal.intend(row)
-    if outcomes:
-        journal.add(outcomes)
-    journal.close()
-    slot.release()
+pytestmark = pytest.mark.usefixtures("at_once")
 
 
 def test_rows_are_on_disk_after_close_and_only_once(path: Path) -> None:
@@ -147,48 +62,6 @@ def test_what_a_killed_process_left_is_written_at_the_next_start(path: Path) -> 
     ledger.close()
     assert sorted(read(path)) == sorted(over + [as_intent(row) for row in under_way])
     assert not list(path.parent.rglob("*.segment"))
-
-
-def aged(rows: Sequence[LedgerRow], days: float) -> list[LedgerRow]:
-    return [row._replace(started_at_ms=round((time.time() - days * 86_400) * 1000)) for row in rows]
-
-
-def test_rows_older_than_the_retention_go_while_others_are_written(path: Path) -> None:
-    old, young = aged(rows(1200), 3.0), aged(rows(20), 1.0)
-    ledger = started(path)
-    ledger.append(old)
-    ledger.close()
-    ledger = Ledger(f"sqlite:///{path}", retention_s=2 * 86_400.0)
-    ledger.start()
-    for row in young:
-        ledger.append([row])
-    while len(read(path)) > len(young):
-        ledger.append(young[:1])
-    ledger.close()
-    assert sorted(read(path)) == sorted(young)
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT sum(attempts) FROM usage_hourly").fetchone() == (1220,)
-
-
-def test_a_row_that_was_deleted_is_not_counted_again_when_a_journal_has_it(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    old, young = aged(rows(3), 2.01), aged(rows(2), 1.0)
-    ledger = started(path)
-    ledger.append(old)
-    ledger.close()
-    leave_behind(path, [as_intent(row) for row in old + young], old)
-    for _ in range(2):
-        ledger = Ledger(f"sqlite:///{path}", retention_s=2 * 86_400.0)
-        ledger.start()
-        while len(read(path)) > len(young):
-            ledger.append(young[:0])
-        ledger.close()
-        leave_behind(path, [], old)
-    assert sorted(read(path)) == sorted(as_intent(row) for row in young)
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT sum(attempts) FROM usage_hourly").fetchone() == (5,)
-    assert "3 rows in the journal" in caplog.text
 
 
 def test_outcomes_that_were_committed_before_the_end_are_not_written_twice(path: Path) -> None:
@@ -306,20 +179,6 @@ def test_marks_of_waiting_rows_are_few_and_the_oldest_counts(
     assert ledger.lag_s == 0.0
 
 
-def test_rows_that_cannot_be_written_at_the_end_wait_in_the_journal(
-    path: Path, outage: Outage, caplog: pytest.LogCaptureFixture
-) -> None:
-    ledger = started(path)
-    written = rows(7)
-    ledger.append(written)
-    with caplog.at_level(logging.ERROR):
-        ledger.close()
-    assert "7 ledger rows wait in the journal" in caplog.text
-    outage.is_on = False
-    started(path).close()
-    assert sorted(read(path)) == sorted(written)
-
-
 def test_one_impossible_value_does_not_keep_the_rest_off_the_disk(path: Path) -> None:
     good = rows(3)
     ledger = started(path)
@@ -329,53 +188,6 @@ def test_one_impossible_value_does_not_keep_the_rest_off_the_disk(path: Path) ->
     ledger.close()
     assert len(read(path)) == 5
     assert good[0] in read(path)
-
-
-def test_a_full_disk_stops_billable_traffic_while_the_database_takes_nothing_either(
-    path: Path, outage: Outage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outage.is_on = False
-    ledger = started(path)
-
-    def full(_fd: int, _data: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(ledger._journal, "_write", full)
-    ledger.append(rows(6))
-    while ledger.pending:
-        ledger.append([])
-    assert ledger.takes_billable
-    outage.is_on = True
-    ledger.append(rows(6))
-    while not outage.refused:
-        ledger.append([])
-    while ledger.takes_billable:
-        ledger.append([])
-    assert ledger.last_error is not None
-    outage.is_on = False
-    while not ledger.takes_billable:
-        ledger.append([])
-    ledger.close()
-    assert len(read(path)) == 12
-
-
-def test_a_full_disk_stops_billable_traffic_while_the_database_is_far_behind(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer_module, "GATHER_S", 60.0)
-    ledger = started(path)
-    ledger._backlog._most = 10
-
-    def full(_fd: int, _data: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(ledger._journal, "_write", full)
-    ledger.append(rows(9))
-    assert ledger.takes_billable
-    ledger.append(rows(1))
-    assert not ledger.takes_billable
-    ledger.close()
-    assert len(read(path)) == 10
 
 
 def test_a_ledger_of_a_newer_pointsman_is_refused_and_left_alone(path: Path) -> None:
