@@ -12,6 +12,7 @@ import msgspec
 
 from adapters import openai_bodies as bodies
 from adapters.openai_members import check_numbers, read_any, read_members, too_deep
+from adapters.openai_smuggled import refuse_smuggled
 from adapters.openai_tools import check_schema
 from adapters.schema import InferenceRequest, InvalidRequest
 from policies.vocabulary import Endpoint
@@ -23,20 +24,6 @@ LARGE_BODY_BYTES: Final = 1024 * 1024
 ITEMS_KEPT: Final = 1_000_000
 SMALL_MEMBER_BYTES: Final = 256 * 1024
 
-# Fields by which libraries let a *program* choose where a call goes and with which credential. A caller never may, and
-# an upstream behind a gateway of its own must not be told either.
-OVERRIDES: Final = frozenset(
-    (
-        "api_base", "api_key", "api_type", "api_version", "azure_ad_token", "azure_endpoint", "base_url",
-        "aws_access_key_id", "aws_bedrock_runtime_endpoint", "aws_region_name", "aws_role_name",
-        "aws_secret_access_key", "aws_session_token", "client", "context_window_fallback_dict",
-        "custom_llm_provider", "default_headers",
-        "extra_headers", "extra_query", "fallbacks", "force_timeout", "headers", "http_client", "litellm_params",
-        "max_retries", "mock_response", "mock_timeout", "mock_tool_calls", "model_list", "num_retries", "organization",
-        "proxies", "proxy", "request_timeout", "ssl_verify", "timeout", "user_config", "vertex_credentials",
-        "vertex_location", "vertex_project",
-    )
-)  # fmt: skip
 _SCHEMA_FIELDS: Final = frozenset(("tools", "functions", "response_format", "text"))
 # Members of which none has room for so much, whatever the escapes: looking at each entry first would take seconds.
 _SMALL: Final = ("logit_bias", "metadata", "stop", "stream_options", "user", "encoding_format")
@@ -62,9 +49,7 @@ class _Form(NamedTuple):
 def parse(endpoint: Endpoint, body: bytes) -> InferenceRequest:
     """The request in `body`. Raises `InvalidRequest`, naming the field, for anything that is not one."""
     members = read_members(body)
-    if not OVERRIDES.isdisjoint(members):
-        name = next(key for key in members if key in OVERRIDES)
-        raise InvalidRequest(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
+    refuse_smuggled(members)
     if len(body) > LARGE_BODY_BYTES:
         _check_counts(members)
     decoder, known, check = _FORMS[endpoint]
@@ -212,6 +197,8 @@ def _check_responses(body: bodies.Body, members: dict[str, msgspec.Raw]) -> _Siz
     fields = cast("bodies.ResponsesBody", body)
     if fields.input is None and fields.prompt is None:
         raise InvalidRequest("Missing required parameter: 'input'.", "input", "missing_required_parameter")
+    if fields.background:  # what it generates is told to nobody but who asks for it later, and that is not served here
+        raise InvalidRequest("'background' is not supported; leave it out.", "background", "unsupported_parameter")
     if "input" in members and b"image_url" in bytes(members["input"]):
         for url in _links_in(read_any("input", members["input"])):
             _check_link(url, "input")

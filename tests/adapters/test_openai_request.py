@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from adapters.openai_request import OVERRIDES, parse
+from adapters.openai_request import parse
+from adapters.openai_smuggled import OVERRIDES
 from adapters.schema import InvalidRequest
 from policies.vocabulary import Endpoint
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from adapters.openai_request import OVERRIDES
+from adapters.openai_smuggled import OVERRIDES
 from tests.end_to_end.siege import (
     CHAT,
     COMPLETIONS,
