@@ -84,8 +84,8 @@ class GuardedLimitStore:
         if outage is None or outage.breaker.phase is Phase.CLOSED:
             try:
                 answer = await self._store.reserve(tenant, reservation, asks)
-            except StoreUnavailable:
-                outage = await self._failed(tenant)
+            except StoreUnavailable as error:
+                outage = await self._failed(tenant, error)
             else:
                 if outage is not None:
                     await self._end(outage)
@@ -122,12 +122,12 @@ class GuardedLimitStore:
         return await self._store.correct(kept, spent)
 
     async def view(self, tenants: Sequence[str]) -> list[Kept]:
-        """While a server is away, what this node has of its tenants."""
-        kept: list[Kept] = []
-        for tenant in tenants:
-            outage = self._outages.get(self._store.server_of(tenant)) if self._outages else None
-            kept += await (self._store if outage is None else outage.store).view([tenant])
-        return kept
+        """Nothing while a server is away: what this node has of its tenants is not what was used."""
+        for tenant in tenants if self._outages else ():
+            outage = self._outages.get(self._store.server_of(tenant))
+            if outage is not None and outage.breaker.phase is not Phase.CLOSED:
+                raise StoreUnavailable("the limit store is away")
+        return await self._store.view(tenants)
 
     def mark_waiting(self, tenant: str, for_s: float) -> None:
         """Somebody here waits so long for this tenant."""
@@ -165,11 +165,12 @@ class GuardedLimitStore:
                 outage.asks[tenant, ask.account] = ask
         return answer
 
-    async def _failed(self, tenant: str) -> _Outage:
+    async def _failed(self, tenant: str, error: StoreUnavailable) -> _Outage:
         self.store_failures += 1
         server = self._store.server_of(tenant)
         outage = self._outages.get(server)
         if outage is None:
+            log.warning("the limit store does not answer: %s", error)
             outage = self._outages[server] = _Outage(tenant, self._clock)
             for tell in self._freed:
                 outage.store.on_freed(tell)

@@ -95,7 +95,8 @@ async def test_what_was_used_meanwhile_is_told_and_the_own_accounts_are_dropped(
     late = granted(await store.reserve(TENANT, "b", (rate(100),)))
     store.release(TENANT, "a")
     store.settle(TENANT, "a", first.holds, (250, 1))
-    assert {kept.account: kept.state.used for kept in await store.view([TENANT])} == {"tokens": 250, "calls": 0}
+    (own,) = {outage.store for outage in store._outages.values()}
+    assert {kept.account: kept.state.used for kept in await own.view([TENANT])} == {"tokens": 250, "calls": 0}
     shared.is_away = False
     await until_back(store)
     store.settle(TENANT, "b", late.holds, (70,))
@@ -137,6 +138,23 @@ async def test_nothing_of_a_server_that_is_away_is_put_right() -> None:
     await store.reserve(TENANT, "b", (rate(1),))
     assert await store.correct(seen, 40)
     assert {kept.account: kept.state.used for kept in await store.view([TENANT])}["budget"] == 40
+    await store.close()
+
+
+async def test_nobody_is_told_a_part_for_the_whole_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    store, shared = guard()
+    shared.is_away = True
+    for number in range(3):
+        await store.reserve(TENANT, f"r{number}", (rate(1),))
+        with pytest.raises(StoreUnavailable):
+            await store.view([TENANT])
+    assert [record.message for record in caplog.records] == [
+        "the limit store does not answer: away",
+        "the limit store is away: this node decides by itself (local)",
+    ]
+    shared.is_away = False
+    await until_back(store)
+    assert [kept.account for kept in await store.view([TENANT])] == ["tokens"]
     await store.close()
 
 
