@@ -116,6 +116,13 @@ class Gateway:
         task = self._last_retired = asyncio.create_task(self._retire(old, retired, self._last_retired))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
+        self.warm()
+
+    def warm(self) -> None:
+        """Get ready what nobody shall wait for later, now that calls are taken."""
+        generation = self.generation
+        models = [deployment.model for deployment in generation.deployments.values()]
+        self.limits.warm(generation.limits.limits, models)
 
     async def close(self) -> None:
         """Let go of the upstreams, then settle and write out all that was recorded."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -11,16 +10,20 @@ from gateway import telemetry
 from gateway.admission import Admission
 from gateway.estimates import Estimator
 from gateway.extras import REDIS, require
+from gateway.limit_plans import PROMPT_COUNTS
 from gateway.reservations import Reservations
 from gateway.state.limit_store_in_process import InProcessLimitStore
 from gateway.state.reconcile import Reconciler
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gateway.config import Config
     from gateway.config.storage import StateSettings
     from gateway.metrics import Registry
     from gateway.reporting import Reporting
     from gateway.state.limit_store import LimitStore
+    from policies.vocabulary import Limit
 
 
 class LimitService:
@@ -33,6 +36,7 @@ class LimitService:
         self.admission = Admission(reservations, self.estimator, reporting.registry)
         self.reconciler = Reconciler(self.store, reporting.ledger.spent_of)
         self._reconciling: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
         queues, sample = self.admission.room.depths, reporting.registry.sample
         sample(telemetry.LIMIT_QUEUE, lambda: [((route,), n) for route, n in queues().items()])
         sample(telemetry.LIMIT_RESERVATIONS, lambda: [((), self.admission.reservations)])
@@ -44,13 +48,18 @@ class LimitService:
         rounds = self.reconciler.run(lambda: list(self.admission.budgeted))
         self._reconciling = asyncio.create_task(rounds, name="limits-against-the-ledger")
 
+    def warm(self, limits: Iterable[Limit], models: Iterable[str]) -> None:
+        """Load tokenizers in the background where limits weigh prompts: the first crowd would be counted by bytes."""
+        if self._warming is None and any(limit.resource in PROMPT_COUNTS for limit in limits):
+            self._warming = asyncio.create_task(self.estimator.warm(models), name="tokenizers")
+
     async def close(self) -> None:
         """After the last settlement, which the recorder may make."""
-        if self._reconciling is not None:
-            self._reconciling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reconciling
-            self._reconciling = None
+        tasks = [task for task in (self._reconciling, self._warming) if task is not None]
+        self._reconciling = self._warming = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.store.close()
 
 

@@ -104,6 +104,7 @@ class Service:
                 self._greet(gateway, *(socket.sockets[0].getsockname()[1] for _, socket in listeners))
             else:
                 self._report_for_duty(gateway)
+            gateway.warm()
             await self._serve(gateway, listeners)
         finally:
             await gateway.close()

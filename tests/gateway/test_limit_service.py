@@ -126,3 +126,21 @@ async def test_only_tenants_with_budgets_are_held_against_the_ledger() -> None:
     service = service_in_memory(registry, Spent())
     await served(gate, service, 80)
     assert service.admission.budgeted == set()
+
+
+async def test_tokenizers_are_loaded_ahead_where_limits_weigh_prompts_and_only_there() -> None:
+    loaded: list[str] = []
+
+    async def load(encoding: str) -> None:
+        loaded.append(encoding)
+
+    config = SimpleNamespace(state=settings(), server=SimpleNamespace(workers=1))
+    reporting = SimpleNamespace(registry=Registry(), ledger=Spent(), counter=SimpleNamespace(load=load))
+    service = LimitService(cast("Any", config), cast("Any", reporting))
+    service.warm([limit("requests", 1, 60.0)], ["gpt-4o"])
+    assert service._warming is None
+    service.warm([limit("tokens", 1, 60.0)], ["gpt-4o", "gpt-4"])
+    assert service._warming is not None
+    await service._warming
+    await service.close()
+    assert loaded == ["cl100k_base", "o200k_base"]
