@@ -163,7 +163,8 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
         usage, unpriced = _UNKNOWN, Unpriced.NO_USAGE.value
     else:
         usage = _NOTHING
-    attempt.usage, attempt.cost = usage, cost
+    if usage is not _UNKNOWN:  # what nobody has counted stays so: limits were charged what was reserved for it
+        attempt.usage, attempt.cost = usage, cost
     estimated = _estimate_reason(attempt) if usage.estimated else None
     ended_s = attempt.ended_s if attempt.ended_s is not None else call.ended_s
     duration_s = max(0.0, ended_s - attempt.started_s)

@@ -151,6 +151,12 @@ def test_a_call_that_could_not_be_counted_is_flagged_not_free() -> None:
     assert settlement.usage.estimated
 
 
+def test_the_ledger_says_of_a_call_that_could_not_be_counted_what_its_limits_were_charged() -> None:
+    uncounted = attempt()
+    settle(call(uncounted))
+    assert used_by(uncounted) is None  # which is charged as it was reserved, before its row is written and in it
+
+
 def test_an_unknown_price_is_flagged() -> None:
     settled = settle(call(attempt(Usage(5, 5), deployment=FREE_OF_PRICE)))
     assert settled.cost_nanousd is None
