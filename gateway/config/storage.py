@@ -6,7 +6,7 @@ Their URLs may hold passwords, so they are secrets; `shown` is what may be told.
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
@@ -60,7 +60,10 @@ def _ledger_url(value: object, info: ValidationInfo) -> object:
 
 def _is_database(parts: SplitResult) -> bool:
     try:
-        good = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        has_place = bool(parts.hostname) or parse_qs(parts.query).get("host", [""])[0].startswith(
+            "/"
+        )  # a socket's folder
+        good = has_place and (parts.port is None or parts.port > 0)
     except ValueError:
         return False
     return good and re.fullmatch(r"/[^/]+", parts.path) is not None

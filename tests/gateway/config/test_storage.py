@@ -44,6 +44,11 @@ def test_what_is_given_is_taken(made: Callable[..., Config], environ: dict[str, 
     assert "hunter2" not in repr(config)
 
 
+def test_postgresql_may_be_reached_through_a_socket(made: Callable[..., Config]) -> None:
+    url = "postgresql://u@/d?host=/run/postgresql"
+    assert made(ledger=f"{{url: '{url}'}}").ledger.url.reveal() == url
+
+
 @pytest.mark.parametrize(
     ("ledger", "path", "journal"),
     [
@@ -97,6 +102,8 @@ def test_every_kind_of_redis_may_be_named(url: str, made: Callable[..., Config])
         ("ledger", "{url: 5}", f"ledger.url: {SQLITE}"),
         ("ledger", "{url: 'sqlite:///a.db?mode=ro'}", "ledger.url: must name a file only, without ? or #"),
         ("ledger", "{url: 'postgresql://h'}", f"ledger.url: {POSTGRES}"),
+        ("ledger", "{url: 'postgresql://u@/d'}", f"ledger.url: {POSTGRES}"),
+        ("ledger", "{url: 'postgresql://u@/d?host=db'}", f"ledger.url: {POSTGRES}"),
         ("ledger", "{url: 'postgresql://h:99999/d'}", f"ledger.url: {POSTGRES}"),
         ("ledger", "{url: 'postgresql://h/d#x'}", f"ledger.url: {POSTGRES}"),
         ("ledger", "{journal: ''}", "ledger.journal: must be a path"),
