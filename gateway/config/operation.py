@@ -45,7 +45,7 @@ class SecretsSettings(Shape):
     """The gateway's own secrets."""
 
     pepper: (
-        Annotated[LongCredential, Field(description="Key of the hashes of virtual keys; as peppers: {1: ...}.")] | None
+        Annotated[LongCredential, Field(description="Key of the hashes of virtual keys; as peppers: [...].")] | None
     ) = None
     peppers: tuple[LongCredential, ...] = Field(
         default=(), description="Instead of pepper, several: the first hashes new keys, the others know theirs."
