@@ -57,8 +57,14 @@ def _add_usage(usage: argparse.ArgumentParser) -> None:
     )
     # What is named before `export` holds unless it is named again.
     _add_ledger(export, argparse.SUPPRESS)
-    export.add_argument("--format", choices=("csv", "parquet", "focus"), default="csv")
-    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="focus is Parquet where FILE ends so")
+    export.add_argument("--format", choices=("csv", "parquet", "focus"), help="of attempts: as FILE ends, else csv")
+    export.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="- for standard output; focus is Parquet if FILE ends so",
+    )
     export.set_defaults(run=_export_usage)
 
 

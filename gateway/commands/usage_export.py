@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import csv
 import os
+import shutil
 import sys
+import tempfile
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway import extras
@@ -24,11 +27,11 @@ from gateway.state.migrating import require_current
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
-    from pathlib import Path
 
     from gateway.state.ledger_reports import Span
 
 ROWS_AT_ONCE: Final = 2_000
+STDOUT: Final = Path("-")
 _ACTS: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet would compute instead of show."""
 
@@ -43,12 +46,14 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-def export(ledger: str, form: str, out: Path, *, since: str | None, until: str | None) -> int:
-    """Write the attempts of a span as csv, parquet or focus. Exit code 2 when that cannot be."""
+def export(ledger: str, form: str | None, out: Path, *, since: str | None, until: str | None) -> int:
+    """Write the attempts of a span as csv, parquet or focus; without a form as the file's name says. Exit code 2 when
+    that cannot be. The file - is standard output.
+    """
     try:
         span = parse_span(since, until, datetime.now(UTC))
         with _replacing(out) as beside:
-            is_parquet = form == "parquet" or (form == "focus" and out.suffix == ".parquet")
+            is_parquet = form == "parquet" or (form != "csv" and out.suffix == ".parquet")
             columns = FOCUS_COLUMNS if form == "focus" else COLUMNS
             sink = ParquetSink(beside, columns) if is_parquet else CsvSink(beside, columns)
             try:
@@ -56,9 +61,12 @@ def export(ledger: str, form: str, out: Path, *, since: str | None, until: str |
             finally:
                 sink.close()
     except (LedgerError, MissingExtra, OSError, ValueError) as error:
-        print(f"pointsman usage export: {error}", file=sys.stderr)  # noqa: T201 - a command speaks
+        # An OSError would name the file that is written beside `out`.
+        told = f"{out}: {error.strerror}" if isinstance(error, OSError) and error.strerror else error
+        print(f"pointsman usage export: {told}", file=sys.stderr)  # noqa: T201 - a command speaks
         return 2
-    print(f"{lines} lines in {out}")  # noqa: T201 - as above
+    if out != STDOUT:
+        print(f"{lines} lines in {out}")  # noqa: T201 - as above
     return 0
 
 
@@ -155,6 +163,13 @@ class ParquetSink:
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
+    if out == STDOUT:
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder, "export")
+            yield whole
+            with whole.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+        return
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     # Who spent what is not everybody's to read.
     os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,6 @@ from tests.databases import database, database_url
 from tests.gateway.state.ledger_rows import NOON_MS, a_row, unpriced
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gateway.state.database import Database
 
 __all__ = ["database", "database_url"]
@@ -54,6 +53,20 @@ def test_every_attempt_is_a_line_in_order_and_each_once(
     assert starts == sorted(starts)
     assert lines[0]["cost_nanousd"] == "350"
     assert lines[-1]["cost_nanousd"] == ""
+
+
+def test_it_goes_to_standard_output_alone_where_asked(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export(ledger, None, Path("-"), since=None, until=None) == 0
+    assert [line["request_id"] for line in csv.DictReader(capsys.readouterr().out.splitlines())][-1] == "req_x"
+    assert not Path("-").exists()
+
+
+def test_a_folder_that_is_not_there_is_named_as_it_was_asked_for(
+    ledger: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "absent" / "out.csv"
+    assert export(ledger, "csv", out, since=None, until=None) == 2
+    assert capsys.readouterr().err == f"pointsman usage export: {out}: No such file or directory\n"
 
 
 def test_a_span_bounds_what_is_exported(ledger: str, tmp_path: Path) -> None:
@@ -94,12 +107,12 @@ def test_the_command_line_names_what_to_export(ledger: str, tmp_path: Path) -> N
     assert len(lines_of(tmp_path / "out.csv")) == 25
 
 
-@pytest.mark.parametrize(("form", "name"), [("parquet", "out.parquet"), ("focus", "focus.parquet")])
-def test_parquet_says_the_same_as_csv(ledger: str, tmp_path: Path, form: str, name: str) -> None:
+@pytest.mark.parametrize(("form", "name"), [("parquet", "out"), (None, "out.parquet"), ("focus", "focus.parquet")])
+def test_parquet_says_the_same_as_csv(ledger: str, tmp_path: Path, form: str | None, name: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     assert export(ledger, form, tmp_path / name, since=None, until="2026-11-23") == 0
     table = parquet.read_table(tmp_path / name)
-    lines = written_to(tmp_path / "out.csv", ledger, "csv" if form == "parquet" else form, until="2026-11-23")
+    lines = written_to(tmp_path / "out.csv", ledger, form if form == "focus" else "csv", until="2026-11-23")
     told = [{column: _text(value) for column, value in row.items()} for row in table.to_pylist()]
     assert told == lines
 
