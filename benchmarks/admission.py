@@ -160,7 +160,6 @@ class Ground:
     async def attempt(self, call: Call) -> Reply:
         """What the stage `attempt` does for limits."""
         if call.admitted is not None:
-            await self.admission.extend(call)
             self.admission.begin(call, call.attempts[0])
         return cast("Reply", None)
 

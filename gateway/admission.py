@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from gateway import refusals, telemetry
 from gateway.admitted import Admitted
-from gateway.claims import Claim, Place
+from gateway.claims import ONE_CALL, Claim, Place
 from gateway.demands import Demand
 from gateway.errors import InternalError, RequestError
 from gateway.holdings import Holding
-from gateway.limit_plans import Plans
+from gateway.limit_plans import Plans, no_edges
 from gateway.waiting_room import QueueRefusal, WaitingRoom
 from policies.limits import Denied
 from policies.queueing import Applicant, flow_of
@@ -73,12 +73,31 @@ class Admission:
         """What these limits ask of this call; None where the conditions of all of them leave it alone."""
         return self._plans.of(bounds, call)
 
-    async def admit(self, call: Call, plan: Plan) -> None:
-        """Reserve one attempt at the dearest candidate. Raises `LimitError`, or `RequestError` for what never fits."""
+    def admit_now(self, call: Call, plan: Plan) -> bool:
+        """Reserve one attempt as `admit` does, where it is granted without waiting; else `admit` finds the answer."""
+        principal, route = call.principal, call.route
+        if principal is None or route is None:
+            raise InternalError("a call reached its limits without a principal or a route")
+        if route.queue is not None and not self.room.is_empty(route.name):
+            return False
         admitted = self._open(call)
         admitted.further = plan.further()
+        amounts = self._demand(call, admitted, plan).amounts(plan, call.candidates) if plan.weighs else ONE_CALL
+        edges_of = partial(self._edges, call, principal.org) if plan.has_calendar else no_edges
+        asks = plan.asks(amounts, edges_of)
+        granted = self._reservations.reserve_now(principal.org, call.id, asks) if asks is not None else None
+        if asks is None or granted is None:
+            return False
+        admitted.told = plan, asks, granted.accounts
+        admitted.latest = self._keep(admitted, Holding(principal.org, call.id, plan, granted))
+        return True
+
+    async def admit(self, call: Call, plan: Plan) -> None:
+        """Reserve one attempt at the dearest candidate. Raises `LimitError`, or `RequestError` for what never fits."""
         if call.principal is None or call.route is None:
             raise InternalError("a call reached its limits without a principal or a route")
+        admitted = call.admitted or self._open(call)
+        admitted.further = plan.further()
         place = Place(call.principal.org, call.id, call.candidates)
         rules = call.route.queue
         if rules is None:
@@ -86,7 +105,7 @@ class Admission:
         else:
             claim = self._claim(call, admitted, place, plan)
             granted = await self._in_turn(call, admitted, claim, rules)
-            admitted.latest = self._keep(admitted, claim, granted)
+            admitted.latest = self._keep(admitted, claim.holding(granted))
 
     async def extend(self, call: Call) -> None:
         """Reserve a further attempt where what was reserved may be used up by a billed one. Raises `LimitError`."""
@@ -150,7 +169,7 @@ class Admission:
         if isinstance(answer, Denied):
             self._count(admitted, plan, answer)
             raise refusals.over(plan.terms, claim.asks, answer)
-        return self._keep(admitted, claim, answer)
+        return self._keep(admitted, claim.holding(answer))
 
     async def _in_turn(self, call: Call, admitted: Admitted, claim: Claim, rules: QueueRules) -> Granted:
         """What was reserved, at once or when the call's turn came. Raises `LimitError` when it did not come."""
@@ -187,26 +206,29 @@ class Admission:
             self._count(admitted, plan, answer)
             wait_s = refusals.SOON_S if answer.wait_s is None else answer.wait_s
             return Failure(FailureKind.LIMITED, "The deployment is at its limit.", retry_after_s=wait_s)
-        admitted.spanning.append(self._keep(admitted, claim, answer))
+        admitted.spanning.append(self._keep(admitted, claim.holding(answer)))
         return None
 
     def _claim(self, call: Call, admitted: Admitted, place: Place, plan: Plan) -> Claim:
-        if plan.weighs:
-            if admitted.demand is None:
-                admitted.demand = Demand(call, self._estimates)
-            admitted.demand.cap_output(plan)
+        demand = self._demand(call, admitted, plan) if plan.weighs else None
         edges_of = partial(self._edges, call, place.tenant)  # deployments and providers have no zone, so theirs is UTC
-        return Claim(self._reservations, place, plan, admitted.demand, edges_of)
+        return Claim(self._reservations, place, plan, demand, edges_of)
+
+    def _demand(self, call: Call, admitted: Admitted, plan: Plan) -> Demand:
+        demand = admitted.demand
+        if demand is None:
+            demand = admitted.demand = Demand(call, self._estimates)
+        demand.cap_output(plan)
+        return demand
 
     def _edges(self, call: Call, org: str, period: Period) -> Edges:
         return call.generation.calendars.edges(period, org, self._clock())
 
-    def _keep(self, admitted: Admitted, claim: Claim, granted: Granted) -> Holding:
-        holding = Holding(claim.tenant, claim.reservation, claim.plan, granted)
+    def _keep(self, admitted: Admitted, holding: Holding) -> Holding:
         admitted.holdings.append(holding)
-        self._live[claim.reservation] = admitted
-        if claim.plan.has_calendar:
-            self.budgeted.add(claim.tenant)
+        self._live[holding.reservation] = admitted
+        if holding.has_calendar:
+            self.budgeted.add(holding.tenant)
         return holding
 
     def _grouped(self, bounds: Sequence[Bound]) -> list[tuple[str, list[Bound]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.holdings import Holding
 from gateway.refusals import too_large
 from policies.estimate import Amounts
 from policies.limits import Denied
@@ -82,6 +83,9 @@ class Claim:
                 answer = await self._reservations.reserve(self.tenant, self.reservation, self.asks)
         return answer
 
+    def holding(self, granted: Granted) -> Holding:
+        return Holding(self.tenant, self.reservation, self.plan, granted)
+
     def give_back(self, granted: Granted) -> None:
         """Nothing of it was used."""
         self._reservations.store.settle(self.tenant, self.reservation, granted.holds, [0] * len(granted.holds))
@@ -91,11 +95,10 @@ class Claim:
 
     def _fits(self) -> bool:
         """Make the asks; false where one is beyond its limit."""
-        amounts = self._amounts()
-        if self.plan.too_large(amounts) is not None:
-            return False
-        self.asks = self.plan.asks(amounts, self._edges_of)
-        return True
+        asks = self.plan.asks(self._amounts(), self._edges_of)
+        if asks is not None:
+            self.asks = asks
+        return asks is not None
 
     def _amounts(self) -> Amounts:
         return ONE_CALL if self._demand is None else self._demand.amounts(self.plan, self._candidates)

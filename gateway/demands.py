@@ -81,10 +81,9 @@ class Demand:
 
     def amounts(self, plan: Plan, candidates: Sequence[Deployment]) -> Amounts:
         """Raises `RequestError` for more than any account could hold."""
-        estimate = Estimate(self.input_tokens, self.output_tokens)
-        cost = cost_bound(estimate, candidates).nanousd if plan.has_budget else 0
+        estimate = Estimate(self.input_tokens, 0 if self.output is None else self.output.tokens)
         try:
-            return amounts_of(estimate, cost)
+            return amounts_of(estimate, cost_bound(estimate, candidates).nanousd if plan.has_budget else 0)
         except TooLargeError:
             raise uncountable() from None
 

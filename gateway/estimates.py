@@ -19,7 +19,7 @@ from gateway.prompt_bounds import (
     family_of,
     find,
 )
-from gateway.prompt_parts import UNREADABLE, is_elsewhere, more_than_text, parts_of
+from gateway.prompt_parts import UNREADABLE, is_elsewhere, is_plain, more_than_text, parts_of
 from gateway.tokens import encoding_of, utf8_bytes
 
 if TYPE_CHECKING:
@@ -68,17 +68,9 @@ class Estimator:
 
     def bound(self, request: InferenceRequest, context_tokens: int | None = None) -> int:
         """No upstream can read more tokens in this request, whatever its tokenizer. Takes microseconds."""
-        tokens = request.body_bytes + OTHERS.prompt_tokens + _definitions_bound(request)
-        elsewhere = is_elsewhere(request)
-        try:
-            for item in more_than_text(request):
-                found = find(item)
-                tokens += (found.images + found.low_images) * IMAGE_TOKENS_MAX
-                elsewhere = elsewhere or found.elsewhere
-        except UNREADABLE:
-            elsewhere = True
-        if elsewhere:
-            tokens += context_tokens or WINDOW_TOKENS_DEFAULT
+        tokens = request.body_bytes + OTHERS.prompt_tokens
+        if not is_plain(request):
+            tokens += _beyond_text(request, context_tokens)
         return tokens if context_tokens is None else min(tokens, context_tokens * request.choices)
 
     async def exact(self, request: InferenceRequest, model: str, context_tokens: int | None = None) -> int:
@@ -151,6 +143,19 @@ def _other_tokens(found: Found, family: Family) -> int:
     high, low = family.image_tokens
     audio_tokens = -(-found.audio_chars // BASE64_CHARS_PER_AUDIO_TOKEN)
     return found.other_tokens + found.images * high + found.low_images * low + audio_tokens
+
+
+def _beyond_text(request: InferenceRequest, context_tokens: int | None) -> int:
+    """What the bytes of the body do not bound: definitions, images, and what is not in it at all."""
+    tokens, elsewhere = _definitions_bound(request), is_elsewhere(request)
+    try:
+        for item in more_than_text(request):
+            found = find(item)
+            tokens += (found.images + found.low_images) * IMAGE_TOKENS_MAX
+            elsewhere = elsewhere or found.elsewhere
+    except UNREADABLE:
+        elsewhere = True
+    return tokens + (context_tokens or WINDOW_TOKENS_DEFAULT) if elsewhere else tokens
 
 
 def _definitions_bound(request: InferenceRequest) -> int:

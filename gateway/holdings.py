@@ -22,7 +22,7 @@ Charge = tuple[str, float, int]
 class Holding:
     """`attempts` are those that settle it, in order: each later reservation takes over from the one before."""
 
-    __slots__ = ("_plan", "_released", "attempts", "holds", "is_open", "reservation", "tenant")
+    __slots__ = ("_plan", "_released", "_used", "attempts", "has_calendar", "holds", "is_open", "reservation", "tenant")
 
     def __init__(self, tenant: str, reservation: str, plan: Plan, granted: Granted) -> None:
         self.tenant = tenant
@@ -30,8 +30,10 @@ class Holding:
         self.holds: Sequence[Hold] = granted.holds
         self.attempts: list[Attempt] = []
         self.is_open = True
+        self.has_calendar = plan.has_calendar
         self._plan = plan
         self._released = False
+        self._used: list[int] = []
 
     def end(self, store: LimitStore) -> None:
         """Settle, or, as long as tokens must still be counted, give back at least what is held at once."""
@@ -47,31 +49,34 @@ class Holding:
         """Once and for all. Without an attempt nothing was used: a call refused later on, or a cache's answer."""
         if self.is_open:
             self.is_open = False
-            used = [self.used_by(attempt) for attempt in self.attempts]
-            actual = used[0] if len(used) == 1 else [sum(column) for column in zip(*used, strict=True)]
-            store.settle(self.tenant, self.reservation, self.holds, actual or [0] * len(self.holds))
+            if len(self.attempts) == 1:
+                self._used = actual = self.used_by(self.attempts[0])
+            else:
+                used = [self.used_by(attempt) for attempt in self.attempts]
+                actual = [sum(column) for column in zip(*used, strict=True)] or [0] * len(self.holds)
+            store.settle(self.tenant, self.reservation, self.holds, actual)
 
     def used_by(self, attempt: Attempt) -> list[int]:
         """What one of its attempts came to, hold by hold. A call counts as one request, with its first attempt; what
         nobody could count is charged as it was reserved.
         """
         first = +(attempt is self.attempts[0])
-        usage = used_by(attempt)
+        usage, plan = used_by(attempt), self._plan
         used: tuple[int | None, ...] = (first, None, None, None, 0, None)
         if usage is not None:
-            cost = _cost_nanousd(attempt, usage) if self._plan.has_budget else 0
             tokens = usage.input_tokens + usage.output_tokens
+            cost = _cost_nanousd(attempt, usage) if plan.has_budget else 0
             used = (first, tokens, usage.input_tokens, usage.output_tokens, 0, cost)
         return [
-            hold.amount if (amount := used[term.field]) is None else amount
-            for term, hold in zip(self._plan.terms, self.holds, strict=True)
+            hold.amount if (amount := used[field]) is None else amount
+            for field, hold in zip(plan.fields, self.holds, strict=True)
         ]
 
     def charges(self, attempt: Attempt) -> list[Charge]:
         """The calendar accounts that this attempt was charged to."""
-        if not self._plan.has_calendar:
+        if not self.has_calendar:
             return []
-        used = self.used_by(attempt)
+        used = self._used or self.used_by(attempt)
         return [
             (f"{self.tenant}|{hold.account}", hold.window_s, amount)
             for hold, amount in zip(self.holds, used, strict=True)

@@ -32,8 +32,14 @@ PROMPT_COUNTS: Final = frozenset({Resource.TOKENS, Resource.INPUT_TOKENS, Resour
 OUTPUT_COUNTS: Final = frozenset({Resource.TOKENS, Resource.OUTPUT_TOKENS, Resource.COST})
 PER_CALL: Final = frozenset({Resource.REQUESTS, Resource.CONCURRENT})
 NO_EDGES: Final = (0.0, 0.0, 0.0)
+_new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 
 EdgesOf = Callable[[Period], tuple[float, float, float]]
+
+
+def no_edges(_: Period) -> tuple[float, float, float]:
+    """For plans in which nothing has a calendar window."""
+    return NO_EDGES
 
 
 class Term(NamedTuple):
@@ -53,8 +59,10 @@ class Plan:
 
     __slots__ = (
         "_further",
+        "_shapes",
         "bounds",
         "caps_output",
+        "fields",
         "has_budget",
         "has_calendar",
         "smallest_output",
@@ -66,7 +74,9 @@ class Plan:
     def __init__(self, bounds: Sequence[Bound]) -> None:
         self.bounds = bounds
         self.terms = tuple(term_of(limit, holder) for limit, holder in bounds)
+        self.fields = tuple(term.field for term in self.terms)
         self.words = LimitWords(self.terms)
+        self._shapes = [(term, term.limit.amount, term.field, term.ask) for term in self.terms]
         resources = {limit.resource for limit, _ in bounds}
         self.weighs = not resources <= PER_CALL
         self.caps_output = bool(resources & OUTPUT_COUNTS)
@@ -76,8 +86,15 @@ class Plan:
         self._further: Plan | None = None
         self.smallest_output = min((limit.amount for limit, _ in bounds if limit.resource in generated), default=None)
 
-    def asks(self, amounts: Amounts, edges_of: EdgesOf) -> list[Ask]:
-        return [term.ask or ask_of(term, amounts[term.field], edges_of) for term in self.terms]
+    def asks(self, amounts: Amounts, edges_of: EdgesOf) -> list[Ask] | None:
+        """None where one of them is beyond its limit, which `too_large` names."""
+        asks = []
+        for term, most, field, ask in self._shapes:
+            amount: int = amounts[field]
+            if amount > most:
+                return None
+            asks.append(ask or ask_of(term, amount, edges_of))
+        return asks
 
     def too_large(self, amounts: Amounts) -> Term | None:
         """The first limit that such a call can never fit under."""
@@ -136,9 +153,9 @@ def term_of(limit: Limit, holder: str) -> Term:
 
 def ask_of(term: Term, amount: int, edges_of: EdgesOf) -> Ask:
     """So much of one limit; `edges_of` says where calendar windows begin."""
-    window = term.limit.window
-    edges = edges_of(window) if isinstance(window, Period) else NO_EDGES
-    return Ask(term.account, term.kind, amount, term.limit.amount, term.rate_per_s, edges)
+    limit, _, account, kind, _, rate_per_s, _ = term
+    edges = edges_of(limit.window) if isinstance(limit.window, Period) else NO_EDGES
+    return _new(Ask, (account, kind, amount, limit.amount, rate_per_s, edges))
 
 
 def _met(bounds: Sequence[Bound], call: Call) -> int:

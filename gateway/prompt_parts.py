@@ -32,6 +32,7 @@ _UNSEEN: Final = frozenset({
 _ELSEWHERE: Final = frozenset(
     ("previous_response_id", "conversation", "web_search_options", "chat_template", "plugins", "prompt_embeds")
 )
+_BEYOND_CHAT: Final = _ELSEWHERE | {"tools", "functions"}
 # Tools that the caller runs. Any other is run by the upstream, which puts its findings before the model. A tuple, since
 # a caller's `type` may be something that has no hash.
 _OWN_TOOLS: Final = ("function", "custom")
@@ -45,6 +46,12 @@ class _Tool(msgspec.Struct, gc=False):
     type: Any = None
 
 
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    role: str
+    content: str
+
+
+_PLAIN: Final = msgspec.json.Decoder(list[_Plain])
 _ANY: Final = msgspec.json.Decoder()
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _TOOLS: Final = msgspec.json.Decoder(list[_Tool])
@@ -95,6 +102,18 @@ def parts_of(request: InferenceRequest, profile: str) -> Parts:
             parts.append(_part(bytes(raw), profile, is_message=name == "instructions"))
     has_tools = "tools" in request.members or "functions" in request.members
     return Parts(parts, framed, id_tokens, messages is not None, has_tools)
+
+
+def is_plain(request: InferenceRequest) -> bool:
+    """True only where a prompt is a chat of roles and texts, with no tools; at half of what it takes to say more."""
+    members = request.members
+    if request.endpoint is not Endpoint.CHAT or not _BEYOND_CHAT.isdisjoint(members):
+        return False
+    try:
+        _PLAIN.decode(members["messages"])
+    except (KeyError, *UNREADABLE):
+        return False
+    return True
 
 
 def is_elsewhere(request: InferenceRequest) -> bool:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway import refusals
 from gateway.state.limit_store import StoreUnavailable
-from policies.limits import Unknown, window_of
+from gateway.state.limit_store_in_process import InProcessLimitStore
+from policies.limits import Granted, Unknown, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.state.limit_store import LimitStore
-    from policies.limits import Ask, Denied, Granted
+    from policies.limits import Ask, Denied
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,12 @@ class Reservations:
         self.store = store
         self._ledger = ledger
         self._clock = clock
+        self._at_once = store.reserve_now if isinstance(store, InProcessLimitStore) else None
+
+    def reserve_now(self, tenant: str, reservation: str, asks: Sequence[Ask]) -> Granted | None:
+        """What a store in this process grants at once; None where `reserve` must be awaited for an answer."""
+        answer = self._at_once(tenant, reservation, asks) if self._at_once is not None else None
+        return answer if type(answer) is Granted else None
 
     async def reserve(self, tenant: str, reservation: str, asks: Sequence[Ask]) -> Granted | Denied:
         """All or nothing. Raises `LimitError` 503 where store or ledger cannot be asked."""

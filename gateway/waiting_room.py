@@ -60,6 +60,9 @@ class WaitingRoom:
         self._clock = clock
         self._lines: dict[str, _Line] = {}
 
+    def is_empty(self, route: str) -> bool:
+        return route not in self._lines
+
     def must_line_up(self, route: str, accounts: frozenset[str]) -> bool:
         """Whether a call would overtake one that waits; it must then ask for a place instead of reserving."""
         line = self._lines.get(route)

@@ -33,19 +33,22 @@ class Admit:
         if bounds:
             plan = self._admission.plan_of(call, bounds)
             if plan is not None:
-                return self._under(call, plan, then)
+                self._check(call, plan)
+                return then(call) if self._admission.admit_now(call, plan) else self._under(call, plan, then)
         if generation.unpriced == "deny":
             keep_priced(call)
         if generation.when_full == "closed":
             self._need_ledger(call)
         return then(call)
 
-    async def _under(self, call: Call, plan: Plan, then: Handler) -> Reply:
+    def _check(self, call: Call, plan: Plan) -> None:
         generation = call.generation
         if generation.unpriced == "deny" or (plan.has_budget and generation.unpriced == "auto"):
             keep_priced(call)
         if generation.when_full == "closed" or (plan.has_budget and generation.when_full == "auto"):
             self._need_ledger(call)
+
+    async def _under(self, call: Call, plan: Plan, then: Handler) -> Reply:
         await self._admission.admit(call, plan)
         return await then(call)
 

@@ -76,7 +76,7 @@ class AttemptStage:
             if isinstance(decision, Wait):
                 self._fleet.spend_retry()
                 await asyncio.sleep(decision.delay_s)
-            if call.admitted is not None:
+            if call.admitted is not None and call.attempts:
                 await self._admission.extend(call)
             forced = not isinstance(decision, Wait) and decision.forced
             started_s = self._clock()

@@ -51,6 +51,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     holds: tuple[Hold, ...] = ()
 
 
+_SETTLED: Final = Phase.SETTLED  # to read a member of an enum takes as long as to make a tuple
 NEVER_SEEN: Final = Ended(Phase.MISSING, 0.0)
 
 
@@ -83,7 +84,7 @@ class InProcessLimitStore:
     def reserve_now(self, tenant: str, reservation: str, asks: Sequence[Ask]) -> Answer:
         """`reserve`, which waits for nothing here, for callers who would rather not await it."""
         now = self._clock()
-        if self._new or self._to_forget:
+        if self._new or (self._to_forget and not now < self._to_forget[0][0] <= now + 2 * LEASE_S):
             self._tidy(now)
         kept = self._tenants.get(tenant) or self._begin(tenant)
         if kept.leases and kept.leases[0][0] <= now:
@@ -112,7 +113,7 @@ class InProcessLimitStore:
         if record is None:
             ended = kept.ended.get(reservation, NEVER_SEEN)
             phase = ended.phase if ended.until_s > now else Phase.MISSING
-            if phase == Phase.SETTLED:
+            if phase == _SETTLED:
                 return
             holds = ended.holds if phase == Phase.REAPED else holds
             self._settle(tenant, kept, zip(holds, chain(actual, repeat(0)), strict=False), (phase, now))
@@ -121,7 +122,7 @@ class InProcessLimitStore:
                 (h, n) for h, n in zip(record.holds, chain(actual, repeat(0)), strict=False) if not record.gave_back(h)
             ]
             self._settle(tenant, kept, left, (Phase.HELD, now))
-        self._end(tenant, kept, reservation, Ended(Phase.SETTLED, now + LEASE_S))
+        self._end(tenant, kept, reservation, Ended(_SETTLED, now + LEASE_S))
         for tell in self._freed:
             tell(tenant)
 

@@ -132,7 +132,8 @@ class Gate:
         assert call.principal is not None
         plan = self.admission.plan_of(call, self.index.of_call(call.principal, ROUTE))
         assert plan is not None
-        await self.admission.admit(call, plan)
+        if not self.admission.admit_now(call, plan):
+            await self.admission.admit(call, plan)
         return call
 
     def attempt(self, call: Call, usage: Usage | None, *, sent: bool = True, deployment: Deployment = A) -> Attempt:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from adapters.openai_request import parse
-from gateway.prompt_parts import is_elsewhere, more_than_text, parts_of
+from gateway.prompt_parts import is_elsewhere, is_plain, more_than_text, parts_of
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
@@ -68,3 +68,25 @@ def test_only_messages_with_more_than_text_are_looked_into() -> None:
 def test_members_that_are_empty_fetch_nothing(member: object, expected: bool) -> None:  # noqa: FBT001 - a table's column
     request = asked(messages=[USER], web_search_options=member)
     assert is_elsewhere(request) is expected
+
+
+@pytest.mark.parametrize(
+    ("members", "plain"),
+    [
+        ({}, True),
+        ({"max_tokens": 5, "user": "ada"}, True),
+        ({"messages": [{"role": "user", "content": "a"}, {"content": "b", "role": "assistant"}]}, True),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}, False),
+        ({"messages": [{"role": "user", "content": "a", "name": "ada"}]}, False),
+        ({"messages": [{"role": "assistant", "content": None, "audio": {"id": "a"}}]}, False),
+        ({"tools": []}, False),
+        ({"functions": []}, False),
+        ({"web_search_options": {}}, False),
+    ],
+)
+def test_a_chat_of_roles_and_texts_is_plain_and_nothing_else(members: dict[str, Any], *, plain: bool) -> None:
+    assert is_plain(asked(**({"messages": [USER]} | members))) is plain
+
+
+def test_other_endpoints_than_chat_are_not_said_to_be_plain() -> None:
+    assert not is_plain(asked(Endpoint.RESPONSES, input="hi"))
