@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from policies.limits import Ask
 
 # Each is used several times per call: a member of an enum is slow to look up, a named tuple's own constructor to call.
-_RATE, _CALENDAR, _ = Kind
+_RATE: Final = Kind.RATE
+_CALENDAR: Final = Kind.CALENDAR
 _new: Final = tuple.__new__
 
 
