@@ -251,7 +251,7 @@ def store() -> Iterator[Part]:
 def headers(calls: list[Call]) -> None:
     for call in calls:
         if call.admitted is not None:
-            call.admitted.headers(1_795_305_600.0)
+            call.admitted.header_lines(1_795_305_600.0)
 
 
 def intents(name: str, ground: Ground, ledger: IntentLog) -> Part:

@@ -57,6 +57,13 @@ class Admitted:
         plan, asks, accounts = self.told
         return plan.words.pairs(asks, accounts, now)
 
+    def header_lines(self, now: float) -> str:
+        """`headers` as they stand in a head."""
+        if self.told is None:
+            return ""
+        plan, asks, accounts = self.told
+        return plan.words.lines(asks, accounts, now)
+
     def settle_counted(self) -> None:
         """What could not be settled at the end of the call, now that its tokens are counted."""
         for holding in self.holdings:

@@ -314,7 +314,7 @@ def answer_head(call: Call, answer: Answer, *, close: bool) -> bytes:
     if route is None or not attempts or answer.headers or close:
         headers = [JSON, ("content-length", str(call.sent_bytes)), *call_headers(call), *answer.headers]
         return render_head(200, headers, close=close)
-    limits = "" if call.admitted is None else "".join([f"{name}: {value}\r\n" for name, value in limit_headers(call)])
+    limits = "" if call.admitted is None else call.admitted.header_lines(time.time())
     return (
         f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {call.sent_bytes}\r\n"
         f"x-request-id: {call.id}\r\nx-pointsman-route: {route.name}\r\n"

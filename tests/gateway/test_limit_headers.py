@@ -49,7 +49,10 @@ def test_names_are_structured_field_strings(name: str) -> None:
 def pairs(*used: tuple[Limit, Account]) -> dict[str, str]:
     terms = [term_of(limited, "ci") for limited, _ in used]
     asks: list[Ask] = [ask_of(term, 1, lambda _: (NOW_S, NOW_S + DAY, NOW_S + 2 * DAY)) for term in terms]
-    return dict(LimitWords(terms).pairs(asks, [account for _, account in used], NOW_S + 100.0))
+    words, accounts, now = LimitWords(terms), [account for _, account in used], NOW_S + 100.0
+    found = words.pairs(asks, accounts, now)
+    assert words.lines(asks, accounts, now) == "".join(f"{name}: {value}\r\n" for name, value in found)
+    return dict(found)
 
 
 def test_every_limit_is_told_and_the_tightest_in_openais_words() -> None:
