@@ -125,7 +125,7 @@ async def operators_view(gateway: GatewayProcess) -> dict[str, bytes]:
 
 
 def ledger_files(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.glob("ledger.db*")}
+    return {file.name: file.read_bytes() for file in folder.rglob("*") if "ledger.db" in str(file) and file.is_file()}
 
 
 def spoil(file: Path) -> None:

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import MissingExtra, StartError
-from gateway.extras import LITELLM, LLAMA, OTLP, Extra, is_installed, require
+from gateway.extras import LITELLM, LLAMA, OTLP, PARQUET, POSTGRES, REDIS, Extra, is_installed, require
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_each_is_an_extra_that_can_be_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {LLAMA.name, LITELLM.name, OTLP.name} == set(project["optional-dependencies"])
+    extras = {LLAMA, LITELLM, REDIS, POSTGRES, PARQUET, OTLP}
+    assert {extra.name for extra in extras} == set(project["optional-dependencies"])
 
 
 @pytest.mark.parametrize("module", ["no_such_module", "no_such_package.module"])
