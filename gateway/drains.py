@@ -12,6 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from gateway.errors import GatewayError
+
 if TYPE_CHECKING:
     from gateway.call import Reply
     from gateway.upstream import Answer
@@ -57,6 +59,8 @@ class Drains:
         except TimeoutError:
             if within_s:
                 log.info("an answer whose caller had left did not end within %.0f s", within_s)
+        except GatewayError as error:
+            log.debug("a call whose caller had left was refused: %s", error.message)
         except Exception:
             log.exception("an answer whose caller had left could not be read to its end")
 

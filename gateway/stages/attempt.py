@@ -123,7 +123,9 @@ class AttemptStage:
         try:
             await drain()
         except UpstreamError as error:
-            call.attempts[-1].failure = error.failure
+            # An attempt that failed before says why; one that a deployment had no room for was none.
+            if call.attempts and call.attempts[-1].failure is None:
+                call.attempts[-1].failure = error.failure
 
     async def _enter(self, call: Call, deployment: Deployment, lease: Lease, bounds: Sequence[Bound]) -> None:
         """Raises `UpstreamError` where a limit of the deployment or its provider has no room for this attempt."""

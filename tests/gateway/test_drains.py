@@ -9,7 +9,7 @@ import gateway.drains as drains_module
 from adapters.base import Tally
 from gateway.call import Reply
 from gateway.drains import DrainableAnswer, Drains, outlive
-from gateway.errors import UpstreamError
+from gateway.errors import RequestError, UpstreamError
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import DEAR
 
@@ -102,6 +102,18 @@ async def test_trouble_is_logged_and_finishes_too(caplog: pytest.LogCaptureFixtu
         drains.take_over(broken, ended)
         await asyncio.wait_for(ended.event.wait(), 1.0)
     assert "could not be read to its end" in caplog.text
+
+
+async def test_a_refusal_that_nobody_waits_for_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    drains, ended = Drains(), Ended()
+
+    async def refused() -> None:
+        raise RequestError("no", code="no")
+
+    with caplog.at_level(logging.INFO):
+        drains.take_over(refused, ended)
+        await asyncio.wait_for(ended.event.wait(), 1.0)
+    assert not caplog.records
 
 
 async def test_no_piece_is_lost_to_a_cancelled_read() -> None:

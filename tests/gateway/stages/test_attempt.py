@@ -313,3 +313,31 @@ async def test_limits_that_cannot_be_asked_leave_no_lease_behind() -> None:
 class Unreadable(Spent):
     async def spent(self, account: str, window_start_s: float) -> int:
         raise OSError(account, window_start_s)
+
+
+@pytest.mark.parametrize("left_at", ["a", "b"])
+async def test_a_deployment_found_full_after_the_caller_left_rewrites_no_attempt(left_at: str) -> None:
+    entering, goes_on = asyncio.Event(), asyncio.Event()
+
+    class FullOnceLeft:
+        async def enter(self, _call: Call, deployment: Deployment, _bounds: object) -> Failure | None:
+            if deployment.name != left_at:
+                return None
+            entering.set()
+            await goes_on.wait()
+            return Failure(FailureKind.LIMITED)
+
+    stage, _ = a_stage(cast("Any", FullOnceLeft()))
+    call = a_call()
+    limits = LimitIndex([limit("requests", 1, 60.0, "deployment")])
+    call.generation = cast("Any", SimpleNamespace(limits=limits, drains=True))
+    asking = asyncio.create_task(stage(call, upstream([UpstreamError(RESET, "a")])))
+    await entering.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    call.cancelled = True
+    goes_on.set()
+    assert call.drain is not None
+    await call.drain()
+    assert [attempt.failure for attempt in call.attempts] == [RESET] * (left_at == "b")
