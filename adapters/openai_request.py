@@ -33,11 +33,12 @@ _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
 class _Size(NamedTuple):
-    """How much a request may have its upstream generate."""
+    """How much a request may have its upstream generate, and whether it may have it read more than text."""
 
     choices: int
     generations: int
     output_tokens_max: int | None = None
+    has_media: bool = False
 
 
 class _Form(NamedTuple):
@@ -121,15 +122,18 @@ def _check_chat(body: bodies.Body, _: dict[str, msgspec.Raw]) -> _Size:
     fields = cast("bodies.ChatBody", body)
     if fields.max_tokens is not None and fields.max_completion_tokens not in (None, fields.max_tokens):
         raise InvalidRequest("'max_tokens' and 'max_completion_tokens' differ; send one of them.", "max_tokens")
+    has_media = False
     for number, message in enumerate(fields.messages):
         content = message.content
         if content is None:
             _check_contentless(number, message)
+            has_media = has_media or message.audio is not None
         elif type(content) is list:
             for part in content:
                 _check_part(number, part)
+                has_media = has_media or part.type != "text"
     choices = fields.n or 1
-    return _Size(choices, choices, fields.max_completion_tokens or fields.max_tokens)
+    return _Size(choices, choices, fields.max_completion_tokens or fields.max_tokens, has_media)
 
 
 def _check_contentless(number: int, message: bodies.Message) -> None:
@@ -202,7 +206,7 @@ def _check_responses(body: bodies.Body, members: dict[str, msgspec.Raw]) -> _Siz
     if "input" in members and b"image_url" in bytes(members["input"]):
         for url in _links_in(read_any("input", members["input"])):
             _check_link(url, "input")
-    return _Size(1, 1, fields.max_output_tokens)
+    return _Size(1, 1, fields.max_output_tokens, type(fields.input) is not str)
 
 
 def _links_in(value: object) -> list[str]:

@@ -17,8 +17,9 @@ class InferenceRequest(msgspec.Struct):
     from them, so the gateway and the upstream cannot read two different things. `body_bytes` is the size as received.
     `choices` is how many the answer will hold (`n`, times the prompts of a completion), `generations` how many the
     upstream makes for it (0 for embeddings; a completion's `best_of` makes more than it shows). `output_tokens_max` is
-    the caller's own limit for each of them. `output_tokens_added` is the limit that the gateway sets where the caller
-    set none: adapters send it under the name that their upstream knows.
+    the caller's own limit for each of them. `has_media` says that the prompt may be more than text: images, audio,
+    files, links to them. `output_tokens_added` is the limit that the gateway sets where the caller set none: adapters
+    send it under the name that their upstream knows.
     """
 
     endpoint: Endpoint
@@ -30,6 +31,7 @@ class InferenceRequest(msgspec.Struct):
     choices: int = 1
     generations: int = 1
     output_tokens_max: int | None = None
+    has_media: bool = False
     output_tokens_added: int | None = None
 
     @classmethod

@@ -255,7 +255,7 @@ def headers(calls: list[Call]) -> None:
 
 
 def intents(name: str, ground: Ground, ledger: IntentLog) -> Part:
-    begin = Intents(ledger, ground.estimator.bound).begin
+    begin = Intents(ledger, ground.estimator.quick).begin
 
     def run(calls: list[Call]) -> None:
         for call in calls:

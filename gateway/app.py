@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 def stages(reporting: Reporting, limits: LimitService, lifecycle: Lifecycle, fleet: Fleet) -> tuple[Stage, ...]:
     """The stages of every call, in order; `Dispatch` comes after the last."""
     rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
-    intents = Intents(reporting.ledger, limits.estimator.bound)
+    intents = Intents(reporting.ledger, limits.estimator.quick)
     return (
         Observe(reporting.recorder),
         Authenticate(),

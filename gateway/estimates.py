@@ -73,6 +73,12 @@ class Estimator:
             tokens += _beyond_text(request, context_tokens)
         return tokens if context_tokens is None else min(tokens, context_tokens * request.choices)
 
+    def quick(self, request: InferenceRequest) -> int:
+        """`bound` for what no limit hangs on: the messages of a prompt that was read as text are not read once more."""
+        if request.has_media or is_elsewhere(request):
+            return self.bound(request)
+        return request.body_bytes + OTHERS.prompt_tokens + _definitions_bound(request)
+
     async def exact(self, request: InferenceRequest, model: str, context_tokens: int | None = None) -> int:
         """Tokens of the prompt as `model` (a deployment's) counts them; framing, tools and media are rounded up.
 
@@ -160,9 +166,8 @@ def _beyond_text(request: InferenceRequest, context_tokens: int | None) -> int:
 
 def _definitions_bound(request: InferenceRequest) -> int:
     """What tools may cost beyond their bytes: words of introduction, and templates that print them indented."""
-    tokens = 0
+    members, tokens = request.members, 0
     for name in ("tools", "functions"):
-        raw = request.members.get(name)
-        if raw is not None:
-            tokens += OTHERS.tools_tokens + memoryview(raw).nbytes
+        if name in members:
+            tokens += OTHERS.tools_tokens + memoryview(members[name]).nbytes
     return tokens

@@ -29,6 +29,7 @@ UNKNOWN: Final = "unknown"
 MOST_KINDS: Final = 512
 _NO_COST: Final = (None,) * 5
 _NO_PRICE: Final = (None,) * 3
+_new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 
 Key = tuple[int | str, ...]
 
@@ -66,8 +67,7 @@ class Intents:
         kind = self._kinds.get(key) or self._learn(key, call, deployment)
         usage = self._usage(call, kind)
         cost, unpriced = price_of(usage, attempt)
-        # By `_make`: to pass the columns one by one costs more than all else here.
-        self._ledger.intend(LedgerRow._make((
+        self._ledger.intend(_new(LedgerRow, (
             call.id,
             attempt.number,
             call.received_at_ns // 1_000_000 + round((attempt.started_s - call.received_s) * 1000),
@@ -100,8 +100,10 @@ class Intents:
         else:
             told = request.output_tokens_max or request.output_tokens_added
             output_tokens = request.generations * (kind.output_tokens_default if told is None else told)
-        # No answer that the gateway forwards comes near, whatever the caller asked for.
-        return Usage(min(input_tokens, TOKENS_MAX), min(output_tokens, TOKENS_MAX), estimated=True)
+        if input_tokens > TOKENS_MAX or output_tokens > TOKENS_MAX:
+            # No answer that the gateway forwards comes near, whatever the caller asked for.
+            input_tokens, output_tokens = min(input_tokens, TOKENS_MAX), min(output_tokens, TOKENS_MAX)
+        return _new(Usage, (input_tokens, output_tokens, 0, 0, 0, True))
 
     def _learn(self, key: Key, call: Call, deployment: Deployment) -> Kind:
         if len(self._kinds) >= MOST_KINDS:
@@ -138,7 +140,7 @@ def reserved(admitted: Admitted, attempt: Attempt) -> str | None:
     found = [
         (f"{holding.tenant}|{hold.account}", hold.window_s, hold.amount)
         for holding in admitted.holdings
-        if attempt in holding.attempts
+        if holding.has_calendar and attempt in holding.attempts
         for hold in holding.holds
         if hold.window_s
     ]

@@ -251,3 +251,21 @@ def test_what_may_be_generated(
     request = parse(endpoint, json.dumps({"model": "m", **fields}).encode())
     assert (request.choices, request.generations, request.output_tokens_max) == size
     assert request.output_tokens_added is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "has_media"),
+    [
+        (Endpoint.CHAT, {"messages": [USER, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}, False),
+        (Endpoint.CHAT, {"messages": [{"role": "assistant", "content": None, "refusal": "No."}]}, False),
+        (Endpoint.CHAT, {"messages": [{"role": "assistant", "audio": {"id": "a"}}, USER]}, True),
+        (Endpoint.CHAT, {"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}, USER]}, True),
+        (Endpoint.RESPONSES, {"input": "Hi"}, False),
+        (Endpoint.RESPONSES, {"input": [USER]}, True),
+        (Endpoint.EMBEDDINGS, {"input": "Hi"}, False),
+    ],
+)
+def test_a_prompt_that_may_be_more_than_text_is_told(
+    endpoint: Endpoint, fields: dict[str, object], *, has_media: bool
+) -> None:
+    assert parse(endpoint, json.dumps({"model": "m"} | fields).encode()).has_media is has_media

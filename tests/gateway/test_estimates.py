@@ -313,3 +313,23 @@ async def test_where_too_many_wait_to_be_counted_the_bytes_must_do(counter: Toke
     bounds = [estimator.bound(request) for request in requests]
     assert [count == bound for count, bound in zip(counts, bounds, strict=True)] == [False] * WAITING_MAX + [True] * 2
     assert await estimator.exact(requests[-1], "gpt-4o") < bounds[-1] // 2
+
+
+@pytest.mark.parametrize("request_", ELSEWHERE[:-1], ids=range(len(ELSEWHERE) - 1))
+def test_the_quick_bound_of_what_is_not_in_the_body_is_the_bound(
+    counter: TokenCounter, request_: InferenceRequest
+) -> None:
+    assert Estimator(counter).quick(request_) == Estimator(counter).bound(request_)
+
+
+@given(MESSAGES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_quick_bound_of_text_is_the_bound(counter: TokenCounter, messages: list[dict[str, Any]]) -> None:
+    request = asked(messages=messages)
+    assert Estimator(counter).quick(request) == Estimator(counter).bound(request)
+
+
+def test_a_text_is_not_read_again_for_its_quick_bound(counter: TokenCounter) -> None:
+    text, image = chat("Hi"), chat([LINK])
+    text.members["messages"] = image.members["messages"]
+    assert Estimator(counter).quick(text) < IMAGE_TOKENS_MAX < Estimator(counter).quick(image)

@@ -80,11 +80,14 @@ def test_what_was_reserved_is_what_it_stands_at() -> None:
     (at,) = made.attempts
     held = [
         SimpleNamespace(
+            has_calendar=True,
             tenant="acme",
             attempts=[at],
             holds=[Hold("month:ada", Kind.CALENDAR, 900, window_s=86_400.0), Hold("rpm:ada", Kind.RATE, 1)],
         ),
-        SimpleNamespace(tenant="acme", attempts=[], holds=[Hold("day:ada", Kind.CALENDAR, 7, window_s=86_400.0)]),
+        SimpleNamespace(
+            has_calendar=True, tenant="acme", attempts=[], holds=[Hold("day:ada", Kind.CALENDAR, 7, window_s=86_400.0)]
+        ),
     ]
     demand = SimpleNamespace(input_tokens=40, output=OutputBound(60, None))
     made.admitted = cast("Any", SimpleNamespace(demand=demand, holdings=held))
