@@ -35,7 +35,7 @@ FAMILIES: Final = {
     Resource.OUTPUT_TOKENS: "tokens",
 }
 """Which of OpenAI's two headers tells of a resource."""
-_RATE, _, _CONCURRENT = Kind
+_RATE, _CONCURRENT = Kind.RATE, Kind.CONCURRENT  # reading a member costs more than comparing it
 WINDOWS_S: Final = {Period.DAY: 86_400, Period.WEEK: 604_800, Period.MONTH: None}
 
 
