@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.limit_plans import ask_of, term_of
-from policies.limits import Account, as_of, remaining, reset_s
+from policies.limits import as_of, remaining, reset_s
 from policies.vocabulary import LimitScope
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gateway.state.limit_store import Kept, LimitStore
     from policies.calendars import Calendars
-    from policies.limit_index import Bound
+    from policies.limits import Account
     from policies.vocabulary import Limit
 
 SPANNING = (LimitScope.DEPLOYMENT, LimitScope.PROVIDER)
@@ -22,7 +22,7 @@ SPANNING = (LimitScope.DEPLOYMENT, LimitScope.PROVIDER)
 
 class Level(NamedTuple):
     """One holder under one limit. Amounts are in the limit's own unit (nano-USD for cost); `window` is None for what is
-    held at once. `used` is None where the ledger has not been asked yet what a calendar window came to.
+    held at once.
     """
 
     tenant: str
@@ -32,15 +32,10 @@ class Level(NamedTuple):
     resource: str
     window: float | str | None
     amount: int
-    used: int | None
+    used: int
     held: int
-    remaining: int | None
+    remaining: int
     reset_s: float
-
-
-def tenant_of(limit: Limit, holder: str, org: str) -> str:
-    """Under which tenant the store keeps this."""
-    return f"{limit.scope}:{holder}" if limit.scope in SPANNING else org
 
 
 class LimitsView:
@@ -50,16 +45,6 @@ class LimitsView:
         self._store = store
         self._calendars = calendars
         self._clock = clock
-
-    async def of(self, org: str, bounds: Iterable[Bound]) -> list[Level]:
-        """Each of these limits and holders, untouched ones included."""
-        placed = [(tenant_of(limit, holder, org), limit, holder) for limit, holder in bounds]
-        kept = await self._store.view(list(dict.fromkeys(tenant for tenant, _, _ in placed)))
-        states = {(one.tenant, one.account): one.state for one in kept}
-        return [
-            self._level(tenant, limit, holder, states.get((tenant, f"{limit.id}:{holder}")))
-            for tenant, limit, holder in placed
-        ]
 
     async def kept(self, tenants: Sequence[str], limits: Iterable[Limit]) -> list[Level]:
         """Every holder that these tenants have used anything of `limits` for; what no limit asks for is left out."""
@@ -71,11 +56,10 @@ class LimitsView:
                 levels.append(self._level(one.tenant, *found, one.state))
         return levels
 
-    def _level(self, tenant: str, limit: Limit, holder: str, state: Account | None) -> Level:
+    def _level(self, tenant: str, limit: Limit, holder: str, state: Account) -> Level:
         now = self._clock()
         ask = ask_of(term_of(limit, holder), 0, lambda period: self._calendars.edges(period, tenant, now))
-        account = as_of(state, ask, now)
-        known = account or Account()
+        account = as_of(state, ask, now) or state
         return Level(
             tenant,
             limit.scope.value,
@@ -84,10 +68,10 @@ class LimitsView:
             limit.resource.value,
             limit.window,
             limit.amount,
-            None if account is None else round(account.used),
-            known.held,
-            None if account is None else remaining(ask, account),
-            reset_s(ask, known, now),
+            round(account.used),
+            account.held,
+            remaining(ask, account),
+            reset_s(ask, account, now),
         )
 
 

@@ -161,8 +161,7 @@ class LimitQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class LimitLevel(Struct, frozen=True, kw_only=True):
     """One holder under one limit. `amount`, `used`, `held` and `remaining` count what `resource` says: nano-USD for
-    cost. `window` is seconds for a rate, a calendar's word, or null for what is held at once. `used` and `remaining`
-    are null until somebody has asked the ledger what a calendar window came to.
+    cost. `window` is seconds for a rate, a calendar's word, or null for what is held at once.
     """
 
     org: str | None
@@ -172,9 +171,9 @@ class LimitLevel(Struct, frozen=True, kw_only=True):
     resource: str
     window: float | str | None
     amount: int
-    used: int | None
+    used: int
     held: int
-    remaining: int | None
+    remaining: int
     reset_s: float
 
 

@@ -8,7 +8,7 @@ import pytest
 from gateway.limits_view import LimitsView
 from policies.calendars import Calendars
 from policies.vocabulary import LimitScope, Period, Usage
-from tests.gateway.limited_calls import ROUTE, WHO, A, Gate, limit
+from tests.gateway.limited_calls import A, Gate, limit
 
 LIMITS = (
     limit("tokens", 600),
@@ -36,7 +36,7 @@ async def a_used_gate() -> Gate:
 
 async def test_what_is_used_held_and_left_is_as_of_now() -> None:
     gate = await a_used_gate()
-    levels = {level.limit: level for level in await a_view(gate).of("acme", gate.index.of_call(WHO, ROUTE))}
+    levels = {level.limit: level for level in await a_view(gate).kept(("acme",), gate.index.limits)}
     tokens = levels["key.tokens.60.0"]
     assert (tokens.tenant, tokens.scope, tokens.holder, tokens.resource) == ("acme", "key", "ci", "tokens")
     assert (tokens.amount, tokens.used, tokens.held, tokens.remaining) == (600, 100, 150, 350)
@@ -46,16 +46,19 @@ async def test_what_is_used_held_and_left_is_as_of_now() -> None:
     assert (cost.window, cost.used, cost.reset_s) == ("month", 300_000, 9 * 86_400.0 - 10.0)
 
 
-async def test_limits_that_nobody_touched_are_shown_and_a_window_that_nobody_asked_for_is_unknown() -> None:
+async def test_a_budget_is_shown_as_the_window_of_now_has_it() -> None:
     gate = Gate(*LIMITS)
-    levels = {level.limit: level for level in await a_view(gate).of("acme", gate.index.of_call(WHO, ROUTE))}
-    assert levels["team.requests.60.0"][6:] == (60, 0, 0, 60, 0.0)
-    assert (levels["org.cost.month"].used, levels["org.cost.month"].remaining) == (None, None)
+    call = await gate.admit(gate.call(output_tokens_max=50))
+    gate.attempt(call, Usage(100, 100))
+    call.scope.close()
+    gate.now += 10 * 86_400.0
+    levels = {level.limit: level for level in await a_view(gate).kept(("acme",), gate.index.limits)}
+    assert (levels["org.cost.month"].used, levels["org.cost.month"].remaining) == (0, 1_000_000_000)
 
 
 async def test_deployments_and_providers_are_tenants_of_their_own() -> None:
     gate = await a_used_gate()
-    (level,) = await a_view(gate).of("acme", gate.index.of_deployment(A))
+    (level,) = await a_view(gate).kept(("provider:p",), gate.index.limits)
     assert (level.tenant, level.scope, level.holder) == ("provider:p", LimitScope.PROVIDER, "p")
     assert (level.used, level.held, level.remaining) == (0, 1, 5), "the one that was settled has come back since"
 
