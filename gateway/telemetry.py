@@ -156,8 +156,6 @@ CIRCUIT_STATE = Family(
 DEPLOYMENT_UP = Family(
     "pointsman_deployment_up", Kind.GAUGE, "1 where a deployment may be sent requests.", ("deployment",)
 )
-QUEUE_DEPTH = Family("pointsman_queue_depth", Kind.GAUGE, "Requests waiting for a deployment.", ("deployment",))
-LOCAL_QUEUE = Family("pointsman_local_queue", Kind.GAUGE, "Requests waiting for the bundled engine.", ("deployment",))
 LOOP_LAG = Family(
     "pointsman_event_loop_lag_seconds",
     Kind.HISTOGRAM,

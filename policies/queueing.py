@@ -39,10 +39,6 @@ class FairQueue(NamedTuple):
     finishes: Mapping[str, float] = {}
     joined: int = 0
 
-    @property
-    def waiting_tokens(self) -> int:
-        return sum(entry.tokens for entry in self.entries)
-
 
 class Applicant(NamedTuple):
     """A request that would wait. `tokens` is its estimate, `weight` its flow's share (1 is the usual one)."""

@@ -163,4 +163,3 @@ def test_nobody_is_lost_or_served_twice(steps: list[tuple[str, int, str]]) -> No
             inside.remove(entry.number)
         assert {entry.number for entry in queue.entries} == inside
         assert list(queue.entries) == sorted(queue.entries)
-        assert queue.waiting_tokens == sum(entry.tokens for entry in queue.entries)
