@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from policies.vocabulary import LimitScope
+from policies.vocabulary import LimitScope, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +30,7 @@ class LimitIndex:
         everyone = tuple(limits)
         self._of_calls = tuple(limit for limit in everyone if limit.scope not in SPANNING)
         self._of_attempts = tuple(limit for limit in everyone if limit.scope in SPANNING)
+        self.has_spanning_budget = any(limit.resource is Resource.COST for limit in self._of_attempts)
         # By names, which are quick to hash. A name may come to mean a principal who was changed since: see `of_call`.
         self._known: dict[tuple[str, str], tuple[Principal, tuple[Bound, ...]]] = {}
         self._known_deployments: dict[str, tuple[Bound, ...]] = {}

@@ -9,13 +9,14 @@ from policies.pricing import is_free, is_known
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Collection
 
     from gateway.admission import Admission
     from gateway.call import Call, Reply
     from gateway.limit_plans import Plan
     from gateway.pipeline import Handler
     from gateway.reservations import Spending
+    from policies.vocabulary import Deployment
 
 
 class Admit:
@@ -29,6 +30,8 @@ class Admit:
         generation, principal, route = call.generation, call.principal, call.route
         if principal is None or route is None:
             return then(call)
+        if generation.limits.has_spanning_budget:
+            self._check_spanning(call)
         bounds = generation.limits.of_call(principal, route)
         if bounds:
             plan = self._admission.plan_of(call, bounds)
@@ -48,6 +51,19 @@ class Admit:
         if generation.when_full == "closed" or (plan.has_budget and generation.when_full == "auto"):
             self._need_ledger(call)
 
+    def _check_spanning(self, call: Call) -> None:
+        """Budgets of deployments and providers are taken per attempt, when it is too late to ask what holds for all."""
+        generation = call.generation
+        budgeted = [d for d in call.candidates if self._has_budget(call, d)]
+        if budgeted and generation.unpriced == "auto":
+            keep_priced(call, budgeted)
+        if budgeted and generation.when_full == "auto":
+            self._need_ledger(call)
+
+    def _has_budget(self, call: Call, deployment: Deployment) -> bool:
+        plan = self._admission.plan_of(call, call.generation.limits.of_deployment(deployment))
+        return plan is not None and plan.has_budget
+
     async def _under(self, call: Call, plan: Plan, then: Handler) -> Reply:
         await self._admission.admit(call, plan)
         return await then(call)
@@ -58,10 +74,11 @@ class Admit:
             raise refusals.ledger_unavailable()
 
 
-def keep_priced(call: Call) -> None:
-    """Drop the candidates of whose price too little is known. Raises `RequestError` where none is left."""
+def keep_priced(call: Call, among: Collection[Deployment] | None = None) -> None:
+    """Drop those (`among` these) of whose price too little is known. Raises `RequestError` where none is left."""
     generates = call.request.endpoint is not Endpoint.EMBEDDINGS
-    priced = tuple([d for d in call.candidates if is_known(d.price, generates=generates)])
+    doubtful = call.candidates if among is None else among
+    priced = tuple([d for d in call.candidates if d not in doubtful or is_known(d.price, generates=generates)])
     if not priced:
         raise refusals.unpriced(call.request.model[:200])
     if len(priced) < len(call.candidates):

@@ -125,3 +125,27 @@ async def test_without_a_principal_nothing_is_asked() -> None:
     then = Next()
     await Admit(gate.admission, gate.ledger)(call, then)
     assert then.calls == [call]
+
+
+@pytest.mark.parametrize("scope", ["deployment", "provider"])
+async def test_an_unknown_price_is_nothing_for_the_budget_of_a_deployment_either(scope: str) -> None:
+    gate = Gate(limit("cost", 10**9, scope=scope))
+    call = gate.call(candidates=(UNPRICED, A))
+    assert [d.name for d in (await through(gate, call, unpriced="auto")).calls[0].candidates] == ["a"]
+    assert len((await through(gate, gate.call(candidates=(UNPRICED, A)), unpriced="allow")).calls[0].candidates) == 2
+    with pytest.raises(RequestError) as refused:
+        await through(gate, gate.call(candidates=(UNPRICED,)), unpriced="auto")
+    assert (refused.value.status, refused.value.code) == (403, "price_unknown")
+
+
+async def test_an_unpriced_deployment_without_a_budget_stays_beside_one_that_has() -> None:
+    gate = Gate(replace(limit("cost", 10**9, scope="deployment"), holder="a"))
+    call = gate.call(candidates=(UNPRICED, A))
+    assert len((await through(gate, call, unpriced="auto")).calls[0].candidates) == 2
+
+
+async def test_a_deployments_budget_waits_for_a_ledger_with_room_too() -> None:
+    gate = Gate(limit("cost", 10**9, scope="deployment"), ledger=Full())
+    with pytest.raises(LimitError) as refused:
+        await through(gate, gate.call(), when_full="auto")
+    assert refused.value.status == 503
