@@ -42,6 +42,10 @@ class Retention:
         self._before_ms: int | None = None
         self._next_s = 0.0
 
+    @property
+    def is_on(self) -> bool:
+        return self._keep_s is not None
+
     async def expire_some(self) -> bool:
         """Delete a batch, where a round is due or under way; whether to go on. Never raises `LedgerError`."""
         if self._keep_s is None:

@@ -39,7 +39,7 @@ FIRST_RETRY_S = 0.05
 LAST_RETRY_S = 5.0
 OPEN_WITHIN_S = 10.0
 SPENT_WITHIN_S = 3.0
-WARM_UP_AFTER_S = 0.5
+STARTING_S = 0.5
 GATHER_S = 0.2
 LOOK_EVERY_S = 10.0
 MOST_ROWS_PER_COMMIT: Final = 2_000
@@ -127,7 +127,8 @@ class LedgerWriter:
             await self._take_over(self._slot, self._journal.left_behind)
             self._is_replayed = True
             self._tell_progress()
-            await self._warm_up()
+            if self._retention.is_on:  # SQLAlchemy's import shall not compete with a gateway that is still starting
+                await self._pause(STARTING_S)
             await self._write_all()
         finally:
             await self._database.close()
@@ -142,16 +143,6 @@ class LedgerWriter:
                 if time.monotonic() >= until_s:
                     raise
             await asyncio.sleep(FIRST_RETRY_S)
-
-    async def _warm_up(self) -> None:
-        """Import what SQL takes before the first rows come, but not while the gateway is still starting."""
-        try:
-            async with asyncio.timeout(WARM_UP_AFTER_S):
-                await self._wake.wait()
-        except TimeoutError:
-            with suppress(LedgerError):
-                async with self._database.begin():
-                    pass
 
     async def _write_all(self) -> None:
         while True:
