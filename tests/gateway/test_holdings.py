@@ -30,6 +30,7 @@ EDGES = (NOW_S - 1.0, NOW_S + 1.0, NOW_S + 2.0)
 async def a_holding() -> tuple[Holding, InProcessLimitStore]:
     store = InProcessLimitStore(lambda: NOW_S)
     asks = PLAN.asks(RESERVED, lambda _: EDGES)
+    assert asks is not None
     for ask in asks:
         await store.hydrate("t", ask.account, EDGES[0], 0) if ask.kind == 1 else None
     granted = await store.reserve("t", "r", asks)
