@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 LARGE_BODY_BYTES: Final = 1024 * 1024
 ITEMS_KEPT: Final = 1_000_000
+VALUES_KEPT: Final = 100_000
 SMALL_MEMBER_BYTES: Final = 256 * 1024
 
 _SCHEMA_FIELDS: Final = frozenset(("tools", "functions", "response_format", "text"))
 # Members of which none has room for so much, whatever the escapes: looking at each entry first would take seconds.
 _SMALL: Final = ("logit_bias", "metadata", "stop", "stream_options", "user", "encoding_format")
 _LINKS: Final = ("image_url", "audio_url", "video_url", "document_url")
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
@@ -53,6 +55,8 @@ def parse(endpoint: Endpoint, body: bytes) -> InferenceRequest:
     refuse_smuggled(members)
     if len(body) > LARGE_BODY_BYTES:
         _check_counts(members)
+    if len(body) > 2 * VALUES_KEPT:
+        _check_values(endpoint, members)
     decoder, known, check = _FORMS[endpoint]
     try:
         fields = decoder.decode(body)
@@ -82,6 +86,30 @@ def _check_counts(members: dict[str, msgspec.Raw]) -> None:
         raw = bytes(members.get(name, b""))
         if raw.startswith(b"[") and raw.count(b",") > ITEMS_KEPT:
             raise InvalidRequest(f"'{name}' has more than {ITEMS_KEPT} items.", name, "context_length_exceeded")
+
+
+def _check_values(endpoint: Endpoint, members: dict[str, msgspec.Raw]) -> None:
+    """Refuse a conversation of more values than anybody needs: whoever weighs it builds them all, for seconds."""
+    name = "input" if endpoint is Endpoint.RESPONSES else "messages"
+    if name in members and _has_more_values(bytes(members[name]), VALUES_KEPT):
+        raise InvalidRequest(f"'{name}' holds more than {VALUES_KEPT} values.", name, "context_length_exceeded")
+
+
+def _has_more_values(raw: bytes, most: int) -> bool:
+    """What stands in strings is no structure, but looking for their ends is worth it only where there is so much."""
+    if _structure(raw) <= most:
+        return False
+    found = at = 0
+    for text in _TEXT.finditer(raw):
+        found += _structure(raw[at : text.start()])
+        if found > most:
+            return True
+        at = text.end()
+    return found + _structure(raw[at:]) > most
+
+
+def _structure(raw: bytes) -> int:
+    return raw.count(b"[") + raw.count(b"{") + raw.count(b",")
 
 
 def _invalid(problem: str) -> InvalidRequest:

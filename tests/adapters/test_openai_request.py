@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.openai_request import parse
+from adapters.openai_request import VALUES_KEPT, parse
 from adapters.openai_smuggled import OVERRIDES
 from adapters.schema import InvalidRequest
 from policies.vocabulary import Endpoint
@@ -269,3 +269,17 @@ def test_a_prompt_that_may_be_more_than_text_is_told(
     endpoint: Endpoint, fields: dict[str, object], *, has_media: bool
 ) -> None:
     assert parse(endpoint, json.dumps({"model": "m"} | fields).encode()).has_media is has_media
+
+
+@pytest.mark.parametrize("value", [[[]] * VALUES_KEPT, [""] * VALUES_KEPT, [{"a": None}] * (VALUES_KEPT // 2)])
+def test_a_conversation_of_countless_values_is_refused_before_any_is_made(value: list[object]) -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": value}}]}
+    said = refusal(body(messages=[call]))
+    assert (said.param, said.code) == ("messages", "context_length_exceeded")
+    said = refusal(json.dumps({"model": "m", "input": [call]}).encode(), Endpoint.RESPONSES)
+    assert said.param == "input"
+
+
+def test_brackets_and_commas_in_a_text_are_no_values() -> None:
+    text = '{"a": [1, 2, "\\"]}' * VALUES_KEPT
+    assert parse(Endpoint.CHAT, body(messages=[{"role": "user", "content": text}])).choices == 1
