@@ -154,7 +154,8 @@ class Admission:
             for holding in admitted.holdings:
                 holding.end(self.store)
                 self._live.pop(holding.reservation, None)
-            admitted.task = None
+            # Both lead back to the call: what a call leaves behind must not wait for the collector.
+            admitted.task = admitted.demand = None
 
     def _open(self, call: Call) -> Admitted:
         admitted = call.admitted = Admitted(self.store)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import telemetry
+from gateway.admitted import Admitted
 from gateway.errors import LimitError, RequestError
 from gateway.limits_view import LimitsView
 from policies.calendars import Calendars
@@ -279,3 +281,18 @@ async def _levels(gate: Gate) -> list[Level]:
     """Used and held as of now; what is as good as untouched is left out."""
     view = LimitsView(gate.store, Calendars(lambda _: UTC), gate.clock)
     return [level for level in await view.kept(("acme",), gate.index.limits) if level.used or level.held]
+
+
+async def test_a_call_that_is_over_leaves_nothing_to_the_collector() -> None:
+    gate = Gate(limit("tokens", 1000), limit("cost", 10**12, Period.DAY))
+    gc.collect()
+    gc.disable()
+    try:
+        call = await gate.admit(gate.call())
+        gate.attempt(call, Usage(1, 1))
+        call.scope.close()
+        assert any(isinstance(one, Admitted) for one in gc.get_objects())
+        del call
+        assert not any(isinstance(one, Admitted) for one in gc.get_objects())
+    finally:
+        gc.enable()
