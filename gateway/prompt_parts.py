@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -33,6 +34,10 @@ _ELSEWHERE: Final = frozenset(
     ("previous_response_id", "conversation", "web_search_options", "chat_template", "plugins", "prompt_embeds")
 )
 _BEYOND_CHAT: Final = _ELSEWHERE | {"tools", "functions"}
+# Members of a message or an item that hold parts, or are one themselves.
+_IN_PARTS: Final = frozenset(
+    ("content", "output", "audio", "input_audio", "image_url", "file", "audio_url", "video_url", "document_url")
+)
 # Tools that the caller runs. Any other is run by the upstream, which puts its findings before the model. A tuple, since
 # a caller's `type` may be something that has no hash.
 _OWN_TOOLS: Final = ("function", "custom")
@@ -68,9 +73,27 @@ class Part(NamedTuple):
         if not self.is_message:
             return Found([self.raw.decode("utf-8", "replace")])
         try:
-            return find(_ANY.decode(self.raw))
+            return _found_in(_ANY.decode(self.raw))
         except UNREADABLE:
             return Found([self.raw.decode("utf-8", "replace")], elsewhere=True)
+
+
+def _found_in(message: object) -> Found:
+    """What a message holds. Whatever has structure beside its content (calls of tools) a template prints as JSON."""
+    if not isinstance(message, dict):
+        return find(message)
+    printed = [value for name, value in message.items() if name not in _IN_PARTS and isinstance(value, dict | list)]
+    if not printed:
+        return find(message)
+    found = find(
+        {name: value for name, value in message.items() if name in _IN_PARTS or not isinstance(value, dict | list)}
+    )
+    for value in printed:
+        within = find(value)
+        found.texts.append(json.dumps(value, ensure_ascii=False))
+        found.images += within.images + within.low_images
+        found.elsewhere = found.elsewhere or within.elsewhere
+    return found
 
 
 class Parts(NamedTuple):

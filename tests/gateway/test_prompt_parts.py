@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from adapters.openai_request import parse
-from gateway.prompt_parts import is_elsewhere, is_plain, more_than_text, parts_of
+from gateway.count_cache import CountKey
+from gateway.prompt_parts import Part, is_elsewhere, is_plain, more_than_text, parts_of
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
@@ -90,3 +92,21 @@ def test_a_chat_of_roles_and_texts_is_plain_and_nothing_else(members: dict[str, 
 
 def test_other_endpoints_than_chat_are_not_said_to_be_plain() -> None:
     assert not is_plain(asked(Endpoint.RESPONSES, input="hi"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[[]] * 9, [""] * 9, [None, True, 0], {"a": None, "b": ""}, {"image_url": "a long text"}, [{"\n": "\u0001"}]],
+)
+def test_what_a_template_prints_of_a_call_counts_as_it_is_printed(arguments: object) -> None:
+    call = {"function": {"name": "f", "arguments": arguments}}
+    message = {"role": "assistant", "content": [{"type": "text", "text": "so"}], "tool_calls": [call]}
+    found = Part(CountKey("x", b""), msgspec.json.encode(message), is_message=True).found()
+    assert json.dumps([call]) in found.texts
+    assert {"assistant", "so"} < set(found.texts)
+
+
+def test_what_lies_elsewhere_is_found_in_a_call_too() -> None:
+    message = {"role": "assistant", "tool_calls": [{"file_id": "x"}, {"image_url": "data:"}]}
+    found = Part(CountKey("x", b""), msgspec.json.encode(message), is_message=True).found()
+    assert (found.elsewhere, found.images) == (True, 1)
