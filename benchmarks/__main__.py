@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measure import Round, Row, Scale, soak, upstreams
+from benchmarks.parts import measure_parts
 from benchmarks.report import OURS, YARDSTICK, Results, render
 from benchmarks.targets import all_targets
 
@@ -53,7 +54,11 @@ def measure(options: argparse.Namespace) -> Results:
                 if target.name in {OURS, YARDSTICK} and not options.no_soak:
                     say(f"long run: {target.name}")
                     soaks[target.name] = soak(target, direct, scale, _own_folder(folder, f"{target.name}-soak"))
-    return Results(rounds, soaks, targets)
+    parts = {}
+    if not options.quick and not options.target:
+        say("parts")
+        parts = measure_parts()
+    return Results(rounds, soaks, targets, parts)
 
 
 def _own_folder(top: Path, name: str) -> Path:

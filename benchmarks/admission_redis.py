@@ -61,11 +61,10 @@ def main() -> None:
     requests, at_once = (int(word) for word in (*sys.argv[1:], *("30000", "64")[len(sys.argv) - 1 :]))
     server = RedisServer()
     try:
+        print("| connection | calls at once | CPU us | wall us |\n| --- | ---: | ---: | ---: |")
         for name, url in (("TCP", server.url), ("unix socket", server.unix_url)):
             cost = uvloop.run(measure(url, requests, at_once))
-            print(
-                f"{name:12} {at_once:4} at once   CPU {cost.cpu_us:6.1f} us   wall {cost.wall_us:6.1f} us per request"
-            )
+            print(f"| {name} | {at_once} | {cost.cpu_us:.1f} | {cost.wall_us:.1f} |")
     finally:
         server.remove()
 

@@ -6,9 +6,11 @@ import datetime as dt
 import os
 import platform
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from benchmarks.parts import PARTS, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 YARDSTICK = "aiohttp_min"
 OURS = "pointsman"
+LIMITED = "pointsman_limits"
 
 INTRO = """\
 # Results
@@ -50,6 +53,7 @@ class Results:
     rounds: Sequence[Mapping[str, Row]]
     soaks: Mapping[str, Row]
     targets: Sequence[Target]
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def values(self, target: str, name: str) -> list[float]:
         return [row[target][name] for row in self.rounds if name in row.get(target, {})]
@@ -145,6 +149,7 @@ def aims_section(results: Results) -> str:
     """What the project set out to reach, and what it reached."""
     soak = results.soaks.get(OURS, {})
     growth = soak["second_mb"] - soak["first_mb"] if soak else None
+    in_process_us = _part(results, 0, "store: reserve and settle, 3 accounts", 2)
     aims = (
         (f"CPU per request, c=64, x {YARDSTICK}", 0.7, results.paired(OURS, "cpu_ms_c64", _divide, YARDSTICK)),
         ("CPU us per streamed chunk, 10 ms pace, c=64", 30, results.median(OURS, "cpu_us_chunk_c64")),
@@ -152,6 +157,10 @@ def aims_section(results: Results) -> str:
         ("start to first 200, s", 0.5, results.median(OURS, "start_s")),
         ("idle MB", 45, results.median(OURS, "idle_mb")),
         ("MB gained in the second half of the long run", 1, growth),
+        ("CPU per request under 3 limits, x without", 1.25, results.paired(LIMITED, "cpu_ms_c64", _divide, OURS)),
+        ("us to reserve and settle, 3 dimensions, in process", 15, in_process_us),
+        ("CPU us to reserve and settle, 3 dimensions, on Redis, c=64", 60, _part(results, 1, "TCP", 2)),
+        ("us a ledger row costs the path, intent and outcome", 10, _row_us(results)),
     )
     rows = [
         [what, f"<= {aim:g}", f"{value:.2f}", "yes" if value <= aim else "**no**"]
@@ -159,6 +168,21 @@ def aims_section(results: Results) -> str:
         if value is not None
     ]
     return f"## Aims\n\n{table(['what', 'aim', 'measured', 'met'], rows)}\n"
+
+
+def parts_section(results: Results) -> str:
+    tables = [f"### {part.title}\n\n{part.about}\n\n{results.parts[part.title]}\n" for part in PARTS]
+    return "## Parts\n\n" + "\n".join(tables)
+
+
+def _part(results: Results, number_: int, row: str, column: int) -> float | None:
+    return number(results.parts.get(PARTS[number_].title, ""), row, column)
+
+
+def _row_us(results: Results) -> float | None:
+    """The intent that goes to the journal before an attempt, and the outcome after it."""
+    costs = [_part(results, 0, row, 2) for row in ("intent: no limit, to the journal", "outcome to the journal")]
+    return sum(cost for cost in costs if cost is not None) if None not in costs else None
 
 
 def _divide(ours: float, theirs: float) -> float:
@@ -193,6 +217,7 @@ def render(results: Results, command: str) -> str:
         section("Streams", STREAMS, results, ratio="cpu_us_chunk_c64"),
         section("Process", PROCESS, results),
         soak_section(results) if results.soaks else "",
+        parts_section(results) if results.parts else "",
         AGAIN,
     ]
     return "\n".join(part for part in parts if part)

@@ -129,6 +129,20 @@ def prepare_aiohttp_min(_folder: Path, ports: Ports) -> Started:
     return Started([sys.executable, "-m", "benchmarks.aiohttp_min", *map(str, pairs)], ports.json, ports.stream)
 
 
+LIMITS = """\
+limits:
+  - {per: key, requests: 10M/min, tokens: 10G/min, concurrent: 100k}
+"""
+
+
+def prepare_limited(folder: Path, ports: Ports) -> Started:
+    """Three limits that every call reserves and none reaches."""
+    started = prepare_pointsman(folder, ports)
+    with (folder / "policy.yaml").open("a") as policy:
+        policy.write(LIMITS)
+    return started
+
+
 def prepare_pointsman(folder: Path, ports: Ports) -> Started:
     policy = folder / "policy.yaml"
     policy.write_text(f"""\
@@ -189,5 +203,6 @@ def all_targets() -> list[Target]:
         Target("envoy", "reverse proxy, concurrency 1, router filter only", prepare_envoy, no_envoy),
         Target("aiohttp_min", "the shortest idiomatic aiohttp proxy", prepare_aiohttp_min),
         Target("pointsman", "keys, routing, metrics, usage, price, ledger on; traces sampled out", prepare_pointsman),
+        Target("pointsman_limits", "the same, each call under three limits of its key, in memory", prepare_limited),
         Target("litellm", "LiteLLM's proxy, 1 worker, master key, no database", prepare_litellm, no_litellm),
     ]

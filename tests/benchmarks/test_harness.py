@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.bodies import request_body
 from benchmarks.measure import Round, Scale, upstreams
+from benchmarks.parts import PARTS, number
 from benchmarks.report import Results, render
 from benchmarks.targets import all_targets
 
@@ -52,3 +53,18 @@ def test_a_missed_aim_is_said() -> None:
     rounds = [{"direct": {}, "aiohttp_min": {"cpu_ms_c64": 0.1}, "pointsman": {"cpu_ms_c64": 0.09, "idle_mb": 50}}]
     text = render(Results(rounds, {}, [BARE, OURS]), "python -m benchmarks")
     assert "| idle MB | <= 45 | 50.00 | **no** |" in text
+
+
+def test_a_part_s_number_is_found_by_its_row() -> None:
+    text = "| part | best | median |\n| --- | ---: | ---: |\n| settle | 1.5 | 2.25 |"
+    assert number(text, "settle", 2) == 2.25
+    assert number(text, "reserve", 2) is None
+
+
+def test_parts_stand_below_the_proxies_and_among_the_aims() -> None:
+    tables = {part.title: "not measured: no such module" for part in PARTS}
+    tables[PARTS[0].title] = "| store: reserve and settle, 3 accounts | 9.0 | 16.0 |"
+    text = render(Results([{"direct": {}, "pointsman": {"idle_mb": 50}}], {}, [OURS], tables), "python -m benchmarks")
+    assert "| us to reserve and settle, 3 dimensions, in process | <= 15 | 16.00 | **no** |" in text
+    assert "on Redis" not in text.partition("## Parts")[0]
+    assert "not measured: no such module" in text
