@@ -83,4 +83,5 @@ def _invalid(problem: msgspec.ValidationError) -> RequestError:
     said = str(problem)
     at = _AT.search(said)
     where = None if at is None else printable(at[2], 128)
-    return RequestError(f"{printable(_AT.sub('', said), 300)}.", param=where or None)
+    what = printable(_AT.sub("", said), 300)
+    return RequestError(f"{where}: {what}." if where else f"{what}.", param=where or None)

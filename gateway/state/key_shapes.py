@@ -112,6 +112,8 @@ def accepted(shape: type[S], values: object) -> S:
         detail = error.errors(include_input=False, include_url=False)[0]
     kind, context = detail["type"], detail.get("ctx", {})
     said = str(context["error"]) if kind == "value_error" else PLAIN.get(kind, f"is not acceptable ({kind})")
+    if kind == "extra_forbidden":
+        said = "is not known here"
     if kind == "too_long":
         said = f"must have at most {context['max_length']} entries"
     raise Invalid(written(detail["loc"]) or "name", said.format(**context))

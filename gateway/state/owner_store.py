@@ -150,7 +150,7 @@ async def has_org(connection: AsyncConnection, name: str) -> bool:
 async def require_org(connection: AsyncConnection, name: str, managed: ManagedOwners) -> None:
     """Raises `Invalid`."""
     if name not in managed.orgs and not await has_org(connection, name):
-        raise Invalid("org", f"there is no org '{name}'")
+        raise Invalid("org", f"'{name}' does not exist")
 
 
 async def require_member(
@@ -161,7 +161,7 @@ async def require_member(
     if name is None or (org, name) in managed.members(what):
         return
     if not await _any(connection, table, (table.c.org == org) & (table.c.name == name)):
-        raise Invalid(what, f"the org '{org}' has no {what} '{name}'")
+        raise Invalid(what, f"'{name}' is none of the org '{org}'")
 
 
 def what_of(table: Table) -> str:
@@ -179,7 +179,7 @@ async def _org(connection: AsyncConnection, name: str) -> Org:
         raise NotFound("there is no such org")
     row = (await connection.execute(select(ORGS).where(ORGS.c.name == name))).first()
     if row is None:
-        raise NotFound(f"there is no org '{name}'")
+        raise NotFound(f"'{name}' does not exist")
     return org_of(row)
 
 

@@ -62,6 +62,7 @@ async def test_a_wrong_body_is_told_where(body: bytes, param: str | None) -> Non
     with pytest.raises(RequestError) as refused:
         await read_body(inbound(body=body, headers=JSON), Thing)
     assert (refused.value.status, refused.value.param) == (400, param)
+    assert refused.value.message.startswith(f"{param}: " if param else ("Object", "Expected"))
 
 
 @pytest.mark.parametrize(

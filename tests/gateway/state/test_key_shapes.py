@@ -52,6 +52,12 @@ def test_any_text_is_a_network_or_refused(text: str) -> None:
         assert len(networks(text)) == 1
 
 
+def test_a_resource_by_another_name_is_said_to_be_unknown() -> None:
+    with pytest.raises(Invalid) as refused:
+        accepted(NewKeyShape, NEW | {"limits": [{"token": "1/min"}]})
+    assert str(refused.value) == "limits[0].token: is not known here"
+
+
 @pytest.mark.parametrize(
     "values", [None, [], "name", {"org": "o"}, {"org": "o", "name": "n", "role": "admin"}, {"org": 3, "name": "n"}]
 )
