@@ -83,7 +83,9 @@ class Gate:
         if self._token is None:
             check_host(inbound)
             return LOCAL
-        scheme, _, presented = inbound.headers.get(AUTHORIZATION, "").partition(" ")
+        sent = inbound.headers.getall(AUTHORIZATION, ())
+        # Of two, a proxy in front may have judged the other one.
+        scheme, _, presented = (sent[0] if len(sent) == 1 else "").partition(" ")
         # What was no UTF-8 on the wire came in as lone surrogates.
         given = presented.strip().encode(errors="surrogateescape")
         # Compared in any case, so that every refusal takes as long.

@@ -55,6 +55,12 @@ def test_the_token_opens_everything() -> None:
     assert gate.admit(asking(scheme="bearer"), Permission.KEYS_WRITE).name == "admin_token"
 
 
+def test_the_token_beside_another_opens_nothing() -> None:
+    inbound = asking()
+    cast("CIMultiDict[str]", inbound.headers).add("Authorization", "Bearer other")
+    assert refusal(Gate(AdminToken(Secret(TOKEN))), inbound).status == 401
+
+
 @pytest.mark.parametrize("token", [None, "", TOKEN[:-1], TOKEN + "0", TOKEN.upper(), "\udcff\udcfe"])
 def test_nothing_else_does(token: str | None) -> None:
     gate = Gate(AdminToken(Secret(TOKEN)))
