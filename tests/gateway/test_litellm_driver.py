@@ -251,9 +251,14 @@ async def test_the_usage_chunk_goes_only_to_who_asked(replay: str) -> None:
 
 
 async def test_a_whole_answer_that_does_not_come_runs_into_the_total_limit() -> None:
-    gone = asyncio.Event()
-    script = stalled(b"", asyncio.Event(), gone)
+    stalling, gone = asyncio.Event(), asyncio.Event()
+    script = stalled(b"", stalling, gone)
     async with provider(script) as base_url, upstream("gemini", base_url) as driver:
+        first = asyncio.create_task(driver.send(exchange(chat())))  # at which litellm imports what it has for Gemini
+        await asyncio.wait_for(stalling.wait(), 5)
+        first.cancel()
+        await asyncio.wait_for(gone.wait(), 1)
+        gone.clear()
         with pytest.raises(UpstreamError) as raised:
             await driver.send(exchange(chat(), limits={"total_s": 0.1}))
         assert raised.value.failure.kind is FailureKind.TOTAL
