@@ -133,13 +133,16 @@ class RedisLimitStore:
         return said == 1
 
     async def view(self, tenants: Sequence[str]) -> list[Kept]:
-        asked = [self._ask(self._calls.view(tenant), tenant, self._scripts.view) for tenant in tenants]
-        kept: list[Kept] = []
-        for tenant, said in zip(tenants, await asyncio.gather(*asked), strict=True):
-            if not isinstance(said, bytes):
-                raise _unavailable(said)
-            kept += seen(tenant, said)
-        return kept
+        asked = [self._view(tenant) for tenant in tenants]
+        return [kept for of_tenant in await asyncio.gather(*asked) for kept in of_tenant]
+
+    async def _view(self, tenant: str) -> list[Kept]:
+        said: object = 0
+        while said == 0:
+            said = await self._ask(self._calls.view(tenant), tenant, self._scripts.view)
+        if not isinstance(said, bytes):
+            raise _unavailable(said)
+        return seen(tenant, said)
 
     def server_of(self, tenant: str) -> tuple[str, int] | None:
         """The server of a Cluster that has this tenant; None where there is only one to ask."""

@@ -9,6 +9,7 @@
 local call = redis.call
 local RATE, CALENDAR, CONCURRENT = 0, 1, 2
 local HELD, SETTLED, REAPED, MISSING = 0, 1, 2, 3
+local AT_ONCE = 250  -- leases of a dead gateway, some 10 ms of them
 local prefix = string.sub(KEYS[1], 1, -7)
 local leases, names = KEYS[1], prefix .. 'names'
 local lease = tonumber(ARGV[1])

@@ -1,7 +1,10 @@
 -- KEYS: leases, account. ARGV: lease, account, msgpack of {{used, at_s, held}, spent}. Returns whether the account was
 -- still as it was seen, to the last bit, and is set to what was spent.
 local name, seen, spent = ARGV[2], unpack(cmsgpack.unpack(ARGV[3]))
-while reap(1000) == 1000 do end
+if reap(AT_ONCE) == AT_ONCE then
+  keep_lists()
+  return 0
+end
 local account = read(name)
 local corrected = 0
 if account and account[5] == CALENDAR and account[1] == seen[1] and account[2] == seen[2] and account[3] == seen[3] then

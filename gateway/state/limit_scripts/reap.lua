@@ -1,4 +1,4 @@
 -- KEYS: leases. ARGV: lease. Returns how many leases had run out.
-local count = reap(1000)
+local count = reap(AT_ONCE)
 keep_lists()
 return count

@@ -1,7 +1,7 @@
 -- KEYS: leases, each record. ARGV: lease, reservations as msgpack. Returns the phase of each; those held live on, and
 -- with them the accounts that they hold of.
 local ids = cmsgpack.unpack(ARGV[2])
-reap(1000)
+reap(AT_ONCE)
 local phases, held = {}, {}
 for index, id in ipairs(ids) do
   local record = record_of(id)

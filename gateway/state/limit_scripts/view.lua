@@ -1,5 +1,9 @@
--- KEYS: leases. ARGV: lease. Returns msgpack of every account as {name, kind, used, at_s, held}, after reaping.
-while reap(1000) == 1000 do end
+-- KEYS: leases. ARGV: lease. Returns msgpack of every account as {name, kind, used, at_s, held}, after reaping; 0 where
+-- there is more to reap: nobody else is served while a script runs, so it is asked again.
+if reap(AT_ONCE) == AT_ONCE then
+  keep_lists()
+  return 0
+end
 local found = {}
 for _, name in ipairs(call('SMEMBERS', names)) do
   local account = read(name)

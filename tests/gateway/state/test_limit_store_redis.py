@@ -188,6 +188,17 @@ async def test_a_long_hold_outlives_every_time_to_live_while_it_is_renewed() -> 
         assert await held(store, "calls") == 1
 
 
+async def test_no_script_takes_long_over_what_a_dead_gateway_held() -> None:
+    server = redis_server()
+    async with redis_rig(server.unix_url, [server], nodes=1) as rig:
+        store = rig.redis_stores[0]
+        await asyncio.gather(*(store.reserve(TENANT, f"r{number}", (rate(1),)) for number in range(600)))
+        rig.move(LEASE_S + 1)
+        before = server.facts("commandstats")["cmdstat_evalsha"]["calls"]
+        assert (await used(store, "tokens"), await held(store, "tokens")) == (600, 0)
+        assert server.facts("commandstats")["cmdstat_evalsha"]["calls"] - before == 3 + 1  # 250, 250, 100; then none
+
+
 async def test_scripts_that_redis_forgot_are_sent_again() -> None:
     for servers, url in (([redis_server()], redis_server().url), (redis_cluster().nodes, redis_cluster().url)):
         async with redis_rig(url, servers) as rig:
