@@ -186,6 +186,7 @@ class Admission:
             denied = answer
         applicant = Applicant(flow_of(principal), call.generation.weight_of(principal), claim.tokens, claim.accounts)
         self.store.mark_waiting(claim.tenant, rules.max_wait_s)
+        began_s = time.monotonic()
         try:
             granted = await self.room.wait(
                 route.name, rules, applicant, claim, denied.wait_s if denied is not None else None
@@ -194,6 +195,8 @@ class Admission:
             if denied is not None:
                 self._count(admitted, plan, denied)
             raise refusals.not_in_time(refusal, plan.terms, claim.asks, denied) from None
+        finally:
+            admitted.waited_s = time.monotonic() - began_s
         admitted.told = plan, claim.asks, granted.accounts
         return granted
 

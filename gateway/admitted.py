@@ -22,7 +22,7 @@ class Admitted:
     """`latest` is the reservation that further attempts settle, `spanning` those of the attempt under way alone.
 
     `told` is what the first answer of the store said; `refused_by` the id of the limit that said no; `is_lost` that a
-    lease ran out under the call, whose `task` was cancelled for it.
+    lease ran out under the call, whose `task` was cancelled for it; `waited_s` how long its turn took to come.
     """
 
     __slots__ = (
@@ -36,6 +36,7 @@ class Admitted:
         "spanning",
         "task",
         "told",
+        "waited_s",
     )
 
     def __init__(self, store: LimitStore) -> None:
@@ -48,6 +49,7 @@ class Admitted:
         self.told: tuple[Plan, Sequence[Ask], Sequence[Account]] | None = None
         self.refused_by: str | None = None
         self.is_lost = False
+        self.waited_s = 0.0
         self.task = asyncio.current_task()
 
     def headers(self, now: float) -> list[tuple[str, str]]:

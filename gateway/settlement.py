@@ -225,9 +225,12 @@ def _failed_outcome(call: Call, kind: FailureKind) -> Outcome:
 
 
 def _overhead_s(call: Call, duration_s: float) -> float:
-    """Before the first attempt and after the last: waits between attempts are the upstreams' doing."""
+    """Before the first attempt and after the last: waits between attempts are the upstreams' doing, and a wait for the
+    call's turn is its limits'.
+    """
+    waited_s = call.admitted.waited_s if call.admitted is not None else 0.0
     if not call.attempts:
-        return duration_s
+        return max(0.0, duration_s - waited_s)
     last_ended_s = call.attempts[-1].ended_s
     after_s = call.ended_s - last_ended_s if last_ended_s is not None else 0.0
-    return max(0.0, call.attempts[0].started_s - call.received_s + after_s)
+    return max(0.0, call.attempts[0].started_s - call.received_s + after_s - waited_s)

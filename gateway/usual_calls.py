@@ -98,6 +98,8 @@ class UsualCalls:
 def _usual_attempt(call: Call) -> Attempt | None:
     if call.status >= 400 or call.error_code is not None or call.cancelled or call.request.stream:
         return None
+    if call.admitted is not None and call.admitted.waited_s:
+        return None
     if call.route is None or call.principal is None or len(call.attempts) != 1:
         return None
     attempt = call.attempts[0]

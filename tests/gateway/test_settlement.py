@@ -87,6 +87,16 @@ def test_reported_usage_is_priced_and_written_back_to_the_attempt() -> None:
     assert settled.overhead_s == pytest.approx(0.005)
 
 
+async def test_a_wait_for_the_call_s_turn_is_no_overhead_of_ours() -> None:
+    made = answered(Usage(3, 4))
+    before_s = settle(made).overhead_s
+    made.admitted = Admitted(InProcessLimitStore(float))
+    made.admitted.waited_s = before_s / 2
+    assert settle(made).overhead_s == pytest.approx(before_s / 2)
+    made.admitted.waited_s = before_s * 2
+    assert settle(made).overhead_s == 0.0
+
+
 def test_what_was_never_sent_used_nothing_and_costs_nothing() -> None:
     finished = call(attempt(failure=Failure(FailureKind.CONNECT), sent=False), status=502, error_code="upstream_error")
     assert not lacks_usage(finished)

@@ -136,6 +136,7 @@ class Charged(Admitted):
 
     def __init__(self, charges: str | None) -> None:
         self._said = charges
+        self.waited_s = 0.0
 
     def charges(self, _: Attempt) -> str | None:
         return self._said
