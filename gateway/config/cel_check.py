@@ -185,7 +185,11 @@ class _Checker:
 
     def visit_macro(self, node: Node) -> Type:
         name, variable = node.name, node.variable
+        known = len(self._readings)
         over = self.type_of(node.parts[0])
+        if self._scope and len(self._readings) > known:
+            # Once per item of the outer one, over a list that the caller makes as long as it likes.
+            raise CelError(f"{name}() inside another may go over that one's items only, not over the request again")
         if over.name not in ("list", "map", "dyn"):
             raise CelError(f"{name}() goes over a list or a map, not over {over}")
         if variable in ROOTS or variable.startswith(PREFIX):

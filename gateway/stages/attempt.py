@@ -62,6 +62,7 @@ class AttemptStage:
         return running.result()
 
     async def _run(self, call: Call, then: Handler) -> Reply:
+        """A cancelled call goes on for the sake of its usage only; nobody waits for another's answer."""
         route = call.route
         if route is None:
             raise InternalError("a call reached its attempts without a route")
@@ -78,6 +79,8 @@ class AttemptStage:
                 await asyncio.sleep(decision.delay_s)
             if call.admitted is not None and call.attempts:
                 await self._admission.extend(call)
+            if call.cancelled and history:
+                raise UpstreamError(history[-1].failure, history[-1].deployment)
             forced = not isinstance(decision, Wait) and decision.forced
             started_s = self._clock()
             try:
@@ -86,7 +89,7 @@ class AttemptStage:
                 outcome = Outcome(decision.deployment.name, error.failure, started_s, self._clock())
                 history = (*history, outcome)
                 if call.cancelled:
-                    raise  # it went on for the sake of its usage; nobody waits for another's answer
+                    raise
 
     def _decide(self, plan: AttemptPlan, history: tuple[Outcome, ...]) -> Decision:
         live = self._fleet.live(plan.candidates, repeating=bool(history))

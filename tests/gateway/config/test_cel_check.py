@@ -102,3 +102,9 @@ def test_macros_know_their_items() -> None:
         assert check(text).text.startswith("_pm_value_")
     with pytest.raises(CelError, match="compares string with int"):
         check("principal.tags.all(t, t == 1)")
+
+
+def test_a_loop_in_a_loop_stays_within_its_items() -> None:
+    check("request.messages.exists(m, m.tool_calls.exists(t, t.id == 'x'))")
+    with pytest.raises(CelError, match=r"^all\(\) inside another may go over that one's items only"):
+        check("request.messages.all(m, request.messages.all(n, n.role == m.role))")
