@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from gateway.limit_plans import PROMPT_COUNTS
 from gateway.reservations import Reservations
 from gateway.state.limit_store_in_process import InProcessLimitStore
 from gateway.state.reconcile import Reconciler
+from policies.vocabulary import Period
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gateway.config import Config
     from gateway.config.storage import StateSettings
@@ -35,6 +37,7 @@ class LimitService:
         reservations = Reservations(self.store, reporting.ledger)
         self.admission = Admission(reservations, self.estimator, reporting.registry)
         self.reconciler = Reconciler(self.store, reporting.ledger.spent_of)
+        self._ledger = reporting.ledger
         self._reconciling: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         queues, sample = self.admission.room.depths, reporting.registry.sample
@@ -48,10 +51,20 @@ class LimitService:
         rounds = self.reconciler.run(lambda: list(self.admission.budgeted))
         self._reconciling = asyncio.create_task(rounds, name="limits-against-the-ledger")
 
-    def warm(self, limits: Iterable[Limit], models: Iterable[str]) -> None:
-        """Load tokenizers in the background where limits weigh prompts: the first crowd would be counted by bytes."""
-        if self._warming is None and any(limit.resource in PROMPT_COUNTS for limit in limits):
-            self._warming = asyncio.create_task(self.estimator.warm(models), name="tokenizers")
+    def warm(self, limits: Sequence[Limit], models: Iterable[str]) -> None:
+        """Load in the background what the first calls under these limits would wait for."""
+        if self._warming is not None:
+            return
+        weigh = any(limit.resource in PROMPT_COUNTS for limit in limits)
+        look_up = any(isinstance(limit.window, Period) for limit in limits)
+        self._warming = asyncio.create_task(self._warm(models if weigh else (), look_up=look_up), name="warming")
+
+    async def _warm(self, models: Iterable[str], *, look_up: bool) -> None:
+        """Tokenizers, without which the first crowd is counted by bytes; and SQL, which a budget's first call asks."""
+        if look_up:
+            with contextlib.suppress(Exception):  # whoever needs the answer will hear why there is none
+                await self._ledger.spent("", 0.0)
+        await self.estimator.warm(models)
 
     async def close(self) -> None:
         """After the last settlement, which the recorder may make."""

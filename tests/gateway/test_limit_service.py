@@ -138,9 +138,11 @@ async def test_tokenizers_are_loaded_ahead_where_limits_weigh_prompts_and_only_t
     reporting = SimpleNamespace(registry=Registry(), ledger=Spent(), counter=SimpleNamespace(load=load))
     service = LimitService(cast("Any", config), cast("Any", reporting))
     service.warm([limit("requests", 1, 60.0)], ["gpt-4o"])
-    assert service._warming is None
-    service.warm([limit("tokens", 1, 60.0)], ["gpt-4o", "gpt-4"])
     assert service._warming is not None
+    await service._warming
+    await service.close()
+    assert loaded == []
+    service.warm([limit("tokens", 1, 60.0)], ["gpt-4o", "gpt-4"])
     await service._warming
     await service.close()
     assert loaded == ["cl100k_base", "o200k_base"]
