@@ -24,19 +24,19 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from adapters.openai_request import parse
 from benchmarks.bodies import request_body
-from gateway.admission import Admission
 from gateway.call import Attempt, Call, Reply, TraceContext
-from gateway.estimates import Estimator
-from gateway.intents import IntentLog, Intents
-from gateway.ledger_rows import ledger_rows
-from gateway.metrics import Registry
-from gateway.reservations import Reservations
-from gateway.settlement import settle
+from gateway.limits.admission import Admission
+from gateway.limits.reservations import Reservations
+from gateway.prompts.estimates import Estimator
+from gateway.prompts.tokens import TokenCounter
+from gateway.records.intents import IntentLog, Intents
+from gateway.records.ledger_rows import ledger_rows
+from gateway.records.settlement import settle
+from gateway.signals.metrics import Registry
 from gateway.stages.admit import Admit
-from gateway.state.journal import Journal
-from gateway.state.journal_slots import claim
-from gateway.state.limit_store_in_process import InProcessLimitStore
-from gateway.tokens import TokenCounter
+from gateway.state.journal.journal import Journal
+from gateway.state.journal.slots import claim
+from gateway.state.limits.in_process import InProcessLimitStore
 from policies import limits
 from policies.calendars import Calendars
 from policies.limit_index import LimitIndex
@@ -59,7 +59,7 @@ from policies.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from gateway.state.ledger_schema import LedgerRow
+    from gateway.state.ledger.schema import LedgerRow
 
 ROUNDS, CALLS, LONG = 60, 200, 30_000
 SLICE = 64

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import uvloop
 
-from gateway.state.limit_store_redis import RedisLimitStore
+from gateway.state.limits.shared import RedisLimitStore
 from policies.limits import Ask, Granted, Kind
 from tests.redis_servers import RedisServer
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from adapters.openai_request import parse
 from benchmarks.bodies import PROSE, request_body
-from gateway.estimates import Estimator
-from gateway.tokens import TokenCounter
+from gateway.prompts.estimates import Estimator
+from gateway.prompts.tokens import TokenCounter
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
-    from gateway.admitted import Admitted
     from gateway.drains import Drain
     from gateway.generation import Generation
+    from gateway.limits.admitted import Admitted
     from gateway.upstream import Answer
     from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Usage
 

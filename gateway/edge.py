@@ -17,13 +17,13 @@ from multidict import istr
 
 from adapters.openai_errors import WireError, error_body, error_event
 from adapters.schema import InferenceRequest
-from gateway import refusals
 from gateway.call import Call
 from gateway.errors import DrainingError, GatewayError, InternalError, LimitError, RequestError, UpstreamError
+from gateway.limits import refusals
 from gateway.scrubbing import printable
 from gateway.server import Outbound, Stream, render_head
+from gateway.signals.tracing import trace_context
 from gateway.stages.authenticate import identify
-from gateway.tracing import trace_context
 from policies.attempts import caller_view
 from policies.matching import visible_models
 from policies.vocabulary import Endpoint, Failure, FailureKind

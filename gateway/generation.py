@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.config import Config
-    from gateway.key_view import KeyView
+    from gateway.keys.view import KeyView
     from gateway.upstream import Upstream
     from policies.matching import RouteIndex
     from policies.vocabulary import Deployment, Endpoint, Principal, Route

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.admin.answers import JSON, Answer, as_json
 from gateway.admin.routes import Permission, Route, Told
-from gateway.exposition import SNAPSHOT_PATH
+from gateway.signals.exposition import SNAPSHOT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.admin.routes import Asked
-    from gateway.exposition import Scrapes
     from gateway.generation import Generation
     from gateway.lifecycle import Lifecycle
+    from gateway.signals.exposition import Scrapes
     from gateway.state.fleet import Fleet
 
 MEDIA: Final = ("text/plain", "application/openmetrics-text")

@@ -11,7 +11,7 @@ from gateway.config import LlamaCppProvider, OpenAIProvider, model_file
 from gateway.errors import StartError
 from gateway.extras import LLAMA, require
 from gateway.http_upstream import HttpUpstream
-from gateway.prices import provider_of
+from gateway.records.prices import provider_of
 from gateway.transport import Pool
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Loading:
 
 
 def litellm_upstream(deployment: Deployment, provider: LitellmProvider) -> Upstream:
-    from gateway.litellm_driver import LitellmUpstream  # noqa: PLC0415 - only a policy that names litellm pays for it
+    from gateway.litellm.driver import LitellmUpstream  # noqa: PLC0415 - only a policy that names litellm pays for it
 
     return LitellmUpstream(
         deployment,

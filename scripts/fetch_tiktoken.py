@@ -13,7 +13,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from gateway.tokens import RANK_FILES
+from gateway.prompts.tokens import RANK_FILES
 
 SHIPPED = Path(__file__).resolve().parent.parent / "config" / "tiktoken"
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.prices import FORMAT, PROVIDER_OF_PREFIX, Line, PriceTable, Source, TableFile
+from gateway.records.prices import FORMAT, PROVIDER_OF_PREFIX, Line, PriceTable, Source, TableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

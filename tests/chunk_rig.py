@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, cast
 
-from gateway.state.chunk_leases import ChunkLeases
-from gateway.state.limit_store_in_process import InProcessLimitStore
+from gateway.state.limits.chunk_leases import ChunkLeases
+from gateway.state.limits.in_process import InProcessLimitStore
 from policies.limits import Answer, Ask, Denied
 from tests.limit_store_suite import START_S
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from gateway.state.limit_store import LimitStore
+    from gateway.state.limits.store import LimitStore
 
 
 class CountingStore(InProcessLimitStore):

@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.state.limit_store import Kept
+from gateway.state.limits.store import Kept
 from policies.limits import Account, Ask, Denied, Granted, Kind, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.state.limit_store import LimitStore
+    from gateway.state.limits.store import LimitStore
     from policies.limits import Answer
 
 START_S = 1_700_000_000.0

@@ -34,7 +34,7 @@ MUTATORS = frozenset({"add", "append", "clear", "extend", "insert", "pop", "popi
 WITHOUT_MIRROR: dict[str, str] = {
     "adapters/base.py": "protocols and plain values; every adapter's test goes through them",
     "gateway/call.py": "plain values; every stage's test makes them",
-    "gateway/state/limit_store.py": "tested in tests/limit_store_suite.py",
+    "gateway/state/limits/store.py": "tested in tests/limit_store_suite.py",
     "gateway/errors.py": "the error tree, without behaviour of its own",
     "gateway/upstream.py": "protocols and plain values",
     "gateway/version.py": "one constant",
@@ -46,7 +46,7 @@ HEAVY_AT_MODULE_LEVEL: dict[str, str] = {
     "gateway/local/llama.py": "runs in the engine's worker process only",
     "gateway/local/sampling.py": "runs in the engine's worker process only",
     "gateway/local/template.py": "runs in the engine's worker process only",
-    "gateway/otlp.py": "imported when the configuration names an OTLP endpoint",
+    "gateway/signals/otlp.py": "imported when the configuration names an OTLP endpoint",
 }
 MUTABLE_GLOBALS: dict[str, str] = {}
 

@@ -20,12 +20,12 @@ from gateway.admin.answers import Refused
 from gateway.admin.attempts import FailedAttempts
 from gateway.admin.routes import Operator, Permission
 from gateway.errors import RequestError, StartError
-from gateway.virtual_keys import Refusal
+from gateway.keys.virtual_keys import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.key_view import KeyView
+    from gateway.keys.view import KeyView
     from gateway.secret import Secret
     from gateway.server import Inbound
 

@@ -25,15 +25,15 @@ from gateway.admin.shapes import (
     given,
     set_or_none,
 )
-from gateway.state.key_records import Key, KeyChange, KeyFilter, NewKey
-from gateway.state.ledger_schema import LedgerError
+from gateway.state.keys.records import Key, KeyChange, KeyFilter, NewKey
+from gateway.state.ledger.schema import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from gateway.admin.answers import Answer
     from gateway.admin.routes import Asked
-    from gateway.key_service import KeyService, Registry
+    from gateway.keys.service import KeyService, Registry
 
 log = logging.getLogger(__name__)
 

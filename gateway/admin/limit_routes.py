@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.admin.answers import Unavailable, as_json
 from gateway.admin.routes import Permission, Route, Told
 from gateway.admin.shapes import LimitLevel, LimitList, LimitQuery, set_or_none
-from gateway.limits_view import SPANNING, LimitsView
-from gateway.state.limit_store import StoreUnavailable
+from gateway.limits.view import SPANNING, LimitsView
+from gateway.state.limits.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from gateway.admin.answers import Answer
     from gateway.admin.routes import Asked
     from gateway.generation import Generation
-    from gateway.key_view import StoredKeys
-    from gateway.limits_view import Level
-    from gateway.state.limit_store import LimitStore
+    from gateway.keys.view import StoredKeys
+    from gateway.limits.view import Level
+    from gateway.state.limits.store import LimitStore
     from policies.vocabulary import Limit, Principal
 
 LIMITS: Final = "/admin/v1/limits"

@@ -18,13 +18,13 @@ from gateway.admin.shapes import (
     given,
     set_or_none,
 )
-from gateway.state.key_records import Member, Org
+from gateway.state.keys.records import Member, Org
 
 if TYPE_CHECKING:
     from gateway.admin.answers import Answer
     from gateway.admin.routes import Asked
-    from gateway.key_service import KeyService
-    from gateway.state.owner_store import MemberStore, OrgStore
+    from gateway.keys.service import KeyService
+    from gateway.state.keys.owner_store import MemberStore, OrgStore
 
 BASE: Final = "/admin/v1"
 READ, WRITE = Permission.OWNERS_READ, Permission.OWNERS_WRITE

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gateway.admin.answers import Unavailable
 from gateway.errors import GatewayError, InternalError, RequestError
 from gateway.scrubbing import printable
-from gateway.state.key_records import Conflict, Invalid, KeyStoreError, ManagedElsewhere, NotFound, Outdated
-from gateway.state.ledger_schema import LedgerError
+from gateway.state.keys.records import Conflict, Invalid, KeyStoreError, ManagedElsewhere, NotFound, Outdated
+from gateway.state.ledger.schema import LedgerError
 
 LONGEST_MESSAGE = 500
 BROKEN = "Something went wrong inside the gateway."

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from gateway.state.key_records import Key, Member, Org
+from gateway.state.keys.records import Key, Member, Org
 
 LIMIT_ENTRY = "LimitEntry"
 """The component that says how limits are written; the policy file's own schema."""

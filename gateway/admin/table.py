@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from gateway.admin.routes import Route
     from gateway.generation import Generation
-    from gateway.key_service import KeyService
+    from gateway.keys.service import KeyService
     from gateway.live_view import LiveView
-    from gateway.state.limit_store import LimitStore
+    from gateway.state.limits.store import LimitStore
 
 
 class Parts(NamedTuple):

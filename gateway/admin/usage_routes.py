@@ -10,7 +10,7 @@ from gateway.admin.routes import Asked, Permission, Route, Told
 from gateway.config.owners import moment
 from gateway.errors import RequestError
 from gateway.state.database import Database
-from gateway.state.ledger_reports import ALL_TIME_MS, Span, Spend, spend_by
+from gateway.state.ledger.reports import ALL_TIME_MS, Span, Spend, spend_by
 
 USAGE: Final = "/admin/v1/usage"
 

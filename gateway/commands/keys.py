@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from gateway.virtual_keys import generate as fresh_key
+from gateway.keys.virtual_keys import generate as fresh_key
 
 OK = 0
 REFUSED = 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.commands.admin_client import CommandError
 from gateway.commands.shown import Shown, path_of, query_of
-from gateway.telemetry import NANO
+from gateway.signals.telemetry import NANO
 
 if TYPE_CHECKING:
     import argparse

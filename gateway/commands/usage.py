@@ -14,11 +14,11 @@ import msgspec
 from gateway.config import ConfigProblems, load
 from gateway.errors import MissingExtra
 from gateway.scrubbing import printable
+from gateway.signals.telemetry import NANO
 from gateway.state.database import Database
-from gateway.state.ledger_reports import ALL_TIME_MS, Span, Spend, spend_by
-from gateway.state.ledger_schema import LedgerError
+from gateway.state.ledger.reports import ALL_TIME_MS, Span, Spend, spend_by
+from gateway.state.ledger.schema import LedgerError
 from gateway.state.migrating import require_current
-from gateway.telemetry import NANO
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,13 +22,13 @@ from gateway.commands.usage import parse_span
 from gateway.commands.usage_focus import FOCUS_COLUMNS, focus_lines
 from gateway.errors import MissingExtra
 from gateway.state.database import Database
-from gateway.state.ledger_schema import LedgerError, LedgerRow
+from gateway.state.ledger.schema import LedgerError, LedgerRow
 from gateway.state.migrating import require_current
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from gateway.state.ledger_reports import Span
+    from gateway.state.ledger.reports import Span
 
 ROWS_AT_ONCE: Final = 2_000
 STDOUT: Final = Path("-")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.state.ledger_schema import LedgerRow
+    from gateway.state.ledger.schema import LedgerRow
 
 _NANO: Final = Decimal(10) ** 9
 _MILLION: Final = Decimal(10) ** 6

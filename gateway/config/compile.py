@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.config.limits import OwnLimits, limits_for_all, limits_of_owner
 from gateway.config.owners import DEFAULT_ORG, time_zone
-from gateway.virtual_keys import HeldKey
+from gateway.keys.virtual_keys import HeldKey
 from policies.vocabulary import (
     Deployment,
     Endpoint,

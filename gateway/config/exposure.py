@@ -16,7 +16,7 @@ from gateway.config.operation import ServerSettings, TlsSettings
 from gateway.config.owners import moment
 from gateway.config.problems import Severity, written
 from gateway.extras import LITELLM, LLAMA, OTLP, is_installed, remedy
-from gateway.virtual_keys import PREFIX, Refusal, check
+from gateway.keys.virtual_keys import PREFIX, Refusal, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
 
 from gateway.config import quantities
+from gateway.keys.virtual_keys import FREE_FORM_CHARS_MIN, LENGTH_MAX
 from gateway.secret import Secret
-from gateway.virtual_keys import FREE_FORM_CHARS_MIN, LENGTH_MAX
 
 T = TypeVar("T")
 

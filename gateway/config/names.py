@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.problems import Severity, did_you_mean, written
-from gateway.litellm_names import provider_of
+from gateway.litellm.names import provider_of
 from policies.matching import compile_glob, is_glob
 
 if TYPE_CHECKING:

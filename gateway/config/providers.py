@@ -21,7 +21,7 @@ from gateway.config.fields import (
 )
 from gateway.config.model_file import PACKAGE
 from gateway.config.owners import Limits
-from gateway.litellm_names import is_setting
+from gateway.litellm.names import is_setting
 
 _PACKAGE_NAME: Final = re.compile(r"package:[A-Za-z_][A-Za-z0-9_]*")
 _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")

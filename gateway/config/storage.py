@@ -35,7 +35,7 @@ def _state_url(secret: Secret) -> Secret:
         raise ValueError(f"must be memory://, or begin with {', '.join(f'{name}://' for name in SCHEMES)}")
     if not _VISIBLE.fullmatch(url):
         raise ValueError("must be visible ASCII characters; others are written in percent signs, such as %20")
-    from gateway.state.redis_url import parse  # noqa: PLC0415 - only a shared state needs it
+    from gateway.state.redis.url import parse  # noqa: PLC0415 - only a shared state needs it
 
     try:
         parse(url)

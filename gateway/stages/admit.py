@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway import refusals
+from gateway.limits import refusals
 from policies.pricing import is_free, is_known
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
 
-    from gateway.admission import Admission
     from gateway.call import Call, Reply
-    from gateway.limit_plans import Plan
+    from gateway.limits.admission import Admission
+    from gateway.limits.plans import Plan
+    from gateway.limits.reservations import Spending
     from gateway.pipeline import Handler
-    from gateway.reservations import Spending
     from policies.vocabulary import Deployment
 
 

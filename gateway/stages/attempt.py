@@ -6,10 +6,10 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway import refusals
 from gateway.call import Attempt
 from gateway.drains import DrainableAnswer, outlive
 from gateway.errors import CancelledUnsent, InternalError, RequestError, UpstreamError
+from gateway.limits import refusals
 from gateway.scope import Scope
 from policies.attempts import AttemptPlan, GiveUp, Outcome, Wait, decide
 from policies.vocabulary import FailureKind, OnDisconnect
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from gateway.admission import Admission
     from gateway.call import Call, Reply
     from gateway.drains import Drain
     from gateway.errors import GatewayError
+    from gateway.limits.admission import Admission
     from gateway.pipeline import Handler
     from gateway.state.fleet import Fleet, Lease
     from policies.attempts import Decision

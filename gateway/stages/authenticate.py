@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from multidict import istr
 
 from gateway.errors import RequestError
-from gateway.virtual_keys import Refusal
+from gateway.keys.virtual_keys import Refusal
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from gateway.call import Call, Reply
     from gateway.pipeline import Handler
-    from gateway.recorder import Recorder
+    from gateway.records.recorder import Recorder
 
 
 class Observe:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from gateway import extras
-from gateway.state.ledger_schema import LedgerError
+from gateway.state.ledger.schema import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.state.database import BUSY_TIMEOUT_S, DatabaseUnavailable, create_file
-from gateway.state.ledger_schema import LedgerError
+from gateway.state.ledger.schema import LedgerError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

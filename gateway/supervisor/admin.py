@@ -16,9 +16,9 @@ from gateway.admin.answers import JSON, Answer, Unavailable, as_json
 from gateway.admin.gate import gate_of
 from gateway.admin.routes import Permission, Route
 from gateway.errors import RequestError
-from gateway.exposition import OPENMETRICS, PROMETHEUS, SNAPSHOT_PATH, render
-from gateway.merged_metrics import WIRE, merged, sized_up
 from gateway.operations import Operations
+from gateway.signals.exposition import OPENMETRICS, PROMETHEUS, SNAPSHOT_PATH, render
+from gateway.signals.merged_metrics import WIRE, merged, sized_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StartError
 from gateway.greeting import greet, greeting
-from gateway.logs import LogSink, set_up_logging
 from gateway.server import Server
+from gateway.signals.logs import LogSink, set_up_logging
 from gateway.supervisor.admin import SupervisorAdmin
 from gateway.supervisor.place import Place
 from gateway.supervisor.worker import Worker

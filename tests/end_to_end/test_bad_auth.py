@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from gateway.virtual_keys import generate
+from gateway.keys.virtual_keys import generate
 from tests.end_to_end.siege import (
     CHAT,
     EXPIRED_KEY,

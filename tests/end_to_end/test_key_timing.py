@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from gateway.errors import RequestError
+from gateway.keys.virtual_keys import PUBLIC_ID, Refusal, generate, public_id
 from gateway.server import Inbound, Outbound, Server, render_head
 from gateway.stages.authenticate import identify
-from gateway.virtual_keys import PUBLIC_ID, Refusal, generate, public_id
 from tests.gateway.key_sets import a_store, a_stored, a_view
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from gateway.key_view import KeyView
+    from gateway.keys.view import KeyView
     from policies.vocabulary import Principal
 
 EACH = 5_000

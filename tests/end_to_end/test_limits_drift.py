@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 EVERY_S = 0.4
 WITHIN_S = 20.0
-OFTEN = f"import gateway.state.reconcile as reconcile\nreconcile.EVERY_S = {EVERY_S}\n"
+OFTEN = f"import gateway.state.limits.reconcile as reconcile\nreconcile.EVERY_S = {EVERY_S}\n"
 LIMITS = {"cost": "5 USD/month", "tokens": "1M/month", "requests": "10k/month"}
 DRIFT, CORRECTIONS = "pointsman_limit_drift_ratio", "pointsman_limit_corrections_total"
 SENT = 13

@@ -4,10 +4,10 @@
 | --- | --- |
 | cached input counted as full input | whole and streamed below; test_openai_usage.py, test_pricing.py |
 | a cache write counted twice | whole and streamed below; test_openai_usage.py, test_pricing.py |
-| cached input outside the input, undercounted | tests/gateway/test_litellm_stream.py |
+| cached input outside the input, undercounted | tests/gateway/litellm/test_stream.py |
 | reasoning counted twice, or not at all | whole and streamed below; test_openai_usage.py (beside the completion) |
 | a disconnect is free | just before the usage chunk, below; test_peers_limits.py, test_disconnect.py |
-| an explicit zero replaced by an estimate | below; tests/gateway/test_settlement.py |
+| an explicit zero replaced by an estimate | below; tests/gateway/records/test_settlement.py |
 | rows lost on one path | each case below has its one row; test_kill.py |
 | totals counted twice | running totals and repeated usage, below; test_recorder.py: all sinks agree |
 """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.virtual_keys import generate
+from gateway.keys.virtual_keys import generate
 from tests.end_to_end.siege import CHAT, COMPLETED, GOOD_BODY
 from tests.gateway_process import gateway_process, post
 from tests.scripted_upstream import ScriptedUpstream, answer, chunked, events, request, reset, send, serve

@@ -10,7 +10,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from adapters.base import Tally
 from adapters.schema import InferenceRequest
 from gateway.call import Attempt, Call
-from gateway.tracing import trace_context
+from gateway.signals.tracing import trace_context
 from policies.vocabulary import Deployment, Endpoint, Price, Principal, Route, Strategy, Target, Usage
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.state.key_records import StoredKey
-from gateway.virtual_keys import Refusal, generate, public_id
+from gateway.keys.virtual_keys import Refusal, generate, public_id
+from gateway.state.keys.records import StoredKey
 from tests.gateway.key_sets import a_key, digest
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.key_view import KeyView, StoredKeys
-from gateway.peppers import Peppers, pepper_of
+from gateway.keys.peppers import Peppers, pepper_of
+from gateway.keys.view import KeyView, StoredKeys
+from gateway.keys.virtual_keys import HeldKey, KeyRing, generate, public_id
 from gateway.secret import Secret
-from gateway.state.key_records import Changes, Key, ManagedOwners, Org, StoredKey, StoredSecret
-from gateway.virtual_keys import HeldKey, KeyRing, generate, public_id
+from gateway.state.keys.records import Changes, Key, ManagedOwners, Org, StoredKey, StoredSecret
 from policies.vocabulary import Limit, LimitScope, Resource
 
 PEPPERS = ("the newest pepper, 32 characters", "the pepper before, 32 characters")

@@ -10,11 +10,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from adapters.base import Tally
 from adapters.schema import InferenceRequest
-from gateway.admission import Admission
 from gateway.call import Attempt, Call, TraceContext
-from gateway.metrics import Registry
-from gateway.reservations import Reservations
-from gateway.state.limit_store_in_process import InProcessLimitStore
+from gateway.limits.admission import Admission
+from gateway.limits.reservations import Reservations
+from gateway.signals.metrics import Registry
+from gateway.state.limits.in_process import InProcessLimitStore
 from policies.calendars import Calendars
 from policies.limit_index import LimitIndex
 from policies.vocabulary import (

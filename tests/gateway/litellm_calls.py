@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from adapters.schema import InferenceRequest
-from gateway.litellm_driver import LitellmUpstream
+from gateway.litellm.driver import LitellmUpstream
 from gateway.upstream import Exchange
 from policies.vocabulary import Deployment, Endpoint, Timeouts
 

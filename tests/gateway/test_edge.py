@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from adapters.base import Tally
-from gateway.admitted import Admitted
 from gateway.call import Attempt, Reply
 from gateway.drains import Drains
 from gateway.edge import JSON, Edge, answer_head, call_headers
 from gateway.errors import LimitError, UpstreamError
 from gateway.generation import InUse
 from gateway.lifecycle import Lifecycle
+from gateway.limits.admitted import Admitted
 from gateway.server import Server, render_head
 from policies.vocabulary import Deployment, Failure, FailureKind, Route, Strategy, Target, Timeouts
 from tests.gateway.calls import answered

@@ -15,8 +15,8 @@ from gateway.state.fleet import Fleet
 from policies.vocabulary import Deployment, Failure, FailureKind
 
 if TYPE_CHECKING:
-    from gateway.exposition import Scrapes
     from gateway.server import Inbound
+    from gateway.signals.exposition import Scrapes
 
 A = Deployment("a", "openai", "openai", "gpt-4o", region="eu")
 B = Deployment("b", "local", "llama_cpp", "llama")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.__main__ import main, parser
-from gateway.state.ledger import Ledger
-from gateway.virtual_keys import check
+from gateway.keys.virtual_keys import check
+from gateway.state.ledger.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 POLICY = """\

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.data_files import data_dir
-from gateway.tokens import RANK_FILES
+from gateway.prompts.tokens import RANK_FILES
 from scripts.fetch_tiktoken import copy_rank_files, wheel_tokenizers
 
 if TYPE_CHECKING:

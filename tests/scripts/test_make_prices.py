@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.prices import PriceTable, TableFile, newest_table
+from gateway.records.prices import PriceTable, TableFile, newest_table
 from scripts.make_prices import build, litellm_lines, litellm_map, render
 
 if any(importlib.util.find_spec(name) is None for name in ("genai_prices", "litellm")):

@@ -7,8 +7,8 @@ import msgspec
 
 from gateway.admin.answers import NOTHING, as_record
 from gateway.admin.audit import note, object_of
-from gateway.logs import JsonFormatter
-from gateway.virtual_keys import generate
+from gateway.keys.virtual_keys import generate
+from gateway.signals.logs import JsonFormatter
 
 if TYPE_CHECKING:
     import pytest

@@ -12,11 +12,11 @@ from gateway.admin.answers import Refused
 from gateway.admin.gate import ALL, AdminToken, Gate, check_host, refuse_shared_token
 from gateway.admin.routes import Permission
 from gateway.errors import RequestError, StartError
+from gateway.keys.virtual_keys import HeldKey, KeyRing, generate
 from gateway.secret import Secret
-from gateway.virtual_keys import HeldKey, KeyRing, generate
 
 if TYPE_CHECKING:
-    from gateway.key_view import KeyView
+    from gateway.keys.view import KeyView
     from gateway.server import Inbound
 
 TOKEN = "token-of-the-operators-0123456789"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.virtual_keys import generate
+from gateway.keys.virtual_keys import generate
 from tests.gateway.admin.listening import FILE_KEY, TOKEN, listening
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.state.limit_store import StoreUnavailable
+from gateway.state.limits.store import StoreUnavailable
 from tests.gateway.admin.listening import listening
 
 if TYPE_CHECKING:

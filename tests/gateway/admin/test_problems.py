@@ -4,9 +4,9 @@ import pytest
 
 from gateway.admin.problems import problem_of
 from gateway.errors import RequestError
-from gateway.peppers import PepperError
-from gateway.state.key_records import Conflict, Invalid, ManagedElsewhere, NotFound, Outdated
-from gateway.state.ledger_schema import LedgerError
+from gateway.keys.peppers import PepperError
+from gateway.state.keys.records import Conflict, Invalid, ManagedElsewhere, NotFound, Outdated
+from gateway.state.ledger.schema import LedgerError
 
 
 @pytest.mark.parametrize(

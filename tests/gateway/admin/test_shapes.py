@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.admin.shapes import KeyToChange, KeyToCreate, OrgToCreate
 from gateway.admin.shapes import given as fields_of
-from gateway.state.key_records import Invalid, KeyChange, NewKey
-from gateway.state.key_shapes import NewKeyShape, OrgShape, accepted
+from gateway.state.keys.records import Invalid, KeyChange, NewKey
+from gateway.state.keys.shapes import NewKeyShape, OrgShape, accepted
 
 NAMES = st.text("aZ09._:@/-= \n\u00e9", max_size=4) | st.sampled_from(["a" * 100, "a" * 101])
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.state.ledger_sql import append
+from gateway.state.ledger.sql import append
 from tests.gateway.admin.listening import listening
 from tests.gateway.state.ledger_rows import a_row
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.commands.admin_client import CommandError
 from gateway.commands.key_commands import limit_of, moment_ms, span_s, state_of
-from gateway.virtual_keys import check, public_id
+from gateway.keys.virtual_keys import check, public_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import virtual_keys
 from gateway.commands import keys
+from gateway.keys import virtual_keys
 
 
 def test_the_key_stands_alone_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

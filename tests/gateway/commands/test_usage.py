@@ -8,9 +8,9 @@ import pytest
 
 from gateway.__main__ import main
 from gateway.commands.usage import ledger_url, parse_moment, report, usd
-from gateway.ledger_rows import ledger_rows
-from gateway.settlement import settle
-from gateway.state.ledger import Ledger
+from gateway.records.ledger_rows import ledger_rows
+from gateway.records.settlement import settle
+from gateway.state.ledger.ledger import Ledger
 from policies.vocabulary import Failure, FailureKind, Principal, Usage
 from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call
 

@@ -12,8 +12,8 @@ from gateway import extras
 from gateway.__main__ import main
 from gateway.commands.usage_export import cell_of, export
 from gateway.commands.usage_focus import FOCUS_COLUMNS
-from gateway.state.ledger_schema import LedgerRow
-from gateway.state.ledger_sql import append
+from gateway.state.ledger.schema import LedgerRow
+from gateway.state.ledger.sql import append
 from tests.databases import database, database_url
 from tests.gateway.state.ledger_rows import NOON_MS, a_row, unpriced
 

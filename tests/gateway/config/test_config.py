@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from gateway import config as package
 from gateway.config import Config, examine
-from gateway.virtual_keys import generate
+from gateway.keys.virtual_keys import generate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

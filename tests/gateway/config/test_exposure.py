@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.config import exposure
-from gateway.virtual_keys import generate
+from gateway.keys.virtual_keys import generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,11 +10,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from adapters.base import Tally
 from adapters.schema import InferenceRequest
 from gateway.call import Call, Reply, TraceContext
-from gateway.key_view import KeyView, StoredKeys
-from gateway.peppers import Peppers
+from gateway.keys.peppers import Peppers
+from gateway.keys.view import KeyView, StoredKeys
+from gateway.keys.virtual_keys import HeldKey, KeyRing
 from gateway.secret import Secret
-from gateway.state.key_records import Changes, ManagedOwners
-from gateway.virtual_keys import HeldKey, KeyRing
+from gateway.state.keys.records import Changes, ManagedOwners
 from policies.matching import compile_routes
 from policies.vocabulary import Deployment, Endpoint, Route, Strategy, Target
 

@@ -31,7 +31,7 @@ from tests.gateway.limited_calls import Gate, Spent, limit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.admission import Admission
+    from gateway.limits.admission import Admission
     from gateway.pipeline import Handler
     from gateway.upstream import Answer
 

@@ -9,7 +9,7 @@ from tests.gateway.stages.a_call import Next, a_call
 
 if TYPE_CHECKING:
     from gateway.call import Call
-    from gateway.recorder import Recorder
+    from gateway.records.recorder import Recorder
 
 
 class Noting:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.peppers import Peppers, pepper_file
+from gateway.keys.peppers import Peppers, pepper_file
+from gateway.keys.virtual_keys import HeldKey, KeyRing, generate
 from gateway.secret import Secret
-from gateway.state.announcements import LocalAnnouncements
-from gateway.state.key_changes import ChangeLog
-from gateway.state.key_listing import KeyFeed
-from gateway.state.key_records import ManagedOwners
-from gateway.state.key_store import KeyStore, Rules
-from gateway.state.key_tables import TEAMS, USERS
-from gateway.state.owner_store import MemberStore, OrgStore
-from gateway.virtual_keys import HeldKey, KeyRing, generate
+from gateway.state.keys.announcements import LocalAnnouncements
+from gateway.state.keys.changes import ChangeLog
+from gateway.state.keys.listing import KeyFeed
+from gateway.state.keys.owner_store import MemberStore, OrgStore
+from gateway.state.keys.records import ManagedOwners
+from gateway.state.keys.store import KeyStore, Rules
+from gateway.state.keys.tables import TEAMS, USERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

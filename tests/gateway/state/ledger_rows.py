@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from gateway.state.ledger_schema import LedgerRow
+from gateway.state.ledger.schema import LedgerRow
 
 if TYPE_CHECKING:
     from gateway.state.database import Database

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import gateway.state.ledger_writer as writer_module
-from gateway.ledger_rows import ledger_rows
-from gateway.settlement import settle
-from gateway.state import ledger_sql
+import gateway.state.ledger.writer as writer_module
+from gateway.records.ledger_rows import ledger_rows
+from gateway.records.settlement import settle
 from gateway.state.database import Database, DatabaseUnavailable
-from gateway.state.journal import Journal
-from gateway.state.journal_slots import claim
-from gateway.state.ledger import Ledger
-from gateway.state.ledger_schema import LedgerRow
+from gateway.state.journal.journal import Journal
+from gateway.state.journal.slots import claim
+from gateway.state.ledger import sql as ledger_sql
+from gateway.state.ledger.ledger import Ledger
+from gateway.state.ledger.schema import LedgerRow
 from policies.vocabulary import Usage
 from tests.gateway.calls import answered
 

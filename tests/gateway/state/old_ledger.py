@@ -11,7 +11,7 @@ from tests.gateway.state.ledger_rows import a_row, unpriced
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.state.ledger_schema import LedgerRow
+    from gateway.state.ledger.schema import LedgerRow
 
 STATEMENTS = (
     "CREATE TABLE schema_version (version INTEGER NOT NULL)",

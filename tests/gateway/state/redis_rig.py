@@ -7,15 +7,15 @@ import itertools
 from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING
 
-from gateway.state.limit_store_redis import RedisLimitStore, RedisOptions
-from gateway.state.redis_dialing import Timings
-from gateway.state.redis_scripts import assembled, read_texts
+from gateway.state.limits.shared import RedisLimitStore, RedisOptions
+from gateway.state.redis.dialing import Timings
+from gateway.state.redis.scripts import assembled, read_texts
 from tests.limit_store_suite import START_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from gateway.state.limit_store import LimitStore
+    from gateway.state.limits.store import LimitStore
     from tests.redis_servers import RedisServer
 
 PATIENT = Timings(connect_s=5.0, answer_s=5.0)

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from gateway.state.database import Database, DatabaseUnavailable, sqlite_path
-from gateway.state.ledger_schema import LedgerError
-from gateway.state.ledger_sql import append
+from gateway.state.ledger.schema import LedgerError
+from gateway.state.ledger.sql import append
 from tests.gateway.state.ledger_rows import a_row, asked, written
 from tests.postgres_server import postgres_server
 

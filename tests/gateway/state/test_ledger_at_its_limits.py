@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import gateway.state.ledger_writer as writer_module
-from gateway.state.ledger import Ledger
+import gateway.state.ledger.writer as writer_module
+from gateway.state.ledger.ledger import Ledger
 from tests.gateway.state.ledgers import Outage, as_intent, leave_behind, read, rows, started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gateway.state.ledger_schema import LedgerRow
+    from gateway.state.ledger.schema import LedgerRow
 
 pytestmark = pytest.mark.usefixtures("at_once")
 

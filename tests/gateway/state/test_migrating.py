@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import text
 
 from gateway.state.database import Database
-from gateway.state.ledger_schema import LedgerError, LedgerRow
-from gateway.state.ledger_sql import append
+from gateway.state.ledger.schema import LedgerError, LedgerRow
+from gateway.state.ledger.sql import append
 from gateway.state.migrating import newest
 from tests.conftest import ROOT
+from tests.gateway.state.ledger.test_sql import assert_sums_are_right
 from tests.gateway.state.ledger_rows import a_row, asked, written
 from tests.gateway.state.old_ledger import write_old
-from tests.gateway.state.test_ledger_sql import assert_sums_are_right
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from aiohttp import ClientSession, web
 
-from gateway import telemetry
-from gateway.merged_metrics import to_wire
-from gateway.metrics import Registry
 from gateway.secret import Secret
 from gateway.server import Server
+from gateway.signals import telemetry
+from gateway.signals.merged_metrics import to_wire
+from gateway.signals.metrics import Registry
 from gateway.supervisor.admin import SupervisorAdmin
 from gateway.supervisor.place import Place
 from gateway.supervisor.worker import Worker

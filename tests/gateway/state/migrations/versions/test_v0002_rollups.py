@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.state.database import Database
-from gateway.state.ledger_rollups import DIMENSIONS, MEASURES
+from gateway.state.ledger.rollups import DIMENSIONS, MEASURES
 from gateway.state.migrations.versions import v0002_rollups
 from tests.gateway.state.ledger_rows import asked
 from tests.gateway.state.old_ledger import write_old

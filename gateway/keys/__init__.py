@@ -1,0 +1,1 @@
+"""Virtual keys in memory, and what keeps them as the store has them."""

@@ -1,0 +1,97 @@
+"""One reservation of a call, from its grant until it is settled with what its attempts came to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.records.settlement import must_count, price_of, used_by
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.call import Attempt
+    from gateway.limits.plans import Plan
+    from gateway.state.limits.store import LimitStore
+    from policies.limits import Granted, Hold
+    from policies.vocabulary import Usage
+
+Charge = tuple[str, float, int]
+"""An account as "tenant|account", where its calendar window began, and the amount."""
+
+
+class Holding:
+    """`attempts` are those that settle it, in order: each later reservation takes over from the one before."""
+
+    __slots__ = ("_plan", "_released", "_used", "attempts", "has_calendar", "holds", "is_open", "reservation", "tenant")
+
+    def __init__(self, tenant: str, reservation: str, plan: Plan, granted: Granted) -> None:
+        self.tenant = tenant
+        self.reservation = reservation
+        self.holds: Sequence[Hold] = granted.holds
+        self.attempts: list[Attempt] = []
+        self.is_open = True
+        self.has_calendar = plan.has_calendar
+        self._plan = plan
+        self._released = False
+        self._used: list[int] = []
+
+    def end(self, store: LimitStore) -> None:
+        """Settle, or, as long as tokens must still be counted, give back at least what is held at once."""
+        if not self.is_open:
+            return
+        for attempt in self.attempts:
+            if must_count(attempt):
+                self._release(store)
+                return
+        self.settle(store)
+
+    def settle(self, store: LimitStore) -> None:
+        """Once and for all. Without an attempt nothing was used: a call refused later on, or a cache's answer."""
+        if self.is_open:
+            self.is_open = False
+            if len(self.attempts) == 1:
+                self._used = actual = self.used_by(self.attempts[0])
+            else:
+                used = [self.used_by(attempt) for attempt in self.attempts]
+                actual = [sum(column) for column in zip(*used, strict=True)] or [0] * len(self.holds)
+            store.settle(self.tenant, self.reservation, self.holds, actual)
+
+    def used_by(self, attempt: Attempt) -> list[int]:
+        """What one of its attempts came to, hold by hold. A call counts as one request, with its first attempt; what
+        nobody could count is charged as it was reserved.
+        """
+        first = +(attempt is self.attempts[0])
+        usage, plan = used_by(attempt), self._plan
+        used: tuple[int | None, ...] = (first, None, None, None, 0, None)
+        if usage is not None:
+            tokens = usage.input_tokens + usage.output_tokens
+            cost = _cost_nanousd(attempt, usage) if plan.has_budget else 0
+            used = (first, tokens, usage.input_tokens, usage.output_tokens, 0, cost)
+        return [
+            hold.amount if (amount := used[field]) is None else amount
+            for field, hold in zip(plan.fields, self.holds, strict=True)
+        ]
+
+    def charges(self, attempt: Attempt) -> list[Charge]:
+        """The calendar accounts that this attempt was charged to."""
+        if not self.has_calendar:
+            return []
+        used = self._used or self.used_by(attempt)
+        return [
+            (f"{self.tenant}|{hold.account}", hold.window_s, amount)
+            for hold, amount in zip(self.holds, used, strict=True)
+            if hold.window_s
+        ]
+
+    def _release(self, store: LimitStore) -> None:
+        if not self._released:
+            self._released = True
+            store.release(self.tenant, self.reservation)
+
+
+def _cost_nanousd(attempt: Attempt, usage: Usage) -> int | None:
+    """None where a price leaves open what a part of this costs. What has no price at all was let through."""
+    cost, _ = price_of(usage, attempt)
+    if cost is not None:
+        return cost.total_nanousd
+    return 0 if attempt.deployment.price is None else None

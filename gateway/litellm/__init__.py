@@ -1,0 +1,1 @@
+"""The providers that only litellm speaks, behind the `Upstream` seam."""

@@ -1,0 +1,1 @@
+"""How many tokens a prompt comes to: bounded cheaply, or counted."""

@@ -1,0 +1,211 @@
+"""What one settled call adds to the metrics. The only place that knows which numbers go into which family."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
+
+from gateway.records.settlement import OK
+from gateway.signals import telemetry
+from gateway.signals.telemetry import NONE, OTHER, Outcome, Unpriced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gateway.call import Call
+    from gateway.records.settlement import SettledCall, Settlement
+    from gateway.signals.metrics import Registry
+    from policies.vocabulary import Cost, Route, Usage
+
+RequestKey = tuple[str, str, str, bool, str]
+AttemptKey = tuple[str, str, str, str, str]
+Key = TypeVar("Key")
+Meters = TypeVar("Meters")
+
+_UNPRICED = frozenset(Unpriced)
+_TOKEN_TYPES = ("input", "cached_input", "cache_write_input", "output", "reasoning")
+_COMPONENTS = ("input", "cached_input", "cache_write", "output")
+MOST_BOUND = 10_000
+
+
+class RequestMeters:
+    """What one kind of request adds to: bound once per route, model, outcome, stream and team."""
+
+    __slots__ = ("duration", "overhead", "requests", "team_requests")
+
+    def __init__(self, registry: Registry, key: RequestKey) -> None:
+        route, model, outcome, stream, team = key
+        self.requests = registry.cells(telemetry.REQUESTS).at(route, model, outcome)
+        self.duration = registry.histograms(telemetry.REQUEST_DURATION).at(route, "true" if stream else "false")
+        self.overhead = registry.histograms(telemetry.OVERHEAD).at(route)
+        self.team_requests = registry.cells(telemetry.TEAM_REQUESTS).at(team, outcome)
+
+    def add(self, duration_s: float, overhead_s: float, trace_id: str | None = None) -> None:
+        self.requests.value += 1
+        self.team_requests.value += 1
+        self.duration.observe(duration_s, trace_id)
+        self.overhead.observe(overhead_s)
+
+
+class AttemptMeters:
+    """What one kind of attempt adds to: bound once per deployment, outcome and team."""
+
+    __slots__ = ("attempts", "duration", "team_tokens", "tokens")
+
+    def __init__(self, registry: Registry, key: AttemptKey) -> None:
+        provider, deployment, model, outcome, team = key
+        tokens, team_tokens = registry.cells(telemetry.TOKENS), registry.cells(telemetry.TEAM_TOKENS)
+        self.attempts = registry.cells(telemetry.ATTEMPTS).at(provider, deployment, model, outcome)
+        self.duration = registry.histograms(telemetry.UPSTREAM_DURATION).at(provider, deployment, model)
+        self.tokens = [tokens.at(provider, deployment, model, kind) for kind in _TOKEN_TYPES]
+        self.team_tokens = [team_tokens.at(team, kind) for kind in _TOKEN_TYPES]
+
+    def add(self, duration_s: float, usage: Usage, trace_id: str | None = None) -> None:
+        self.attempts.value += 1
+        self.duration.observe(duration_s, trace_id)
+        input_, cached, written, output, reasoning = self.tokens
+        team_input, team_cached, team_written, team_output, team_reasoning = self.team_tokens
+        input_.value += usage.input_tokens
+        team_input.value += usage.input_tokens
+        output.value += usage.output_tokens
+        team_output.value += usage.output_tokens
+        if usage.cached_input_tokens:
+            cached.value += usage.cached_input_tokens
+            team_cached.value += usage.cached_input_tokens
+        if usage.cache_write_tokens:
+            written.value += usage.cache_write_tokens
+            team_written.value += usage.cache_write_tokens
+        if usage.reasoning_tokens:
+            reasoning.value += usage.reasoning_tokens
+            team_reasoning.value += usage.reasoning_tokens
+
+
+class CostMeters:
+    """What the cost of an attempt adds to: bound once per deployment, price source and team."""
+
+    __slots__ = ("components", "team")
+
+    def __init__(self, registry: Registry, key: AttemptKey) -> None:
+        provider, deployment, model, source, team = key
+        cost = registry.cells(telemetry.COST)
+        self.components = [cost.at(provider, deployment, model, component, source) for component in _COMPONENTS]
+        self.team = registry.cells(telemetry.TEAM_COST).at(team, model)
+
+    def add(self, cost: Cost) -> None:
+        input_, cached, written, output = self.components
+        input_.value += cost.input_nanousd
+        cached.value += cost.cached_input_nanousd
+        written.value += cost.cache_write_nanousd
+        output.value += cost.output_nanousd
+        self.team.value += cost.total_nanousd
+
+
+class CallMetrics:
+    """Counts settled calls; `add` belongs to the recorder.
+
+    Meters are bound when their kind is first seen: a call then costs three look-ups instead of twenty.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._requests: dict[RequestKey, RequestMeters] = {}
+        self._attempts: dict[AttemptKey, AttemptMeters] = {}
+        self._costs: dict[AttemptKey, CostMeters] = {}
+        self._first_token = registry.histograms(telemetry.FIRST_TOKEN)
+        self._per_token = registry.histograms(telemetry.PER_TOKEN)
+        self._unpriced = registry.cells(telemetry.UNPRICED)
+        self._estimated = registry.cells(telemetry.ESTIMATED)
+        self._fallbacks = registry.cells(telemetry.FALLBACKS)
+        self._retries = registry.cells(telemetry.RETRIES)
+
+    def declare(self, routes: Iterable[Route]) -> None:
+        """Begin at zero what the policy makes possible: a rate needs two points, and an alert a series."""
+        requests, attempts = self._registry.cells(telemetry.REQUESTS), self._registry.cells(telemetry.ATTEMPTS)
+        for route in routes:
+            for model in (*route.models, OTHER):
+                for outcome in Outcome:
+                    requests.at(route.name, model, outcome.value)
+            for deployment in {target.deployment for target in route.targets} | set(route.fallbacks):
+                attempts.at(deployment.provider, deployment.name, deployment.model, OK)
+
+    def add(self, settled: SettledCall, trace_id: str | None = None) -> None:
+        """Count one call. `trace_id` is that of a kept trace, to be shown as an exemplar."""
+        team = _team(settled.call)
+        self._request_meters(settled, team).add(settled.duration_s, settled.overhead_s, trace_id)
+        for settlement in settled.attempts:
+            self._add_attempt(settlement, team, trace_id)
+            if settled.call.request.stream:
+                self._add_pace(settlement, trace_id)
+        if len(settled.attempts) > 1:
+            for before, after in pairwise(settled.attempts):
+                self._add_move(before, after)
+
+    def meters_of(self, settled: SettledCall) -> tuple[RequestMeters, AttemptMeters, CostMeters]:
+        """What a call of one attempt with a cost adds to."""
+        settlement, team = settled.attempts[0], _team(settled.call)
+        assert settlement.cost is not None  # noqa: S101 - the caller looked
+        return (
+            self._request_meters(settled, team),
+            self._attempt_meters(settlement, team),
+            self._cost_meters(settlement, settlement.cost, team),
+        )
+
+    def _request_meters(self, settled: SettledCall, team: str) -> RequestMeters:
+        call = settled.call
+        route = call.route.name if call.route is not None else NONE
+        key = (route, model_label(call), settled.outcome._value_, call.request.stream, team)
+        return self._requests.get(key) or self._bind(self._requests, RequestMeters, key)
+
+    def _attempt_meters(self, settlement: Settlement, team: str) -> AttemptMeters:
+        deployment = settlement.attempt.deployment
+        key = (deployment.provider, deployment.name, deployment.model, settlement.outcome, team)
+        return self._attempts.get(key) or self._bind(self._attempts, AttemptMeters, key)
+
+    def _cost_meters(self, settlement: Settlement, cost: Cost, team: str) -> CostMeters:
+        deployment = settlement.attempt.deployment
+        key = (deployment.provider, deployment.name, deployment.model, cost.price.source, team)
+        return self._costs.get(key) or self._bind(self._costs, CostMeters, key)
+
+    def _add_attempt(self, settlement: Settlement, team: str, trace_id: str | None) -> None:
+        deployment = settlement.attempt.deployment
+        self._attempt_meters(settlement, team).add(settlement.duration_s, settlement.usage, trace_id)
+        if settlement.cost is not None:
+            self._cost_meters(settlement, settlement.cost, team).add(settlement.cost)
+        elif settlement.unpriced is not None:
+            reason = settlement.unpriced if settlement.unpriced in _UNPRICED else Unpriced.NO_PRICE.value
+            self._unpriced.at(deployment.provider, deployment.model, reason).inc()
+        if settlement.estimated is not None:
+            self._estimated.at(deployment.provider, settlement.estimated.value).inc()
+
+    def _bind(self, bound: dict[Key, Meters], make: Callable[[Registry, Key], Meters], key: Key) -> Meters:
+        meters = make(self._registry, key)
+        if len(bound) < MOST_BOUND:
+            bound[key] = meters
+        return meters
+
+    def _add_pace(self, settlement: Settlement, trace_id: str | None) -> None:
+        attempt, usage = settlement.attempt, settlement.usage
+        if attempt.first_token_s is None:
+            return
+        where = (attempt.deployment.provider, attempt.deployment.name, attempt.deployment.model)
+        self._first_token.at(*where).observe(max(0.0, attempt.first_token_s - attempt.started_s), trace_id)
+        if attempt.ended_s is not None and attempt.failure is None and usage.output_tokens > 1:
+            spent_s = max(0.0, attempt.ended_s - attempt.first_token_s)
+            self._per_token.at(*where).observe(spent_s / (usage.output_tokens - 1))
+
+    def _add_move(self, before: Settlement, after: Settlement) -> None:
+        here, there = before.attempt.deployment.name, after.attempt.deployment.name
+        if here == there:
+            self._retries.at(here, before.outcome).inc()
+        else:
+            self._fallbacks.at(here, there, before.outcome).inc()
+
+
+def _team(call: Call) -> str:
+    return call.principal.team or NONE if call.principal is not None else NONE
+
+
+def model_label(call: Call) -> str:
+    """The model asked for where the policy spells it out; what merely matches a pattern is the caller's own word."""
+    model = call.request.model
+    return model if call.route is not None and model in call.route.models else OTHER

@@ -1,0 +1,95 @@
+"""The ledger's rows of one settled call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.scrubbing import printable
+from gateway.state.ledger.schema import LedgerRow
+
+if TYPE_CHECKING:
+    from gateway.records.settlement import SettledCall, Settlement
+    from policies.vocabulary import Cost, Principal
+
+Who = tuple[str | None, str | None, str | None, str | None]
+
+_NOBODY = (None, None, None, None)
+_NO_OWNER = (None, None)
+
+
+def ledger_rows(settled: SettledCall) -> list[LedgerRow]:
+    """One row per attempt; a call that reached no upstream leaves none."""
+    call = settled.call
+    principal, route = call.principal, call.route
+    who = (principal.key_id, principal.key_name, principal.team, principal.user) if principal is not None else _NOBODY
+    what = (route.name if route is not None else None, call.request.endpoint._value_, printable(call.request.model))
+    owner = owner_of(principal)
+    return [_row(settled, settlement, (who, what, owner)) for settlement in settled.attempts]
+
+
+def owner_of(principal: Principal | None) -> tuple[str | None, str | None]:
+    """The columns `org` and `tags`."""
+    if principal is None:
+        return _NO_OWNER
+    return principal.org, msgspec.json.encode(principal.tags).decode() if principal.tags else None
+
+
+def _row(
+    settled: SettledCall,
+    settlement: Settlement,
+    shared: tuple[Who, tuple[str | None, str, str], tuple[str | None, str | None]],
+) -> LedgerRow:
+    who, what, owner = shared
+    call, attempt, usage = settled.call, settlement.attempt, settlement.usage
+    deployment, failure, cost = attempt.deployment, attempt.failure, settlement.cost
+    started_at_ms = call.received_at_ns // 1_000_000 + round((attempt.started_s - call.received_s) * 1000)
+    ttft_s = attempt.first_token_s - attempt.started_s if attempt.first_token_s is not None else None
+    return LedgerRow(
+        call.id,
+        attempt.number,
+        started_at_ms,
+        *who,
+        *what,
+        deployment.name,
+        deployment.provider,
+        deployment.model,
+        settlement.outcome,
+        # An attempt's own status where it failed with one; otherwise what the caller got.
+        failure.status or 0 if failure is not None else call.status,
+        failure.kind.value if failure is not None else call.error_code,
+        +call.request.stream,
+        +attempt.cancelled,
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        +usage.estimated,
+        *_amounts(cost),
+        settlement.unpriced,
+        *_priced(cost),
+        round(settlement.duration_s * 1000),
+        round(ttft_s * 1000) if ttft_s is not None else None,
+        *owner,
+        call.admitted.charges(attempt) if call.admitted is not None else None,
+    )
+
+
+def _amounts(cost: Cost | None) -> tuple[int | None, int | None, int | None, int | None, int | None]:
+    if cost is None:
+        return None, None, None, None, None
+    return (
+        cost.total_nanousd,
+        cost.input_nanousd,
+        cost.cached_input_nanousd,
+        cost.cache_write_nanousd,
+        cost.output_nanousd,
+    )
+
+
+def _priced(cost: Cost | None) -> tuple[str | None, str | None, str | None]:
+    if cost is None:
+        return None, None, None
+    return cost.price.id, cost.price.source, cost.price.as_of

@@ -1,0 +1,111 @@
+"""Everything that hears of finished calls, put together: recorder, ledger, metrics, log and traces."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import StartError
+from gateway.prompts.tokens import TokenCounter
+from gateway.records.call_metrics import CallMetrics
+from gateway.records.recorder import Recorder, Sinks
+from gateway.records.request_log import RequestLog
+from gateway.signals import telemetry
+from gateway.signals.exposition import Scrapes
+from gateway.signals.logs import LogSink, set_up_logging
+from gateway.signals.metrics import Registry
+from gateway.signals.span_export import SpanExport, otlp_sender
+from gateway.signals.tracing import Sampling
+from gateway.signals.vitals import LoopLag, sample_config, sample_process
+from gateway.state.ledger.ledger import Ledger, LedgerError
+from gateway.version import VERSION
+from policies.breaker import Phase
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.config.operation import OtlpSettings
+    from gateway.generation import Generation
+    from gateway.lifecycle import Lifecycle
+    from gateway.state.fleet import Fleet
+
+log = logging.getLogger(__name__)
+
+CIRCUIT: Final = {Phase.CLOSED: 0, Phase.HALF_OPEN: 1, Phase.OPEN: 2}
+
+
+class Reporting:
+    """Process scope. What it was made from (ledger, log, endpoint of traces) stays until the process ends."""
+
+    def __init__(self, config: Config) -> None:
+        self.registry = Registry()
+        self.scrapes = Scrapes(self.registry)
+        settings = config.ledger
+        self.ledger = Ledger(settings.url.reveal(), settings.journal, settings.journal_max_bytes, settings.retention_s)
+        self._metrics = CallMetrics(self.registry)
+        self._lag = LoopLag(self.registry)
+        self.counter = TokenCounter()
+        as_json = config.telemetry.log == "json" or (config.telemetry.log == "auto" and not sys.stderr.isatty())
+        self._lines = LogSink(sys.stderr.buffer)
+        set_up_logging(self._lines, as_json=as_json)
+        self._spans = _span_export(config.telemetry.otlp)
+        traces = None
+        if self._spans is not None and config.telemetry.otlp is not None:
+            traces = (Sampling(config.telemetry.otlp.sample), self._spans)
+        sinks = Sinks(self._metrics, self.ledger, RequestLog(as_json=as_json), self._lines, traces)
+        self.recorder = Recorder(self.counter, sinks)
+
+    async def start(self) -> None:
+        """Raises `StartError` where the ledger cannot be used."""
+        try:
+            await asyncio.to_thread(self.ledger.start)
+        except LedgerError as error:
+            raise StartError(str(error)) from error
+        self._lines.start()
+        if self._spans is not None:
+            self._spans.start()
+        self._lag.start()
+        self.recorder.start()
+
+    async def close(self) -> None:
+        """Settle every recorded call, then write out what the sinks hold."""
+        await self.recorder.close()
+        self._lag.close()
+        self.counter.close()
+        await asyncio.to_thread(self.ledger.close)
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
+        await asyncio.to_thread(self._lines.close)
+
+    def watch(self, fleet: Fleet, lifecycle: Lifecycle) -> None:
+        """Let scrapes read the live numbers that nobody counts on the path."""
+        sample = self.registry.sample
+        sample_process(self.registry, VERSION)
+        sample(telemetry.INFLIGHT, lambda: [((route,), n) for route, n in lifecycle.in_flight_by_route.items()])
+        sample(telemetry.CIRCUIT_STATE, lambda: [((n,), CIRCUIT[s.breaker.phase]) for n, s in fleet.states()])
+        sample(telemetry.DEPLOYMENT_UP, lambda: [((n,), s.breaker.phase is Phase.CLOSED) for n, s in fleet.states()])
+        sample(telemetry.LEDGER_LAG, lambda: [((), self.ledger.lag_s)])
+        sample(telemetry.LEDGER_FAILURES, lambda: [((), self.ledger.write_failures)])
+        sample(telemetry.LEDGER_UNKNOWN, lambda: [((), self.ledger.unknown)])
+        sample(telemetry.LEDGER_DAMAGED, lambda: [((), self.ledger.damaged_bytes)])
+        sample(telemetry.LEDGER_OPEN_INTENTS, lambda: [((), self.ledger.open_intents)])
+        sample(telemetry.LEDGER_JOURNAL, lambda: [((), self.ledger.journal_bytes)])
+        sample(telemetry.RECORD_FAILURES, lambda: [(("settlement",), self.recorder.failures)])
+        sample(telemetry.TELEMETRY_DROPPED, self._dropped)
+
+    def declare(self, generation: Generation) -> None:
+        """Begin the series that a policy makes possible, and show which policy is in force."""
+        self._metrics.declare(generation.routes)
+        sample_config(self.registry, generation.digest)
+
+    def _dropped(self) -> list[tuple[tuple[str, ...], float]]:
+        spans = 0 if self._spans is None else self._spans.dropped
+        return [(("log",), self._lines.dropped), (("traces",), spans)]
+
+
+def _span_export(otlp: OtlpSettings | None) -> SpanExport | None:
+    if otlp is None:
+        return None
+    headers = {name: value.reveal() for name, value in otlp.headers.items()}
+    return SpanExport(otlp_sender(otlp.endpoint, headers, VERSION))

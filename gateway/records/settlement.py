@@ -1,0 +1,236 @@
+"""Turns a finished call into what every sink records: outcome, usage and cost, decided once.
+
+Metrics, ledger, spans and the log line all read the same `Settlement`, so they cannot disagree by a nano-dollar.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from gateway.errors import LimitError
+from gateway.signals.telemetry import Estimated, Outcome, Unpriced
+from policies import pricing
+from policies.vocabulary import Cost, FailureKind, Usage
+
+if TYPE_CHECKING:
+    from adapters.base import Tally
+    from adapters.schema import InferenceRequest
+    from gateway.call import Attempt, Call
+
+log = logging.getLogger(__name__)
+
+OK = "ok"
+CANCELLED = "client_cancelled"
+RATE_LIMITED = "rate_limited"
+
+_TIMEOUTS = frozenset({FailureKind.FIRST_TOKEN, FailureKind.IDLE, FailureKind.TOTAL, FailureKind.WRITE})
+_DENIALS = {
+    401: Outcome.DENIED_AUTH,
+    403: Outcome.DENIED_AUTH,
+    402: Outcome.DENIED_BUDGET,
+    429: Outcome.DENIED_RATE,
+}
+_NOTHING = Usage()
+_UNKNOWN = Usage(estimated=True)
+
+
+class TokenCounts(Protocol):
+    """Counts tokens where no upstream did, off the event loop."""
+
+    async def count(self, text_parts: list[str], model: str) -> int: ...
+
+    async def count_request(self, request: InferenceRequest, model: str | None = None) -> int: ...
+
+
+class Settlement(msgspec.Struct):
+    """One attempt, settled. `cost` is None when nothing was used, or, with `unpriced`, when its cost is unknown."""
+
+    attempt: Attempt
+    outcome: str
+    usage: Usage
+    cost: Cost | None
+    unpriced: str | None
+    estimated: Estimated | None
+    duration_s: float
+
+
+class SettledCall(msgspec.Struct):
+    """One call, settled; `duration_s` and `overhead_s` are as the metrics define them."""
+
+    call: Call
+    outcome: Outcome
+    attempts: list[Settlement]
+    duration_s: float
+    overhead_s: float
+
+    @property
+    def cost_nanousd(self) -> int | None:
+        """The sum over attempts; None when no attempt has a cost."""
+        costs = [settled.cost.total_nanousd for settled in self.attempts if settled.cost is not None]
+        return sum(costs) if costs else None
+
+
+def settle(call: Call) -> SettledCall:
+    """The call as the sinks record it. `count_missing` comes first where an upstream left usage out."""
+    attempts = [_settle(call, attempt) for attempt in call.attempts]
+    duration_s = max(0.0, call.ended_s - call.received_s)
+    return SettledCall(call, outcome_of(call), attempts, duration_s, _overhead_s(call, duration_s))
+
+
+def lacks_usage(call: Call) -> bool:
+    """True when tokens were, or may have been, generated that nobody has counted."""
+    for attempt in call.attempts:  # noqa: SIM110 - asked of every call, and a generator would cost as much again
+        if must_count(attempt):
+            return True
+    return False
+
+
+async def count_missing(call: Call, counts: TokenCounts) -> None:
+    """Give each attempt that lacks usage an estimate from the prompt and from what was received of the answer."""
+    for attempt in call.attempts:
+        if must_count(attempt):
+            attempt.usage = await _count(call, attempt, counts)
+
+
+async def _count(call: Call, attempt: Attempt, counts: TokenCounts) -> Usage:
+    model = attempt.deployment.model
+    input_tokens = await counts.count_request(call.request, model)
+    output_tokens = await _count_answer(attempt.tally, model, counts)
+    seen = _reported(attempt) or _NOTHING
+    return Usage(
+        input_tokens=max(input_tokens, seen.input_tokens),
+        output_tokens=max(output_tokens, seen.output_tokens),
+        cached_input_tokens=seen.cached_input_tokens,
+        cache_write_tokens=seen.cache_write_tokens,
+        reasoning_tokens=seen.reasoning_tokens,
+        estimated=True,
+    )
+
+
+async def _count_answer(tally: Tally | None, model: str, counts: TokenCounts) -> int:
+    if tally is None or not tally.text:
+        return 0
+    tokens = await counts.count(tally.text, model)
+    if not tally.text_dropped_chars:
+        return tokens
+    kept = max(1, sum(map(len, tally.text)))
+    return round(tokens * (kept + tally.text_dropped_chars) / kept)
+
+
+def must_count(attempt: Attempt) -> bool:
+    """An answer that broke off may have reported only a part: a usage seen early is a lower bound then."""
+    usage = _reported(attempt)
+    if usage is None:
+        return _may_have_generated(attempt)
+    broke_off = attempt.cancelled or attempt.failure is not None
+    is_final = usage.estimated or (attempt.tally is not None and bool(attempt.tally.finish_reasons))
+    return broke_off and not is_final and _may_have_generated(attempt)
+
+
+def used_by(attempt: Attempt) -> Usage | None:
+    """What the attempt used, as it is billed; None where nobody has counted what may have been generated."""
+    usage = _reported(attempt)
+    if usage is None:
+        return None if _may_have_generated(attempt) else _NOTHING
+    return usage if is_plausible(usage) else pricing.sane(usage).usage
+
+
+def _may_have_generated(attempt: Attempt) -> bool:
+    if not attempt.sent:
+        return False
+    if attempt.failure is None or attempt.failure.maybe_billed:
+        return True
+    return attempt.tally is not None and bool(attempt.tally.text)
+
+
+def _reported(attempt: Attempt) -> Usage | None:
+    if attempt.usage is not None:
+        return attempt.usage
+    return attempt.tally.usage if attempt.tally is not None else None
+
+
+def _settle(call: Call, attempt: Attempt) -> Settlement:
+    usage = _reported(attempt)
+    unpriced: str | None = None
+    cost: Cost | None = None
+    if usage is not None:
+        usage = usage if is_plausible(usage) else pricing.sane(usage).usage
+        cost, unpriced = price_of(usage, attempt)
+    elif _may_have_generated(attempt):
+        usage, unpriced = _UNKNOWN, Unpriced.NO_USAGE.value
+    else:
+        usage = _NOTHING
+    if usage is not _UNKNOWN:  # what nobody has counted stays so: limits were charged what was reserved for it
+        attempt.usage, attempt.cost = usage, cost
+    estimated = _estimate_reason(attempt) if usage.estimated else None
+    ended_s = attempt.ended_s if attempt.ended_s is not None else call.ended_s
+    duration_s = max(0.0, ended_s - attempt.started_s)
+    return Settlement(attempt, attempt_outcome(attempt), usage, cost, unpriced, estimated, duration_s)
+
+
+def is_plausible(usage: Usage) -> bool:
+    """True for what needs no correcting, as nearly all usage does; `pricing.sane` decides on the rest."""
+    parts = usage.cached_input_tokens >= 0 and usage.cache_write_tokens >= 0 and usage.reasoning_tokens >= 0
+    input_tokens = usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens <= pricing.TOKENS_MAX
+    return parts and input_tokens and usage.reasoning_tokens <= usage.output_tokens <= pricing.TOKENS_MAX
+
+
+def price_of(usage: Usage, attempt: Attempt) -> tuple[Cost | None, str | None]:
+    """The attempt's cost, or None and why there is none."""
+    try:
+        priced = pricing.cost_of(usage, attempt.deployment.price)
+    except Exception:
+        log.exception("the cost of an attempt at %s could not be computed", attempt.deployment.name)
+        return None, Unpriced.CALC_ERROR.value
+    return (priced, None) if isinstance(priced, Cost) else (None, priced.reason.value)
+
+
+def _estimate_reason(attempt: Attempt) -> Estimated:
+    return Estimated.DISCONNECT if attempt.cancelled else Estimated.NO_USAGE_CHUNK
+
+
+def attempt_outcome(attempt: Attempt) -> str:
+    """How an attempt ended, as a metric label: few values, none of them the upstream's own words."""
+    failure = attempt.failure
+    if failure is None:
+        return attempt.stopped or (CANCELLED if attempt.cancelled else OK)
+    if failure.kind is FailureKind.STATUS and failure.status == 429:
+        return RATE_LIMITED
+    return failure.kind.value
+
+
+def outcome_of(call: Call) -> Outcome:
+    """How a request ended. An error after the status went out counts as an error, whatever the status said."""
+    if call.cancelled:
+        return Outcome.CLIENT_CANCELLED
+    if call.status < 400 and call.error_code is None:
+        return Outcome.OK
+    failure = call.attempts[-1].failure if call.attempts else None
+    if call.admitted is not None and call.admitted.refused_by is not None and call.status == 429:
+        return Outcome.DENIED_BUDGET if call.error_code == LimitError.QUOTA else Outcome.DENIED_RATE
+    if failure is not None:
+        return _failed_outcome(call, failure.kind)
+    return _DENIALS.get(call.status) or (Outcome.CLIENT_ERROR if 400 <= call.status < 500 else Outcome.GATEWAY_ERROR)
+
+
+def _failed_outcome(call: Call, kind: FailureKind) -> Outcome:
+    if kind in _TIMEOUTS:
+        return Outcome.TIMEOUT
+    if 400 <= call.status < 500 and call.status != 429:
+        return Outcome.CLIENT_ERROR
+    return Outcome.UPSTREAM_ERROR
+
+
+def _overhead_s(call: Call, duration_s: float) -> float:
+    """Before the first attempt and after the last: waits between attempts are the upstreams' doing, and a wait for the
+    call's turn is its limits'.
+    """
+    waited_s = call.admitted.waited_s if call.admitted is not None else 0.0
+    if not call.attempts:
+        return max(0.0, duration_s - waited_s)
+    last_ended_s = call.attempts[-1].ended_s
+    after_s = call.ended_s - last_ended_s if last_ended_s is not None else 0.0
+    return max(0.0, call.attempts[0].started_s - call.received_s + after_s - waited_s)

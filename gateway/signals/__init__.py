@@ -1,0 +1,1 @@
+"""What operators' tools read: metrics, traces and the log."""

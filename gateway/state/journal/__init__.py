@@ -1,0 +1,1 @@
+"""The write-ahead journal: what the ledger's database has not yet."""

@@ -1,0 +1,1 @@
+"""Keys and their owners in the database, and word of their changes."""

@@ -1,0 +1,1 @@
+"""Stores of limits: in process, shared, and guarded against the shared one's absence."""

@@ -1,0 +1,1 @@
+"""How we speak to Redis: connections, Cluster and Sentinel, scripts, leases."""

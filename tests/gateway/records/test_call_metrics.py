@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.records.call_metrics import CallMetrics, model_label
+from gateway.records.settlement import settle
+from gateway.signals import telemetry
+from gateway.signals.metrics import Registry
+from policies.vocabulary import Failure, FailureKind, Usage
+from tests.gateway.calls import FREE_OF_PRICE, ROUTE, answered, attempt, call
+
+if TYPE_CHECKING:
+    from gateway.signals.telemetry import Family
+
+WHERE = ("openai", "gpt-4o", "gpt-4o-2024-08-06")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def metrics(registry: Registry) -> CallMetrics:
+    return CallMetrics(registry)
+
+
+def values(registry: Registry, family: Family) -> dict[tuple[str, ...], int]:
+    return {labels: cell.value for labels, cell in registry.cells(family).children.items() if cell.value}
+
+
+def test_one_good_call_is_counted_in_every_family_it_belongs_to(registry: Registry, metrics: CallMetrics) -> None:
+    metrics.add(settle(answered(Usage(100, 10, 40, 20, 5))))
+    assert values(registry, telemetry.REQUESTS) == {("smart", "smart", "ok"): 1}
+    assert values(registry, telemetry.ATTEMPTS) == {(*WHERE, "ok"): 1}
+    tokens = {"input": 100, "cached_input": 40, "cache_write_input": 20, "output": 10, "reasoning": 5}
+    assert values(registry, telemetry.TOKENS) == {(*WHERE, kind): count for kind, count in tokens.items()}
+    assert values(registry, telemetry.TEAM_TOKENS) == {("platform", kind): count for kind, count in tokens.items()}
+    # 40 at 2.50, 40 at 1.25, 20 at 3, 10 at 10 USD per million
+    parts = {"input": 100_000, "cached_input": 50_000, "cache_write": 60_000, "output": 100_000}
+    assert values(registry, telemetry.COST) == {(*WHERE, part, "table"): cost for part, cost in parts.items()}
+    assert values(registry, telemetry.TEAM_COST) == {("platform", WHERE[2]): 310_000}
+    assert values(registry, telemetry.TEAM_REQUESTS) == {("platform", "ok"): 1}
+    assert values(registry, telemetry.UNPRICED) == {}
+    assert values(registry, telemetry.ESTIMATED) == {}
+
+
+def test_a_fallback_and_a_retry_are_told_apart(registry: Registry, metrics: CallMetrics) -> None:
+    busy = Failure(FailureKind.STATUS, status=429)
+    down = Failure(FailureKind.CONNECT)
+    metrics.add(
+        settle(
+            call(
+                attempt(number=1, failure=busy),
+                attempt(number=2, failure=down, sent=False),
+                attempt(Usage(1, 1), number=3, deployment=FREE_OF_PRICE),
+            )
+        )
+    )
+    assert values(registry, telemetry.RETRIES) == {("gpt-4o", "rate_limited"): 1}
+    assert values(registry, telemetry.FALLBACKS) == {("gpt-4o", "llama-eu", "connect"): 1}
+    assert values(registry, telemetry.ATTEMPTS) == {
+        (*WHERE, "rate_limited"): 1,
+        (*WHERE, "connect"): 1,
+        ("vllm-eu", "llama-eu", "llama-3.1-70b", "ok"): 1,
+    }
+
+
+def test_what_has_no_price_is_flagged_and_not_counted_as_free(registry: Registry, metrics: CallMetrics) -> None:
+    metrics.add(settle(call(attempt(Usage(5, 5), deployment=FREE_OF_PRICE))))
+    assert values(registry, telemetry.UNPRICED) == {("vllm-eu", "llama-3.1-70b", "no_price"): 1}
+    assert registry.cells(telemetry.COST).children == {}
+
+
+def test_a_callers_own_words_never_become_labels(registry: Registry, metrics: CallMetrics) -> None:
+    for number in range(20):
+        metrics.add(settle(call(attempt(Usage(1, 1)), model=f"gpt-junk-{number}")))
+        metrics.add(settle(call(status=404, error_code="model_not_found", model=f"junk-{number}", route=None)))
+    assert set(values(registry, telemetry.REQUESTS)) == {("smart", "other", "ok"), ("none", "other", "client_error")}
+    assert model_label(call(model="smart")) == "smart"
+
+
+def test_what_the_policy_makes_possible_begins_at_zero(registry: Registry, metrics: CallMetrics) -> None:
+    metrics.declare([ROUTE])
+    requests = registry.cells(telemetry.REQUESTS).children
+    assert {labels[:2] for labels in requests} == {("smart", "smart"), ("smart", "gpt-*"), ("smart", "other")}
+    assert {cell.value for cell in requests.values()} == {0}
+    assert (*WHERE, "ok") in registry.cells(telemetry.ATTEMPTS).children
+    assert registry.histograms(telemetry.REQUEST_DURATION).children == {}
+
+
+def test_only_streams_have_a_first_token_and_a_pace(registry: Registry, metrics: CallMetrics) -> None:
+    first_token_s = 1000.102
+    metrics.add(settle(call(attempt(Usage(1, 11), first_token_s=first_token_s))))
+    assert registry.histograms(telemetry.FIRST_TOKEN).children == {}
+    metrics.add(settle(call(attempt(Usage(1, 11), first_token_s=first_token_s), stream=True)))
+    assert registry.histograms(telemetry.FIRST_TOKEN).at(*WHERE).sum == pytest.approx(0.1)
+    assert registry.histograms(telemetry.PER_TOKEN).at(*WHERE).sum == pytest.approx((0.5 - 0.102) / 10)

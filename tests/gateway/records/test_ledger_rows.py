@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from gateway.records.ledger_rows import ledger_rows
+from gateway.records.settlement import settle
+from policies.vocabulary import Failure, FailureKind, Period, Principal, Usage
+from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call
+from tests.gateway.limited_calls import NOW_S, Gate, limit
+
+
+def test_a_row_says_who_asked_whom_for_what_and_at_which_price() -> None:
+    (row,) = ledger_rows(settle(call(attempt(Usage(100, 10, 40), first_token_s=1000.052), stream=True)))
+    assert (row.key_id, row.key_name, row.team, row.user) == ("k_1234", "ci", "platform", "ada")
+    assert (row.route, row.endpoint, row.model_requested) == ("smart", "chat/completions", "smart")
+    assert (row.deployment, row.provider, row.model) == ("gpt-4o", "openai", "gpt-4o-2024-08-06")
+    assert (row.outcome, row.status, row.error_code, row.stream, row.cancelled) == ("ok", 200, None, True, False)
+    assert (row.input_tokens, row.cached_input_tokens, row.output_tokens, row.estimated) == (100, 40, 10, False)
+    assert row.cost_nanousd == 300_000
+    parts = (row.input_nanousd, row.cached_input_nanousd, row.cache_write_nanousd, row.output_nanousd)
+    assert parts == (150_000, 50_000, 0, 100_000)
+    assert (row.price_id, row.price_source, row.price_as_of) == ("gpt-4o", "table", "2026-11-01")
+    assert row.started_at_ms == RECEIVED_AT_NS // 1_000_000 + 2
+    assert (row.duration_ms, row.ttft_ms) == (498, 50)
+
+
+def test_each_attempt_has_its_row_with_its_own_end() -> None:
+    refused = attempt(number=1, failure=Failure(FailureKind.STATUS, status=503))
+    answered = attempt(Usage(1, 1), number=2, deployment=FREE_OF_PRICE)
+    first, second = ledger_rows(settle(call(refused, answered)))
+    assert (first.attempt, first.status, first.outcome, first.error_code) == (1, 503, "status", "status")
+    assert (first.input_tokens, first.cost_nanousd, first.unpriced_reason) == (0, None, None)
+    assert (second.attempt, second.status, second.outcome, second.error_code) == (2, 200, "ok", None)
+    assert (second.cost_nanousd, second.unpriced_reason, second.price_id) == (None, "no_price", None)
+
+
+def test_a_call_that_reached_no_upstream_leaves_no_row() -> None:
+    assert ledger_rows(settle(call(status=401, error_code="invalid_api_key", principal=None))) == []
+
+
+def test_what_the_caller_wrote_cannot_break_a_line() -> None:
+    (row,) = ledger_rows(settle(call(attempt(Usage(1, 1)), model="a\nb\x1b[2J\ud800" + "x" * 999)))
+    assert row.model_requested.startswith("a\\nb\\x1b[2J\\ud800xxx")
+    assert len(row.model_requested) <= 256
+
+
+def test_a_row_says_who_pays() -> None:
+    principal = Principal("k", "n", org="acme", tags=("lab", 'a "quote"'))
+    (row,) = ledger_rows(settle(call(attempt(Usage(1, 1)), principal=principal)))
+    assert (row.org, row.tags, row.charges) == ("acme", '["lab","a \\"quote\\""]', None)
+    (row,) = ledger_rows(settle(call(attempt(Usage(1, 1)), principal=None)))
+    assert (row.org, row.tags) == (None, None)
+
+
+async def test_a_row_says_what_its_attempt_was_charged_to() -> None:
+    gate = Gate(limit("tokens", 1000, Period.DAY, "org"))
+    finished = await gate.admit(gate.call(output_tokens_max=9))
+    gate.attempt(finished, Usage(3, 4))
+    finished.scope.close()
+    (row,) = ledger_rows(settle(finished))
+    assert row.charges == f'[["acme|org.tokens.day:acme",{NOW_S},7]]'

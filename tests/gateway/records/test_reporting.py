@@ -1,0 +1,122 @@
+"""Recorder, ledger, metrics and log, put together: one call reaches them all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from gateway.config import Config, examine_text
+from gateway.errors import StartError
+from gateway.lifecycle import Lifecycle
+from gateway.records.ledger_rows import ledger_rows
+from gateway.records.reporting import Reporting
+from gateway.records.settlement import settle
+from gateway.state.fleet import Fleet
+from gateway.state.journal.journal import Journal
+from gateway.state.journal.slots import claim
+from policies.vocabulary import Failure, FailureKind, Usage
+from tests.gateway.calls import answered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    Config.model_rebuild()  # now, as it reads files
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def policy(folder: Path) -> Config:
+    tree = {
+        "ledger": {"url": f"sqlite:///{folder / 'ledger.db'}"},
+        "providers": {"p": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "api_key": "none"}},
+        "deployments": {"a": {"provider": "p", "model": "m"}},
+        "routes": [{"model": "r", "targets": ["a"]}],
+    }
+    config, problems = examine_text(yaml.safe_dump(tree), folder / "policy.yaml", {})
+    assert config is not None, problems
+    return config
+
+
+async def test_a_recorded_call_is_in_the_ledger_and_the_metrics_once_closed(tmp_path: Path) -> None:
+    reporting = Reporting(policy(tmp_path))
+    reporting.watch(Fleet(lambda: 0.0), Lifecycle())
+    await reporting.start()
+    reporting.recorder.record(answered(Usage(1, 2)))
+    await reporting.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM attempts").fetchone() == (1,)
+    _, text = await reporting.scrapes.scrape("")
+    assert b"pointsman_requests_total{" in text
+
+
+async def test_scrapes_read_the_fleet_and_the_lifecycle_as_they_are(tmp_path: Path) -> None:
+    reporting, lifecycle, now = Reporting(policy(tmp_path)), Lifecycle(), 0.0
+    fleet = Fleet(lambda: now)
+    reporting.watch(fleet, lifecycle)
+    lifecycle.enter_route("r")
+    for _ in range(5):
+        lease = fleet.lease("a")
+        lease.fail(Failure(FailureKind.CONNECT))
+        lease.release()
+    _, text = await reporting.scrapes.scrape("")
+    assert b'pointsman_inflight_requests{route="r"} 1' in text
+    assert b'pointsman_circuit_state{deployment="a"} 2' in text
+    assert b'pointsman_deployment_up{deployment="a"} 0' in text
+
+
+async def test_a_ledger_of_another_kind_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("this is no database, and long enough to be seen as none" * 20)
+    with pytest.raises(StartError, match="ledger"):
+        await Reporting(policy(tmp_path)).start()
+
+
+async def test_scrapes_tell_what_the_ledger_has_still_to_do(tmp_path: Path) -> None:
+    reporting = Reporting(policy(tmp_path))
+    reporting.watch(Fleet(lambda: 0.0), Lifecycle())
+    await reporting.start()
+    (row,) = ledger_rows(settle(answered(Usage(1, 2))))
+    reporting.ledger.intend(row)
+    _, text = await reporting.scrapes.scrape("")
+    assert b"pointsman_ledger_open_intents 1\n" in text
+    size = re.search(rb"pointsman_ledger_journal_bytes (\d+)", text)
+    assert size is not None
+    assert int(size[1]) > 100
+    await reporting.close()
+
+
+def leave_behind(folder: Path) -> None:
+    """An attempt without an outcome, and 37 bytes of nothing."""
+    slot = claim(folder)
+    journal = Journal(slot)
+    journal.start()
+    for row in ledger_rows(settle(answered(Usage(1, 2)))):
+        journal.intend(row)
+    journal.close()
+    with slot.path_of(1).open("ab") as file:
+        file.write(b"\xff" * 37)
+    slot.release()
+
+
+async def test_scrapes_tell_what_dead_processes_left(tmp_path: Path) -> None:
+    await asyncio.to_thread(leave_behind, tmp_path / "ledger.db.journal")
+    reporting = Reporting(policy(tmp_path))
+    reporting.watch(Fleet(lambda: 0.0), Lifecycle())
+    await reporting.start()
+    await reporting.close()
+    _, text = await reporting.scrapes.scrape("")
+    assert b"pointsman_ledger_unknown_attempts_total 1\n" in text
+    assert b"pointsman_ledger_damaged_bytes_total 37\n" in text

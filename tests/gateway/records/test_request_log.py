@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from gateway.limits.admitted import Admitted
+from gateway.records.request_log import RequestLog
+from gateway.records.settlement import settle
+from gateway.state.limits.in_process import InProcessLimitStore
+from policies.vocabulary import Failure, FailureKind, Usage
+from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
+
+if TYPE_CHECKING:
+    from gateway.call import Call
+
+
+def logged(finished: Call) -> dict[str, object]:
+    line = RequestLog(as_json=True).line(settle(finished))
+    assert line.endswith(b"}\n")
+    assert line.count(b"\n") == 1
+    event: dict[str, object] = json.loads(line)
+    return event
+
+
+def test_a_good_call_says_everything_that_is_known_of_it() -> None:
+    finished = call(attempt(Usage(100, 10, 40), finish=("stop",), first_token_s=1000.052), stream=True)
+    line = logged(finished)
+    assert line == {
+        "ts": "2026-11-22T00:00:00.503Z",
+        "level": "info",
+        "event": "request.completed",
+        "service": "pointsman",
+        "schema_version": 1,
+        "request_id": finished.id,
+        "trace_id": finished.trace.trace_id,
+        "span_id": finished.trace.span_id,
+        "route": "smart",
+        "status": 200,
+        "outcome": "ok",
+        "model_requested": "smart",
+        "model_served": "gpt-4o-2024-08-06",
+        "stream": True,
+        "endpoint": "chat/completions",
+        "timing_ms": {"total": 503.0, "overhead": 5.0, "upstream": 498.0, "ttft": 52.0},
+        "bytes": {"in": 120, "out": 900},
+        "team": "platform",
+        "key_id": "k_1234",
+        "key_alias": "ci",
+        "provider": "openai",
+        "deployment": "gpt-4o",
+        "attempts": [{"deployment": "gpt-4o", "outcome": "ok", "status": None, "ms": 498.0}],
+        "finish_reason": "stop",
+        "tokens": {
+            "input": 100,
+            "cached_input": 40,
+            "cache_write": 0,
+            "output": 10,
+            "reasoning": 0,
+            "estimated": False,
+        },
+        "cost": {
+            "total_nano_usd": 300_000,
+            "components": {"input": 150_000, "cached_input": 50_000, "cache_write": 0, "output": 100_000},
+            "source": "table",
+            "price_version": "2026-11-01",
+            "unpriced": None,
+        },
+        "user_agent": "OpenAI/Python 2.0",
+    }
+
+
+def test_a_fallback_adds_up_its_attempts() -> None:
+    refused = attempt(Usage(5, 0), number=1, failure=Failure(FailureKind.IN_BAND, "overloaded", status=529))
+    line = logged(call(refused, attempt(Usage(5, 5), number=2, deployment=FREE_OF_PRICE)))
+    assert line["attempts"] == [
+        {"deployment": "gpt-4o", "outcome": "in_band", "status": 529, "ms": 498.0},
+        {"deployment": "llama-eu", "outcome": "ok", "status": None, "ms": 498.0},
+    ]
+    tokens, cost = line["tokens"], line["cost"]
+    assert isinstance(tokens, dict)
+    assert isinstance(cost, dict)
+    assert (tokens["input"], tokens["output"]) == (10, 5)
+    assert (cost["total_nano_usd"], cost["unpriced"]) == (12_500, "no_price")
+
+
+def test_a_failure_is_told_scrubbed_and_short() -> None:
+    failure = Failure(FailureKind.STATUS, "key sk-proj-abcdefghijklmnop1234 is bad\n" + "x y " * 600, status=401)
+    line = logged(call(attempt(failure=failure), status=502, error_code="upstream_error"))
+    assert (line["level"], line["outcome"], line["error_type"]) == ("warning", "upstream_error", "status")
+    message = str(line["error_message"])
+    assert "abcdefgh" not in message
+    assert len(message) <= 512
+
+
+def test_a_refused_call_has_no_upstream_to_speak_of() -> None:
+    line = logged(call(status=401, error_code="invalid_api_key", principal=None, route=None, model="x\n\x1b[1m\ud800"))
+    assert line["model_requested"] == r"x\n\x1b[1m\ud800"
+    assert (line["outcome"], line["error_code"]) == ("denied_auth", "invalid_api_key")
+    assert line.keys().isdisjoint({"deployment", "cost", "tokens", "attempts", "team"})
+
+
+async def test_a_refusal_names_the_limit_that_said_no() -> None:
+    refused = call(status=429, error_code="rate_limit_exceeded")
+    refused.admitted = Admitted(InProcessLimitStore(float))
+    refused.admitted.refused_by = "team.tokens.min"
+    line = logged(refused)
+    assert (line["outcome"], line["limit"]) == ("denied_rate", "team.tokens.min")
+    moved_on = answered()
+    moved_on.admitted = refused.admitted
+    assert "limit" not in logged(moved_on)
+
+
+def test_on_a_terminal_a_call_is_one_short_line() -> None:
+    log = RequestLog(as_json=False)
+    line = log.line(settle(answered(Usage(12, 34)))).decode()
+    assert line[8:] == " 200 ok chat/completions smart -> gpt-4o 503 ms, 12+34 tokens, $0.000370\n"
+    unknown = log.line(settle(call(attempt(Usage(1, 2, estimated=True), deployment=FREE_OF_PRICE)))).decode()
+    assert unknown.endswith("smart -> llama-eu 503 ms, ~1+2 tokens, unpriced\n")
+    refused = log.line(settle(call(status=429, error_code="rate_limited", model="\x1b[2J"))).decode()
+    assert refused[8:] == " 429 denied_rate chat/completions \\x1b[2J -> no attempt 503 ms, rate_limited\n"

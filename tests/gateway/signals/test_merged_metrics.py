@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from gateway.signals import telemetry
+from gateway.signals.exposition import render
+from gateway.signals.merged_metrics import FAMILIES, LARGEST, SMALLEST, WIRE, merged, sized_up, to_wire
+from gateway.signals.metrics import HistogramValue, Registry
+from gateway.signals.telemetry import Kind
+
+
+def registry(seed: int) -> Registry:
+    made = Registry()
+    made.cells(telemetry.COST).at("openai", "a", "m", "input", "table").inc(seed * 3)
+    made.cells(telemetry.TEAM_REQUESTS).at("platform", "ok").inc(seed)
+    if seed == 2:
+        made.cells(telemetry.TEAM_REQUESTS).at("other", "ok").inc(7)
+    made.histograms(telemetry.OVERHEAD).at("r").observe(0.0007 * seed, f"trace-{seed}")
+    made.sample(telemetry.INFLIGHT, lambda: [(("r",), seed)])
+    made.sample(telemetry.CIRCUIT_STATE, lambda: [(("a",), seed)])
+    made.sample(telemetry.DEPLOYMENT_UP, lambda: [(("a",), seed == 1)])
+    made.sample(telemetry.LIMIT_DRIFT, lambda: [((), 0.25 * seed)])
+    made.sample(telemetry.LEDGER_OPEN_INTENTS, lambda: [((), seed)])
+    made.sample(telemetry.PROCESS_START, lambda: [((), 100.0 + seed)])
+    return made
+
+
+def scrape() -> dict[str, dict[tuple[str, ...], float | HistogramValue]]:
+    families = merged([WIRE.decode(to_wire(registry(seed).snapshot())) for seed in (1, 2)])
+    return {found.family.name: dict(found.values) for found in families}
+
+
+def test_counters_are_added_and_stay_whole() -> None:
+    seen = scrape()
+    assert seen["pointsman_cost_usd_total"] == {("openai", "a", "m", "input", "table"): 9}
+    assert seen["pointsman_team_requests_total"] == {("platform", "ok"): 3, ("other", "ok"): 7}
+
+
+def test_histograms_are_added_bucket_by_bucket_with_their_exemplars() -> None:
+    value = scrape()["pointsman_overhead_seconds"]["r",]
+    assert isinstance(value, HistogramValue)
+    assert value.counts[:4] == [0, 1, 1, 0]
+    assert round(value.sum, 9) == 0.0021
+    assert {trace for trace, _ in value.exemplars.values()} == {"trace-1", "trace-2"}
+
+
+def test_gauges_are_added_unless_adding_them_says_nothing() -> None:
+    seen = scrape()
+    assert seen["pointsman_inflight_requests"] == {("r",): 3}
+    assert seen["pointsman_circuit_state"] == {("a",): 2}
+    assert seen["pointsman_limit_drift_ratio"] == {(): 0.5}
+    assert seen["pointsman_ledger_open_intents"] == {(): 3}
+    assert seen["pointsman_deployment_up"] == {("a",): 0}
+    assert seen["process_start_time_seconds"] == {(): 101.0}
+
+
+def test_the_rules_name_gauges_that_exist() -> None:
+    assert all(FAMILIES[name].kind is Kind.GAUGE for name in LARGEST | SMALLEST)
+
+
+def test_what_another_version_counts_is_left_out() -> None:
+    assert merged([WIRE.decode(b'[["from_the_future", [[["a"], 1]]]]')]) == []
+
+
+def test_the_supervisor_s_own_numbers_render() -> None:
+    text = render(sized_up(ready=2, restarts=[(0, 0), (1, 5)])).decode()
+    assert "pointsman_workers_ready 2" in text
+    assert 'pointsman_worker_restarts_total{worker="1"} 5' in text

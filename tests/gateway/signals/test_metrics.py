@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.signals.metrics import Histogram, HistogramValue, Registry
+from gateway.signals.telemetry import OVERFLOW, SERIES_REJECTED, Family, Kind
+
+COUNTER = Family("things_total", Kind.COUNTER, "Things.", ("kind",), cap=3)
+HISTOGRAM = Family("wait_seconds", Kind.HISTOGRAM, "Waits.", (), (0.1, 1.0))
+
+
+def test_a_child_is_bound_once_and_found_again() -> None:
+    series = Registry().cells(COUNTER)
+    series.at("a").inc()
+    series.at("a").inc(4)
+    assert series.at("a") is series.at("a")
+    assert series.at("a").value == 5
+
+
+def test_beyond_its_cap_a_family_folds_new_labels_into_one_and_counts_them() -> None:
+    registry = Registry()
+    series = registry.cells(COUNTER)
+    for number in range(50):
+        series.at(f"kind-{number}").inc()
+    assert len(series.children) == 4
+    assert series.at(OVERFLOW).value == 47
+    rejected = next(taken for taken in registry.snapshot() if taken.family is SERIES_REJECTED)
+    assert rejected.values == [(("things_total",), 47)]
+
+
+def test_the_wrong_number_of_labels_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="things_total has the labels"):
+        Registry().cells(COUNTER).at("a", "b")
+
+
+def test_a_histogram_is_no_counter_and_the_other_way_round() -> None:
+    with pytest.raises(ValueError, match="is a histogram"):
+        Registry().cells(HISTOGRAM)
+    with pytest.raises(ValueError, match="is no histogram"):
+        Registry().histograms(COUNTER)
+
+
+@given(st.lists(st.floats(0, 100)))
+def test_each_observation_falls_into_the_first_bucket_that_holds_it(values: list[float]) -> None:
+    histogram = Histogram((0.1, 1.0, 10.0))
+    for value in values:
+        histogram.observe(value)
+    bounds = (0.1, 1.0, 10.0, float("inf"))
+    for index, bound in enumerate(bounds):
+        assert sum(histogram.counts[: index + 1]) == sum(value <= bound for value in values)
+
+
+def test_a_snapshot_does_not_move_with_what_comes_after() -> None:
+    registry = Registry()
+    waits = registry.histograms(HISTOGRAM).at()
+    waits.observe(0.05)
+    taken = next(taken for taken in registry.snapshot() if taken.family is HISTOGRAM)
+    waits.observe(0.05)
+    assert taken.values == [((), HistogramValue([1, 0, 0], 0.05, {}))]
+
+
+def test_a_gauge_that_cannot_be_sampled_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> list[tuple[tuple[str, ...], float]]:
+        raise OSError("no /proc here")
+
+    registry = Registry()
+    registry.sample(Family("broken", Kind.GAUGE, "Broken."), fail)
+    registry.sample(Family("fine", Kind.GAUGE, "Fine."), lambda: [((), 1)])
+    assert [taken.family.name for taken in registry.snapshot()] == ["fine", SERIES_REJECTED.name]
+    assert "broken" in caplog.text

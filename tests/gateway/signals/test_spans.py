@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from gateway.records.settlement import settle
+from gateway.signals.spans import Span, spans_of
+from gateway.signals.telemetry import FIRST_CHUNK_EVENT, Attr
+from gateway.signals.tracing import attempt_span_id
+from policies.vocabulary import Failure, FailureKind, Usage
+from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, call
+
+MS = 1_000_000
+
+
+def usage_attributes(span: Span) -> set[str]:
+    return {name for name in span.attributes if name.startswith("gen_ai.usage.")}
+
+
+def test_the_request_is_the_parent_of_its_attempts() -> None:
+    finished = call(attempt(failure=Failure(FailureKind.CONNECT), sent=False), attempt(Usage(1, 1), number=2))
+    server, first, second = spans_of(settle(finished))
+    assert (server.name, server.is_server, server.parent_id) == ("POST /v1/chat/completions", True, None)
+    assert {first.parent_id, second.parent_id} == {finished.trace.span_id}
+    assert second.span_id == attempt_span_id(finished.trace, 2)
+    assert {span.trace_id for span in (server, first, second)} == {finished.trace.trace_id}
+    assert (server.start_ns, server.end_ns) == (RECEIVED_AT_NS, RECEIVED_AT_NS + 503 * MS)
+    assert (second.start_ns, second.end_ns) == (RECEIVED_AT_NS + 2 * MS, RECEIVED_AT_NS + 500 * MS)
+
+
+def test_usage_stands_on_attempts_only_and_only_where_something_was_used() -> None:
+    refused = attempt(failure=Failure(FailureKind.STATUS, "overloaded", status=529))
+    server, first, second = spans_of(settle(call(refused, attempt(Usage(100, 10, 40, 20, 5), number=2))))
+    assert usage_attributes(server) == set()
+    assert usage_attributes(first) == set()
+    assert first.attributes[Attr.ERROR_TYPE] == "529"
+    assert first.error == "overloaded"
+    tokens = (Attr.INPUT_TOKENS, Attr.OUTPUT_TOKENS, Attr.CACHE_READ_TOKENS, Attr.CACHE_WRITE_TOKENS)
+    assert [second.attributes[name] for name in tokens] == [100, 10, 40, 20]
+    assert second.error is None
+    assert Attr.ERROR_TYPE not in second.attributes
+    assert server.attributes[Attr.TOTAL_INPUT_TOKENS] == 100
+
+
+def test_the_cost_can_be_recomputed_by_hand_from_the_span() -> None:
+    _, client = spans_of(settle(answered(Usage(100, 10))))
+    shown = client.attributes
+    assert shown[Attr.PRICE_INPUT] == 2.5
+    assert shown[Attr.PRICE_OUTPUT] == 10.0
+    assert shown[Attr.COST_INPUT] == 100 * 2.5 / 1e6
+    assert shown[Attr.COST_OUTPUT] == 10 * 10.0 / 1e6
+    assert shown[Attr.COST_TOTAL] == shown[Attr.USAGE_COST] == 0.00035
+    assert shown[Attr.COST_PER_MTOK] == 350_000 / 1000 / 110
+    assert (shown[Attr.PRICE_ID], shown[Attr.PRICE_VERSION], shown[Attr.COST_SOURCE]) == (
+        "gpt-4o",
+        "2026-11-01",
+        "table",
+    )
+
+
+def test_what_is_unpriced_says_why_and_names_no_cost() -> None:
+    server, client = spans_of(settle(call(attempt(Usage(1, 1), deployment=FREE_OF_PRICE))))
+    assert client.attributes[Attr.COST_UNPRICED] == "no_price"
+    named = {name for span in (server, client) for name in span.attributes if "cost" in name}
+    assert named == {Attr.COST_UNPRICED}
+
+
+def test_a_stream_shows_its_first_chunk() -> None:
+    _, client = spans_of(settle(call(attempt(Usage(1, 1), first_token_s=1000.052), stream=True)))
+    assert client.events == ((FIRST_CHUNK_EVENT, RECEIVED_AT_NS + 52 * MS),)
+    assert round(float(str(client.attributes[Attr.FIRST_CHUNK_S])), 6) == 0.05
+
+
+def test_an_upstreams_words_are_made_harmless() -> None:
+    finished = answered()
+    tally = finished.attempts[0].tally
+    assert tally is not None
+    tally.id, tally.model, tally.finish_reasons = "a\nb" * 500, "\x1b[2J", ["stop\r"] * 99
+    _, client = spans_of(settle(finished))
+    shown = str(client.attributes[Attr.RESPONSE_ID]), str(client.attributes[Attr.RESPONSE_MODEL])
+    assert all(text.isprintable() and len(text) <= 256 for text in shown)
+    reasons = client.attributes[Attr.FINISH_REASONS]
+    assert isinstance(reasons, tuple)
+    assert len(reasons) == 16
+
+
+def test_only_our_own_faults_mark_the_request_as_failed() -> None:
+    denied, *_ = spans_of(settle(call(status=401, error_code="invalid_api_key", principal=None)))
+    assert (denied.error, denied.attributes[Attr.ERROR_TYPE]) == (None, "invalid_api_key")
+    broken, *_ = spans_of(settle(call(status=500, error_code="internal_error")))
+    assert broken.error == "gateway_error"
