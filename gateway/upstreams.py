@@ -90,8 +90,7 @@ def openai_upstream(deployment: Deployment, provider: OpenAIProvider) -> Upstrea
 
 def llama_cpp_upstream(deployment: Deployment, provider: LlamaCppProvider) -> Upstream:
     require(LLAMA)  # first: who lacks the engine seldom has the model, and would hear of the model only
-    # Only a policy with a local model pays for the import.
-    from gateway.local.upstream import EngineSettings, LocalUpstream  # noqa: PLC0415
+    from gateway.local.upstream import EngineSettings, LocalUpstream  # noqa: PLC0415 - only local models pay for it
 
     settings = EngineSettings(
         context_tokens=provider.context_tokens,

@@ -49,7 +49,7 @@ def _address(tree: Tree, name: str) -> Address | None:
     """Where a listener binds; None where the file says something that is no address, which is reported already."""
     server = _section(tree, "server")
     if name not in server:
-        return ServerSettings.model_fields[name].get_default()  # type: ignore[no-any-return]
+        return ServerSettings.model_fields[name].get_default()  # type: ignore[no-any-return]  # pydantic says Any
     try:
         return quantities.address(server[name])
     except ValueError:

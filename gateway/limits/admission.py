@@ -177,7 +177,7 @@ class Admission:
         """What was reserved, at once or when the call's turn came. Raises `LimitError` when it did not come."""
         principal, route, plan = call.principal, call.route, claim.plan
         assert principal is not None  # noqa: S101 - `admit` has looked
-        assert route is not None  # noqa: S101
+        assert route is not None  # noqa: S101 - as above
         denied: Denied | None = None
         if not self.room.must_line_up(route.name, claim.accounts):
             answer = await claim.reserve()

@@ -82,10 +82,10 @@ def store_of(state: StateSettings, workers: int, registry: Registry) -> LimitSto
         return InProcessLimitStore(time.time)
     require(REDIS)
     from gateway.state.limits.chunk_leases import ChunkLeases  # noqa: PLC0415 - only shared state needs this, and Redis
-    from gateway.state.limits.guarded import GuardedLimitStore  # noqa: PLC0415
-    from gateway.state.limits.shared import RedisLimitStore, RedisOptions  # noqa: PLC0415
-    from gateway.state.redis.dialing import Timings  # noqa: PLC0415
-    from policies.degraded import DegradedRules, WhenDown  # noqa: PLC0415
+    from gateway.state.limits.guarded import GuardedLimitStore  # noqa: PLC0415 - as above
+    from gateway.state.limits.shared import RedisLimitStore, RedisOptions  # noqa: PLC0415 - as above
+    from gateway.state.redis.dialing import Timings  # noqa: PLC0415 - as above
+    from policies.degraded import DegradedRules, WhenDown  # noqa: PLC0415 - as above
 
     options = RedisOptions(timings=Timings(answer_s=state.timeout_s), lease_s=state.lease_s)
     processes = state.nodes * workers

@@ -136,7 +136,7 @@ def _answered(response: object, code: str | None, hidden: tuple[str, ...]) -> Fa
 
 def _body(response: object) -> bytes:
     try:
-        return bytes(response.content)[: 64 * 1024]  # type: ignore[attr-defined]
+        return bytes(response.content)[: 64 * 1024]  # type: ignore[attr-defined]  # httpx, unimported
     except Exception:  # noqa: BLE001 - httpx refuses with several classes when a stream was not read or is gone
         return b""
 

@@ -33,7 +33,7 @@ class DecodeFailed(Exception):  # noqa: N818 - it names llama.cpp's own verdict
     """llama.cpp declined a batch."""
 
 
-@LLAMA.llama_log_callback  # type: ignore[untyped-decorator]
+@LLAMA.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes
 def _log(level: int, text: bytes, _data: object) -> None:
     if level == _ERROR_LEVEL:
         sys.stderr.write(text.decode(errors="replace"))

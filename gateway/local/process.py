@@ -42,7 +42,7 @@ class _Link(asyncio.Protocol):
         self.complaint = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
+        self.transport = transport  # type: ignore[assignment]  # asyncio names the base class
 
     def data_received(self, data: bytes) -> None:
         try:

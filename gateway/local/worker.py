@@ -127,8 +127,7 @@ class Desk:
                 work = preparer.prepare(handle)
             except InvalidRequest as refusal:
                 self._line.send([Failed(handle.job.id, 400, refusal.code, refusal.message, refusal.param)])
-            # A bug of ours must not end this thread, for then nothing would ever be answered again.
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - a bug must not end this thread: nothing would be answered again
                 sys.stderr.write(f"a job could not be prepared: {error!r}\n")
                 self._line.send([Failed(handle.job.id, 500, "engine_failure", "the request could not be prepared")])
             else:

@@ -81,7 +81,7 @@ class UsualCalls:
         row = ledger_rows(settled)[0]
         route, principal = call.route, call.principal
         assert route is not None  # noqa: S101 - usual calls have both
-        assert principal is not None  # noqa: S101
+        assert principal is not None  # noqa: S101 - as above
         if len(self._kinds) >= MOST_KINDS:
             self._kinds.clear()
         kind = self._kinds[key] = Kind(

@@ -114,8 +114,8 @@ def template_of(event: RequestEvent) -> str:
     """The event's line as a format string. `event` is spent."""
     tokens, cost = event.tokens, event.cost
     assert tokens is not None  # noqa: S101 - a call with a cost has all three
-    assert cost is not None  # noqa: S101
-    assert cost.components is not None  # noqa: S101
+    assert cost is not None  # noqa: S101 - as above
+    assert cost.components is not None  # noqa: S101 - as above
     cut_out = (
         (event, _TEXT, ("ts", "request_id", "trace_id", "span_id")),
         (event, _NUMBER, ("status",)),

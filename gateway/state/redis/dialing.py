@@ -60,7 +60,7 @@ class Dialer:
             async with asyncio.timeout(self._connect_s):
                 connection = self._made(address or await self._found())
                 try:
-                    await connection.connect()  # type: ignore[no-untyped-call]
+                    await connection.connect()  # type: ignore[no-untyped-call]  # redis-py
                     await _say(connection, first)
                 except BaseException:
                     await connection.disconnect(nowait=True)
@@ -81,7 +81,7 @@ class Dialer:
             each_s = self._connect_s / (len(self._url.addresses) + 1)
             options: dict[str, Any] = {"driver_info": None, "socket_timeout": each_s, "socket_connect_timeout": each_s}
             options |= self._tls_options() | self._url.sentinel_options
-            self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            self._sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py
                 self._url.addresses, sentinel_kwargs=options
             )
         host, port = await self._sentinel.discover_master(self._url.service)
