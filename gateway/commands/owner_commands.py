@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.commands.admin_client import CommandError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 ORG_HEADS: Final = ("NAME", "TIMEZONE", "WEIGHT")
 MEMBER_HEADS: Final = ("ORG", "NAME")
-LIMIT_HEADS: Final = ("ORG", "SCOPE", "HOLDER", "COUNTS", "WINDOW", "LIMIT", "USED", "HELD", "LEFT", "RESET S", "ID")
+LIMIT_HEADS: Final = ("ORG", "SCOPE", "HOLDER", "COUNTS", "WINDOW", "LIMIT", "USED", "HELD", "LEFT", "FULL IN", "ID")
 
 
 def list_orgs(client: AdminClient, _: argparse.Namespace) -> Shown:
@@ -86,13 +87,23 @@ def amount(value: int | None, resource: str) -> str | None:
     return f"{usd} USD"
 
 
+def span(seconds: float) -> str:
+    """A time to come in its two largest units: `8d 18h`, `3m 20s`, `4s`."""
+    whole, parts = ceil(seconds), []
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, whole = divmod(whole, length_s)
+        if count or parts:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "now"
+
+
 def _level(level: dict[str, Any]) -> Sequence[object]:
     resource = level["resource"]
     amounts = [amount(level[name], resource) for name in ("amount", "used", "held", "remaining")]
     window = level["window"]
     shown = f"{window:g} s" if isinstance(window, int | float) else (window or "at once")
     who = [level["org"], level["scope"], level["holder"]]
-    return [*who, resource, shown, *amounts, f"{level['reset_s']:.1f}", level["limit"]]
+    return [*who, resource, shown, *amounts, span(level["reset_s"]), level["limit"]]
 
 
 def _terms(arguments: argparse.Namespace) -> dict[str, object]:

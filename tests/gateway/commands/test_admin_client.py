@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,9 @@ def canned(tmp_path: Path) -> Iterator[Callable[[bytes], str]]:
         path, ready = tmp_path / "admin.sock", threading.Event()
 
         async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+            await reader.readexactly(int(length[1]) if length else 0)  # else a client may be cut off while it sends
             writer.write(answer)
             writer.close()
             served.set()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.commands.owner_commands import amount
+from gateway.commands.owner_commands import amount, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ def test_a_member_from_first_to_last(command: Command, several: str, one: str) -
 def test_limits_say_what_is_left(command: Command, gateway: Listening) -> None:
     assert command("limits") == (
         0,
-        "ORG  SCOPE  HOLDER  COUNTS  WINDOW  LIMIT  USED  HELD  LEFT  RESET S  ID\n",
+        "ORG  SCOPE  HOLDER  COUNTS  WINDOW  LIMIT  USED  HELD  LEFT  FULL IN  ID\n",
         NOTHING,
     )
     _, secret, _ = command("keys", "create", "--name", "ci", "--limit", "concurrent=4")
@@ -78,3 +78,11 @@ def test_amounts_as_people_read_them() -> None:
     assert amount(1_500, "cost") == "0.000002 USD"
     assert amount(60, "requests") == "60"
     assert amount(None, "cost") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "now"), (0.2, "1s"), (59.5, "1m 0s"), (200, "3m 20s"), (3600, "1h 0m"), (757658.7, "8d 18h")],
+)
+def test_times_to_come_are_read_at_a_glance(seconds: float, shown: str) -> None:
+    assert span(seconds) == shown
