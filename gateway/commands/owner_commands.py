@@ -89,7 +89,8 @@ def amount(value: int | None, resource: str) -> str | None:
 
 def span(seconds: float) -> str:
     """A time to come in its two largest units: `8d 18h`, `3m 20s`, `4s`."""
-    whole, parts = ceil(seconds), []
+    whole = ceil(seconds)
+    parts: list[str] = []
     for unit, length_s in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
         count, whole = divmod(whole, length_s)
         if count or parts:
