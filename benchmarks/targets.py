@@ -131,7 +131,7 @@ def prepare_aiohttp_min(_folder: Path, ports: Ports) -> Started:
 
 LIMITS = """\
 limits:
-  - {per: key, requests: 10M/min, tokens: 10G/min, concurrent: 100k}
+  - {per: key, requests: 10M/min, tokens: 10G/min, concurrent: 100000}
 """
 
 

@@ -10,7 +10,9 @@ from benchmarks.bodies import request_body
 from benchmarks.measure import Round, Scale, upstreams
 from benchmarks.parts import PARTS, number
 from benchmarks.report import Results, render
-from benchmarks.targets import all_targets
+from benchmarks.targets import Ports, all_targets
+from gateway.config import load
+from gateway.config.compile import limits_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,3 +70,11 @@ def test_parts_stand_below_the_proxies_and_among_the_aims() -> None:
     assert "| us to reserve and settle, 3 dimensions, in process | <= 15 | 16.00 | **no** |" in text
     assert "on Redis" not in text.partition("## Parts")[0]
     assert "not measured: no such module" in text
+
+
+@pytest.mark.parametrize("name", ["pointsman", "pointsman_limits"])
+def test_our_policies_are_good(name: str, tmp_path: Path) -> None:
+    target = next(target for target in all_targets() if target.name == name)
+    target.prepare(tmp_path, Ports(1, 2, 3, 4, 5))
+    config = load(tmp_path / "policy.yaml", {})
+    assert len(limits_of(config)) == (3 if name == "pointsman_limits" else 0)
