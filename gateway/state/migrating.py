@@ -1,6 +1,7 @@
 """Brings a database to the layout that this Pointsman knows, by the alembic revisions in `gateway/state/migrations/`.
 
-Every start asks, so a database that is up to date costs no import of alembic, and a file none of SQLAlchemy.
+Every start asks, so a database that is up to date costs no import of alembic, and a file none of SQLAlchemy; nor does a
+new file, which gets at once what all revisions together would make of it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.state.database import Database
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+NEW_LEDGER: Final = MIGRATIONS / "new_ledger.sql"
 FIRST: Final = "0001"
 LOCK: Final = 0x706F696E74736D6E
 """PostgreSQL's advisory lock of whoever migrates: "pointsmn"."""
@@ -45,7 +47,7 @@ async def bring_up_to_date(database: Database) -> None:
     """Raises `LedgerError`."""
     if not await _is_current(database):
         # In a thread with a loop of its own: alembic reads files and computes for a while.
-        await asyncio.to_thread(asyncio.run, _migrate(database))
+        await asyncio.to_thread(asyncio.run, migrate(database))
 
 
 async def require_current(database: Database) -> None:
@@ -90,13 +92,26 @@ def _newer(name: str, version: object) -> LedgerError:
 def _look_into_file(path: Path) -> Found:
     try:
         create_file(path)
-        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
-            return found_in_file(connection)
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection:
+            found = found_in_file(connection)
+            return found if found.tables else _made_new(connection)
     except (OSError, sqlite3.Error) as error:
         is_busy = "locked" in str(error)
         raise (DatabaseUnavailable if is_busy else LedgerError)(
             f"the ledger {path} cannot be opened: {error}"
         ) from error
+
+
+def _made_new(connection: sqlite3.Connection) -> Found:
+    """In one transaction that no other process can share: the first does it, the others find it done."""
+    connection.execute("BEGIN IMMEDIATE")
+    found = found_in_file(connection)
+    if not found.tables:
+        for statement in NEW_LEDGER.read_text(encoding="utf-8").split(";\n"):
+            connection.execute(statement)
+        found = found_in_file(connection)
+    connection.execute("COMMIT")
+    return found
 
 
 def found_in_file(connection: sqlite3.Connection) -> Found:
@@ -125,7 +140,8 @@ def _look(connection: Connection) -> Found:
     return Found(tables, revision, old)
 
 
-async def _migrate(database: Database) -> None:
+async def migrate(database: Database) -> None:
+    """Take every step that is missing, whatever the database is. Raises `LedgerError`."""
     engine = database.engine(is_patient=True)
     try:
         async with engine.begin() as connection:

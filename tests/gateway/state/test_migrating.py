@@ -14,7 +14,8 @@ from sqlalchemy import text
 from gateway.state.database import Database
 from gateway.state.ledger.schema import LedgerError, LedgerRow
 from gateway.state.ledger.sql import append
-from gateway.state.migrating import newest
+from gateway.state.migrating import NEW_LEDGER, newest
+from scripts.make_new_ledger import new_ledger_sql
 from tests.conftest import ROOT
 from tests.gateway.state.ledger.test_sql import assert_sums_are_right
 from tests.gateway.state.ledger_rows import a_row, asked, written
@@ -58,6 +59,7 @@ async def test_alembic_is_not_heard_unless_it_warns(database_url: str, caplog: p
 
 
 def test_the_import_of_alembic_is_not_heard_either(tmp_path: Path) -> None:
+    write_old(tmp_path / "ledger.db")
     program = (
         "import asyncio, logging; logging.basicConfig(level=logging.INFO); "
         "from gateway.state.database import Database; "
@@ -169,7 +171,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         asyncio.run(Database(f"sqlite:///{tmp_path}/ledger.db").migrate())
 
 
-def test_a_ledger_that_is_up_to_date_costs_a_start_no_import(tmp_path: Path) -> None:
+def test_a_ledger_that_is_new_or_up_to_date_costs_a_start_no_import(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys; from gateway.state.database import Database; "
         f"asyncio.run(Database('sqlite:///{tmp_path}/ledger.db').migrate()); "
@@ -179,7 +181,12 @@ def test_a_ledger_that_is_up_to_date_costs_a_start_no_import(tmp_path: Path) -> 
         subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for _ in range(2)
     ]
-    assert told == ["aiosqlite alembic sqlalchemy\n", "\n"]
+    assert told == ["\n", "\n"]
+
+
+def test_a_new_ledger_is_what_all_migrations_together_make() -> None:
+    """Otherwise: scripts/make_new_ledger.py."""
+    assert NEW_LEDGER.read_text() == new_ledger_sql()
 
 
 def test_revisions_are_numbered_and_follow_each_other() -> None:
