@@ -9,12 +9,24 @@ from hypothesis import strategies as st
 
 from gateway.state.limits.in_process import InProcessLimitStore
 from gateway.state.limits.shared import RedisLimitStore, RedisOptions
-from gateway.state.limits.store import LEASE_S, StoreUnavailable
+from gateway.state.limits.store import LEASE_S, LimitStore, StoreUnavailable
 from gateway.state.redis.dialing import Timings
 from policies.limits import Ask, Granted, Hold, Kind, Unknown
 from tests.gateway.state.redis_rig import PATIENT, RedisRig, fresh_namespace, redis_rig, until
 from tests.limit_machine import LimitMachine
-from tests.limit_store_suite import START_S, TENANT, LimitStoreSuite, Rig, at_once, budget, granted, held, rate, used
+from tests.limit_store_suite import (
+    START_S,
+    TENANT,
+    LimitStoreSuite,
+    Rig,
+    at_once,
+    budget,
+    granted,
+    held,
+    rate,
+    state,
+    used,
+)
 from tests.redis_servers import own_server, redis_cluster, redis_server, sentinels
 
 if TYPE_CHECKING:
@@ -68,7 +80,8 @@ class Twins:
         name = f"r{len(self.made)}"
         asks = [rate(int(amount), per_s=1 / 3), at_once(limit=3), budget(int(amount), self.rig.now, limit=2**53 - 1)]
         asks = asks[: which or 3]
-        answers = [await answered(self.twin, name, asks), await answered(self.rig.redis_stores[0], name, asks)]
+        twin, redis = self.twin, self.rig.redis_stores[0]
+        answers = [await answered(twin, name, asks, knows=redis), await answered(redis, name, asks, knows=twin)]
         assert answers[0] == answers[1]
         if isinstance(answers[0], Granted):
             self.made.append((name, answers[0].holds, self.rig.now))
@@ -102,12 +115,19 @@ class Twins:
         assert all(theirs[name].held == 0 for name in theirs.keys() - mine.keys())
 
 
-async def answered(store: InProcessLimitStore | RedisLimitStore, name: str, asks: list[Ask]) -> Answer:
-    """The answer after a budget that is unknown was looked up."""
+async def answered(store: LimitStore, name: str, asks: list[Ask], knows: LimitStore) -> Answer:
+    """The answer after a budget that is unknown was looked up.
+
+    Each may forget a window that is over, the other not yet: what it is told then is what the other still knows.
+    """
     answer = await store.reserve(TENANT, name, asks)
     if isinstance(answer, Unknown):
         ask = asks[answer.asks[0]]
-        await store.hydrate(TENANT, ask.account, ask.edges[0], 2**53 - 2000)
+        kept = await state(knows, ask.account)
+        window_s, spent = ask.edges[0], 2**53 - 2000 if kept is None else 0
+        if kept is not None and kept.at_s >= window_s:
+            window_s, spent = kept.at_s, int(kept.used)
+        await store.hydrate(TENANT, ask.account, window_s, spent)
         answer = await store.reserve(TENANT, name, asks)
     return answer
 
