@@ -27,16 +27,22 @@ _STDERR_LINES = 20
 _STDERR_LINE_CHARS = 500
 _LAST_WORDS_CHARS = 2000
 _GRACE_S = 0.5
+_READ_BYTES = 64 * 1024
 
 T = TypeVar("T")
 
 
 class _Link(asyncio.Protocol):
-    """The gateway's end of the socket. Reports are handed on right in the read callback: no task, no queue."""
+    """The gateway's end of the socket. Reports are handed on right in the read callback: no task, no queue.
 
-    def __init__(self, on_reports: Callable[[list[Report]], None]) -> None:
+    `rest` is the same socket once more, not blocking. A transport whose write fails reads no further, and what the worker
+    said before it died, an answer's end perhaps, would be lost with it.
+    """
+
+    def __init__(self, on_reports: Callable[[list[Report]], None], rest: socket.socket) -> None:
         self._splitter = FrameSplitter()
         self._on_reports = on_reports
+        self._rest = rest
         self.gone = asyncio.Event()
         self.transport: asyncio.Transport | None = None
         self.complaint = ""
@@ -52,7 +58,10 @@ class _Link(asyncio.Protocol):
             self.complaint = f"it sent garbage: {error}"
             self.hang_up()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:
+        with self._rest, contextlib.suppress(OSError):
+            while exc is not None and not self.complaint and (data := self._rest.recv(_READ_BYTES)):
+                self.data_received(data)
         self.gone.set()
 
     def hang_up(self) -> None:
@@ -103,9 +112,9 @@ class WorkerProcess:
         """Start one on a thread of `starter`, with whose end the system ends the worker too. Raises `OSError`."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
-        link = _Link(on_reports)
+        ours.setblocking(False)
+        link = _Link(on_reports, ours.dup())
         with theirs:
-            ours.setblocking(False)
             await loop.create_unix_connection(lambda: link, sock=ours)
             starting = loop.run_in_executor(starter, _start, command, theirs.fileno())
             try:

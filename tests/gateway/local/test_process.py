@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adapters.llama_cpp_job import Job
+from adapters.llama_cpp_job import Job, Started
 from gateway.local.frames import Load, Progress, Ready, Submit
 from gateway.local.process import WorkerProcess
 
@@ -115,3 +115,25 @@ async def test_a_cancelled_start_leaves_no_process(starter: ThreadPoolExecutor) 
 async def test_a_command_that_does_not_exist_is_an_os_error(starter: ThreadPoolExecutor) -> None:
     with pytest.raises(OSError, match="no-such-program"):
         await WorkerProcess.spawn(["/no-such-program"], lambda _: None, starter)
+
+
+async def test_what_a_worker_said_before_it_died_is_heard_though_a_write_to_it_fails_first(
+    starter: ThreadPoolExecutor,
+) -> None:
+    heard: list[Report] = []
+    ready = asyncio.Event()
+
+    def hear(reports: list[Report]) -> None:
+        heard.extend(reports)
+        if isinstance(reports[-1], Ready):
+            ready.set()
+
+    worker = await WorkerProcess.spawn([*FAKE, "dies started"], hear, starter)
+    worker.send(Load("m"))
+    await asyncio.wait_for(ready.wait(), 10)
+    worker.send(Submit(Job(1, prompt="x")))
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # dead, while this loop has read nothing of it
+    worker.send(Submit(Job(2, prompt="x")))
+    await asyncio.wait_for(worker.gone.wait(), 10)
+    assert Started(1, 3, 0) in heard
+    assert "signal 6" in await worker.reap()
