@@ -35,8 +35,8 @@ T = TypeVar("T")
 class _Link(asyncio.Protocol):
     """The gateway's end of the socket. Reports are handed on right in the read callback: no task, no queue.
 
-    `rest` is the same socket once more, not blocking. A transport whose write fails reads no further, and what the worker
-    said before it died, an answer's end perhaps, would be lost with it.
+    `rest` is the same socket once more, not blocking. A transport whose write fails reads no further, and what the
+    worker said before it died, an answer's end perhaps, would be lost with it.
     """
 
     def __init__(self, on_reports: Callable[[list[Report]], None], rest: socket.socket) -> None:

@@ -132,7 +132,8 @@ async def test_what_a_worker_said_before_it_died_is_heard_though_a_write_to_it_f
     worker.send(Load("m"))
     await asyncio.wait_for(ready.wait(), 10)
     worker.send(Submit(Job(1, prompt="x")))
-    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # dead, while this loop has read nothing of it
+    # Dead, while this loop has read nothing of it.
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - it is to block
     worker.send(Submit(Job(2, prompt="x")))
     await asyncio.wait_for(worker.gone.wait(), 10)
     assert Started(1, 3, 0) in heard
