@@ -74,7 +74,7 @@ async def place(kind: str, folder: Path, *callers: Caller, **policy: Any) -> Asy
         redis = None
         if kind != "one process":
             redis = stack.enter_context(own_server())
-            found["state"] = {"url": redis.url, "timeout": "2s"}  # a busy machine is no outage
+            found["state"] = {"url": redis.url, "timeout": "20s"}  # a busy machine is no outage
         if kind == "two workers":
             found["server"] = {"workers": 2}
         folders = [folder / str(number) for number in range(count)]
