@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.scope import Scope
+from policies.route_rules import NO_NEEDS, Needs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.generation import Generation
     from gateway.limits.admitted import Admitted
     from gateway.upstream import Answer
+    from policies.choosing import Choice
     from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Usage
 
 
@@ -76,13 +78,16 @@ class Call(msgspec.Struct):
     scope: Scope = msgspec.field(default_factory=Scope)
     # authenticate
     principal: Principal | None = None
-    # route
+    # route; `candidates` are those that can and may answer, `choice` says why the others cannot
     route: Route | None = None
+    needs: Needs = NO_NEEDS
     candidates: tuple[Deployment, ...] = ()
+    choice: Choice | None = None
     # admit; None where no limit applies
     admitted: Admitted | None = None
     # attempt
     attempts: list[Attempt] = msgspec.field(default_factory=list)
+    answering: Attempt | None = None  # whose answer goes out; a hedge that lost may have begun after it
     drain: Drain | None = None  # what goes on when the caller has left
     # edge, while the answer goes out
     status: int = 0

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from policies.vocabulary import Strategy
+from policies.vocabulary import Deployment, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from policies.vocabulary import Deployment, Route, Target
+    from policies.vocabulary import Destination, Route, Target
 
 # Whose turn it is on one route, as (deployment name, how far it is owed); empty before the first call.
 Rotation = tuple[tuple[str, int], ...]
@@ -32,16 +32,23 @@ def order(route: Route, capable: tuple[Deployment, ...], rotation: Rotation = ()
     if len(capable) == 1:
         return Order(capable, 1), rotation
     names = {deployment.name for deployment in capable}
-    targets = _distinct(tuple(target for target in route.targets if target.deployment.name in names))
+    targets = _distinct(tuple(target for target in route.targets if target.to.name in names))
     ordered, rotation = STRATEGIES[route.strategy](targets, rotation)
     primaries = {deployment.name for deployment in ordered}
-    rest = {d.name: d for d in route.fallbacks if d.name in names and d.name not in primaries}
+    rest = {d.name: leaf(d) for d in route.fallbacks if d.name in names and d.name not in primaries}
     return Order((*ordered, *rest.values()), len(ordered)), rotation
+
+
+def leaf(to: Destination) -> Deployment:
+    """Raises `TypeError` for a route."""
+    if not isinstance(to, Deployment):
+        raise TypeError(to.name)
+    return to
 
 
 def keep(targets: tuple[Target, ...], rotation: Rotation) -> tuple[list[Deployment], Rotation]:
     """As the policy file lists them."""
-    return [target.deployment for target in targets], rotation
+    return [leaf(target.to) for target in targets], rotation
 
 
 def take_turns(targets: tuple[Target, ...], rotation: Rotation) -> tuple[list[Deployment], Rotation]:
@@ -52,17 +59,17 @@ def take_turns(targets: tuple[Target, ...], rotation: Rotation) -> tuple[list[De
     owed = dict(rotation)
     total = 0
     for target in targets:
-        name = target.deployment.name
+        name = target.to.name
         owed[name] = owed.get(name, 0) + target.weight
         total += target.weight
-    turn = sorted(targets, key=lambda target: (target.weight == 0, -owed[target.deployment.name]))
+    turn = sorted(targets, key=lambda target: (target.weight == 0, -owed[target.to.name]))
     if total:
-        owed[turn[0].deployment.name] -= total
-    return [target.deployment for target in turn], tuple(owed.items())
+        owed[turn[0].to.name] -= total
+    return [leaf(target.to) for target in turn], tuple(owed.items())
 
 
 def _distinct(targets: tuple[Target, ...]) -> tuple[Target, ...]:
-    return tuple({target.deployment.name: target for target in reversed(targets)}.values())[::-1]
+    return tuple({target.to.name: target for target in reversed(targets)}.values())[::-1]
 
 
 STRATEGIES: Final[Mapping[Strategy, Callable[[tuple[Target, ...], Rotation], tuple[list[Deployment], Rotation]]]] = {

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from policies.failures import blames_credential, blames_request, named_wait_s
+from policies.route_rules import DEFAULT_BREAKER, BreakerSettings
 from policies.vocabulary import FailureKind
 
 if TYPE_CHECKING:
@@ -25,20 +26,6 @@ class Phase(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerSettings:
-    """`failures` in a row open the breaker for `cooldown_s`; each failed probe doubles that, up to `cooldown_max_s`.
-
-    A refused credential is set aside for `credential_cooldown_s`; a 429 for its Retry-After, at most `cooldown_max_s`.
-    """
-
-    failures: int = 5
-    cooldown_s: float = 5.0
-    cooldown_max_s: float = 300.0
-    credential_cooldown_s: float = 60.0
-    probe_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +59,7 @@ class Ended(NamedTuple):
     forced: bool = False
 
 
-DEFAULT_SETTINGS: Final = BreakerSettings()
+DEFAULT_SETTINGS: Final = DEFAULT_BREAKER
 
 
 def admit(state: BreakerState, now: float, settings: BreakerSettings = DEFAULT_SETTINGS) -> Admission:
@@ -132,7 +119,7 @@ def _named_cooldown_s(failure: Failure, settings: BreakerSettings) -> float:
     """The cooldown that one failure alone demands; 0 where it only counts."""
     if blames_credential(failure):
         return settings.credential_cooldown_s
-    return min(named_wait_s(failure), settings.cooldown_max_s)
+    return min(named_wait_s(failure), settings.named_max_s)
 
 
 def _blameless(failure: Failure) -> bool:

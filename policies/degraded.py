@@ -11,8 +11,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from policies.breaker import BreakerSettings
 from policies.limits import EXACT_MAX, Account, Ask, Denied, Granted, Hold, Kind, hold_of, window_of
+from policies.route_rules import BreakerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

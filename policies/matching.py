@@ -10,10 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from policies.vocabulary import Deployment
 
-    from policies.vocabulary import Deployment, Endpoint, Principal, Route
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from policies.vocabulary import Destination, Endpoint, Principal, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,17 @@ def visible_models(index: RouteIndex, principal: Principal | None = None) -> tup
 
 
 def candidates(route: Route) -> tuple[Deployment, ...]:
-    """Every deployment of a route once: its targets, then its declared fallbacks."""
-    deployments = (*(target.deployment for target in route.targets), *route.fallbacks)
-    return tuple({deployment.name: deployment for deployment in reversed(deployments)}.values())[::-1]
+    """Every deployment of a route once: its targets, then its declared fallbacks; of a route in it, that route's."""
+    return tuple({deployment.id: deployment for deployment in reversed(list(_leaves(route)))}.values())[::-1]
+
+
+def _leaves(to: Destination) -> Iterator[Deployment]:
+    if isinstance(to, Deployment):
+        yield to
+        return
+    declared = (*to.fallbacks, *to.context_fallbacks, *to.content_fallbacks)
+    for inner in (*(target.to for target in to.targets), *declared):
+        yield from _leaves(inner)
 
 
 def capable(deployments: tuple[Deployment, ...], endpoint: Endpoint) -> tuple[Deployment, ...]:

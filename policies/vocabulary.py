@@ -8,7 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
+
+from policies.route_rules import (
+    AT_FIRST_TOKEN,
+    DEFAULT_BREAKER,
+    NO_REQUIREMENTS,
+    Affinity,
+    BreakerSettings,
+    Capability,
+    CommitRules,
+    HedgeRules,
+    Priority,
+    Requirements,
+    Resume,
+    SpillRules,
+)
 
 
 class Endpoint(StrEnum):
@@ -27,6 +43,11 @@ class Strategy(StrEnum):
 
     ORDERED = "ordered"
     WEIGHTED = "weighted"
+    CHEAPEST = "cheapest"
+    FASTEST = "fastest"
+    LEAST_BUSY = "least_busy"
+    STICKY = "sticky"
+    SPILL = "spill"
 
 
 class OnDisconnect(StrEnum):
@@ -65,7 +86,13 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A provider's model behind one endpoint and credential: the thing that is called."""
+    """A provider's model behind one endpoint and credential: the thing that is called.
+
+    Where a provider has several credentials, a deployment of the policy file becomes one of these for each: the same
+    `name`, told apart by `credential` and `id`. Limits, ledger and metrics go by `name`; breakers, pools and the
+    history of a call by `id`. `has` and `lacks` are what is known of the model, and what is in neither is unknown.
+    `data_classes` are those that it may be shown beside data of no class.
+    """
 
     name: str
     provider: str
@@ -77,29 +104,59 @@ class Deployment:
     price: Price | None = None
     output_tokens_default: int | None = None
     on_disconnect: OnDisconnect = OnDisconnect.CANCEL
+    credential: str = ""
+    credential_weight: int = 1
+    has: frozenset[Capability] = frozenset()
+    lacks: frozenset[Capability] = frozenset()
+    data_classes: frozenset[str] = frozenset()
+    breaker: BreakerSettings = DEFAULT_BREAKER
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", f"{self.name}@{self.credential}" if self.credential else self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One candidate of a route."""
+    """One candidate of a route: a deployment, or another route whose candidates stand in its place."""
 
-    deployment: Deployment
+    to: Destination
     weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A public model name and the candidates that may answer for it. `name` is the route's first model pattern."""
+    """A public model name and the candidates that may answer for it. `name` is the route's first model pattern.
+
+    `when` None: every call of the name. `context_fallbacks` take what is too long for the others, `content_fallbacks`
+    what they refuse for its content; without the former `fallbacks` do, without the latter nobody. An upstream's
+    Retry-After is waited for up to `retry_wait_max_s`. `learns_first_token`: nobody stated `timeouts.first_token_s`, so
+    a call that could go elsewhere waits as long as is usual for the deployment.
+    """
 
     name: str
     models: tuple[str, ...]
     strategy: Strategy
     targets: tuple[Target, ...]
-    fallbacks: tuple[Deployment, ...] = ()
+    fallbacks: tuple[Destination, ...] = ()
     retry_attempts: int = 2
     timeouts: Timeouts = field(default_factory=Timeouts)
     output_tokens_default: int | None = None
     queue: QueueRules | None = None
+    when: Predicate | None = None
+    context_fallbacks: tuple[Destination, ...] = ()
+    content_fallbacks: tuple[Destination, ...] = ()
+    requires: Requirements = NO_REQUIREMENTS
+    retry_wait_max_s: float = 5.0
+    learns_first_token: bool = False
+    affinity: Affinity | None = None
+    spill: SpillRules | None = None
+    hedge: HedgeRules | None = None
+    commit: CommitRules = AT_FIRST_TOKEN
+    resume: tuple[Resume, ...] = ()
+
+
+Destination = Deployment | Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +198,26 @@ class Period(StrEnum):
     MONTH = "month"
 
 
+def _none() -> int:
+    return 0
+
+
 class Subject(NamedTuple):
-    """What a `when` is asked about: one request, and who sent it. `members` is the body's JSON by top-level name."""
+    """What a `when` is asked about: one request, and who sent it. `members` is the body's JSON by top-level name.
+
+    `headers` holds those that conditions may read, by lower-case name. `tokens` bounds those of the prompt from above,
+    `images` counts its pictures; both are asked for only by who needs them. `now_s` is seconds since the epoch.
+    """
 
     principal: Principal
     endpoint: Endpoint
     model: str
     stream: bool
     members: Mapping[str, bytes | memoryview]
+    headers: Mapping[str, str] = MappingProxyType({})
+    tokens: Callable[[], int] = _none
+    images: Callable[[], int] = _none
+    now_s: float = 0.0
 
 
 Predicate = Callable[[Subject], bool]
@@ -178,7 +247,8 @@ class Principal:
     """Who is calling, as a virtual key yields it. `routes` None means every route.
 
     `org` is the tenant: limits that bind together are kept together under it. `limits` are the key's own, beside those
-    of the policy. `output_tokens_default` stands in for a `max_tokens` that the caller left out.
+    of the policy. `output_tokens_default` stands in for a `max_tokens` that the caller left out. `requires` binds every
+    deployment that may answer, `priority` says who goes first when not all can be served.
     """
 
     key_id: str
@@ -190,6 +260,8 @@ class Principal:
     tags: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     output_tokens_default: int | None = None
+    requires: Requirements = NO_REQUIREMENTS
+    priority: Priority = Priority.NORMAL
 
 
 # Usage and Cost are made for every call, and a named tuple costs a third of a frozen dataclass to make.

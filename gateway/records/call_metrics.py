@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gateway.records.settlement import OK
 from gateway.signals import telemetry
 from gateway.signals.telemetry import NONE, OTHER, Outcome, Unpriced
+from policies.matching import candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -125,7 +126,7 @@ class CallMetrics:
             for model in (*route.models, OTHER):
                 for outcome in Outcome:
                     requests.at(route.name, model, outcome.value)
-            for deployment in {target.deployment for target in route.targets} | set(route.fallbacks):
+            for deployment in candidates(route):
                 attempts.at(deployment.provider, deployment.name, deployment.model, OK)
 
     def add(self, settled: SettledCall, trace_id: str | None = None) -> None:

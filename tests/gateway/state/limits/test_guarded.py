@@ -11,7 +11,7 @@ from gateway.state.limits.in_process import InProcessLimitStore
 from gateway.state.limits.shared import RedisLimitStore, RedisOptions
 from gateway.state.limits.store import Kept, StoreUnavailable
 from gateway.state.redis.dialing import Timings
-from policies.breaker import BreakerSettings
+from policies.route_rules import BreakerSettings
 from policies.degraded import DegradedRules, WhenDown
 from policies.limits import Account, Denied, Granted, Kind
 from tests.gateway.state.redis_rig import until
