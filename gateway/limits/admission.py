@@ -9,10 +9,11 @@ closes, so that the room is there again before the caller has the answer.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import InternalError, RequestError
+from gateway.errors import InternalError, LimitError, RequestError
 from gateway.limits import refusals
 from gateway.limits.admitted import Admitted
 from gateway.limits.claims import ONE_CALL, Claim, Place
@@ -165,7 +166,11 @@ class Admission:
 
     async def _take(self, call: Call, admitted: Admitted, place: Place, plan: Plan) -> Holding:
         claim = self._claim(call, admitted, place, plan)
-        answer = await claim.reserve()
+        try:
+            answer = await claim.reserve()
+        except RequestError:
+            await self._look(admitted, claim)
+            raise
         if admitted.told is None:
             admitted.told = plan, claim.asks, answer.accounts
         if isinstance(answer, Denied):
@@ -195,11 +200,19 @@ class Admission:
         except QueueRefusal as refusal:
             if denied is not None:
                 self._count(admitted, plan, denied)
+            else:
+                await self._look(admitted, claim)
             raise refusals.not_in_time(refusal, plan.terms, claim.asks, denied) from None
         finally:
             admitted.waited_s = time.monotonic() - began_s
         admitted.told = plan, claim.asks, granted.accounts
         return granted
+
+    async def _look(self, admitted: Admitted, claim: Claim) -> None:
+        """How full the limits are, for a caller who is refused without having asked them for anything."""
+        if admitted.told is None:
+            with suppress(LimitError):
+                admitted.told = claim.plan, *await claim.look()
 
     async def _take_spanning(self, call: Call, admitted: Admitted, place: Place, plan: Plan) -> Failure | None:
         claim = self._claim(call, admitted, place, plan)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.limits.holdings import Holding
 from gateway.limits.refusals import too_large
 from policies.estimate import Amounts
-from policies.limits import Denied
+from policies.limits import Denied, Granted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.limits.demands import Demand
     from gateway.limits.plans import EdgesOf, Plan
     from gateway.limits.reservations import Reservations
-    from policies.limits import Ask, Granted
+    from policies.limits import Account, Ask
     from policies.vocabulary import Deployment
 
 ONE_CALL = Amounts(1, 0, 0, 0, 1, 0)
@@ -82,6 +82,15 @@ class Claim:
             if self.plan.could_fit(answer) and await self._sharpened():
                 answer = await self._reservations.reserve(self.tenant, self.reservation, self.asks)
         return answer
+
+    async def look(self) -> tuple[Sequence[Ask], Sequence[Account]]:
+        """The accounts as they are; nothing is taken. Raises `LimitError` where nobody can be asked."""
+        asks = self.plan.looks(self._edges_of)
+        reservation = f"{self._id}?"
+        answer = await self._reservations.reserve(self.tenant, reservation, asks)
+        if isinstance(answer, Granted):
+            self._reservations.store.settle(self.tenant, reservation, answer.holds, [0] * len(answer.holds))
+        return asks, answer.accounts
 
     def holding(self, granted: Granted) -> Holding:
         return Holding(self.tenant, self.reservation, self.plan, granted)

@@ -96,6 +96,10 @@ class Plan:
             asks.append(ask or ask_of(term, amount, edges_of))
         return asks
 
+    def looks(self, edges_of: EdgesOf) -> list[Ask]:
+        """Asks for nothing of each limit, whose answer tells how full they are."""
+        return [ask_of(term, 0, edges_of) for term in self.terms]
+
     def too_large(self, amounts: Amounts) -> Term | None:
         """The first limit that such a call can never fit under."""
         for term in self.terms:

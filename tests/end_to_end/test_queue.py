@@ -102,6 +102,7 @@ async def test_a_queue_that_is_full_refuses_with_a_wait(tmp_path: Path) -> None:
     assert refused.startswith(b"HTTP/1.1 429 ")
     assert b"\r\nretry-after: 1\r\n" in refused
     assert b"wait for this limit already" in refused
+    assert b"\r\nx-ratelimit-remaining-" in refused or b"\r\nratelimit: " in refused
 
 
 async def test_a_rate_that_refills_in_time_is_waited_for(tmp_path: Path) -> None:

@@ -106,11 +106,15 @@ async def test_counting_is_spared_where_another_limit_is_short_too() -> None:
 
 
 async def test_what_can_never_fit_is_the_requests_fault() -> None:
-    gate = Gate(limit("tokens", 100), prompts=Prompts(400, exact=90))
+    gate = Gate(limit("tokens", 100), limit("requests", 3), prompts=Prompts(400, exact=90))
+    call = gate.call(output_tokens_max=20)
     with pytest.raises(RequestError) as caught:
-        await gate.admit(gate.call(output_tokens_max=20))
+        await gate.admit(call)
     assert (caught.value.status, caught.value.code) == (400, "request_too_large_for_limit")
-    assert await gate.accounts() == {}
+    assert all((account.used, account.held) == (0, 0) for account in (await gate.accounts()).values())
+    assert call.admitted is not None
+    told = dict(call.admitted.headers(NOW_S))
+    assert (told["x-ratelimit-remaining-tokens"], told["x-ratelimit-remaining-requests"]) == ("100", "3")
     await gate.admit(gate.call(output_tokens_max=10))
 
 
