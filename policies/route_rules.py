@@ -1,4 +1,4 @@
-"""The settings of routing and failover as plain values: hedges, commits, stickiness, residency, breakers."""
+"""The settings of routing, failover and overload as plain values: hedges, commits, stickiness, residency, breakers."""
 
 from __future__ import annotations
 
@@ -124,6 +124,35 @@ class BreakerSettings:
     named_max_s: float = 300.0
     credential_cooldown_s: float = 60.0
     probe_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRules:
+    """An active probe of a deployment every `interval_s`: a GET of `path` below the provider's address, or, without a
+    path, the smallest request that its model answers, which costs what it costs.
+    """
+
+    interval_s: float = 10.0
+    timeout_s: float = 5.0
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShedRules:
+    """When calls are refused so that the others are served, lowest priority first: as soon as work waits longer than
+    `delay_max_s` for the process's attention, or more than `calls_max` calls are in it (None: no such number).
+    """
+
+    delay_max_s: float = 0.25
+    calls_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRules:
+    """For how long, and in how much memory, answers to calls with an `Idempotency-Key` are kept."""
+
+    ttl_s: float = 86_400.0
+    bytes_max: int = 64 << 20
 
 
 NO_REQUIREMENTS: Final = Requirements()

@@ -19,6 +19,7 @@ from policies.route_rules import (
     BreakerSettings,
     Capability,
     CommitRules,
+    HealthRules,
     HedgeRules,
     Priority,
     Requirements,
@@ -110,6 +111,7 @@ class Deployment:
     lacks: frozenset[Capability] = frozenset()
     data_classes: frozenset[str] = frozenset()
     breaker: BreakerSettings = DEFAULT_BREAKER
+    health: HealthRules | None = None
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,7 +128,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A public model name and the candidates that may answer for it. `name` is the route's first model pattern.
+    """A public model name and the candidates that may answer for it. `name` is the route's own, else its first model
+    pattern, numbered where an earlier route has it. One without `models` is reached through other routes only.
 
     `when` None: every call of the name. `context_fallbacks` take what is too long for the others, `content_fallbacks`
     what they refuse for its content; without the former `fallbacks` do, without the latter nobody. An upstream's
