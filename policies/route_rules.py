@@ -113,7 +113,8 @@ class Resume(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
-    """`failures` in a row open the breaker for `cooldown_s`; each failed probe doubles that, up to `cooldown_max_s`.
+    """`failures` in a row open the breaker for `cooldown_s`; each failed probe doubles that, up to `cooldown_max_s`. So
+    do failures mixed with successes, once `failure_share` of at least `volume_min` recent attempts have failed.
 
     A refused credential is set aside for `credential_cooldown_s`; a 429 for its Retry-After, at most `named_max_s`.
     """
@@ -124,17 +125,20 @@ class BreakerSettings:
     named_max_s: float = 300.0
     credential_cooldown_s: float = 60.0
     probe_s: float = 60.0
+    failure_share: float = 0.5
+    volume_min: int = 20
 
 
 @dataclass(frozen=True, slots=True)
 class HealthRules:
-    """An active probe of a deployment every `interval_s`: a GET of `path` below the provider's address, or, without a
-    path, the smallest request that its model answers, which costs what it costs.
+    """An active probe every `interval_s` of a deployment that is set aside (with `always`, of one that is well, too):
+    a GET of `path` below the provider's address, which costs nothing. It never generates.
     """
 
     interval_s: float = 10.0
     timeout_s: float = 5.0
-    path: str = ""
+    path: str = "/models"
+    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
