@@ -24,7 +24,7 @@ from gateway.scrubbing import printable
 from gateway.server import Outbound, Stream, render_head
 from gateway.signals.tracing import trace_context
 from gateway.stages.authenticate import identify
-from policies.attempts import caller_view
+from policies.caller_view import caller_view
 from policies.matching import visible_models
 from policies.vocabulary import Endpoint, Failure, FailureKind
 

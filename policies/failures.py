@@ -6,9 +6,11 @@ Codes come before statuses, since an upstream that says `content_filter` under s
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from policies.route_rules import Capability
 from policies.vocabulary import FailureKind
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ class Remedy(StrEnum):
     MOVE = "move"  # elsewhere first; the same deployment only where there is no elsewhere
     LEAVE = "leave"  # elsewhere only: this deployment will not do better
     DECLARED = "declared"  # only a fallback that the route declares: another model may take what this one cannot
+    CONTEXT = "context"  # only those declared for what is too long, else a declared fallback
+    CONTENT = "content"  # only those declared for what others refuse for its content
     NEVER = "never"  # the request itself is to blame, or there is no time left
 
 
@@ -92,15 +96,50 @@ REQUEST_STATUSES: Final = frozenset({400, 404, 413, 422})
 CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
 WAIT_NAMED_MAX_S: Final = 86_400.0
 
+# What servers say no with when a model lacks something. Evidence is a word of refusal beside the member or the thing
+# refused: a 400 that only finds fault with a tool's schema would meet the same fault elsewhere.
+CAPABILITY_STATUSES: Final = frozenset({400, 404, 422})
+REFUSAL: Final = re.compile(r"(?i)support|not available|not allowed|unrecognized|unknown parameter|requires? --")
+REFUSAL_CODES: Final = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
+CAPABILITY_WORDS: Final[Mapping[Capability, re.Pattern[str]]] = {
+    Capability.TOOLS: re.compile(r"(?i)\btools?\b|tool[_ -](?:use|choice|call)|function[_ -]call"),
+    Capability.IMAGES: re.compile(r"(?i)\bimages?\b|image_url|\bvision\b|multi-?modal"),
+    Capability.AUDIO: re.compile(r"(?i)\baudio\b"),
+    Capability.FILES: re.compile(r"(?i)\bfiles?\b|\bpdf\b"),
+    Capability.JSON_MODE: re.compile(r"(?i)response_format|json[_ ](?:mode|object)|structured output"),
+    Capability.JSON_SCHEMA: re.compile(r"(?i)response_format|json_schema|structured output"),
+    Capability.STREAM: re.compile(r"(?i)\bstream(?:ing)?\b"),
+    Capability.CHOICES: re.compile(r"(?i)[\"'`]n[\"'`]|\bn\s*[>=]|multiple (?:choices|completions)"),
+    Capability.LOGPROBS: re.compile(r"(?i)log_?probs"),
+    Capability.REASONING: re.compile(r"(?i)\breasoning|\bthinking\b"),
+    Capability.PREFILL: re.compile(r"(?i)\bprefill|continue_final_message|last message"),
+}
+CAPABILITY_BY_PARAM: Final[Mapping[str, frozenset[Capability]]] = {
+    "tools": frozenset({Capability.TOOLS}),
+    "tool_choice": frozenset({Capability.TOOLS}),
+    "parallel_tool_calls": frozenset({Capability.TOOLS}),
+    "functions": frozenset({Capability.TOOLS}),
+    "response_format": frozenset({Capability.JSON_MODE, Capability.JSON_SCHEMA}),
+    "logprobs": frozenset({Capability.LOGPROBS}),
+    "top_logprobs": frozenset({Capability.LOGPROBS}),
+    "n": frozenset({Capability.CHOICES}),
+    "stream": frozenset({Capability.STREAM}),
+    "stream_options": frozenset({Capability.STREAM}),
+    "reasoning_effort": frozenset({Capability.REASONING}),
+    "reasoning": frozenset({Capability.REASONING}),
+    "audio": frozenset({Capability.AUDIO}),
+    "modalities": frozenset({Capability.AUDIO}),
+}
+
 
 def remedy(failure: Failure) -> Remedy:
     """What may be done about `failure`, by its code, else its status, else its kind."""
     code = failure.code
     if code is not None:
         if code in CONTENT_CODES:
-            return Remedy.NEVER
+            return Remedy.CONTENT
         if code in CONTEXT_CODES:
-            return Remedy.DECLARED
+            return Remedy.CONTEXT
         if out_of_quota(failure):
             return Remedy.LEAVE
     status = status_of(failure)
@@ -131,6 +170,17 @@ def blames_request(failure: Failure) -> bool:
     if failure.code in REQUEST_CODES:
         return True
     return status_of(failure) is not None and remedy(failure) in (Remedy.NEVER, Remedy.DECLARED)
+
+
+def refused_capabilities(failure: Failure) -> frozenset[Capability]:
+    """What the deployment says its model cannot do; empty where it finds fault with something else."""
+    if status_of(failure) not in CAPABILITY_STATUSES or failure.code in REQUEST_CODES:
+        return frozenset()
+    if failure.code not in REFUSAL_CODES and not REFUSAL.search(failure.message):
+        return frozenset()
+    root = re.split(r"[.\[]", failure.param or "", maxsplit=1)[0]
+    named = CAPABILITY_BY_PARAM.get(root, frozenset())
+    return named | {capability for capability, words in CAPABILITY_WORDS.items() if words.search(failure.message)}
 
 
 def blames_credential(failure: Failure) -> bool:

@@ -11,7 +11,7 @@ from gateway.drains import DrainableAnswer, outlive
 from gateway.errors import CancelledUnsent, InternalError, RequestError, UpstreamError
 from gateway.limits import refusals
 from gateway.scope import Scope
-from policies.attempts import AttemptPlan, GiveUp, Outcome, Wait, decide
+from policies.attempts import AttemptPlan, GiveUp, History, Outcome, Try, Wait, decide
 from policies.vocabulary import FailureKind, OnDisconnect
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class AttemptStage:
                 await self._admission.extend(call)
             if call.cancelled and history:
                 raise UpstreamError(history[-1].failure, history[-1].deployment)
-            forced = not isinstance(decision, Wait) and decision.forced
+            forced = isinstance(decision, Try) and decision.forced
             started_s = self._clock()
             try:
                 return await self._try(call, then, decision.deployment, forced=forced)
@@ -93,7 +93,7 @@ class AttemptStage:
 
     def _decide(self, plan: AttemptPlan, history: tuple[Outcome, ...]) -> Decision:
         live = self._fleet.live(plan.candidates, repeating=bool(history))
-        return decide(plan, history, self._clock(), self._rng, live)
+        return decide(plan, History(history), self._clock(), self._rng, live)
 
     async def _try(self, call: Call, then: Handler, deployment: Deployment, *, forced: bool) -> Reply:
         lease = self._fleet.lease(deployment.name, forced=forced)

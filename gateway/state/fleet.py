@@ -122,7 +122,8 @@ class Fleet:
         if not repeating:
             return Live(set_aside) if set_aside else ALL_WELL
         now = self._clock()
-        return Live(set_aside, retry_budget.may_repeat(self._bank(now), now))
+        may_repeat = retry_budget.may_repeat(self._bank(now), now)
+        return Live(set_aside, frozenset() if may_repeat else frozenset(d.id for d in candidates))
 
     def set_aside(self, candidates: tuple[Deployment, ...]) -> dict[str, float]:
         """Those of the candidates whose breaker lets nothing through, and until when."""

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.failures import BY_KIND, Remedy, blames_credential, blames_request, named_wait_s, remedy
+from policies.failures import (
+    BY_KIND,
+    Remedy,
+    blames_credential,
+    blames_request,
+    named_wait_s,
+    refused_capabilities,
+    remedy,
+)
+from policies.route_rules import Capability
 from policies.vocabulary import Failure, FailureKind
 
 failures = st.builds(
@@ -48,9 +57,9 @@ def test_status_decides(status: int | None, expected: Remedy) -> None:
 @pytest.mark.parametrize(
     ("code", "status", "expected"),
     [
-        ("content_filter", 500, Remedy.NEVER),
-        ("content_policy_violation", 400, Remedy.NEVER),
-        ("context_length_exceeded", 400, Remedy.DECLARED),
+        ("content_filter", 500, Remedy.CONTENT),
+        ("content_policy_violation", 400, Remedy.CONTENT),
+        ("context_length_exceeded", 400, Remedy.CONTEXT),
         ("insufficient_quota", 429, Remedy.LEAVE),
         ("enforced_spend_limit_reached", 429, Remedy.LEAVE),
         ("rate_limit_exceeded", 429, Remedy.AGAIN),
@@ -112,3 +121,31 @@ def test_named_wait_is_a_sane_number(failure: Failure) -> None:
     wait_s = named_wait_s(failure)
     assert wait_s >= 0
     assert not math.isnan(wait_s)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "param", "lacks"),
+    [
+        (400, "registry/llama does not support tools", None, {"tools"}),
+        (404, "No endpoints found that support tool use.", None, {"tools"}),
+        (404, "No endpoints found that support image input", None, {"images"}),
+        (400, '"auto" tool choice requires --enable-auto-tool-choice to be set', None, {"tools"}),
+        (400, "Unsupported parameter: not available with this model.", "logprobs", {"logprobs"}),
+        (422, "Unrecognized request argument supplied", "tools[0].function", {"tools"}),
+        (400, "'response_format' of type 'json_schema' is not supported", None, {"json_mode", "json_schema"}),
+        (400, "Only one completion is supported, got `n` = 2", None, {"n"}),
+        (400, "Invalid schema for function 'f' in tools", "tools[0].function.parameters", set()),
+        (400, "This model does not exist", None, set()),
+        (500, "tools are not supported", None, set()),
+        (429, "tools are not supported", None, set()),
+    ],
+)
+def test_a_refusal_names_what_the_model_lacks(status: int, message: str, param: str | None, lacks: set[str]) -> None:
+    failure = Failure(FailureKind.STATUS, message, status, param=param)
+    assert refused_capabilities(failure) == {Capability(name) for name in lacks}
+
+
+def test_what_is_too_long_is_no_lack_of_a_capability() -> None:
+    message = "The tools are not supported in so long a context"
+    failure = Failure(FailureKind.STATUS, message, 400, "context_length_exceeded")
+    assert refused_capabilities(failure) == frozenset()

@@ -70,13 +70,13 @@ def test_second_tries_stop_when_their_budget_is_spent() -> None:
     fleet = Fleet(clock)
     route = Route("r", ("r",), Strategy.ORDERED, (Target(A),))
     spent = 0
-    while fleet.live((A,), repeating=True).may_repeat:
+    while not fleet.live((A,), repeating=True).spent:
         fleet.order(route, (A,))
         fleet.spend_retry()
         spent += 1
     assert 10 <= spent <= 13
     clock.now += 1
-    assert fleet.live((A,), repeating=True).may_repeat
+    assert not fleet.live((A,), repeating=True).spent
 
 
 def test_a_weighted_route_takes_turns_across_calls() -> None:
