@@ -42,7 +42,7 @@ def genai_lines(today: dt.date) -> Iterator[Line]:
             rates, tiered = _rates_today(model.prices, today)
             if rates.get("input_mtok") is None and rates.get("output_mtok") is None:
                 continue
-            names = sorted(set(_names(model.match)) - shared - {model.id})
+            names = sorted(set(plain_names(model.match)) - shared - {model.id})
             yield Line(
                 provider=provider.id,
                 model=model.id,
@@ -58,11 +58,11 @@ def genai_lines(today: dt.date) -> Iterator[Line]:
 
 def _shared_aliases(models: Iterable[Any]) -> set[str]:
     """Names that would stand for two models, or for one while another bears them: they decide nothing."""
-    claims = Counter(name for model in models for name in {*_names(model.match), model.id})
+    claims = Counter(name for model in models for name in {*plain_names(model.match), model.id})
     return {name for name, count in claims.items() if count > 1}
 
 
-def _names(match: Any) -> Iterator[str]:  # noqa: ANN401 - genai-prices' clause types share no base
+def plain_names(match: Any) -> Iterator[str]:  # noqa: ANN401 - genai-prices' clause types share no base
     """The plain names in a match clause. Of `starts with` and `contains` the fragment is kept as a name, not as a
     pattern.
     """
@@ -113,7 +113,7 @@ def litellm_lines(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Line]:
         rates = [_per_million(entry.get(name)) for name in ("input_cost_per_token", "output_cost_per_token")]
         if not any(rates):
             continue
-        provider, model = _litellm_name(key, entry["litellm_provider"])
+        provider, model = litellm_name(key, entry["litellm_provider"])
         yield Line(
             provider=provider,
             model=model,
@@ -126,7 +126,7 @@ def litellm_lines(entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Line]:
         )
 
 
-def _litellm_name(key: str, provider: str) -> tuple[str, str]:
+def litellm_name(key: str, provider: str) -> tuple[str, str]:
     """The table's provider and the model's name without litellm's prefix (`vertex_ai-anthropic_models` is
     vertex_ai).
     """

@@ -75,7 +75,7 @@ PROVIDER_OF_PREFIX: Final = {
 _PROVIDER_OF_KIND: Final = {"openai": "openai", "anthropic": "anthropic", "gemini": "google"}
 
 # Within one company, a second list of the same models at the same prices.
-_SAME_PRICES: Final = {"vertex_ai": "google"}
+_SAME_LIST: Final = {"vertex_ai": "google"}
 
 # What may follow a model's name and mark a dated or numbered snapshot of it, or Bedrock's version of its wrapping.
 _SNAPSHOT: Final = re.compile(r"(?:[-@]20\d\d-?[01]\d-?[0-3]\d|-[01]\d-20\d\d|-00\d|-latest|@default)$")
@@ -145,19 +145,13 @@ class PriceTable:
 
     def price_of(self, kind: str, base_url: str | None, model: str) -> Price | None:
         """The price of `model` at a provider of this kind, reached at `base_url` (None: the kind's own address)."""
-        provider = provider_of(kind, base_url, model)
-        if provider is None:
-            return None
-        line = self.line_of(provider, model.split("/", 1)[1] if kind == "litellm" else model)
+        listed = listed_as(kind, base_url, model)
+        line = None if listed is None else self.line_of(*listed)
         return None if line is None else self._price(line)
 
     def line_of(self, provider: str, model: str) -> Line | None:
         """The table's line for a provider's model: by its name, else by the name of which it is a snapshot."""
-        for spelling in spellings(model):
-            if line := self._lines.get((provider, spelling)):
-                return line
-        same = _SAME_PRICES.get(provider)
-        return None if same is None else self.line_of(same, model)
+        return next((line for name in names_of(provider, model) if (line := self._lines.get(name))), None)
 
     def _price(self, line: Line) -> Price:
         source = self._sources[line.source]
@@ -179,6 +173,22 @@ def newest_table() -> Path:
     if not tables:
         raise FileNotFoundError(f"no price table in {data_dir() / 'prices'}: run scripts/make_prices.py")
     return tables[-1]
+
+
+def listed_as(kind: str, base_url: str | None, model: str) -> tuple[str, str] | None:
+    """The provider and the model that tables would list a deployment's model under, None where nobody can know."""
+    provider = provider_of(kind, base_url, model)
+    if provider is None:
+        return None
+    return provider, model.split("/", 1)[1] if kind == "litellm" else model
+
+
+def names_of(provider: str, model: str) -> Iterator[tuple[str, str]]:
+    """Every pair of provider and name that a model may be listed under, most particular first."""
+    for spelling in spellings(model):
+        yield provider, spelling
+    if same := _SAME_LIST.get(provider):
+        yield from names_of(same, model)
 
 
 def provider_of(kind: str, base_url: str | None, model: str) -> str | None:
