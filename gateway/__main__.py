@@ -43,6 +43,11 @@ def parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=_generate_key)
 
     add_admin_words(commands, keys)
+    foreign = commands.add_parser("import", help="make a policy of another gateway's configuration")
+    litellm = foreign.add_subparsers(required=True, metavar="GATEWAY").add_parser("litellm", help="a LiteLLM proxy's")
+    litellm.add_argument("file", metavar="FILE", help="its config.yaml, or - for standard input")
+    litellm.add_argument("--out", type=Path, metavar="FILE", help="where the policy goes; standard output by default")
+    litellm.set_defaults(run=_import_litellm)
     _add_usage(commands.add_parser("usage", help="what was spent, from the ledger"))
     return top
 
@@ -91,6 +96,12 @@ def _check(arguments: argparse.Namespace) -> int:
     from gateway.commands import check  # noqa: PLC0415 - as above
 
     return check.run(str(arguments.file))
+
+
+def _import_litellm(arguments: argparse.Namespace) -> int:
+    from gateway.commands import import_policy  # noqa: PLC0415 - as above
+
+    return import_policy.litellm(arguments.file, arguments.out)
 
 
 def _generate_key(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,1 @@
+"""Other gateways' configurations as policies of this one, with a list of what has no counterpart here."""
