@@ -19,7 +19,8 @@ WINDOW_MAX_S: Final = 31 * 86_400.0
 NUMBER: Final = r"[0-9]{1,16}(\.[0-9]{1,9})?[kMG]?"
 WINDOW: Final = r"([1-9][0-9]{0,6})?(s|min|h)|day|week|month"
 COUNT: Final = f"{NUMBER}/({WINDOW})"
-MONEY: Final = rf"(\$ ?{NUMBER}|{NUMBER} ?USD) ?/ ?({WINDOW})"
+SUM: Final = rf"(\$ ?{NUMBER}|{NUMBER} ?USD)"
+MONEY: Final = rf"{SUM} ?/ ?({WINDOW})"
 
 _QUOTA: Final = re.compile(
     r"(?P<dollar>\$ ?)?(?P<sign>[-+]?)(?P<number>[0-9]{1,16}(?:\.[0-9]{1,9})?)(?P<multiple>[A-Za-z]?)"
@@ -67,12 +68,17 @@ def count_quota(text: object) -> Quota:
 def money_quota(text: object) -> Quota:
     """So much money in a window. Raises `ValueError`."""
     found = _taken_apart(text, "must be an amount and a window such as 20 USD/month or $5/day")
-    if found["dollar"] and found["currency"]:
-        raise ValueError("names its currency twice; write 20 USD/month or $20/month")
-    if not found["dollar"] and found["currency"] != "USD":
-        wrong = "has no currency" if found["currency"] is None else "counts in USD only"
-        raise ValueError(f"{wrong}; write 20 USD/month or $20/month")
+    _in_dollars(found, "20 USD/month or $20/month")
     return Quota(_amount(found, NANOUSD), _window(found["window"], "20 USD/month"))
+
+
+def money_nanousd(text: object) -> int:
+    """So much money, once. Raises `ValueError`."""
+    found = _taken_apart(text, "must be an amount such as 0.02 USD or $0.02")
+    _in_dollars(found, "0.02 USD or $0.02")
+    if found["window"] is not None:
+        raise ValueError("is an amount for one call and has no window; write 0.02 USD")
+    return _amount(found, NANOUSD)
 
 
 def concurrent_quota(value: object) -> Quota:
@@ -104,6 +110,14 @@ def _taken_apart(text: object, otherwise: str) -> dict[str, str | None]:
     if found["multiple"] not in MULTIPLES:
         raise ValueError("has an unknown multiple: write k, M or G")
     return found.groupdict()
+
+
+def _in_dollars(found: dict[str, str | None], example: str) -> None:
+    if found["dollar"] and found["currency"]:
+        raise ValueError(f"names its currency twice; write {example}")
+    if not found["dollar"] and found["currency"] != "USD":
+        wrong = "has no currency" if found["currency"] is None else "counts in USD only"
+        raise ValueError(f"{wrong}; write {example}")
 
 
 def _amount(found: dict[str, str | None], unit: int) -> int:

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway.config.compile_routes import called
+from gateway.config.compile_routes import routing as routing
 from gateway.config.limits import OwnLimits, limits_for_all, limits_of_owner
 from gateway.config.owners import DEFAULT_ORG, time_zone
+from gateway.config.providers import LlamaCppProvider, OpenAIProvider
+from gateway.config.residency import requirements, together
+from gateway.config.route_names import route_names, routes_by_word
 from gateway.keys.virtual_keys import HeldKey
-from policies.vocabulary import (
-    Deployment,
-    Endpoint,
-    LimitScope,
-    OnDisconnect,
-    Price,
-    QueueRules,
-    Route,
-    Strategy,
-    Target,
-    Timeouts,
+from policies.route_rules import (
+    DEFAULT_BREAKER,
+    NO_REQUIREMENTS,
+    HealthRules,
+    Priority,
+    Requirements,
 )
+from policies.vocabulary import Deployment, Endpoint, LimitScope, OnDisconnect, Price
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import tzinfo
 
+    from gateway.config.failover import HealthSettings, OwnBreaker
     from gateway.config.model import Config
     from gateway.config.owners import KeySettings
     from gateway.config.providers import ProviderSettings
-    from gateway.config.routing import DeploymentSettings, PriceSettings, RouteSettings
+    from gateway.config.routing import DeploymentSettings, PriceSettings
+    from policies.route_rules import BreakerSettings
     from policies.vocabulary import Limit, Predicate, Principal
 
 PriceOf = Callable[[str, str | None, str], Price | None]
@@ -50,23 +54,33 @@ ENDPOINTS: Final = {
 }
 
 
-def routing(config: Config, known: dict[str, Deployment]) -> tuple[Route, ...]:
-    """The routes in the order of the file, over the `deployments` of the same file."""
-    return tuple(_route(route, known) for route in config.routes)
-
-
 def deployments(config: Config, price_of: PriceOf) -> dict[str, Deployment]:
-    """Every deployment by name, used by a route or not."""
-    return {
-        name: _deployment(name, settings, config.providers[settings.provider], price_of)
+    """Every deployment by id, used by a route or not: one for each credential of its provider."""
+    found = (
+        deployment
         for name, settings in config.deployments.items()
-    }
+        for deployment in _side_by_side(name, settings, config.providers[settings.provider], price_of)
+    )
+    return {deployment.id: deployment for deployment in found}
 
 
 def held_keys(config: Config) -> tuple[HeldKey, ...]:
     """The virtual keys of the file, their routes by name."""
-    route_of = {model: route.model[0] for route in reversed(config.routes) for model in route.model}
-    return tuple(_held(config, key, route_of) for key in config.keys)
+    routes, requires = route_words(config), requires_of(config)
+    return tuple(_held(config, key, routes, requires) for key in config.keys)
+
+
+def route_words(config: Config) -> Mapping[str, frozenset[str]]:
+    """The names of the routes that a key means by a word."""
+    return routes_by_word(called(config))
+
+
+def requires_of(config: Config) -> Callable[[str, str | None], Requirements]:
+    """What an org and a team, by their names, require of whoever answers their calls."""
+    orgs = {name: requirements(org.require) for name, org in config.orgs.items()}
+    teams = {(team.org, name): requirements(team.require) for name, team in config.teams.items()}
+    none = NO_REQUIREMENTS
+    return lambda org, team: together((orgs.get(org, none), teams.get((org, team or ""), none)))
 
 
 def limits_of(config: Config) -> tuple[Limit, ...]:
@@ -105,7 +119,7 @@ def _owners(config: Config) -> Iterator[tuple[LimitScope, str, tuple[OwnLimits, 
         (LimitScope.ORG, config.orgs),
         (LimitScope.TEAM, config.teams),
         (LimitScope.USER, config.users),
-        (LimitScope.ROUTE, {route.model[0]: route for route in config.routes}),
+        (LimitScope.ROUTE, dict(zip(route_names(called(config)), config.routes, strict=True))),
         (LimitScope.DEPLOYMENT, config.deployments),
         (LimitScope.PROVIDER, config.providers),
     )
@@ -119,19 +133,15 @@ def _limits_of_owners(config: Config) -> Iterator[Limit]:
         yield from limits_of_owner(entries, scope, name, _predicate)
 
 
-def _route(route: RouteSettings, known: dict[str, Deployment]) -> Route:
-    times = route.timeouts
-    return Route(
-        name=route.model[0],
-        models=route.model,
-        strategy=Strategy(route.strategy),
-        targets=tuple(Target(known[target.deployment], target.weight) for target in route.targets),
-        fallbacks=tuple(known[name] for name in route.fallbacks),
-        retry_attempts=route.retry.attempts,
-        timeouts=Timeouts(times.connect_s, times.first_token_s, times.idle_s, times.total_s, times.write_s),
-        output_tokens_default=route.max_output_tokens,
-        queue=None if route.queue is None else QueueRules(route.queue.max_wait_s, route.queue.max_size),
-    )
+def _side_by_side(
+    name: str, settings: DeploymentSettings, provider: ProviderSettings, price_of: PriceOf
+) -> Iterator[Deployment]:
+    deployment = _deployment(name, settings, provider, price_of)
+    held = None if isinstance(provider, LlamaCppProvider) else provider.api_keys
+    if held is None:
+        yield deployment
+    for one in held or ():
+        yield replace(deployment, credential=one.name, credential_weight=one.weight)
 
 
 def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSettings, price_of: PriceOf) -> Deployment:
@@ -151,7 +161,24 @@ def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSetti
         price=price,
         output_tokens_default=settings.max_output_tokens,
         on_disconnect=OnDisconnect(settings.on_disconnect),
+        has=frozenset(settings.supports),
+        lacks=frozenset(settings.lacks),
+        data_classes=frozenset(settings.data_classes),
+        breaker=_breaker(provider.breaker, settings.breaker),
+        health=_health(settings.health or (provider.health if isinstance(provider, OpenAIProvider) else None)),
     )
+
+
+def _breaker(provider: OwnBreaker | None, own: OwnBreaker | None) -> BreakerSettings:
+    """What the deployment says goes before what its provider says."""
+    settings = DEFAULT_BREAKER
+    for stated in filter(None, (provider, own)):
+        settings = replace(settings, **stated.model_dump(exclude_none=True))
+    return settings
+
+
+def _health(stated: HealthSettings | None) -> HealthRules | None:
+    return None if stated is None else HealthRules(stated.interval_s, stated.timeout_s, stated.path, stated.always)
 
 
 def _stated_price(name: str, price: PriceSettings) -> Price:
@@ -161,18 +188,26 @@ def _stated_price(name: str, price: PriceSettings) -> Price:
     return Price(f"override/{name}@{written}", "override", "", *rates)
 
 
-def _held(config: Config, key: KeySettings, route_of: dict[str, str]) -> HeldKey:
+def _held(
+    config: Config,
+    key: KeySettings,
+    routes: Mapping[str, frozenset[str]],
+    requires: Callable[[str, str | None], Requirements],
+) -> HeldKey:
+    org = _org_of(config, key)
     return HeldKey(
         secret=key.secret,
         name=key.name,
         team=key.team,
         user=key.user,
-        routes=None if key.routes is None else frozenset(route_of[name] for name in key.routes),
+        routes=None if key.routes is None else frozenset[str]().union(*(routes[word] for word in key.routes)),
         expires_s=None if key.expires is None else key.expires.timestamp(),
-        org=_org_of(config, key),
+        org=org,
         tags=key.tags,
         limits=tuple(limits_of_owner(key.limits, LimitScope.KEY, key.name, _predicate)),
         output_tokens_default=key.max_output_tokens,
+        requires=together((requires(org, key.team), requirements(key.require))),
+        priority=Priority[key.priority.upper()],
     )
 
 

@@ -77,6 +77,12 @@ def _number(value: object) -> object:
     return value
 
 
+def _flag(value: object) -> object:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 - pydantic turns ValueError into a finding
+    return value
+
+
 def _credential(secret: Secret) -> Secret:
     if not _CREDENTIAL.fullmatch(secret.reveal()):
         raise ValueError(NOT_SENDABLE)
@@ -114,6 +120,12 @@ def _header_name(name: str) -> str:
 def _forwardable(name: str) -> str:
     if name in CALLER_CREDENTIALS:
         raise ValueError("is the caller's credential and never goes upstream")
+    return name
+
+
+def _readable(name: str) -> str:
+    if name in CALLER_CREDENTIALS:
+        raise ValueError("is the caller's credential, which nothing else reads")
     return name
 
 
@@ -165,6 +177,7 @@ OrgName = Annotated[str, AfterValidator(_org)]  # no colon: tenants of the gatew
 Tag = Annotated[str, AfterValidator(_tag)]
 ModelPattern = Annotated[str, AfterValidator(_pattern)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
 Number = Annotated[float, BeforeValidator(_number)]
 Url = Annotated[str, AfterValidator(_url), _wrap({"type": "string", "format": "uri"})]
 AbsolutePath = Annotated[Path, BeforeValidator(absolute), _wrap({"type": "string", "minLength": 1})]
@@ -193,11 +206,17 @@ Usd = Annotated[
     BeforeValidator(quantities.nanousd),
     _wrap({"type": "number", "minimum": 0, "maximum": quantities.PRICE_MAX_USD}),
 ]
+Share = Annotated[
+    float,
+    BeforeValidator(quantities.share),
+    _wrap({"type": "string", "pattern": f"^{quantities.SHARE.pattern}$", "examples": ["5%"]}),
+]
 Credential = Annotated[Secret, AfterValidator(_credential)]
 LongCredential = Annotated[Credential, AfterValidator(_long_enough)]
 CredentialOrNone = Annotated[
     Credential | None, BeforeValidator(_none_is_none), _wrap({"type": "string", "examples": ["${env:API_KEY}", "none"]})
 ]
+ReadableHeader = Annotated[str, AfterValidator(_header_name), AfterValidator(_readable)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 ForwardedHeader = Annotated[HeaderName, AfterValidator(_forwardable)]
 Table = Annotated[Mapping[Name, T], AfterValidator(MappingProxyType)]

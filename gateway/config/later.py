@@ -15,12 +15,11 @@ NOT_YET: Final = "is not available in this version"
 
 KEYS: Final[dict[Place, tuple[str, ...]]] = {
     (): ("cache", "webhooks"),
-    ("routes", ANY): ("when", "cache", "commit", "resume", "hedge"),
+    ("routes", ANY): ("cache",),
     ("prices",): ("price_as",),
 }
 
 WORDS: Final[dict[Place, tuple[str, ...]]] = {
-    ("routes", ANY, "strategy"): ("cheapest", "fastest", "least_busy"),
     ("prices", "unknown"): ("price_as",),
     ("providers", ANY, "kind"): ("anthropic", "gemini"),
 }

@@ -38,7 +38,7 @@ def check_limits(tree: Tree) -> Iterator[Finding]:
     for section, scope in OWNERS.items():
         for place, body in entries(tree, section):
             yield from _distinct(list(_listed(body.get("limits"), (*place, "limits"))), f"{OWN}.{scope}")
-    places = [place for place, _ in limit_entries(tree)]
+    places = [place for place, _ in (*entries(tree, "routes"), *limit_entries(tree))]
     yield from _conditions(tree, [(*place, "when") for place in places])
 
 

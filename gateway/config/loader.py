@@ -15,6 +15,7 @@ from gateway.config.model import Config
 from gateway.config.names import check_names
 from gateway.config.problems import ConfigProblems, Malformed, Problem, Severity, printable, written
 from gateway.config.references import References
+from gateway.config.route_checks import check_routes
 from gateway.config.sharing import check_sharing
 from gateway.config.tree import BYTES_MAX, Tree, compose, unfold
 from gateway.config.wording import translated
@@ -66,8 +67,8 @@ def examine_text(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Con
     # What the models make of these is not news: a reference that could not be resolved, and what is not available.
     settled = later.keys() | {place for place, _, _ in tree.findings if place in tree.from_references}
     config = _shape(tree, base, report, settled)
-    checks = (check_names(tree), check_exposure(tree, base, time.time()), check_limits(tree), check_sharing(tree))
-    for place, message, severity in chain.from_iterable(checks):
+    checks = (check_names(tree), check_routes(tree), check_limits(tree), check_sharing(tree))
+    for place, message, severity in chain(*checks, check_exposure(tree, base, time.time())):
         report.add(place, message, severity)
     return (None if report.has_errors else config), report.problems()
 

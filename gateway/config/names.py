@@ -1,4 +1,4 @@
-"""Checks of names: every one refers to something declared in the file, once, and every route can be reached.
+"""Checks of names: every one refers to something declared in the file.
 
 They read the plain values, not the models, so that one mistake in the file does not hide another.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.problems import Severity, did_you_mean, written
+from gateway.config.route_names import Called, routes_by_word
 from gateway.litellm.names import provider_of
-from policies.matching import compile_glob, is_glob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,10 +42,17 @@ def listed(body: dict[str, Any], key: str) -> list[Any]:
 def check_names(tree: Tree) -> Iterator[Finding]:
     """All findings about names."""
     yield from _deployments(tree)
-    yield from _routes(tree)
-    yield from _unused(tree)
-    yield from _shadowed(tree)
+    yield from _credentials(tree)
     yield from _keys(tree)
+
+
+def called(tree: Tree) -> list[Called]:
+    """What the routes say of their names, in the order of the file."""
+    found = []
+    for _, body in entries(tree, "routes"):
+        own, models = body.get("name"), listed(body, "model")
+        found.append(Called(own if isinstance(own, str) else None, tuple(m for m in models if isinstance(m, str))))
+    return found
 
 
 def _dangling(tree: Tree, place: Place, section: str, noun: str) -> Iterator[Finding]:
@@ -74,83 +81,26 @@ def _deployments(tree: Tree) -> Iterator[Finding]:
             yield (*place, "model"), NO_LITELLM_MODEL, Severity.ERROR
 
 
-def target_places(route: Place, body: dict[str, Any]) -> Iterator[Place]:
-    """Where the names of a route's targets stand."""
-    targets = body.get("targets")
-    for index, target in enumerate(targets if isinstance(targets, list) else []):
-        if isinstance(target, str):
-            yield (*route, "targets", index)
-        elif isinstance(target, dict) and "deployment" in target:
-            yield (*route, "targets", index, "deployment")
-
-
-def fallback_places(route: Place, body: dict[str, Any]) -> Iterator[Place]:
-    fallbacks = body.get("fallbacks")
-    for index in range(len(fallbacks) if isinstance(fallbacks, list) else 0):
-        yield (*route, "fallbacks", index)
-
-
-def _routes(tree: Tree) -> Iterator[Finding]:
-    for route, body in entries(tree, "routes"):
-        for places in (list(target_places(route, body)), list(fallback_places(route, body))):
-            first: dict[str, Place] = {}
-            for place in places:
-                yield from _dangling(tree, place, "deployments", "deployment")
-                name = tree.at(place)
-                if isinstance(name, str) and first.setdefault(name, place) != place:
-                    yield place, f"is the same deployment as {written(first[name])}", Severity.ERROR
-        if _weightless(body):
-            yield (*route, "targets"), "every weight is 0, so nothing would be called", Severity.ERROR
-
-
-def _weightless(body: dict[str, Any]) -> bool:
-    """A weighted route whose every target says weight 0."""
-    targets = body.get("targets")
-    if body.get("strategy") != "weighted" or not isinstance(targets, list) or not targets:
-        return False
-    return all(isinstance(target, dict) and str(target.get("weight")) == "0" for target in targets)
-
-
-def _unused(tree: Tree) -> Iterator[Finding]:
-    used: set[object] = set()
-    for route, body in entries(tree, "routes"):
-        for place in (*target_places(route, body), *fallback_places(route, body)):
-            name = tree.at(place)
-            used.add(name if isinstance(name, str) else None)
-    for place, _ in entries(tree, "deployments"):
-        if place[1] not in used:
-            yield place, "no route uses this deployment", Severity.WARNING
-
-
-def _shadowed(tree: Tree) -> Iterator[Finding]:
-    """First match wins: a pattern whose every model an earlier route takes never matches."""
-    earlier: list[tuple[str, Place]] = []
-    for route, body in entries(tree, "routes"):
-        patterns = [pattern for pattern in listed(body, "model") if isinstance(pattern, str)]
-        for index, pattern in enumerate(patterns):
-            place: Place = (*route, "model", index) if isinstance(body["model"], list) else (*route, "model")
-            by = next((where for other, where in earlier if covers(other, pattern)), None)
-            if by is not None:
-                yield place, f"never matches: {written(by)} takes these models first", Severity.ERROR
-            earlier.append((pattern, place))
-
-
-def covers(wide: str, narrow: str) -> bool:
-    """Every model that the pattern `narrow` matches is matched by `wide` too."""
-    if not is_glob(wide):
-        return wide == narrow
-    # A star stands for nothing, or for more than the question marks of `wide` can take: only a star there meets both.
-    stretched = narrow.replace("*", "\0" * (len(wide) + 1))
-    glob = compile_glob(wide)
-    return bool(glob.fullmatch(narrow.replace("*", "")) and glob.fullmatch(stretched))
+def _credentials(tree: Tree) -> Iterator[Finding]:
+    """One or several credentials, or the word that there is none; several have names of their own."""
+    for place, body in entries(tree, "providers"):
+        if body.get("kind") == "openai" and "api_key" not in body and "api_keys" not in body:
+            yield (*place, "api_key"), "is missing", Severity.ERROR
+        first: dict[str, Place] = {}
+        held = body.get("api_keys")
+        for index, one in enumerate(held if isinstance(held, list) else []):
+            where: Place = (*place, "api_keys", index, "name")
+            name = one.get("name") if isinstance(one, dict) else None
+            if isinstance(name, str) and first.setdefault(name, where) != where:
+                yield where, f"is also the name of {written(first[name][:-1])}", Severity.ERROR
 
 
 def _keys(tree: Tree) -> Iterator[Finding]:
-    models = {model for _, route in entries(tree, "routes") for model in listed(route, "model") if type(model) is str}
+    words = routes_by_word(called(tree))
     for place, body in entries(tree, "keys"):
         routes = body.get("routes")
         for index, name in enumerate(routes if isinstance(routes, list) else []):
-            if isinstance(name, str) and name not in models:
+            if isinstance(name, str) and name not in words:
                 where: Place = (*place, "routes", index)
-                said = f"'{name}'{did_you_mean(name, models)}" if where not in tree.from_references else "of this name"
+                said = f"'{name}'{did_you_mean(name, words)}" if where not in tree.from_references else "of this name"
                 yield where, f"there is no route {said}", Severity.ERROR

@@ -11,6 +11,7 @@ from gateway.config.fields import (
     Listen,
     LongCredential,
     Number,
+    ReadableHeader,
     Shape,
     Size,
     Url,
@@ -28,6 +29,22 @@ class TlsSettings(Shape):
     key: AbsolutePath = Field(description="PEM file with the private key.")
 
 
+class ShedSettings(Shape):
+    """When calls are refused so that the others are served, lowest priority first."""
+
+    delay_max_s: Duration = Field(
+        default=0.25, alias="max_delay", description="The longest that work may wait for the process's attention."
+    )
+    calls_max: Whole | None = Field(default=None, ge=1, le=1_000_000, alias="max_calls", description="Calls at once.")
+
+
+class IdempotencySettings(Shape):
+    """Answers to calls with an Idempotency-Key, kept for whoever sends the same call again."""
+
+    ttl_s: Duration = Field(default=86_400.0, alias="ttl", description="For how long.")
+    bytes_max: Size = Field(default=64 << 20, alias="max_bytes", description="In how much memory, all together.")
+
+
 class ServerSettings(Shape):
     """The two listeners."""
 
@@ -39,6 +56,11 @@ class ServerSettings(Shape):
     )
     max_body_bytes: Size = Field(default=32 << 20, alias="max_body", description="The largest request body.")
     tls: TlsSettings | None = Field(default=None, description="Serve HTTPS; plain HTTP without it.")
+    when_headers: tuple[ReadableHeader, ...] = Field(
+        default=(), max_length=50, description="Request headers that conditions may read, as request.headers['x-tier']."
+    )
+    shed: ShedSettings = Field(default_factory=ShedSettings.model_construct)
+    idempotency: IdempotencySettings = Field(default_factory=IdempotencySettings.model_construct)
 
 
 class SecretsSettings(Shape):

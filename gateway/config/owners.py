@@ -1,13 +1,14 @@
 """The shape of `orgs`, `teams`, `users` and `keys`: who calls, who owns whom, and what each may use."""
 
 from datetime import UTC, datetime, tzinfo
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gateway.config.fields import LongCredential, Name, OrgName, Shape, Tag, Whole, one_or_more
 from gateway.config.limits import OneOrMoreLimits
+from gateway.config.residency import RequireSettings
 
 DEFAULT_ORG = "default"
 
@@ -42,6 +43,8 @@ Weight = Annotated[Whole, Field(ge=1, le=1000, description="Its share of a route
 OutputTokens = Annotated[
     Whole, Field(ge=1, le=10_000_000, description="Stands in for a max_tokens that the caller left out.")
 ]
+Require = Annotated[RequireSettings | None, Field(description="What binds whoever answers its calls.")]
+PriorityWord = Literal["low", "normal", "high", "critical"]
 Limits = Annotated[OneOrMoreLimits, Field(description="What it may use at most, one entry or a list.")]
 
 
@@ -53,6 +56,7 @@ class OrgSettings(Shape):
     )
     weight: Weight = 1
     limits: Limits = ()
+    require: Require = None
 
 
 class TeamSettings(Shape):
@@ -61,6 +65,7 @@ class TeamSettings(Shape):
     org: OrgName = Field(default=DEFAULT_ORG, description="A name under orgs.")
     weight: Weight = 1
     limits: Limits = ()
+    require: Require = None
 
 
 class UserSettings(Shape):
@@ -90,3 +95,5 @@ class KeySettings(Shape):
     ) = Field(default=None, description="When it stops working; a date means 00:00 UTC, no zone means UTC.")
     max_output_tokens: OutputTokens | None = None
     limits: Limits = ()
+    require: Require = None
+    priority: PriorityWord = Field(default="normal", description="Who is served when not all can be.")

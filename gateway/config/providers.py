@@ -7,11 +7,14 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from gateway.config.failover import HealthSettings, OwnBreaker
 from gateway.config.fields import (
     AbsolutePath,
+    Credential,
     CredentialOrNone,
     ForwardedHeader,
     Headers,
+    Name,
     SettingValue,
     Shape,
     Url,
@@ -22,6 +25,7 @@ from gateway.config.fields import (
 from gateway.config.model_file import PACKAGE
 from gateway.config.owners import Limits
 from gateway.litellm.names import is_setting
+from gateway.secret import Secret
 
 _PACKAGE_NAME: Final = re.compile(r"package:[A-Za-z_][A-Za-z0-9_]*")
 _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -58,22 +62,54 @@ Settings = Annotated[
 ]
 
 
-class OpenAIProvider(Shape):
+class CredentialSettings(Shape):
+    """One of several credentials of a provider."""
+
+    name: Name = Field(description="How logs and the live view call it.")
+    key: Credential = Field(description="A reference such as ${env:OPENAI_API_KEY}.")
+    weight: Whole = Field(default=1, ge=1, le=1_000_000, description="Its share of the calls, against the others'.")
+
+
+class _Keyed(Shape):
+    """What is reached with one credential, or with several side by side."""
+
+    api_key: CredentialOrNone = Field(
+        default=None, description="A reference such as ${env:OPENAI_API_KEY}, or the word none."
+    )
+    api_keys: tuple[CredentialSettings, ...] | None = Field(
+        default=None, min_length=1, max_length=100, description="Instead of api_key, several: {name, key, weight}."
+    )
+    breaker: OwnBreaker | None = Field(default=None, description="When its deployments are set aside.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.api_keys is not None and "api_key" in self.model_fields_set:
+            raise ValueError("has both api_key and api_keys; api_keys holds them all")
+        return self
+
+    def credential(self, name: str) -> Secret | None:
+        """The credential that a deployment names; None where there is none."""
+        return next((held.key for held in self.api_keys or () if held.name == name), self.api_key)
+
+
+class OpenAIProvider(_Keyed):
     """Any server that speaks OpenAI's API."""
 
     kind: Literal["openai"]
     base_url: Url = Field(default="https://api.openai.com/v1", description="Up to and with /v1.")
-    api_key: CredentialOrNone = Field(description="A reference such as ${env:OPENAI_API_KEY}, or the word none.")
     headers: Headers = Field(default_factory=no_entries, description="Sent with every request.")
     max_connections: Whole = Field(default=256, ge=1, le=10_000, description="The most connections open at once.")
     forward_headers: tuple[ForwardedHeader, ...] = Field(
         default=(), description="Request headers of callers that go upstream."
     )
+    health: HealthSettings | None = Field(
+        default=None, description="Ask its deployments now and then whether they are well."
+    )
     limits: Limits = ()
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
-        if self.api_key is not None and "authorization" in self.headers:
+        if (self.api_key or self.api_keys) and "authorization" in self.headers:
             raise ValueError("has both api_key and an authorization header; use one (api_key: none for the header)")
         return self
 
@@ -94,16 +130,14 @@ class LlamaCppProvider(Shape):
     )
     max_queue: Whole = Field(default=64, ge=0, le=100_000, description="Calls that may wait for the engine.")
     slots: Whole = Field(default=1, ge=1, le=1, description="Calls computed at once; this version has one.")
+    breaker: OwnBreaker | None = Field(default=None, description="When its deployments are set aside.")
     limits: Limits = ()
 
 
-class LitellmProvider(Shape):
+class LitellmProvider(_Keyed):
     """A provider that only litellm speaks. Its deployments' models carry litellm's prefix, e.g. bedrock/..."""
 
     kind: Literal["litellm"]
-    api_key: CredentialOrNone = Field(
-        default=None, description="A reference, or none where the settings hold credentials."
-    )
     base_url: Url | None = Field(default=None, description="Instead of the provider's usual address.")
     settings: Settings = Field(default_factory=no_entries, description="Passed to litellm, e.g. aws_region_name.")
     limits: Limits = ()

@@ -23,6 +23,9 @@ BYTES: Final = {
     "GiB": 1 << 30,
 }
 
+PATH: Final = re.compile(r"/[\x21-\x22\x24-\x3e\x40-\x7e]{0,199}")
+SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%")
+
 NANOUSD: Final = 10**9
 PRICE_MAX_USD: Final = 1_000_000
 
@@ -73,6 +76,14 @@ def size_bytes(text: object) -> int:
     if not (size := int(Decimal(found[1]) * BYTES[found[2]])):
         raise ValueError("must be at least 1B")
     return size
+
+
+def share(text: object) -> float:
+    """A share such as `5%` as a number up to 1. Raises `ValueError`."""
+    found = SHARE.fullmatch(text) if isinstance(text, str) else None
+    if found is None or not 0 < (part := Decimal(found[1])) <= 100:
+        raise ValueError("must be a share such as 5%, more than 0% and at most 100%")
+    return float(part / 100)
 
 
 def days_s(text: object) -> float:

@@ -1,17 +1,24 @@
 """The shape of `deployments` and `routes`: what is called, and what callers ask for."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from gateway.config.fields import Duration, ModelPattern, Name, Shape, Usd, Whole, one_or_more
+from gateway.config import amounts
+from gateway.config.failover import (
+    CommitSettings,
+    HealthSettings,
+    HedgeSettings,
+    OwnBreaker,
+    ResumeWays,
+    RetrySettings,
+    TimeoutSettings,
+)
+from gateway.config.fields import Duration, ModelPattern, Name, ReadableHeader, Shape, Usd, Whole, one_or_more
+from gateway.config.limits import WHEN_CHARS_MAX
 from gateway.config.owners import Limits, OutputTokens
-
-
-def _target(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-    if not isinstance(value, str | dict | TargetSettings):
-        raise ValueError("must be a deployment's name, or {deployment, weight}")  # noqa: TRY004 - pydantic wants ValueError
-    return {"deployment": value} if isinstance(value, str) else value
+from gateway.config.residency import DataClasses, RequireSettings
+from policies.route_rules import Capability
 
 
 class PriceSettings(Shape):
@@ -42,29 +49,83 @@ class DeploymentSettings(Shape):
         default="cancel", description="When the caller leaves: stop, or read on for a while so that the usage is known."
     )
     limits: Limits = ()
+    supports: tuple[Capability, ...] = Field(default=(), description="What the model can do, beyond what is known.")
+    lacks: tuple[Capability, ...] = Field(default=(), description="What the model cannot do.")
+    data_classes: DataClasses = Field(default=(), description="Classes of data that it may be shown.")
+    breaker: OwnBreaker | None = Field(default=None, description="When it is set aside; else as its provider says.")
+    health: HealthSettings | None = Field(default=None, description="Ask it now and then; else as its provider says.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if both := set(self.supports) & set(self.lacks):
+            raise ValueError(f"both supports and lacks {', '.join(sorted(both))}")
+        return self
 
 
-class TargetSettings(Shape):
-    """A deployment and its share of the traffic."""
+def _named(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+    if not isinstance(value, str | dict | Destination):
+        raise ValueError("must be a deployment's or a route's name, or a mapping with one")  # noqa: TRY004 - pydantic wants ValueError
+    return {"deployment": value} if isinstance(value, str) else value
 
-    deployment: str = Field(description="A name under deployments.")
+
+class Destination(Shape):
+    """A deployment, or a route whose candidates stand in its place. A lone name may be either; a deployment's goes
+    first.
+    """
+
+    deployment: str | None = Field(default=None, description="A name under deployments.")
+    route: str | None = Field(default=None, description="A route's name: its own, or the first of its models.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.deployment is None) == (self.route is None):
+            raise ValueError("must name either a deployment or a route")
+        return self
+
+
+class TargetSettings(Destination):
+    """A deployment or route and its share of the traffic."""
+
     weight: Whole = Field(default=1, ge=0, le=1_000_000, description="For strategy weighted; 0 takes no share.")
 
 
-class RetrySettings(Shape):
-    """How often one deployment is tried."""
-
-    attempts: Whole = Field(default=2, ge=1, le=6, description="Tries per deployment, the first included.")
+def _shared(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+    return {"what": value} if isinstance(value, str) else value
 
 
-class TimeoutSettings(Shape):
-    """The time limits of one route."""
+class ByHeader(Shape):
+    """Calls with the same value of a header."""
 
-    connect_s: Duration = Field(default=5.0, alias="connect", description="To reach the upstream.")
-    first_token_s: Duration = Field(default=60.0, alias="first_token", description="To the first content of a stream.")
-    idle_s: Duration = Field(default=60.0, alias="idle", description="Between two pieces of a stream.")
-    total_s: Duration = Field(default=600.0, alias="total", description="For the whole call, all attempts together.")
-    write_s: Duration = Field(default=30.0, alias="write", description="For a caller that does not read.")
+    header: ReadableHeader = Field(description="A request header that names the session.")
+
+
+class AffinitySettings(Shape):
+    """Which calls stay together."""
+
+    what: Literal["key", "user", "prefix"] | None = None
+    header: ReadableHeader | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.what is None) == (self.header is None):
+            raise ValueError("must be key, user, prefix or {header: NAME}")
+        return self
+
+
+class SpillSettings(Shape):
+    """Strategy spill: the first target serves as long as it is soon enough, then the next."""
+
+    max_wait_s: Duration = Field(alias="max_wait", description="The longest that a call may be expected to wait there.")
+    max_cost_nanousd: (
+        Annotated[
+            int,
+            BeforeValidator(amounts.money_nanousd),
+            WithJsonSchema({"type": "string", "pattern": f"^{amounts.SUM}$", "examples": ["0.02 USD"]}),
+        ]
+        | None
+    ) = Field(
+        default=None, alias="max_cost", description="A call that is expected to cost more elsewhere waits instead."
+    )
 
 
 class QueueSettings(Shape):
@@ -76,22 +137,47 @@ class QueueSettings(Shape):
 
 Target = Annotated[
     TargetSettings,
-    BeforeValidator(_target, json_schema_input_type=str | TargetSettings),
-    Field(description="A deployment's name, or {deployment, weight}."),
+    BeforeValidator(_named, json_schema_input_type=str | TargetSettings),
+    Field(description="A deployment's or route's name, or {deployment: NAME or route: NAME, weight}."),
 ]
+Fallbacks = tuple[Annotated[Destination, BeforeValidator(_named, json_schema_input_type=str | Destination)], ...]
 
 
 class RouteSettings(Shape):
     """A model name that callers send, and the deployments that may answer."""
 
+    name: ModelPattern | None = Field(
+        default=None, description="What logs, limits and other routes call it; the first of its models when left out."
+    )
     model: Annotated[
         tuple[ModelPattern, ...], BeforeValidator(one_or_more, json_schema_input_type=str | tuple[ModelPattern, ...])
-    ] = Field(min_length=1, description="The model that callers name: one or a list; * stands for anything.")
-    strategy: Literal["ordered", "weighted"] = Field(default="ordered", description="How the targets are put in order.")
-    targets: tuple[Target, ...] = Field(min_length=1, description="The deployments that serve this route.")
-    fallbacks: tuple[str, ...] = Field(default=(), description="Deployments for when every target failed, in order.")
+    ] = Field(
+        default=(), description="The model that callers name: one or a list; * stands for anything, ? for a character."
+    )
+    when: str | None = Field(
+        default=None, max_length=WHEN_CHARS_MAX, description="CEL over request and principal; other calls go on."
+    )
+    strategy: Literal["ordered", "weighted", "cheapest", "fastest", "least_busy", "sticky", "spill"] = Field(
+        default="ordered", description="How the targets are put in order."
+    )
+    by: (
+        Annotated[
+            AffinitySettings,
+            BeforeValidator(_shared, json_schema_input_type=Literal["key", "user", "prefix"] | ByHeader),
+        ]
+        | None
+    ) = Field(default=None, description="For sticky and weighted: what stays on one target.")
+    spill: SpillSettings | None = Field(default=None, description="For strategy spill.")
+    targets: tuple[Target, ...] = Field(min_length=1, description="The deployments and routes that serve this route.")
+    fallbacks: Fallbacks = Field(default=(), description="For when every target failed, in order.")
+    context_fallbacks: Fallbacks = Field(default=(), description="Instead, for what is too long for the targets.")
+    content_fallbacks: Fallbacks = Field(default=(), description="For what the targets refuse for its content.")
+    require: RequireSettings | None = Field(default=None, description="What binds whoever answers.")
     retry: RetrySettings = Field(default_factory=RetrySettings.model_construct)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings.model_construct)
+    hedge: HedgeSettings | None = Field(default=None, description="A second attempt elsewhere when the first is late.")
+    commit: CommitSettings | None = Field(default=None, description="Until when nothing is sent to the caller.")
+    resume: ResumeWays | None = None
     max_output_tokens: OutputTokens | None = None
     limits: Limits = ()
     queue: QueueSettings | None = Field(default=None, description="Wait for limits; without it a call is refused.")

@@ -6,11 +6,11 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.config.compile import held_keys, weight_of, zone_of
+from gateway.config.compile import held_keys, requires_of, route_words, weight_of, zone_of
 from gateway.errors import StartError
 from gateway.keys.peppers import PepperError, Peppers, pepper_file
 from gateway.keys.sync import KeySync
-from gateway.keys.view import KeyView, StoredKeys
+from gateway.keys.view import KeyView, StoredKeys, StoredRules
 from gateway.keys.virtual_keys import KeyRing
 from gateway.state.database import Database
 from gateway.state.keys.announcements import LocalAnnouncements, RedisAnnouncements
@@ -77,9 +77,8 @@ class KeyService:
         """The keys of one policy, with those of the store behind them."""
         newest = next(iter(config.secrets.newest_first), None)
         ring = KeyRing(held_keys(config), self._ring_pepper if newest is None else newest.reveal().encode())
-        names = {model: route.model[0] for route in reversed(config.routes) for model in route.model}
-        owners = owners_of(config)
-        return KeyView(ring, self.stored, names, owners, is_open=config.server.listen.is_loopback)
+        rules = StoredRules(route_words(config), requires_of(config))
+        return KeyView(ring, self.stored, rules, owners_of(config), is_open=config.server.listen.is_loopback)
 
     def zone_of(self, config: Config) -> Callable[[str], tzinfo]:
         """The time zone of an org: the policy file's, else the store's, else UTC."""

@@ -15,8 +15,10 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.config.owners import time_zone
+from gateway.config.residency import together
 from gateway.keys.peppers import PepperError
 from gateway.keys.virtual_keys import PREFIX, PUBLIC_ID, Digest, Entry, Hmac, Refusal, judge, nothing, sound
+from policies.route_rules import NO_REQUIREMENTS
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.keys.peppers import Peppers
     from gateway.keys.virtual_keys import KeyRing
     from gateway.state.keys.records import Changes, Key, ManagedOwners, Org, StoredKey, StoredSecret
+    from policies.route_rules import Requirements
     from policies.vocabulary import Limit
 
 log = logging.getLogger(__name__)
@@ -184,19 +187,37 @@ class StoredKeys:
         return Digest(mac, secret.digest, _seconds(secret.expires_at_ms, math.inf))
 
 
+class StoredRules(NamedTuple):
+    """What a policy makes of keys that are not its own. `routes`: the names of the routes that a key means by a word;
+    what no route has matches nothing. `requires`: what an org and a team of it require of whoever answers.
+    """
+
+    routes: Mapping[str, frozenset[str]]
+    requires: Callable[[str, str | None], Requirements]
+
+    def put_to(self, principal: Principal) -> Principal:
+        """The same object where the policy has nothing to say."""
+        owners = self.requires(principal.org, principal.team)
+        if principal.routes is None and owners == NO_REQUIREMENTS:
+            return principal
+        routes = principal.routes
+        if routes is not None:
+            routes = frozenset(name for word in routes for name in self.routes.get(word, ()))
+        return replace(principal, routes=routes, requires=together((owners, principal.requires)))
+
+
 class KeyView:
     """Who holds a key, by one policy: its own keys first, then the store's.
 
-    `route_names` tells a route's name for each model pattern it has, since a stored key may name any; what it names and
-    no route has matches nothing. `owners`: those that the policy file says. `is_open`: anyone may call as long as there
-    never was a key.
+    `rules` are the policy's for keys of the store. `owners`: those that the policy file says. `is_open`: anyone may
+    call as long as there never was a key.
     """
 
     def __init__(
         self,
         ring: KeyRing,
         stored: StoredKeys,
-        route_names: Mapping[str, str],
+        rules: StoredRules,
         owners: ManagedOwners,
         *,
         is_open: bool,
@@ -205,7 +226,7 @@ class KeyView:
         self.owners = owners
         self._is_open = is_open and not ring
         self._stored = stored
-        self._route_names = route_names
+        self._rules = rules
         self._taken = frozenset((held.org, held.key_name) for held in ring.principals())
         self._mapped: dict[str, tuple[Principal, Principal]] = {}
 
@@ -239,16 +260,17 @@ class KeyView:
         if self._taken and (found.org, found.key_name) in self._taken:
             return Refusal.UNKNOWN
         self._stored.used[found.key_id] = now
-        return found if found.routes is None else self._with_routes(found)
+        return self._under_rules(found)
 
-    def _with_routes(self, principal: Principal) -> Principal:
-        """The principal with its routes by the names that this policy has for them; the same object each time."""
+    def _under_rules(self, principal: Principal) -> Principal:
+        """The principal with its routes by the names that this policy has for them, and with what the policy requires
+        of whoever answers; the same object each time.
+        """
         known = self._mapped.get(principal.key_id)
         if known is None or known[0] is not principal:
             if len(self._mapped) >= KEYS_MAX:
                 self._mapped.clear()
-            routes = frozenset(filter(None, map(self._route_names.get, principal.routes or ())))
-            known = principal, replace(principal, routes=routes)
+            known = principal, self._rules.put_to(principal)
             self._mapped[principal.key_id] = known
         return known[1]
 

@@ -17,6 +17,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from zlib import crc32
 
+from policies.route_rules import NO_REQUIREMENTS, Priority, Requirements
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class HeldKey(NamedTuple):
     tags: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     output_tokens_default: int | None = None
+    requires: Requirements = NO_REQUIREMENTS
+    priority: Priority = Priority.NORMAL
 
 
 def generate(env: str, rng: Chooser = secrets, key_id: str | None = None) -> str:
@@ -238,6 +241,8 @@ class KeyRing:
             tags=key.tags,
             limits=key.limits,
             output_tokens_default=key.output_tokens_default,
+            requires=key.requires,
+            priority=key.priority,
         )
         expires_s = math.inf if key.expires_s is None else key.expires_s
         entry = Entry(principal, Digest(self._mac, mac), nothing(self._mac), expires_s)

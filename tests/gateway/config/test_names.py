@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.names import NO_LITELLM_MODEL, covers
+from gateway.config.names import NO_LITELLM_MODEL
+from gateway.config.route_checks import covers
 from policies.matching import compile_glob
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from adapters.base import Tally
 from adapters.schema import InferenceRequest
 from gateway.call import Call, Reply, TraceContext
 from gateway.keys.peppers import Peppers
-from gateway.keys.view import KeyView, StoredKeys
+from gateway.keys.view import KeyView, StoredKeys, StoredRules
 from gateway.keys.virtual_keys import HeldKey, KeyRing
 from gateway.secret import Secret
 from gateway.state.keys.records import Changes, ManagedOwners
 from policies.matching import compile_routes
+from policies.route_rules import NO_REQUIREMENTS
 from policies.vocabulary import Deployment, Endpoint, Route, Strategy, Target
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def key_view(keys: Iterable[HeldKey]) -> KeyView:
     """The keys of a policy file beside a store that never had one."""
     stored = StoredKeys(Peppers((), None), lambda _: ())
     stored.take(Changes(0, whole=True, had_keys=False, keys=[], orgs=[]))
-    return KeyView(KeyRing(keys, b"pepper"), stored, {}, ManagedOwners(), is_open=True)
+    rules = StoredRules({}, lambda *_: NO_REQUIREMENTS)
+    return KeyView(KeyRing(keys, b"pepper"), stored, rules, ManagedOwners(), is_open=True)
 
 
 def a_call(
