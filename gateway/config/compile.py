@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from gateway.config.compile_routes import called
 from gateway.config.compile_routes import routing as routing
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from gateway.config.failover import HealthSettings, OwnBreaker
     from gateway.config.model import Config
+    from gateway.config.model_facts import FactsOf
     from gateway.config.owners import KeySettings
     from gateway.config.providers import ProviderSettings
     from gateway.config.routing import DeploymentSettings, PriceSettings
@@ -54,12 +55,16 @@ ENDPOINTS: Final = {
 }
 
 
-def deployments(config: Config, price_of: PriceOf) -> dict[str, Deployment]:
-    """Every deployment by id, used by a route or not: one for each credential of its provider."""
+def deployments(config: Config, price_of: PriceOf, facts_of: FactsOf | None = None) -> dict[str, Deployment]:
+    """Every deployment by id, used by a route or not: one for each credential of its provider.
+
+    `facts_of` None: nothing is known of a model but what the file says.
+    """
+    known = _Known(price_of, facts_of)
     found = (
         deployment
         for name, settings in config.deployments.items()
-        for deployment in _side_by_side(name, settings, config.providers[settings.provider], price_of)
+        for deployment in _side_by_side(name, settings, config.providers[settings.provider], known)
     )
     return {deployment.id: deployment for deployment in found}
 
@@ -133,10 +138,17 @@ def _limits_of_owners(config: Config) -> Iterator[Limit]:
         yield from limits_of_owner(entries, scope, name, _predicate)
 
 
+class _Known(NamedTuple):
+    """What tables tell of models."""
+
+    price_of: PriceOf
+    facts_of: FactsOf | None
+
+
 def _side_by_side(
-    name: str, settings: DeploymentSettings, provider: ProviderSettings, price_of: PriceOf
+    name: str, settings: DeploymentSettings, provider: ProviderSettings, known: _Known
 ) -> Iterator[Deployment]:
-    deployment = _deployment(name, settings, provider, price_of)
+    deployment = _deployment(name, settings, provider, known)
     held = None if isinstance(provider, LlamaCppProvider) else provider.api_keys
     if held is None:
         yield deployment
@@ -144,25 +156,28 @@ def _side_by_side(
         yield replace(deployment, credential=one.name, credential_weight=one.weight)
 
 
-def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSettings, price_of: PriceOf) -> Deployment:
-    model = settings.model or name
-    if settings.price is not None:
-        price: Price | None = _stated_price(name, settings.price)
-    else:
-        price = price_of(provider.kind, None if provider.kind == "llama_cpp" else provider.base_url, model)
+def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSettings, known: _Known) -> Deployment:
+    """What the file says of a model goes before what tables tell of it."""
+    where = (provider.kind, None if provider.kind == "llama_cpp" else provider.base_url, settings.model or name)
+    has, lacks = frozenset(settings.supports), frozenset(settings.lacks)
+    context_tokens = settings.context_tokens
+    if known.facts_of is not None:
+        facts = known.facts_of(*where)
+        has, lacks = has | (facts.has - lacks), lacks | (facts.lacks - has)
+        context_tokens = context_tokens or facts.context_tokens
     return Deployment(
         name=name,
         provider=settings.provider,
         kind=provider.kind,
-        model=model,
+        model=settings.model or name,
         endpoints=ENDPOINTS[provider.kind],
         region=settings.region,
-        context_tokens=settings.context_tokens,
-        price=price,
+        context_tokens=context_tokens,
+        price=known.price_of(*where) if settings.price is None else _stated_price(name, settings.price),
         output_tokens_default=settings.max_output_tokens,
         on_disconnect=OnDisconnect(settings.on_disconnect),
-        has=frozenset(settings.supports),
-        lacks=frozenset(settings.lacks),
+        has=has,
+        lacks=lacks,
         data_classes=frozenset(settings.data_classes),
         breaker=_breaker(provider.breaker, settings.breaker),
         health=_health(settings.health or (provider.health if isinstance(provider, OpenAIProvider) else None)),
