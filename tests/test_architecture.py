@@ -35,6 +35,7 @@ WITHOUT_MIRROR: dict[str, str] = {
     "adapters/base.py": "protocols and plain values; every adapter's test goes through them",
     "gateway/call.py": "plain values; every stage's test makes them",
     "gateway/state/limits/store.py": "tested in tests/limit_store_suite.py",
+    "gateway/state/replays/store.py": "tested in tests/replay_store_suite.py",
     "gateway/errors.py": "the error tree, without behaviour of its own",
     "gateway/upstream.py": "protocols and plain values",
     "gateway/version.py": "one constant",
