@@ -26,6 +26,7 @@ class Tally(msgspec.Struct):
 
     `usage` is None until the upstream reported it. `text` holds what was generated, in order, so that it can be counted
     when no usage comes; decoders stop adding beyond `adapters.openai.TEXT_KEPT_BYTES` and add to `text_dropped_chars`.
+    `damaged_events` could not be read and were left out.
     """
 
     usage: Usage | None = None
@@ -34,6 +35,7 @@ class Tally(msgspec.Struct):
     id: str | None = None
     text: list[str] = msgspec.field(default_factory=list)
     text_dropped_chars: int = 0
+    damaged_events: int = 0
 
 
 class StreamDecoder(Protocol):
