@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.scope import Scope
+from policies.attempts import AttemptKind
 from policies.route_rules import NO_NEEDS, Needs
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.limits.admitted import Admitted
     from gateway.upstream import Answer
     from policies.choosing import Choice
-    from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Usage
+    from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Timeouts, Usage
 
 
 def no_peer() -> str:
@@ -45,7 +46,8 @@ class Attempt(msgspec.Struct):
     """One try at one deployment. Times ending in `_s` are on the event loop's clock.
 
     `stopped` is set where neither the deployment nor the caller ended it: our own error code, `refused` for a request
-    that this deployment's driver would not send.
+    that this deployment's driver would not send, `hedge_lost` where another was faster. `timeouts` and `request` are
+    what it goes by where that is not the route's and the call's own.
     """
 
     number: int
@@ -60,6 +62,9 @@ class Attempt(msgspec.Struct):
     tally: Tally | None = None
     usage: Usage | None = None
     cost: Cost | None = None
+    kind: AttemptKind = AttemptKind.FIRST
+    timeouts: Timeouts | None = None
+    request: InferenceRequest | None = None
 
 
 class Call(msgspec.Struct):
@@ -78,10 +83,12 @@ class Call(msgspec.Struct):
     scope: Scope = msgspec.field(default_factory=Scope)
     # authenticate
     principal: Principal | None = None
-    # route; `candidates` are those that can and may answer, `choice` says why the others cannot
+    # route; `candidates` are those that can and may answer, `choice` says why the others cannot, `met` names the routes
+    # inside the route whose `when` holds
     route: Route | None = None
     needs: Needs = NO_NEEDS
     candidates: tuple[Deployment, ...] = ()
+    met: frozenset[str] = frozenset()
     choice: Choice | None = None
     # admit; None where no limit applies
     admitted: Admitted | None = None
@@ -95,6 +102,18 @@ class Call(msgspec.Struct):
     cancelled: bool = False
     ended_s: float = 0.0
     sent_bytes: int = 0
+
+    @property
+    def decisive(self) -> Attempt | None:
+        """The attempt whose answer, or whose failure, the caller got."""
+        attempts = self.attempts
+        if self.answering is not None or not attempts:
+            return self.answering
+        last = attempts[-1]
+        if last.stopped is None:
+            return last
+        failed = [attempt for attempt in attempts if attempt.failure is not None]
+        return failed[-1] if failed else last
 
 
 class Reply(msgspec.Struct):

@@ -31,7 +31,12 @@ Writes that name an ETag in If-Match are done only while the record is as it was
 to repeat an answer with a secret in it, the gateway would have to keep the secret. Names are unique within an org, so a
 creation that is sent twice makes one record and answers 409 the second time; who lost a new key's secret rotates it.
 """
-PATH_NAMES: Final = {"key_id": "The public part of a key.", "org": "An org.", "name": "A team or user; / as %2F."}
+PATH_NAMES: Final = {
+    "key_id": "The public part of a key.",
+    "org": "An org.",
+    "name": "A team or user; / as %2F.",
+    "request_id": "The x-request-id of an answer.",
+}
 MADE: Final = {"key_id": "key/id"}
 """Where names of paths stand in the answer that tells what was made."""
 REFUSALS: Final = {

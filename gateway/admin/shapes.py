@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from gateway.state.keys.records import Key, Member, Org
+from gateway.state.keys.records import Key, Member, Org, PriorityWord
 
 LIMIT_ENTRY = "LimitEntry"
 """The component that says how limits are written; the policy file's own schema."""
@@ -20,6 +20,7 @@ Name = Annotated[
 OrgName = Annotated[
     str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$", max_length=100, description="Letters, digits and . _ @ -")
 ]
+Region = Annotated[Name, Meta(description="Binds whoever answers: eu is met by eu, and by eu-west-1 and the like.")]
 Tag = Annotated[
     str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._:@/=-]{0,99}$", max_length=100, description="For chargeback.")
 ]
@@ -38,6 +39,7 @@ LimitEntry = Annotated[
 Routes = Annotated[tuple[ModelPattern, ...], Meta(min_length=1, max_length=100)]
 Networks = Annotated[tuple[Network, ...], Meta(min_length=1, max_length=100)]
 Tags = Annotated[tuple[Tag, ...], Meta(max_length=20)]
+DataClasses = Annotated[tuple[Name, ...], Meta(max_length=20, description="Whoever answers must be cleared for all.")]
 Limits = Annotated[tuple[LimitEntry, ...], Meta(max_length=100, description="As a key's limits in the policy file.")]
 
 
@@ -54,6 +56,9 @@ class KeyToCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tags: Tags = ()
     limits: Limits = ()
     output_tokens_default: Tokens | None = None
+    priority: PriorityWord = "normal"
+    require_region: Region | None = None
+    require_data_classes: DataClasses = ()
     not_before_ms: Moment | None = None
     expires_at_ms: Moment | None = None
 
@@ -69,6 +74,9 @@ class KeyToChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tags: Tags | UnsetType = UNSET
     limits: Limits | UnsetType = UNSET
     output_tokens_default: Tokens | UnsetType | None = UNSET
+    priority: PriorityWord | UnsetType = UNSET
+    require_region: Region | UnsetType | None = UNSET
+    require_data_classes: DataClasses | UnsetType = UNSET
     not_before_ms: Moment | UnsetType | None = UNSET
     expires_at_ms: Moment | UnsetType | None = UNSET
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.admin.decision_routes import DecisionRoutes
 from gateway.admin.key_routes import KeyRoutes
 from gateway.admin.limit_routes import LimitRoutes
 from gateway.admin.openapi import SpecRoutes
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.admin.routes import Route
+    from gateway.explaining.recent import RecentDecisions
     from gateway.generation import Generation
     from gateway.keys.service import KeyService
     from gateway.live_view import LiveView
@@ -27,6 +29,7 @@ class Parts(NamedTuple):
     keys: KeyService
     current: Callable[[], Generation]
     limits: LimitStore
+    decisions: RecentDecisions
 
 
 def all_routes(parts: Parts) -> tuple[Route, ...]:
@@ -38,5 +41,6 @@ def all_routes(parts: Parts) -> tuple[Route, ...]:
         *MemberRoutes(parts.keys, USER).routes(),
         *LimitRoutes(parts.current, parts.keys.stored, parts.limits).routes(),
         *UsageRoutes(parts.keys.database).routes(),
+        *DecisionRoutes(parts.decisions).routes(),
     )
     return (*routes, *SpecRoutes(routes).routes())

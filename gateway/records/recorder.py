@@ -42,6 +42,10 @@ class Lines(Protocol):
     def offer(self, lines: list[bytes]) -> None: ...
 
 
+class Decisions(Protocol):
+    def add(self, call: Call) -> None: ...
+
+
 class Spans(Protocol):
     def offer(self, spans: list[Span]) -> None: ...
 
@@ -54,6 +58,7 @@ class Sinks:
     ledger: Rows
     request_log: RequestLog
     lines: Lines
+    decisions: Decisions
     traces: tuple[Sampling, Spans] | None = None
 
 
@@ -154,6 +159,7 @@ class Recorder:
         lines: list[bytes] = []
         for call in calls:
             try:
+                self._sinks.decisions.add(call)
                 usual = self._usual.take(call) if self._usual is not None else None
                 if usual is not None:
                     rows.append(usual[0])

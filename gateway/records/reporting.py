@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway.errors import StartError
+from gateway.explaining.recent import RecentDecisions
 from gateway.prompts.tokens import TokenCounter
 from gateway.records.call_metrics import CallMetrics
 from gateway.records.recorder import Recorder, Sinks
 from gateway.records.request_log import RequestLog
 from gateway.signals import telemetry
 from gateway.signals.exposition import Scrapes
+from gateway.signals.fleet_metrics import watch_fleet
 from gateway.signals.logs import LogSink, set_up_logging
 from gateway.signals.metrics import Registry
 from gateway.signals.span_export import SpanExport, otlp_sender
@@ -21,7 +23,6 @@ from gateway.signals.tracing import Sampling
 from gateway.signals.vitals import LoopLag, sample_config, sample_process
 from gateway.state.ledger.ledger import Ledger, LedgerError
 from gateway.version import VERSION
-from policies.breaker import Phase
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from gateway.state.fleet import Fleet
 
 log = logging.getLogger(__name__)
-
-CIRCUIT: Final = {Phase.CLOSED: 0, Phase.HALF_OPEN: 1, Phase.OPEN: 2}
 
 
 class Reporting:
@@ -53,7 +52,8 @@ class Reporting:
         traces = None
         if self._spans is not None and config.telemetry.otlp is not None:
             traces = (Sampling(config.telemetry.otlp.sample), self._spans)
-        sinks = Sinks(self._metrics, self.ledger, RequestLog(as_json=as_json), self._lines, traces)
+        self.decisions = RecentDecisions()
+        sinks = Sinks(self._metrics, self.ledger, RequestLog(as_json=as_json), self._lines, self.decisions, traces)
         self.recorder = Recorder(self.counter, sinks)
 
     async def start(self) -> None:
@@ -83,8 +83,7 @@ class Reporting:
         sample = self.registry.sample
         sample_process(self.registry, VERSION)
         sample(telemetry.INFLIGHT, lambda: [((route,), n) for route, n in lifecycle.in_flight_by_route.items()])
-        sample(telemetry.CIRCUIT_STATE, lambda: [((n,), CIRCUIT[s.breaker.phase]) for n, s in fleet.states()])
-        sample(telemetry.DEPLOYMENT_UP, lambda: [((n,), s.breaker.phase is Phase.CLOSED) for n, s in fleet.states()])
+        watch_fleet(self.registry, fleet)
         sample(telemetry.LEDGER_LAG, lambda: [((), self.ledger.lag_s)])
         sample(telemetry.LEDGER_FAILURES, lambda: [((), self.ledger.write_failures)])
         sample(telemetry.LEDGER_UNKNOWN, lambda: [((), self.ledger.unknown)])

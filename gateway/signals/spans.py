@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.explaining.decisions import decision_text
 from gateway.records.settlement import OK
 from gateway.scrubbing import printable, scrub
 from gateway.signals.telemetry import FIRST_CHUNK_EVENT, NANO, Attr, Outcome
@@ -64,6 +65,8 @@ def _server_span(settled: SettledCall) -> Span:
         attributes[Attr.COST_TOTAL] = settled.cost_nanousd / NANO
     if call.error_code is not None:
         attributes[Attr.ERROR_TYPE] = call.error_code
+    if call.route is not None:
+        attributes[Attr.DECISION] = decision_text(call)
     error = settled.outcome.value if settled.outcome in _FAULTS else None
     end_ns = call.received_at_ns + _ns(settled.duration_s)
     trace = call.trace

@@ -151,10 +151,43 @@ RETRIES = Family(
     "pointsman_retries_total", Kind.COUNTER, "Attempts repeated at one deployment.", ("deployment", "reason")
 )
 CIRCUIT_STATE = Family(
-    "pointsman_circuit_state", Kind.GAUGE, "A deployment's breaker: 0 closed, 1 half open, 2 open.", ("deployment",)
+    "pointsman_circuit_state",
+    Kind.GAUGE,
+    "A deployment's breaker, under the best of its credentials: 0 closed, 1 half open, 2 open.",
+    ("deployment",),
+)
+CREDENTIAL_CIRCUIT_STATE = Family(
+    "pointsman_credential_circuit_state",
+    Kind.GAUGE,
+    "A deployment's breaker under each of its named credentials: 0 closed, 1 half open, 2 open.",
+    ("deployment", "credential"),
+)
+CREDENTIAL_STATE = Family(
+    "pointsman_credential_state",
+    Kind.GAUGE,
+    "The breaker of a provider's credential: 0 closed, 1 half open, 2 open.",
+    ("provider", "credential"),
+)
+CREDENTIAL_REFUSED = Family(
+    "pointsman_credential_refused_total",
+    Kind.COUNTER,
+    "Attempts that a provider refused for the credential's sake: invalid, not allowed, or spent.",
+    ("provider", "credential"),
 )
 DEPLOYMENT_UP = Family(
     "pointsman_deployment_up", Kind.GAUGE, "1 where a deployment may be sent requests.", ("deployment",)
+)
+RETRIES_REFUSED = Family(
+    "pointsman_retries_refused_total",
+    Kind.COUNTER,
+    "Second tries that were not made, since the deployment's retry budget was spent.",
+    ("deployment", "credential"),
+)
+PROBES = Family(
+    "pointsman_health_probes_total",
+    Kind.COUNTER,
+    "Health probes by how they ended.",
+    ("deployment", "credential", "outcome"),
 )
 LOOP_LAG = Family(
     "pointsman_event_loop_lag_seconds",
@@ -260,6 +293,7 @@ class Attr:
     ATTEMPTS = "pointsman.attempts"
     FALLBACK = "pointsman.fallback"
     OUTCOME = "pointsman.outcome"
+    DECISION = "pointsman.decision"
     TOTAL_INPUT_TOKENS = "pointsman.usage.input_tokens"
     TOTAL_OUTPUT_TOKENS = "pointsman.usage.output_tokens"
     ESTIMATED = "pointsman.usage.estimated"

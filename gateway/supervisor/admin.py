@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
 
 from gateway.admin.answers import JSON, Answer, Unavailable, as_json
+from gateway.admin.decision_routes import DECISIONS, DecisionQuery
 from gateway.admin.gate import gate_of
 from gateway.admin.routes import Permission, Route
 from gateway.errors import RequestError
@@ -54,6 +55,8 @@ class SupervisorAdmin:
             Route("GET", "/metrics", Permission.OPS_READ, self._metrics),
             Route("GET", "/deployments", Permission.OPS_READ, self._deployments),
             Route("GET", "/workers", Permission.OPS_READ, self._show_workers),
+            Route("GET", DECISIONS, Permission.DECISIONS_READ, self._decisions, query=DecisionQuery),
+            Route("GET", f"{DECISIONS}/{{request_id}}", Permission.DECISIONS_READ, self._decision),
         )
 
     async def __call__(self, inbound: Inbound) -> Outbound:
@@ -92,6 +95,26 @@ class SupervisorAdmin:
     async def _deployments(self, asked: Asked) -> Answer:
         answers = await self._ask_all("/deployments", asked.inbound)
         return as_json({"workers": {slot: msgspec.json.decode(body) for slot, (_, body) in answers.items()}})
+
+    async def _decisions(self, asked: Asked) -> Answer:
+        """Every worker's latest together, the newest first."""
+        query: DecisionQuery = asked.query
+        answers = (await self._ask_all(asked.inbound.target, asked.inbound)).values()
+        found = [
+            decision
+            for status, body in answers
+            if status == HTTPStatus.OK
+            for decision in msgspec.json.decode(body)["decisions"]
+        ]
+        found.sort(key=lambda decision: decision["at_ms"], reverse=True)
+        return as_json({"decisions": found[: query.limit]})
+
+    async def _decision(self, asked: Asked) -> Answer:
+        """Of the worker that served the call."""
+        answers = list((await self._ask_all(asked.inbound.target, asked.inbound)).values())
+        for status, body in sorted(answers, key=lambda answer: answer[0] != HTTPStatus.OK):
+            return Answer(status, JSON, body)
+        raise Unavailable("No worker is ready.", "not_ready")
 
     async def _show_workers(self, _: Asked) -> Answer:
         return as_json(

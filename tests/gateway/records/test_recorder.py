@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.base import Tally
+from gateway.explaining.recent import RecentDecisions
 from gateway.records.call_metrics import CallMetrics
 from gateway.records.recorder import Recorder, Sinks
 from gateway.records.request_log import RequestLog
@@ -63,11 +64,13 @@ class Heard:
         self.counts = FakeCounts()
         self.told = asyncio.Event()
         self.registry = Registry()
+        self.decisions = RecentDecisions()
         sinks = Sinks(
             CallMetrics(self.registry),
             self,
             RequestLog(as_json=True),
             LogSink(self.stream),
+            self.decisions,
             (Sampling(1.0), Spans(self.spans)),
         )
         self.recorder = Recorder(self.counts, sinks)
@@ -222,7 +225,8 @@ async def test_a_flood_is_settled_in_slices_that_let_others_run() -> None:
             heard.append(rows)
 
     sinks = heard.recorder._sinks
-    heard.recorder = Recorder(heard.counts, Sinks(sinks.metrics, Ledger(), sinks.request_log, sinks.lines))
+    told = Sinks(sinks.metrics, Ledger(), sinks.request_log, sinks.lines, heard.decisions)
+    heard.recorder = Recorder(heard.counts, told)
     for _ in range(500):
         heard.recorder.record(answered())
     assert heard.recorder.pending == 500

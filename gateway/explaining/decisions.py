@@ -1,0 +1,229 @@
+"""One call's decision as operators read it: every candidate with its place, score or the reason why not, and each
+attempt with how it ended.
+
+The same record is the admin API's answer, the span's attribute, the header that a caller may ask for, and what
+`pointsman explain` prints.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from gateway.records.settlement import CANCELLED, OK
+from gateway.scrubbing import printable, scrub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.call import Attempt, Call
+    from policies.choosing import Choice
+    from policies.route_rules import Needs
+    from policies.vocabulary import Deployment, Failure, Principal, Route
+
+MODEL_CHARS: Final = 200
+DETAIL_CHARS: Final = 200
+
+
+class Candidate(Struct, omit_defaults=True):
+    """A deployment of the route: either its `place` in the order of trying, from 1, or why it is `refused`.
+
+    `score` is the strategy's own number, lower is better. `part`: what it is a candidate for.
+    """
+
+    deployment: str
+    credential: str = ""
+    place: int | None = None
+    part: str = "target"  # target, fallback, context_fallback, content_fallback
+    score: float | None = None
+    refused: str | None = None
+    detail: str = ""
+
+
+class Step(Struct, omit_defaults=True):
+    """One attempt. Times are milliseconds since the call came in."""
+
+    attempt: int
+    deployment: str
+    credential: str = ""
+    kind: str = "first"
+    outcome: str = OK
+    status: int | None = None
+    code: str | None = None
+    began_ms: float = 0.0
+    first_token_ms: float | None = None
+    ended_ms: float | None = None
+
+
+class Asked(Struct, omit_defaults=True):
+    """What the request needs of whoever answers it. Tokens are upper bounds."""
+
+    capabilities: tuple[str, ...] = ()
+    input_tokens: int = 0
+    output_tokens: int | None = None
+    regions: tuple[str, ...] = ()
+    data_classes: tuple[str, ...] = ()
+
+
+class Decision(Struct, omit_defaults=True):
+    """`status` 0: nothing was sent to anybody."""
+
+    request_id: str
+    at_ms: int
+    endpoint: str
+    model: str
+    key: str | None = None
+    team: str | None = None
+    route: str | None = None
+    strategy: str | None = None
+    why: str = ""
+    needs: Asked = msgspec.field(default_factory=Asked)
+    candidates: list[Candidate] = []
+    attempts: list[Step] = []
+    status: int = 0
+    error: str | None = None
+
+
+class Ended(NamedTuple):
+    """What is kept of an attempt: nothing of what it said."""
+
+    number: int
+    deployment: Deployment
+    kind: str
+    outcome: str
+    failure: Failure | None
+    times_s: tuple[float, float | None, float | None]
+
+
+class Kept(NamedTuple):
+    """What is kept of a call, to be written out when somebody asks."""
+
+    id: str
+    received_at_ns: int
+    endpoint: str
+    model: str
+    principal: Principal | None
+    route: Route | None
+    needs: Needs
+    choice: Choice | None
+    attempts: tuple[Ended, ...]
+    status: int
+    error: str | None
+
+
+def kept(call: Call) -> Kept:
+    request = call.request
+    return Kept(
+        call.id,
+        call.received_at_ns,
+        request.endpoint.value,
+        request.model[:MODEL_CHARS],
+        call.principal,
+        call.route,
+        call.needs,
+        call.choice,
+        tuple([_ended(attempt, call.received_s) for attempt in call.attempts]),
+        call.status,
+        call.error_code,
+    )
+
+
+def written(of: Kept) -> Decision:
+    """The whole record of a call that was kept."""
+    principal, route, choice = of.principal, of.route, of.choice
+    return Decision(
+        request_id=of.id,
+        at_ms=of.received_at_ns // 1_000_000,
+        endpoint=of.endpoint,
+        model=printable(of.model),
+        key=None if principal is None else principal.key_name,
+        team=None if principal is None else principal.team,
+        route=None if route is None else route.name,
+        strategy=None if route is None else route.strategy.value,
+        why="" if choice is None else choice.why,
+        needs=_asked(of.needs),
+        candidates=[] if choice is None else list(_candidates(choice)),
+        attempts=[_step(attempt) for attempt in of.attempts],
+        status=of.status,
+        error=of.error,
+    )
+
+
+def decision_of(call: Call) -> Decision:
+    return written(kept(call))
+
+
+def decision_text(call: Call) -> str:
+    """The record as compact JSON."""
+    return msgspec.json.encode(decision_of(call)).decode()
+
+
+def _asked(needs: Needs) -> Asked:
+    return Asked(
+        tuple(sorted(needs.capabilities)),
+        needs.input_tokens,
+        needs.output_tokens,
+        tuple(sorted(needs.requires.regions)),
+        tuple(sorted(needs.requires.data_classes)),
+    )
+
+
+def _candidates(choice: Choice) -> Iterator[Candidate]:
+    scores = dict(choice.scores)
+    for number, deployment in enumerate(choice.candidates):
+        part = "target" if number < choice.primaries else "fallback"
+        yield _candidate(deployment, number + 1, part, scores)
+    for part, deployments in (
+        ("context_fallback", choice.context_fallbacks),
+        ("content_fallback", choice.content_fallbacks),
+    ):
+        for number, deployment in enumerate(deployments):
+            yield _candidate(deployment, number + 1, part, scores)
+    for deployment, reason, detail in choice.rejected:
+        yield Candidate(deployment.name, deployment.credential, refused=reason.value, detail=detail[:DETAIL_CHARS])
+
+
+def _candidate(deployment: Deployment, place: int, part: str, scores: dict[str, float]) -> Candidate:
+    score = scores.get(deployment.id)
+    known = None if score is None or not math.isfinite(score) else round(score, 6)
+    return Candidate(deployment.name, deployment.credential, place, part, known)
+
+
+def _ended(attempt: Attempt, received_s: float) -> Ended:
+    failure = attempt.failure
+    if failure is not None:
+        outcome = failure.kind.value
+    elif attempt.stopped is not None:
+        outcome = attempt.stopped
+    else:
+        outcome = CANCELLED if attempt.cancelled else OK
+    first_s, ended_s = attempt.first_token_s, attempt.ended_s
+    times = (
+        attempt.started_s - received_s,
+        None if first_s is None else first_s - received_s,
+        None if ended_s is None else ended_s - received_s,
+    )
+    return Ended(attempt.number, attempt.deployment, attempt.kind, outcome, failure, times)
+
+
+def _step(ended: Ended) -> Step:
+    failure, (began_s, first_s, ended_s) = ended.failure, ended.times_s
+    return Step(
+        ended.number,
+        ended.deployment.name,
+        ended.deployment.credential,
+        ended.kind,
+        ended.outcome,
+        None if failure is None else failure.status,
+        None if failure is None or failure.code is None else scrub(failure.code)[:64],
+        _ms(began_s),
+        None if first_s is None else _ms(first_s),
+        None if ended_s is None else _ms(ended_s),
+    )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)

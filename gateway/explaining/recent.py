@@ -1,0 +1,54 @@
+"""The decisions of the latest calls of this process, kept small: references to what the policy holds anyway."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from gateway.explaining.decisions import kept, written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.call import Call
+    from gateway.explaining.decisions import Decision, Kept
+
+KEPT_MAX: Final = 2_000
+
+
+class RecentDecisions:
+    """Bounded; the oldest goes first. A call is added when it is over, and written out only when asked for."""
+
+    def __init__(self, kept_max: int = KEPT_MAX) -> None:
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._kept_max = kept_max
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, call: Call) -> None:
+        decisions = self._kept
+        decisions[call.id] = kept(call)
+        if len(decisions) > self._kept_max:
+            decisions.popitem(last=False)
+
+    def of(self, request_id: str) -> Decision | None:
+        found = self._kept.get(request_id)
+        return None if found is None else written(found)
+
+    def latest(self, limit: int, route: str | None = None, key: str | None = None) -> list[Decision]:
+        """The newest first, of one route or key where these are named."""
+        found: list[Decision] = []
+        for decision in self._matching(route, key):
+            found.append(written(decision))
+            if len(found) >= limit:
+                break
+        return found
+
+    def _matching(self, route: str | None, key: str | None) -> Iterator[Kept]:
+        for decision in reversed(self._kept.values()):
+            if route is not None and (decision.route is None or decision.route.name != route):
+                continue
+            if key is not None and (decision.principal is None or decision.principal.key_name != key):
+                continue
+            yield decision

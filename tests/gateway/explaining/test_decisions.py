@@ -1,0 +1,71 @@
+from random import Random
+
+import msgspec
+
+from gateway.explaining.decisions import Decision, decision_of, decision_text, kept, written
+from policies.choosing import Choice, Refused, Rejection
+from policies.route_rules import Capability, Needs, Requirements
+from policies.vocabulary import Deployment, Failure, FailureKind
+from tests.gateway.calls import DEAR, FREE_OF_PRICE, RECEIVED_S, attempt, call
+
+SECOND = Deployment("gpt-4o", "openai", "openai", "gpt-4o", credential="b")
+BLIND = Deployment("blind", "p", "openai", "m")
+CHOICE = Choice(
+    (DEAR, SECOND, FREE_OF_PRICE),
+    2,
+    (Rejection(BLIND, Refused.CAPABILITY, "images"),),
+    ((DEAR.id, 0.25), (SECOND.id, float("inf"))),
+    "cheapest",
+    (FREE_OF_PRICE,),
+)
+
+
+def test_every_candidate_is_told_with_its_place_and_score_or_why_it_is_none() -> None:
+    made = call(attempt())
+    made.choice = CHOICE
+    made.needs = Needs(frozenset({Capability.IMAGES}), 120, None, Requirements(frozenset({"eu"}), frozenset()))
+    told = msgspec.json.decode(decision_text(made))
+    assert told["candidates"] == [
+        {"deployment": "gpt-4o", "place": 1, "score": 0.25},
+        {"deployment": "gpt-4o", "credential": "b", "place": 2},
+        {"deployment": "llama-eu", "place": 3, "part": "fallback"},
+        {"deployment": "llama-eu", "place": 1, "part": "context_fallback"},
+        {"deployment": "blind", "refused": "capability", "detail": "images"},
+    ]
+    assert told["needs"] == {"capabilities": ["images"], "input_tokens": 120, "regions": ["eu"]}
+    assert (told["route"], told["strategy"], told["why"]) == ("smart", "ordered", "cheapest")
+    assert (told["key"], told["team"], told["status"]) == ("ci", "platform", 200)
+
+
+def test_every_attempt_is_told_with_how_it_ended_and_when() -> None:
+    failed = attempt(failure=Failure(FailureKind.STATUS, "no", 503, code="overloaded"))
+    won = attempt(number=2, deployment=SECOND, first_token_s=RECEIVED_S + 0.1)
+    left = attempt(number=3, cancelled=True)
+    told = msgspec.to_builtins(decision_of(call(failed, won, left)))["attempts"]
+    assert [(step["attempt"], step.get("outcome", "ok"), step.get("credential", "")) for step in told] == [
+        (1, "status", ""),
+        (2, "ok", "b"),
+        (3, "client_cancelled", ""),
+    ]
+    assert (told[0]["status"], told[0]["code"]) == (503, "overloaded")
+    assert (told[1]["began_ms"], told[1]["first_token_ms"], told[1]["ended_ms"]) == (2.0, 100.0, 500.0)
+
+
+def test_what_is_kept_holds_nothing_of_what_was_said() -> None:
+    made = call(attempt(text=("a secret answer",)), model="m" * 5000)
+    remains = kept(made)
+    assert "a secret answer" not in repr(remains)
+    assert len(remains.model) == 200
+    assert written(remains).model == "m" * 200
+
+
+def test_a_call_without_a_route_has_a_record_too() -> None:
+    told = msgspec.to_builtins(decision_of(call(status=404, error_code="model_not_found", route=None, principal=None)))
+    assert (told["status"], told["error"]) == (404, "model_not_found")
+    assert not {"route", "candidates", "key"} & set(told)
+
+
+def test_the_record_as_text_reads_back() -> None:
+    made = call(attempt(), model=f"ä{Random(1).random()}")
+    made.choice = CHOICE
+    assert msgspec.json.decode(decision_text(made), type=Decision) == decision_of(made)
