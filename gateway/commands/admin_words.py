@@ -59,12 +59,15 @@ def _add_terms(create: argparse.ArgumentParser) -> None:
         ("route", "MODEL", "what it may ask for; all routes without one"),
         ("network", "CIDR", "from where it may be used; anywhere without one"),
         ("tag", "TAG", "for chargeback"),
+        ("data-class", "CLASS", "binds whoever answers: cleared for it"),
         ("limit", "RESOURCE=AMOUNT", "such as tokens=100k/min, concurrent=4 or cost='20 USD/month'"),
     ):
         create.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=f"{said}; may be repeated")
     create.add_argument(
         "--output-tokens", type=int, metavar="N", help="stands in for a max_tokens that callers left out"
     )
+    create.add_argument("--require-region", metavar="REGION", help="binds whoever answers: in it, as eu or eu-west-1")
+    create.add_argument("--priority", metavar="WORD", help="low, normal, high or critical: who is served first")
     create.add_argument("--expires", metavar="WHEN", help="a date, a time, or a span such as 90d")
 
 

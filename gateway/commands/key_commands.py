@@ -62,6 +62,9 @@ def create_key(client: AdminClient, arguments: argparse.Namespace) -> Shown:
         "tags": arguments.tag,
         "limits": [limit_of(text) for text in arguments.limit],
         "output_tokens_default": arguments.output_tokens,
+        "priority": arguments.priority,
+        "require_region": arguments.require_region,
+        "require_data_classes": arguments.data_class,
         "expires_at_ms": None if arguments.expires is None else moment_ms(arguments.expires, time.time()),
     }
     reply = client.ask("POST", path_of("keys"), {name: value for name, value in body.items() if value is not None})
@@ -158,6 +161,8 @@ def moment_ms(text: str, now_s: float) -> int:
 
 def _one(key: dict[str, Any]) -> Shown:
     rows = [*zip((head.lower() for head in HEADS), row_of(key), strict=True)]
+    required = [*filter(None, [key["require_region"]]), *key["require_data_classes"]]
+    rows += [("priority", key["priority"]), ("requires", required)]
     rows += [("networks", "all" if key["networks"] is None else key["networks"]), ("limits", _limits(key["limits"]))]
     rows += [("created (utc)", day(key["created_at_ms"])), ("former until (utc)", day(key["former_until_ms"]))]
     return Shown(key, ("KEY", key["id"]), rows[1:])

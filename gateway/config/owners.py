@@ -1,7 +1,7 @@
 """The shape of `orgs`, `teams`, `users` and `keys`: who calls, who owns whom, and what each may use."""
 
 from datetime import UTC, datetime, tzinfo
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from gateway.config.fields import LongCredential, Name, OrgName, Shape, Tag, Whole, one_or_more
 from gateway.config.limits import OneOrMoreLimits
 from gateway.config.residency import RequireSettings
+from gateway.state.keys.records import PriorityWord
 
 DEFAULT_ORG = "default"
 
@@ -44,7 +45,6 @@ OutputTokens = Annotated[
     Whole, Field(ge=1, le=10_000_000, description="Stands in for a max_tokens that the caller left out.")
 ]
 Require = Annotated[RequireSettings | None, Field(description="What binds whoever answers its calls.")]
-PriorityWord = Literal["low", "normal", "high", "critical"]
 Limits = Annotated[OneOrMoreLimits, Field(description="What it may use at most, one entry or a list.")]
 
 

@@ -18,7 +18,7 @@ from gateway.config.owners import time_zone
 from gateway.config.residency import together
 from gateway.keys.peppers import PepperError
 from gateway.keys.virtual_keys import PREFIX, PUBLIC_ID, Digest, Entry, Hmac, Refusal, judge, nothing, sound
-from policies.route_rules import NO_REQUIREMENTS
+from policies.route_rules import NO_REQUIREMENTS, Priority, Requirements
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from gateway.keys.peppers import Peppers
     from gateway.keys.virtual_keys import KeyRing
     from gateway.state.keys.records import Changes, Key, ManagedOwners, Org, StoredKey, StoredSecret
-    from policies.route_rules import Requirements
     from policies.vocabulary import Limit
 
 log = logging.getLogger(__name__)
@@ -171,6 +170,8 @@ class StoredKeys:
                 tags=key.tags,
                 limits=self._limits_of(key) if key.limits else (),
                 output_tokens_default=key.output_tokens_default,
+                requires=_requires(key),
+                priority=Priority[key.priority.upper()],
             ),
             newest=digests[0],
             former=digests[1] if len(digests) > 1 else nothing(digests[0].mac),
@@ -273,6 +274,11 @@ class KeyView:
             known = principal, self._rules.put_to(principal)
             self._mapped[principal.key_id] = known
         return known[1]
+
+
+def _requires(key: Key) -> Requirements:
+    regions = frozenset(filter(None, [key.require_region]))
+    return together((Requirements(regions, frozenset(key.require_data_classes)),))
 
 
 def _decoys(mac: Hmac) -> tuple[Entry, ...]:

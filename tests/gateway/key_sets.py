@@ -9,7 +9,7 @@ from gateway.keys.view import KeyView, StoredKeys, StoredRules
 from gateway.keys.virtual_keys import HeldKey, KeyRing, generate, public_id
 from gateway.secret import Secret
 from gateway.state.keys.records import Changes, Key, ManagedOwners, Org, StoredKey, StoredSecret
-from policies.route_rules import NO_REQUIREMENTS
+from policies.route_rules import NO_REQUIREMENTS, Requirements
 from policies.vocabulary import Limit, LimitScope, Resource
 
 PEPPERS = ("the newest pepper, 32 characters", "the pepper before, 32 characters")
@@ -61,9 +61,9 @@ def a_store(*keys: StoredKey, keys_max: int = 1_000) -> StoredKeys:
     return made
 
 
-def a_view(stored: StoredKeys, *held: HeldKey, is_open: bool = True) -> KeyView:
+def a_view(stored: StoredKeys, *held: HeldKey, is_open: bool = True, owners: Requirements = NO_REQUIREMENTS) -> KeyView:
     words = {"smart": {"smart", "smart#2"}, "smart-*": {"smart"}, "fast": {"fast"}}
-    rules = StoredRules({word: frozenset(names) for word, names in words.items()}, lambda *_: NO_REQUIREMENTS)
+    rules = StoredRules({word: frozenset(names) for word, names in words.items()}, lambda *_: owners)
     return KeyView(KeyRing(held, b"p" * 32), stored, rules, ManagedOwners(), is_open=is_open)
 
 

@@ -7,10 +7,12 @@ that name a user; an audit log gets one in the order of revisions.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
+
+PriorityWord = Literal["low", "normal", "high", "critical"]
 
 
 class KeyStoreError(Exception):
@@ -87,7 +89,8 @@ class ManagedOwners(NamedTuple):
 class KeyTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What a key is for and what it may do.
 
-    `routes` and `networks` (CIDR) None: all of them. `limits`: as the policy file has a key's own.
+    `routes` and `networks` (CIDR) None: all of them. `limits`: as the policy file has a key's own. `require_region` and
+    `require_data_classes` bind every deployment that answers its calls.
     """
 
     name: str
@@ -98,6 +101,9 @@ class KeyTerms(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     limits: tuple[dict[str, Any], ...] = ()
     output_tokens_default: int | None = None
+    priority: PriorityWord = "normal"
+    require_region: str | None = None
+    require_data_classes: tuple[str, ...] = ()
     not_before_ms: int | None = None
     expires_at_ms: int | None = None
 
@@ -135,6 +141,9 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] | UnsetType = UNSET
     limits: tuple[dict[str, Any], ...] | UnsetType = UNSET
     output_tokens_default: int | UnsetType | None = UNSET
+    priority: PriorityWord | UnsetType = UNSET
+    require_region: str | UnsetType | None = UNSET
+    require_data_classes: tuple[str, ...] | UnsetType = UNSET
     not_before_ms: int | UnsetType | None = UNSET
     expires_at_ms: int | UnsetType | None = UNSET
     disabled: bool | UnsetType = UNSET

@@ -6,15 +6,16 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
-from gateway.config.fields import ModelPattern, Name, OrgName, Shape, Tag, Whole
+from gateway.config.fields import Flag, ModelPattern, Name, OrgName, Shape, Tag, Whole
 from gateway.config.limits import OneOrMoreLimits, limits_of_owner
 from gateway.config.owners import OutputTokens, Weight, time_zone
 from gateway.config.problems import written
+from gateway.config.residency import CLASSES_MAX
 from gateway.config.wording import PLAIN
 from gateway.keys.virtual_keys import ENV
-from gateway.state.keys.records import Invalid
+from gateway.state.keys.records import Invalid, PriorityWord
 from policies.vocabulary import LimitScope
 
 if TYPE_CHECKING:
@@ -51,14 +52,7 @@ def _env(text: str) -> str:
     return text
 
 
-def _flag(value: object) -> object:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")  # noqa: TRY004 - pydantic turns ValueError into a finding
-    return value
-
-
 Moment = Annotated[Whole, Field(ge=0, le=MOMENT_MAX_MS)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
 class StoreShape(Shape):
@@ -81,6 +75,9 @@ class TermsShape(StoreShape):
     tags: Annotated[tuple[Tag, ...], Field(max_length=TAGS_MAX)] = ()
     limits: Annotated[OneOrMoreLimits, Field(max_length=ENTRIES_MAX)] = ()
     output_tokens_default: OutputTokens | None = None
+    priority: PriorityWord = "normal"
+    require_region: Name | None = None
+    require_data_classes: Annotated[tuple[Name, ...], Field(max_length=CLASSES_MAX)] = ()
     not_before_ms: Moment | None = None
     expires_at_ms: Moment | None = None
     disabled: Flag = False
@@ -132,7 +129,8 @@ def terms_of(shape: type[TermsShape], given: dict[str, Any], predicate: Callable
     limits = (limits,) if isinstance(limits, dict) else tuple(limits)
     limits_in(limits, terms.name, predicate)
     values = terms.model_dump(exclude={"limits", "disabled"})
-    return values | {"tags": tuple(dict.fromkeys(terms.tags)), "limits": limits, "disabled": int(terms.disabled)}
+    once = {name: tuple(dict.fromkeys(values[name])) for name in ("tags", "require_data_classes")}
+    return values | once | {"limits": limits, "disabled": int(terms.disabled)}
 
 
 def limits_in(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 METADATA: Final = MetaData()
-JSON_COLUMNS: Final = ("routes", "networks", "tags", "limits")
+JSON_COLUMNS: Final = ("routes", "networks", "tags", "limits", "require_data_classes")
 
 
 def _texts(*names: str) -> list[Column[str]]:
@@ -39,7 +39,7 @@ USERS: Final = Table("users", METADATA, *_texts("org", "name"), *_numbers("revis
 KEYS: Final = Table(
     "virtual_keys",
     METADATA,
-    *_texts("id", "org", "name", "env", "last4", "team", "user", *JSON_COLUMNS),
+    *_texts("id", "org", "name", "env", "last4", "team", "user", "priority", "require_region", *JSON_COLUMNS),
     *_numbers("output_tokens_default", "not_before_ms", "expires_at_ms", "revoked_at_ms", "last_used_at_ms"),
     *_numbers("disabled", "created_at_ms", "revision"),
 )

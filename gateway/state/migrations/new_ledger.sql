@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0003');
+INSERT INTO "alembic_version" VALUES('0004');
 CREATE TABLE attempts (
 	request_id TEXT NOT NULL, 
 	attempt INTEGER NOT NULL, 
@@ -137,7 +137,7 @@ CREATE TABLE virtual_keys (
 	last_used_at_ms INTEGER, 
 	disabled INTEGER NOT NULL, 
 	created_at_ms INTEGER NOT NULL, 
-	revision INTEGER NOT NULL, 
+	revision INTEGER NOT NULL, priority TEXT DEFAULT 'normal' NOT NULL, require_region TEXT, require_data_classes TEXT DEFAULT '[]' NOT NULL, 
 	PRIMARY KEY (id)
 );
 CREATE INDEX attempts_by_start ON attempts (started_at_ms);

@@ -48,6 +48,8 @@ def test_names_are_taken_by_both_or_neither(values: dict[str, object]) -> None:
         {"routes": ["gpt-*"]}, {"routes": []}, {"routes": ["a b"]}, {"routes": ["x"] * 101}, {"networks": []},
         {"output_tokens_default": 0}, {"output_tokens_default": 10_000_000}, {"output_tokens_default": 10_000_001},
         {"not_before_ms": -1}, {"expires_at_ms": 253_402_300_799_999}, {"expires_at_ms": 253_402_300_800_000},
+        {"priority": "critical"}, {"priority": "urgent"}, {"priority": None}, {"require_region": "eu-west-1"},
+        {"require_region": "e u"}, {"require_data_classes": ["a"] * 20}, {"require_data_classes": ["a"] * 21},
         {"routes": None, "networks": None, "team": None},
     ],
 )  # fmt: skip

@@ -48,6 +48,21 @@ def test_a_key_goes_through_its_life_by_name_and_by_id(command: Command) -> None
     )
 
 
+def test_a_key_is_made_with_what_it_requires_and_how_much_it_matters(command: Command) -> None:
+    rules = ("--require-region", "eu", "--data-class", "phi", "--data-class", "pii", "--priority", "high")
+    assert command("keys", "create", "--name", "ci", *rules)[0] == 0
+    shown = json.loads(command("keys", "show", "ci", "--json")[1])
+    assert (shown["require_region"], shown["require_data_classes"], shown["priority"]) == ("eu", ["phi", "pii"], "high")
+    lines = command("keys", "show", "ci")[1].splitlines()
+    assert [line.split(maxsplit=1)[1] for line in lines if line.startswith(("priority", "requires"))] == [
+        "high",
+        "eu, phi, pii",
+    ]
+    assert command("keys", "create", "--name", "b", "--priority", "urgent")[2].startswith(
+        "pointsman keys create: priority"
+    )
+
+
 def test_a_list_shows_what_is_asked_for(command: Command) -> None:
     for name in ("a", "b", "twelveletter"):
         command("keys", "create", "--name", name, "--tag", f"t-{name}")

@@ -17,6 +17,7 @@ from gateway.keys.peppers import Peppers
 from gateway.keys.view import MISS_TTL_S, MISSES_MAX, StoredKeys
 from gateway.keys.virtual_keys import Refusal, checksum, generate, public_id
 from gateway.state.keys.records import Org, StoredKey, StoredSecret
+from policies.route_rules import Priority, Requirements
 from policies.vocabulary import Principal
 from tests.gateway.key_model import Modelled
 from tests.gateway.key_sets import (
@@ -51,6 +52,26 @@ def test_a_stored_key_yields_its_principal() -> None:
     assert answer(stored, SECRET) == Principal(
         public, f"name-of-{public}", "t", "u", None, "o", ("a",), (LIMIT,), output_tokens_default=9
     )
+
+
+def test_a_stored_key_is_bound_by_what_it_requires_and_what_its_owners_do() -> None:
+    stored = a_store(
+        a_stored(SECRET, org="o", team="t", priority="high", require_region="eu", require_data_classes=("phi",))
+    )
+    owners = Requirements(frozenset({"eu-west-1"}), frozenset({"pii"}))
+    found = a_view(stored, owners=owners).identify(SECRET, NOW_S, no_peer)
+    assert isinstance(found, Principal)
+    assert found.requires == Requirements(frozenset({"eu", "eu-west-1"}), frozenset({"phi", "pii"}))
+    assert (found.priority, found.routes) == (Priority.HIGH, None)
+    alone = answer(stored, SECRET)
+    assert isinstance(alone, Principal)
+    assert alone.requires == Requirements(frozenset({"eu"}), frozenset({"phi"}))
+
+
+def test_a_model_that_several_routes_have_stands_for_each_of_them() -> None:
+    found = answer(a_store(a_stored(SECRET, routes=("smart",))), SECRET)
+    assert isinstance(found, Principal)
+    assert found.routes == frozenset({"smart", "smart#2"})
 
 
 def test_the_principal_is_the_same_object_until_the_key_changes() -> None:

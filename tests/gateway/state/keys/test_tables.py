@@ -32,6 +32,7 @@ def test_the_secret_without_an_end_is_the_newest() -> None:
 def test_lists_are_written_as_json_and_none_as_null() -> None:
     row = row_of(
         {"name": "k", "routes": None, "networks": ("10.0.0.0/8",), "tags": (), "limits": ({"cost": "$1/day"},)}
+        | {"require_data_classes": ("phi",)}
     )
     assert row == {
         "name": "k",
@@ -39,4 +40,5 @@ def test_lists_are_written_as_json_and_none_as_null() -> None:
         "networks": '["10.0.0.0/8"]',
         "tags": "[]",
         "limits": '[{"cost":"$1/day"}]',
+        "require_data_classes": '["phi"]',
     }
