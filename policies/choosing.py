@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from policies.latency import UNKNOWN_LATENCY, Latency
+from policies.route_rules import NO_NEEDS, Needs
 
 if TYPE_CHECKING:
-    from policies.vocabulary import Deployment
+    from collections.abc import Collection
+
+    from policies.vocabulary import Deployment, Route
 
 
 class Refused(StrEnum):
@@ -19,7 +25,7 @@ class Refused(StrEnum):
     DATA_CLASS = "data_class"
     WHEN = "when"  # of a route inside the route
     COST = "cost"  # beyond the guard of a spill
-    PRICE = "price"  # unknown, where a budget has to count it
+    PRICE = "price"  # unknown, where a budget or the guard of a spill has to count it
 
 
 class Rejection(NamedTuple):
@@ -34,8 +40,9 @@ class Choice(NamedTuple):
     """The candidates of one call in the order to try, and how that order came about.
 
     The first `primaries` are targets, the rest declared fallbacks. `scores` are the strategy's own numbers by
-    deployment id, lower is better, empty where it has none; `why` says what decided, in a few words. `context_fallbacks` and
-    `content_fallbacks` are tried only after a failure of that kind.
+    deployment id, lower is better, infinite where nothing is known, empty where it has none; `why` says what decided,
+    in a few words. `context_fallbacks` and `content_fallbacks` are tried only after a failure of that kind.
+    `candidates` may be empty: where conditions of nested routes rule out all that could have answered.
     """
 
     candidates: tuple[Deployment, ...]
@@ -45,3 +52,54 @@ class Choice(NamedTuple):
     why: str = ""
     context_fallbacks: tuple[Deployment, ...] = ()
     content_fallbacks: tuple[Deployment, ...] = ()
+
+
+class Caller(NamedTuple):
+    """Who is calling, as far as choosing goes by it. `user` is the request's own, else the key's."""
+
+    key_id: str = ""
+    user: str = ""
+    team: str = ""
+
+
+NOBODY: Final = Caller()
+
+
+class Asked(NamedTuple):
+    """One call that candidates are put in order for.
+
+    `session` is what the route's affinity goes by where that is not the caller: the header's value, or the digest of
+    the conversation's beginning. `prefix` is that digest whatever the affinity, `prefix_tokens` how much of the input
+    it covers. `met` names the nested routes whose `when` holds. `rejected` are those ruled out before.
+    """
+
+    route: Route
+    capable: tuple[Deployment, ...]
+    needs: Needs = NO_NEEDS
+    caller: Caller = NOBODY
+    session: str = ""
+    met: frozenset[str] = frozenset()
+    rejected: tuple[Rejection, ...] = ()
+    prefix: str = ""
+    prefix_tokens: int = 0
+
+
+class Seen(NamedTuple):
+    """What is known of one deployment at this moment.
+
+    `in_flight` counts calls under way here, `in_flight_tokens` what they may come to use; `queued` the calls that wait
+    at the deployment itself, None where it does not tell. `prefixes` are the digests that were sent there lately.
+    """
+
+    in_flight: int = 0
+    in_flight_tokens: int = 0
+    queued: int | None = None
+    latency: Latency = UNKNOWN_LATENCY
+    prefixes: Collection[str] = ()
+    set_aside_until_s: float | None = None
+
+
+NOT_SEEN: Final = Seen()
+
+LiveNumbers = Mapping[str, Seen]
+"""By deployment id; of those that are not in it nothing is known."""

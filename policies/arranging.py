@@ -1,0 +1,180 @@
+"""From the places of a route to one order of deployments: what is nested stands at its place, each deployment once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from policies.choosing import Refused, Rejection
+from policies.route_plan import RouteState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from random import Random
+
+    from policies.choosing import Asked, LiveNumbers
+    from policies.route_plan import RoutePlan, Section
+    from policies.vocabulary import Deployment, Strategy
+
+
+class Moment(NamedTuple):
+    """What one decision is made from. `capable` None: every deployment of the route is; `aside` are set aside now."""
+
+    asked: Asked
+    live: LiveNumbers
+    now: float
+    rng: Random
+    capable: frozenset[str] | None
+    aside: frozenset[str]
+    strategies: Strategies
+
+
+class Field(NamedTuple):
+    """The targets that a call could go to, side by side: their `positions` in the plan, and who leads each of them.
+
+    `free` are the indexes of those that are not set aside; where all are, all count as free.
+    """
+
+    plan: RoutePlan
+    positions: Sequence[int]
+    leaders: Sequence[Deployment]
+    free: Sequence[int]
+    moment: Moment
+
+
+class Ranking(NamedTuple):
+    """Indexes of a field in the order to try, and the route's `owed` and `credit` after it.
+
+    `scores` go by index too. `refused` are those that are no candidates after all.
+    """
+
+    order: Sequence[int]
+    why: str
+    owed: tuple[int, ...]
+    credit: int
+    scores: Sequence[float] = ()
+    refused: tuple[tuple[int, Refused, str], ...] = ()
+
+
+Strategies: TypeAlias = "Mapping[Strategy, Callable[[Field, RouteState], Ranking]]"
+
+
+class Arranged(NamedTuple):
+    """A route's deployments in the order to try, the first `primaries` of them targets, and its state after that."""
+
+    order: tuple[Deployment, ...]
+    primaries: int
+    state: RouteState
+    scores: tuple[tuple[str, float], ...] = ()
+    why: str = ""
+    rejected: tuple[Rejection, ...] = ()
+
+
+class Entry(NamedTuple):
+    """What stands at one place in this call. `state` is what its own plan comes to if the call goes there."""
+
+    position: int
+    order: tuple[Deployment, ...]
+    state: RouteState | None = None
+
+
+def arrange(state: RouteState, moment: Moment) -> Arranged:
+    """The order of a route's targets and fallbacks for one call."""
+    plan = state.plan
+    if not plan.flat:
+        return _arrange_nested(state, moment)
+    capable = moment.capable
+    if capable is None:
+        positions, leaders, fallbacks = plan.positions, plan.leaders, plan.fallbacks.deployments
+    else:
+        positions = tuple([p for p in plan.positions if plan.leaders[p].id in capable])
+        leaders = tuple([plan.leaders[p] for p in positions])
+        fallbacks = tuple([d for d in plan.fallbacks.deployments if d.id in capable])
+    if not leaders:
+        return Arranged(fallbacks, 0, state)
+    field = Field(plan, positions, leaders, _free(leaders, moment.aside), moment)
+    ranking = moment.strategies[plan.route.strategy](field, state)
+    targets = [leaders[index] for index in ranking.order]
+    ids = plan.ids if len(leaders) == len(plan.ids) else [leader.id for leader in leaders]
+    return Arranged(
+        (*targets, *fallbacks),
+        len(targets),
+        RouteState(plan, ranking.owed, ranking.credit, state.inner),
+        tuple(zip(ids, ranking.scores, strict=True)) if ranking.scores else (),
+        ranking.why,
+        tuple([Rejection(leaders[i], why, detail) for i, why, detail in ranking.refused]),
+    )
+
+
+def _arrange_nested(state: RouteState, moment: Moment) -> Arranged:
+    plan = state.plan
+    targets, rejected = _entries(state, moment, range(len(plan.positions)))
+    fallbacks, unmet = _entries(state, moment, range(plan.fallbacks.begin, plan.fallbacks.end))
+    rejected += unmet
+    owed, credit, why = state.owed, state.credit, ""
+    scores: tuple[tuple[str, float], ...] = ()
+    if targets:
+        leaders = [_leader(entry.order, moment.aside) for entry in targets]
+        field = Field(plan, [entry.position for entry in targets], leaders, _free(leaders, moment.aside), moment)
+        ranking = moment.strategies[plan.route.strategy](field, state)
+        owed, credit, why = ranking.owed, ranking.credit, ranking.why
+        if ranking.scores:
+            scores = tuple([(leader.id, score) for leader, score in zip(leaders, ranking.scores, strict=True)])
+        rejected += [Rejection(d, why, detail) for i, why, detail in ranking.refused for d in targets[i].order]
+        targets = [targets[index] for index in ranking.order]
+    order = {d.id: d for entry in targets for d in entry.order}
+    primaries = len(order)
+    for entry in fallbacks:
+        for deployment in entry.order:
+            order.setdefault(deployment.id, deployment)
+    inner = _with_turn((*targets, *fallbacks), state.inner, moment.aside)
+    after = RouteState(plan, owed, credit, inner)
+    return Arranged(tuple(order.values()), primaries, after, scores, why, tuple(rejected))
+
+
+def section(state: RouteState, moment: Moment, which: Section) -> tuple[Deployment, ...]:
+    """The fallbacks of one kind as declared, each once."""
+    if state.plan.flat:
+        if moment.capable is None or not which.deployments:
+            return which.deployments
+        return tuple([d for d in which.deployments if d.id in moment.capable])
+    entries, _ = _entries(state, moment, range(which.begin, which.end))
+    return tuple({d.id: d for entry in entries for d in entry.order}.values())
+
+
+def _entries(state: RouteState, moment: Moment, positions: Iterable[int]) -> tuple[list[Entry], list[Rejection]]:
+    """What stands at these places, the empty ones left out; and who was refused because of a `when`."""
+    found, rejected = [], []
+    for position in positions:
+        place, inner = state.plan.places[position], state.inner[position]
+        if inner is None:
+            if moment.capable is None or place.deployments[0].id in moment.capable:
+                found.append(Entry(position, place.deployments))
+            continue
+        route = inner.plan.route
+        if route.when is not None and route.name not in moment.asked.met:
+            rejected += [Rejection(d, Refused.WHEN, route.name) for d in place.deployments]
+            continue
+        arranged = arrange(inner, moment)
+        rejected += arranged.rejected
+        if arranged.order:
+            found.append(Entry(position, arranged.order, arranged.state))
+    return found, rejected
+
+
+def _with_turn(
+    entries: Sequence[Entry], before: tuple[RouteState | None, ...], aside: frozenset[str]
+) -> tuple[RouteState | None, ...]:
+    """The places' states after a call: a turn was taken only at the first of them that is not set aside."""
+    leading = next((e for e in entries if any(d.id not in aside for d in e.order)), entries[0] if entries else None)
+    if leading is None or leading.state is None:
+        return before
+    return (*before[: leading.position], leading.state, *before[leading.position + 1 :])
+
+
+def _leader(order: Sequence[Deployment], aside: frozenset[str]) -> Deployment:
+    return next((d for d in order if d.id not in aside), order[0]) if aside else order[0]
+
+
+def _free(leaders: Sequence[Deployment], aside: frozenset[str]) -> Sequence[int]:
+    every = range(len(leaders))
+    return every if not aside else [index for index in every if leaders[index].id not in aside] or every

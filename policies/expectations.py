@@ -1,0 +1,84 @@
+"""What a call is likely to come to at a deployment: tokens, money, waiting. Limits take bounds, these are no bounds."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from policies import latency
+from policies.choosing import NOT_SEEN
+from policies.pricing import RATE_UNIT_TOKENS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from policies.choosing import Asked, Seen
+    from policies.vocabulary import Price
+
+BYTES_PER_TOKEN: Final = 4
+"""What English text and JSON come to. Bounds of input count bytes, so a quarter of one is likely."""
+OUTPUT_TOKENS_USUAL: Final = 400
+"""How long an answer is taken for before any was seen: about what chat models say where nobody stops them."""
+
+
+class Expected(NamedTuple):
+    """The likely size of one call."""
+
+    input_tokens: int
+    output_tokens: float
+    prefix: str
+    prefix_tokens: int
+
+
+def expected_size(asked: Asked, seen: Iterable[Seen]) -> Expected:
+    """The size that all candidates are compared at. Output is what they wrote lately, within the call's own limit."""
+    lengths = [tokens for one in seen if (tokens := latency.usual_output_tokens(one.latency)) is not None]
+    output_tokens = sum(lengths) / len(lengths) if lengths else OUTPUT_TOKENS_USUAL
+    bound = asked.needs.output_tokens
+    if bound is not None:
+        output_tokens = min(output_tokens, bound)
+    input_tokens = -(-asked.needs.input_tokens // BYTES_PER_TOKEN)
+    return Expected(input_tokens, output_tokens, asked.prefix, min(asked.prefix_tokens, input_tokens))
+
+
+def expected_nanousd(size: Expected, price: Price | None, seen: Seen = NOT_SEEN) -> float:
+    """What a call of this size costs there, a prompt that begins as an earlier one did at the cached rate.
+
+    Infinite where a rate that it takes is unknown.
+    """
+    if price is None or (price.input_nanousd is None and size.input_tokens):
+        return inf
+    if price.output_nanousd is None and size.output_tokens:
+        return inf
+    charged = size.input_tokens * (price.input_nanousd or 0) + size.output_tokens * (price.output_nanousd or 0)
+    if price.cached_input_nanousd is not None and size.prefix_tokens and size.prefix in seen.prefixes:
+        charged -= size.prefix_tokens * ((price.input_nanousd or 0) - price.cached_input_nanousd)
+    return charged / RATE_UNIT_TOKENS
+
+
+def expected_total_s(size: Expected, seen: Seen, now: float) -> float:
+    """How long a call of this size takes there, waiting included; infinite where nothing is known."""
+    taken_s = latency.expected_s(seen.latency, size.input_tokens, size.output_tokens, now)
+    return inf if taken_s is None else taken_s + _queue_s(seen, taken_s)
+
+
+def expected_wait_s(size: Expected, seen: Seen, now: float) -> float:
+    """How long such a call would wait there before anything comes. Where nothing is under way nothing is waited for.
+
+    A deployment that tells its queue is taken at its word: so many departures from those that it serves (Little's law).
+    One that does not is as late as its first tokens lately were. Infinite where calls wait of which nothing is known.
+    """
+    if seen.queued is None:
+        if not seen.in_flight:
+            return 0.0
+        return latency.expected_ttft_s(seen.latency, size.input_tokens, now) or 0.0
+    if not seen.queued:
+        return 0.0
+    taken_s = latency.expected_s(seen.latency, size.input_tokens, size.output_tokens, now)
+    return inf if taken_s is None else _queue_s(seen, taken_s)
+
+
+def _queue_s(seen: Seen, taken_s: float) -> float:
+    if not seen.queued:
+        return 0.0
+    return (seen.queued + 1) * taken_s / max(1, seen.in_flight - seen.queued)
