@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 DONE: Final = b"data: [DONE]\n\n"
 
 
+class DamagedEvent(FailedStream):
+    """An event that is not JSON: it may have held nothing, or a part of the answer."""
+
+
 class EventDecoder(ABC):
     """One stream's decoder. Subclasses read the events; forwarding and failing happen here."""
 
@@ -42,8 +46,8 @@ class EventDecoder(ABC):
         was_started, forwarded = self.started, list[bytes]()
         try:
             for event in self._splitter.feed(data):
-                if event := self._read(event):
-                    forwarded.append(event)
+                if read := self._read_or_skip(event):
+                    forwarded.append(read)
         except FailedStream as failed:
             if not was_started or not forwarded:
                 raise
@@ -60,6 +64,16 @@ class EventDecoder(ABC):
     @abstractmethod
     def _take(self, name: str, data: bytes, event: bytes) -> bytes:
         """What to forward of one event that carries data; it may set `started` and `ended`."""
+
+    def _read_or_skip(self, event: bytes) -> bytes:
+        try:
+            return self._read(event)
+        except DamagedEvent as damaged:
+            return self._skip(damaged)
+
+    def _skip(self, damaged: DamagedEvent) -> bytes:
+        """What to forward in place of an event that cannot be read; raises where the stream is lost with it."""
+        raise damaged
 
     def _close(self) -> bytes:
         """What a stream without its end marker may still be given; raises when it was cut short."""
@@ -112,8 +126,16 @@ def truncated() -> Failure:
 
 
 def broken(message: str) -> FailedStream:
-    """An event that cannot be read."""
-    return FailedStream(Failure(FailureKind.BAD_RESPONSE, message, code="upstream_bad_response", maybe_billed=True))
+    """A stream that cannot be read."""
+    return FailedStream(_unreadable(message))
+
+
+def damaged(message: str) -> DamagedEvent:
+    return DamagedEvent(_unreadable(message))
+
+
+def _unreadable(message: str) -> Failure:
+    return Failure(FailureKind.BAD_RESPONSE, message, code="upstream_bad_response", maybe_billed=True)
 
 
 def _whole(body: bytes) -> Failure:

@@ -43,16 +43,20 @@ class Choice(Struct, gc=False):
 class TextKeeper:
     """Adds to `tally.text` up to `TEXT_KEPT_BYTES` characters, and counts what is beyond.
 
-    Pieces are joined now and then: a long stream would otherwise hold thousands of tiny strings.
+    Pieces are joined now and then: a long stream would otherwise hold thousands of tiny strings. `pieces` counts what
+    was added, `has_more_than_text` is true once a delta held anything but a piece of text.
     """
 
-    __slots__ = ("_kept_chars", "_tally")
+    __slots__ = ("_kept_chars", "_tally", "has_more_than_text", "pieces")
 
     def __init__(self, tally: Tally) -> None:
+        self.pieces = 0
+        self.has_more_than_text = False
         self._tally = tally
         self._kept_chars = 0
 
     def add(self, text: str) -> None:
+        self.pieces += 1
         self._kept_chars += len(text)
         if self._kept_chars > TEXT_KEPT_BYTES:
             text = self._cut(text)
@@ -75,11 +79,13 @@ def add_delta(keeper: TextKeeper, delta: Delta) -> bool:
         if content:
             keeper.add(content)
     elif type(content) is list:
+        keeper.has_more_than_text = True
         for part in content:
             _add_part(keeper, part)
     thought = delta.reasoning_content or delta.reasoning
     if not (thought or delta.refusal or delta.tool_calls or delta.function_call or delta.audio):
         return bool(content)
+    keeper.has_more_than_text = True
     for text in (thought, delta.refusal):
         if type(text) is str and text:
             keeper.add(text)

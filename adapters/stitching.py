@@ -164,10 +164,8 @@ class Stitch:
         tells_usage = self._add_up(fields) and not choices
         if not (seen.text or seen.is_last or tells_usage):
             return b""
-        identity = self._shown.identity
-        kept = {
-            name: identity.get(name, raw) for name, raw in fields.items() if name in identity or name not in _IDENTITY
-        }
+        own = {name: raw for name, raw in fields.items() if name not in _IDENTITY}
+        kept = self._shown.identity | own
         kept.pop("x_groq", None)  # what it tells is of this stream alone
         if choices:
             _say(choices[0], seen.text)

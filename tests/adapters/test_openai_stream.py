@@ -194,3 +194,130 @@ def test_who_answered_is_noted_from_the_first_event_that_says_it() -> None:
         event(id="", model="", choices=[]) + chunk({"content": "x"}, id="c-1", model="gpt") + chunk({}, id="c-2")
     )
     assert (stream.tally.id, stream.tally.model) == ("c-1", "gpt")
+
+
+# -- events that cannot be read --
+
+DAMAGED = b'data: {"choices":[{"delta":{"content":\n\n'
+WORDS = [chunk({"content": word}) for word in ("It", " goes", " on", " 🚂")]
+
+
+def counted(tokens: int, **details: object) -> bytes:
+    return event(choices=[], usage={"prompt_tokens": 9, "completion_tokens": tokens, **details})
+
+
+def ends(stream: ChatDecoder, pieces: list[bytes]) -> tuple[bytes, FailureKind | None]:
+    """All that is forwarded, and how the stream failed, if it did."""
+    forwarded = b""
+    try:
+        for piece in pieces:
+            forwarded += stream.feed(piece)
+        forwarded += stream.finish()
+    except FailedStream as failed:
+        return forwarded, failed.failure.kind
+    return forwarded, None
+
+
+def every_way_to_cut(stream: bytes) -> list[list[bytes]]:
+    return [
+        [stream],
+        [stream[at : at + 1] for at in range(len(stream))],
+        *([stream[:at], stream[at:]] for at in range(1, len(stream))),
+    ]
+
+
+PROVEN_WHOLE = {
+    "in the middle": [*WORDS[:2], DAMAGED, *WORDS[2:], STOP, counted(4), DONE],
+    "as many as are borne": [*WORDS[:2], DAMAGED, DAMAGED, *WORDS[2:], DAMAGED, STOP, counted(4), DONE],
+    "plain words": [WORDS[0], b"data: out of order\n\n", *WORDS[1:], STOP, counted(4), DONE],
+    "the usage beside the end": [
+        *WORDS,
+        DAMAGED,
+        chunk({}, "stop", usage={"prompt_tokens": 9, "completion_tokens": 4}),
+        DONE,
+    ],
+    "thoughts that nobody sees": [
+        *WORDS,
+        DAMAGED,
+        STOP,
+        counted(7, completion_tokens_details={"reasoning_tokens": 3}),
+        DONE,
+    ],
+    "behind the end of the answer": [*WORDS, STOP, DAMAGED, DONE],
+    "without an end marker": [*WORDS, DAMAGED, STOP, counted(4)],
+}
+IN_DOUBT = {
+    "a token is missing": [*WORDS[:2], DAMAGED, *WORDS[3:], STOP, counted(4), DONE],
+    "nobody counted": [*WORDS[:2], DAMAGED, *WORDS[2:], STOP, DONE],
+    "counted before the damage": [*WORDS[:2], counted(2), DAMAGED, STOP, DONE],
+    "more events than tokens": [*WORDS[:2], DAMAGED, *WORDS[2:], STOP, counted(3), DONE],
+    "nobody says why it ended": [*WORDS[:2], DAMAGED, *WORDS[2:], counted(4), DONE],
+    "a count that is none": [*WORDS[:2], DAMAGED, *WORDS[2:], STOP, counted(-4), DONE],
+    "a tool was called": [
+        WORDS[0],
+        chunk({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{"}}]}),
+        DAMAGED,
+        chunk({}, "tool_calls"),
+        counted(3),
+        DONE,
+    ],
+    "thoughts that are shown": [chunk({"reasoning": "hm"}), *WORDS, DAMAGED, STOP, counted(5), DONE],
+}
+
+
+@pytest.mark.parametrize("events", PROVEN_WHOLE.values(), ids=PROVEN_WHOLE.keys())
+def test_damage_that_provably_took_nothing_is_left_out(events: list[bytes]) -> None:
+    expected = b"".join(one for one in events if one != DAMAGED and b"out of order" not in one)
+    if DONE not in events:
+        expected += DONE
+    for pieces in every_way_to_cut(b"".join(events)):
+        assert ends(decoder(include_usage=True), pieces) == (expected, None)
+
+
+@pytest.mark.parametrize("events", IN_DOUBT.values(), ids=IN_DOUBT.keys())
+def test_damage_that_may_have_taken_something_fails_the_stream_before_its_end(events: list[bytes]) -> None:
+    told = [one for one in events if b'"finish_reason": null' in one]
+    for pieces in every_way_to_cut(b"".join(events)):
+        stream = decoder(include_usage=True)
+        forwarded, failure = ends(stream, pieces)
+        assert (failure, stream.ended) == (FailureKind.BAD_RESPONSE, False)
+        assert all(one in forwarded for one in told if len(pieces) > 2)  # else it may move elsewhere unseen
+        assert not any(word in forwarded for word in (DONE, DAMAGED, b'"stop"', b'"tool_calls"}'))
+
+
+def test_text_flows_on_while_damage_is_in_doubt() -> None:
+    stream = decoder()
+    assert stream.feed(WORDS[0] + DAMAGED) == WORDS[0]
+    assert stream.feed(WORDS[1]) == WORDS[1]
+    assert stream.feed(STOP) == b""
+    assert stream.tally.damaged_events == 1
+    assert stream.feed(counted(2) + DONE) == STOP + DONE
+
+
+def test_more_damage_than_is_borne_fails_at_once() -> None:
+    assert ends(decoder(), [WORDS[0] + DAMAGED * 3 + WORDS[1], DAMAGED, WORDS[2]]) == (
+        WORDS[0] + WORDS[1],
+        FailureKind.BAD_RESPONSE,
+    )
+
+
+def test_damage_before_content_fails_at_once() -> None:
+    assert ends(decoder(), [chunk({"role": "assistant"}) + DAMAGED + WORDS[0]]) == (b"", FailureKind.BAD_RESPONSE)
+
+
+def test_a_cut_behind_damage_is_a_cut() -> None:
+    assert ends(decoder(), [WORDS[0], DAMAGED, WORDS[1]]) == (WORDS[0] + WORDS[1], FailureKind.TRUNCATED)
+
+
+def test_an_error_event_that_is_not_json_is_an_error() -> None:
+    with pytest.raises(FailedStream, match="upstream went away") as failed:
+        decoder().feed(WORDS[0] + b"event: error\ndata: upstream went away\n\n")
+    assert failed.value.failure.kind is FailureKind.IN_BAND
+
+
+def test_all_choices_count_towards_the_proof() -> None:
+    stream = decoder(choices=2)
+    other = chunk({"content": "Hi"}, index=1)
+    end = STOP + chunk({}, "stop", index=1)
+    assert ends(stream, [TEXT + DAMAGED + other + end + counted(2) + DONE]) == (TEXT + other + end + DONE, None)
+    assert ends(decoder(choices=2), [TEXT + DAMAGED + other + STOP + counted(2) + DONE])[1] is FailureKind.BAD_RESPONSE

@@ -60,3 +60,20 @@ def test_text_is_kept_in_order_up_to_a_bound_and_counted_beyond() -> None:
 )
 def test_broken_text_is_mended_and_sound_text_is_left_alone(body: bytes, whole: bytes) -> None:
     assert mended(body) == whole
+
+
+@pytest.mark.parametrize(
+    ("deltas", "pieces", "more"),
+    [
+        ([Delta(content="Hi"), Delta(), Delta(content=""), Delta(content="!")], 2, False),
+        ([Delta(content="Hi"), Delta(reasoning="hm")], 2, True),
+        ([Delta(content=[{"type": "text", "text": "Hi"}])], 1, True),
+        ([Delta(tool_calls=[{"function": {"name": "f"}}])], 1, True),
+        ([Delta(audio={"data": "AAAA"})], 0, True),
+    ],
+)
+def test_pieces_of_text_are_counted_apart_from_more_than_text(deltas: list[Delta], pieces: int, *, more: bool) -> None:
+    keeper = TextKeeper(Tally())
+    for delta in deltas:
+        add_delta(keeper, delta)
+    assert (keeper.pieces, keeper.has_more_than_text) == (pieces, more)

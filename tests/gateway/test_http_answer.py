@@ -137,7 +137,11 @@ AFTER_CONTENT: dict[str, tuple[tuple[Step, ...], FailureKind]] = {
     "cut": ((half_close(), stall()), FailureKind.RESET),
     "honest end without a finish": ((send(chunk(b"")), stall()), FailureKind.TRUNCATED),
     "error event": ((send(chunk(ERROR)), stall()), FailureKind.IN_BAND),
-    "broken JSON": ((send(chunk(events("{"))), stall()), FailureKind.BAD_RESPONSE),
+    "broken JSON, and the end": (
+        (send(chunk(events("{") + piece(None, "stop") + DONE)), stall()),
+        FailureKind.BAD_RESPONSE,
+    ),
+    "much broken JSON": ((send(chunk(events("{") * 4)), stall()), FailureKind.BAD_RESPONSE),
     "broken framing": ((send(b"zz\r\n"), stall()), FailureKind.BAD_RESPONSE),
 }
 
