@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.keys.view import KeyView
     from gateway.upstream import Upstream
     from policies.matching import RouteIndex
-    from policies.vocabulary import Deployment, Endpoint, Principal, Route
+    from policies.vocabulary import Deployment, Principal, Route
 
 
 class InUse:
@@ -45,10 +45,9 @@ def _equal(_: Principal) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Mappings are keyed by deployment name, but for `offers`: by route name and endpoint, the route's deployments that
-    offer the endpoint. `unpriced` says what becomes of deployments without a price, `when_full` of calls that the
-    ledger has no room for; `auto` denies under a budget. `drains`: some deployment has `on_disconnect: drain`.
-    `weight_of` is a principal's share of a queue.
+    """Mappings are keyed by deployment id. `unpriced` says what becomes of deployments without a price, `when_full` of
+    calls that the ledger has no room for; `auto` denies under a budget. `drains`: some deployment has `on_disconnect:
+    drain`. `weight_of` is a principal's share of a queue.
     """
 
     number: int
@@ -57,7 +56,6 @@ class Generation:
     keys: KeyView
     routes: tuple[Route, ...]
     index: RouteIndex
-    offers: Mapping[tuple[str, Endpoint], tuple[Deployment, ...]]
     deployments: Mapping[str, Deployment]
     upstreams: Mapping[str, Upstream]
     forwarded: Mapping[str, tuple[str, ...]]

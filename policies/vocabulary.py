@@ -208,8 +208,9 @@ def _none() -> int:
 class Subject(NamedTuple):
     """What a `when` is asked about: one request, and who sent it. `members` is the body's JSON by top-level name.
 
-    `headers` holds those that conditions may read, by lower-case name. `tokens` bounds those of the prompt from above,
-    `images` counts its pictures; both are asked for only by who needs them. `now_s` is seconds since the epoch.
+    `headers` are looked up by lower-case name. `tokens` bounds those of the prompt from above, `images` counts its
+    pictures; both are asked for only by who needs them. `now_s` is seconds since the epoch. `known` keeps what one
+    condition has read for those after it; None: nothing is kept.
     """
 
     principal: Principal
@@ -221,6 +222,7 @@ class Subject(NamedTuple):
     tokens: Callable[[], int] = _none
     images: Callable[[], int] = _none
     now_s: float = 0.0
+    known: dict[str, object] | None = None
 
 
 Predicate = Callable[[Subject], bool]

@@ -137,7 +137,7 @@ class Service:
         server = self._config.server
         scheme = "http" if server.tls is None else "https"
         base_url = f"{scheme}://{server.listen._replace(port=port)}/v1"
-        model = next(iter(gateway.generation.index.exact), "MODEL")
+        model = next(iter(gateway.generation.index.names), "MODEL")
         greet(greeting(base_url, f"http://{server.admin._replace(port=admin_port)}", model, self._key_file))
 
     def _catch_signals(self, gateway: Gateway) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.limits.headers import LimitWords
+from gateway.subjects import subject_of
 from policies.estimate import Amounts
 from policies.limits import Ask, Kind
-from policies.vocabulary import Period, Resource, Subject
+from policies.vocabulary import Period, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.call import Call
     from policies.limit_index import Bound
     from policies.limits import Denied
-    from policies.vocabulary import Limit
+    from policies.vocabulary import Limit, Subject
 
 log = logging.getLogger(__name__)
 
@@ -164,9 +165,7 @@ def ask_of(term: Term, amount: int, edges_of: EdgesOf) -> Ask:
 
 def _met(bounds: Sequence[Bound], call: Call) -> int:
     """A bit for each limit that applies to this call."""
-    request, principal = call.request, call.principal
-    assert principal is not None  # noqa: S101 - no limit is looked up for nobody
-    subject = Subject(principal, request.endpoint, request.model, request.stream, request.members)
+    subject = subject_of(call)
     met = 0
     for number, (limit, _) in enumerate(bounds):
         if limit.applies is None or _holds(limit, subject):

@@ -68,16 +68,11 @@ class Estimator:
 
     def bound(self, request: InferenceRequest, context_tokens: int | None = None) -> int:
         """No upstream can read more tokens in this request, whatever its tokenizer. Takes microseconds."""
-        tokens = request.body_bytes + OTHERS.prompt_tokens
-        if not is_plain(request):
-            tokens += _beyond_text(request, context_tokens)
-        return tokens if context_tokens is None else min(tokens, context_tokens * request.choices)
+        return prompt_bound(request, context_tokens)
 
     def quick(self, request: InferenceRequest) -> int:
         """`bound` for what no limit hangs on: the messages of a prompt that was read as text are not read once more."""
-        if request.has_media or is_elsewhere(request):
-            return self.bound(request)
-        return request.body_bytes + OTHERS.prompt_tokens + _definitions_bound(request)
+        return quick_bound(request)
 
     async def exact(self, request: InferenceRequest, model: str, context_tokens: int | None = None) -> int:
         """Tokens of the prompt as `model` (a deployment's) counts them; framing, tools and media are rounded up.
@@ -134,6 +129,21 @@ class Estimator:
 
     def _text_tokens(self, found: Found, text_bytes: int, way: _Way) -> int:
         return min(self._counter.bound_of(found.texts, way.encoding) * way.family.percent // 100, text_bytes)
+
+
+def prompt_bound(request: InferenceRequest, context_tokens: int | None = None) -> int:
+    """What `Estimator.bound` says."""
+    tokens = request.body_bytes + OTHERS.prompt_tokens
+    if not is_plain(request):
+        tokens += _beyond_text(request, context_tokens)
+    return tokens if context_tokens is None else min(tokens, context_tokens * request.choices)
+
+
+def quick_bound(request: InferenceRequest) -> int:
+    """What `Estimator.quick` says."""
+    if request.has_media or is_elsewhere(request):
+        return prompt_bound(request)
+    return request.body_bytes + OTHERS.prompt_tokens + _definitions_bound(request)
 
 
 def _framing(parts: Parts, family: Family) -> int:

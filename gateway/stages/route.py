@@ -1,52 +1,88 @@
-"""From the model that was asked for to the deployments that may answer."""
+"""From the model that was asked for to the deployments that can and may answer."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from gateway.errors import RequestError
-from policies.matching import allowed
+from gateway.fitting import fit, may_be_too_long
+from gateway.needs import needs_of
+from gateway.no_candidates import endpoint_refused, key_refused, nobody_left, unknown_model
+from gateway.subjects import subject_of
+from policies.capabilities import filter_candidates
+from policies.choosing import Choice, Refused, Rejection
+from policies.matching import allowed, candidates
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from gateway.call import Call, Reply
+    from gateway.fitting import Counts
     from gateway.lifecycle import Lifecycle
     from gateway.pipeline import Handler
+    from policies.matching import Offer, Way
 
 
 class RouteStage:
-    """Raises `RequestError`: 404 for a model no route has, 403 for one this key may not use, 400 for an endpoint
-    that none of the route's deployments offers.
+    """Raises `RequestError`: 404 for a model no route has, 403 for one this key may not use and where nobody who could
+    answer may, 400 for what none of the route's deployments can do.
     """
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
+    def __init__(self, lifecycle: Lifecycle, counts: Counts) -> None:
         self._lifecycle = lifecycle
+        self._counts = counts
 
     def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]:
-        request = call.request
-        route = call.generation.index.match(request.model)
-        if route is None:
-            raise RequestError(
-                f"The model `{request.model[:200]}` does not exist or you do not have access to it.",
-                status=404,
-                code="model_not_found",
-                param="model",
-            )
-        if call.principal is not None and not allowed(call.principal, route):
-            raise RequestError(
-                f"This key may not use the model `{request.model[:200]}`.",
-                status=403,
-                code="model_not_allowed",
-                param="model",
-            )
-        call.route = route
+        way = self._way(call)
+        call.route = route = way.route
         self._lifecycle.enter_route(route.name)
-        call.candidates = call.generation.offers[route.name, request.endpoint]
-        if not call.candidates:
-            raise RequestError(
-                f"The model `{request.model[:200]}` does not offer {request.endpoint}.",
-                code="unsupported_endpoint",
-                param="model",
-            )
+        offer = way.offers[call.request.endpoint]
+        if not offer.candidates:
+            raise endpoint_refused(call)
+        needs = call.needs = needs_of(call, way)
+        if way.nested:
+            offer = _met(call, way, offer)
+        if may_be_too_long(way, needs, offer.candidates):
+            return self._sized(call, way, offer, then)
+        call.candidates, refused = filter_candidates(route, offer.candidates, needs)
+        if refused or offer.rejected:
+            _note(call, (*offer.rejected, *refused))
         return then(call)
+
+    def _way(self, call: Call) -> Way:
+        index, model = call.generation.index, call.request.model
+        way = index.exact.get(model) or index.match(model, partial(subject_of, call))
+        if way is None:
+            raise unknown_model(model)
+        if call.principal is not None and not allowed(call.principal, way.route):
+            raise key_refused(model)
+        return way
+
+    async def _sized(self, call: Call, way: Way, offer: Offer, then: Handler) -> Reply:
+        found = await fit(call, way, offer.candidates, self._counts)
+        call.candidates, call.needs = found.capable, call.needs._replace(input_tokens=found.input_tokens)
+        _note(call, (*offer.rejected, *found.rejected))
+        return await then(call)
+
+
+def _met(call: Call, way: Way, offer: Offer) -> Offer:
+    """Without those that only routes have whose `when` does not hold."""
+    subject = subject_of(call)
+    unmet = frozenset(inner.name for inner in way.nested if inner.when is not None and not inner.when(subject))
+    call.met = frozenset(inner.name for inner in way.nested) - unmet
+    if not unmet:
+        return offer
+    left = {deployment.id for deployment in candidates(way.route, unmet)}
+    out = [deployment for deployment in offer.candidates if deployment.id not in left]
+    kept = tuple(deployment for deployment in offer.candidates if deployment.id in left)
+    return offer._replace(
+        candidates=kept, rejected=(*offer.rejected, *(Rejection(deployment, Refused.WHEN) for deployment in out))
+    )
+
+
+def _note(call: Call, rejected: tuple[Rejection, ...]) -> None:
+    """Keep who was ruled out. Raises `RequestError` where nobody is left."""
+    if rejected:
+        call.choice = Choice(call.candidates, 0, rejected)
+    if not call.candidates:
+        raise nobody_left(call, rejected)

@@ -65,13 +65,8 @@ class Next:
 def generation(keys: KeyView | Iterable[HeldKey] | None = HELD, **more: Any) -> Generation:
     """A policy in force, as far as stages look at it; `more` adds to it."""
     routes = (OPEN, CLOSED)
-    offers = {
-        (route.name, endpoint): (CHATTY,) if endpoint is Endpoint.CHAT else ()
-        for route in routes
-        for endpoint in Endpoint
-    }
     view = keys if isinstance(keys, KeyView) else key_view(keys or ())
-    made = SimpleNamespace(keys=view, index=compile_routes(routes), offers=offers, **more)
+    made = SimpleNamespace(keys=view, **{"index": compile_routes(routes), **more})
     return cast("Generation", made)
 
 
