@@ -234,13 +234,16 @@ class Edge:
 
     def _stop(self, call: Call, inbound: Inbound, error: GatewayError) -> Outbound:
         """Nothing of an answer has gone out yet."""
-        if call.attempts and call.attempts[-1].cancelled:
-            call.attempts[-1].stopped = error.code
+        for attempt in call.attempts:
+            if attempt.cancelled and attempt.stopped is None:
+                attempt.stopped = error.code
         return self._refuse_call(call, inbound, error)
 
     def _fail_stream(self, call: Call, error: GatewayError) -> bytes:
-        attempt = call.attempts[-1]
-        if isinstance(error, UpstreamError):
+        attempt = call.answering or call.attempts[-1]
+        if attempt.ended_s is not None:
+            pass  # a leg that another was to take up: what became of it is written down
+        elif isinstance(error, UpstreamError):
             attempt.failure = error.failure
         else:
             attempt.cancelled, attempt.stopped = True, error.code  # what was generated is paid for all the same
@@ -251,8 +254,9 @@ class Edge:
     def _note_cancellation(self, call: Call) -> None:
         call.cancelled = True
         call.status, call.error_code = call.status or CLIENT_GONE, "client_disconnected"
-        if call.attempts and call.attempts[-1].failure is None:
-            call.attempts[-1].cancelled = True
+        for attempt in call.attempts:
+            if attempt.ended_s is None and attempt.failure is None:
+                attempt.cancelled = True
 
 
 class View(msgspec.Struct):
@@ -310,15 +314,15 @@ def whole(inbound: Inbound, request_id: str, value: object) -> Outbound:
 
 def answer_head(call: Call, answer: Answer, *, close: bool) -> bytes:
     """What `render_head` makes of `call_headers` for a whole answer, at a third of its cost."""
-    route, attempts = call.route, call.attempts
-    if route is None or not attempts or answer.headers or close:
+    route, attempt = call.route, call.decisive
+    if route is None or attempt is None or answer.headers or close:
         headers = [JSON, ("content-length", str(call.sent_bytes)), *call_headers(call), *answer.headers]
         return render_head(200, headers, close=close)
     limits = "" if call.admitted is None else call.admitted.header_lines(time.time())
     return (
         f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {call.sent_bytes}\r\n"
         f"x-request-id: {call.id}\r\nx-pointsman-route: {route.name}\r\n"
-        f"x-pointsman-deployment: {attempts[-1].deployment.name}\r\nx-pointsman-attempts: {len(attempts)}\r\n"
+        f"x-pointsman-deployment: {attempt.deployment.name}\r\nx-pointsman-attempts: {len(call.attempts)}\r\n"
         f"{limits}\r\n"
     ).encode("latin-1", "replace")
 
@@ -345,15 +349,15 @@ def limit_headers(call: Call) -> Headers:
 
 def way_headers(call: Call) -> Headers:
     """Which way a call went, as far as it came."""
-    route, attempts = call.route, call.attempts
+    route, attempt = call.route, call.decisive
     if route is None:
         return []
-    if not attempts:
+    if attempt is None:
         return [("x-pointsman-route", route.name)]
     return [
         ("x-pointsman-route", route.name),
-        ("x-pointsman-deployment", attempts[-1].deployment.name),
-        ("x-pointsman-attempts", str(len(attempts))),
+        ("x-pointsman-deployment", attempt.deployment.name),
+        ("x-pointsman-attempts", str(len(call.attempts))),
     ]
 
 

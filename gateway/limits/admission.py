@@ -115,7 +115,8 @@ class Admission:
         latest = admitted.latest if admitted is not None else None
         if admitted is None or latest is None or admitted.further is None:
             return
-        if latest.attempts and latest.attempts[-1].sent:
+        # What is under way may yet be billed; a hedge beside it must not count on its room.
+        if latest.attempts and (latest.attempts[-1].sent or latest.attempts[-1].ended_s is None):
             place = Place(latest.tenant, f"{call.id}#{len(call.attempts) + 1}", call.candidates)
             admitted.latest = await self._take(call, admitted, place, admitted.further)
 
@@ -138,16 +139,23 @@ class Admission:
         if admitted is not None:
             if admitted.latest is not None:
                 admitted.latest.attempts.append(attempt)
-            for holding in admitted.spanning:
-                holding.attempts.append(attempt)
+            if admitted.spanning:
+                for holding in admitted.spanning:
+                    holding.attempts.append(attempt)
+                admitted.of_attempt[attempt.number] = admitted.spanning
+                admitted.spanning = []
 
-    def leave(self, call: Call) -> None:
-        """The attempt under way has failed or was not made: its deployment and provider have their room back."""
+    def leave(self, call: Call, attempt: Attempt | None = None) -> None:
+        """The attempt has failed, or was not made: its deployment and provider have their room back."""
         admitted = call.admitted
-        if admitted is not None:
-            for holding in admitted.spanning:
-                holding.end(self.store)
-            admitted.spanning = []
+        if admitted is None:
+            return
+        if attempt is None:
+            spanning, admitted.spanning = admitted.spanning, []
+        else:
+            spanning = admitted.of_attempt.pop(attempt.number, [])
+        for holding in spanning:
+            holding.end(self.store)
 
     def finish(self, call: Call) -> None:
         """The call is over: settle what is counted, and of the rest give back what was held at once."""

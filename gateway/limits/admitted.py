@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Admitted:
-    """`latest` is the reservation that further attempts settle, `spanning` those of the attempt under way alone.
+    """`latest` is the reservation that further attempts settle. `spanning` are those of the attempt about to be made
+    alone; once it is, they are found in `of_attempt`, by its number.
 
     `told` is what the first answer of the store said; `refused_by` the id of the limit that said no; `is_lost` that a
     lease ran out under the call, whose `task` was cancelled for it; `waited_s` how long its turn took to come.
@@ -32,6 +33,7 @@ class Admitted:
         "holdings",
         "is_lost",
         "latest",
+        "of_attempt",
         "refused_by",
         "spanning",
         "task",
@@ -46,6 +48,7 @@ class Admitted:
         self.holdings: list[Holding] = []
         self.latest: Holding | None = None
         self.spanning: list[Holding] = []
+        self.of_attempt: dict[int, list[Holding]] = {}
         self.told: tuple[Plan, Sequence[Ask], Sequence[Account]] | None = None
         self.refused_by: str | None = None
         self.is_lost = False

@@ -1,59 +1,65 @@
-"""Carries out what `policies.attempts` decides: try, wait, move to a fallback, give up."""
+"""Carries out what `policies.attempts` decides: try, wait, move to a fallback, hedge, give up."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING
 
-from gateway.call import Attempt
+from gateway.attempts.legs import Leg, Step
+from gateway.attempts.races import Course, Race
+from gateway.attempts.relay import Relay
 from gateway.drains import DrainableAnswer, outlive
-from gateway.errors import CancelledUnsent, InternalError, RequestError, UpstreamError
+from gateway.errors import InternalError, RequestError, UpstreamError
 from gateway.limits import refusals
-from gateway.scope import Scope
-from policies.attempts import AttemptPlan, GiveUp, History, Outcome, Try, Wait, decide
+from gateway.resuming import resumable
+from policies.attempts import AttemptKind, AttemptPlan, GiveUp, Hedge, History, Outcome, Try, Wait, decide
+from policies.patience import Outlook, first_token_s
+from policies.route_rules import Capability
 from policies.vocabulary import FailureKind, OnDisconnect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from random import Random
 
+    from adapters.schema import InferenceRequest
+    from gateway.attempts.legs import Desk
+    from gateway.attempts.races import Ended
     from gateway.call import Call, Reply
     from gateway.drains import Drain
     from gateway.errors import GatewayError
-    from gateway.limits.admission import Admission
     from gateway.pipeline import Handler
-    from gateway.state.fleet import Fleet, Lease
-    from policies.attempts import Decision
-    from policies.limit_index import Bound
-    from policies.vocabulary import Deployment
+    from gateway.records.settlement import TokenCounts
+    from policies.attempts import Decision, Running
+    from policies.vocabulary import Deployment, Timeouts
 
 
-REFUSED: Final = "refused"
+class Errand:
+    """What is to be done for one call: the plan, and the request where it is not the call's own."""
 
+    __slots__ = ("call", "plan", "request", "then")
 
-class AttemptLog(Protocol):
-    """Where an attempt is written down before it is made."""
-
-    def begin(self, call: Call, attempt: Attempt) -> None: ...
+    def __init__(self, call: Call, then: Handler, plan: AttemptPlan, request: InferenceRequest | None = None) -> None:
+        self.call = call
+        self.then = then
+        self.plan = plan
+        self.request = request
 
 
 class AttemptStage:
-    """Each attempt has a scope of its own: a failed one gives back at once, the winner's moves to the call."""
+    """Each attempt is a leg of its own; without hedge rules there is one at a time, in the call's own task."""
 
-    def __init__(
-        self, fleet: Fleet, clock: Callable[[], float], rng: Random, admission: Admission, log: AttemptLog
-    ) -> None:
-        self._fleet = fleet
-        self._clock = clock
+    def __init__(self, desk: Desk, rng: Random, counts: TokenCounts) -> None:
+        self._desk = desk
+        self._fleet = desk.fleet
+        self._clock = desk.clock
         self._rng = rng
-        self._admission = admission
-        self._log = log
+        self._counts = counts
 
     async def __call__(self, call: Call, then: Handler) -> Reply:
-        if not call.generation.drains:
-            return await self._run(call, then)
-        running = asyncio.ensure_future(self._run(call, then))
+        if not call.generation.drains or all(d.on_disconnect is not OnDisconnect.DRAIN for d in call.candidates):
+            return await self._answer(call, then)
+        running = asyncio.ensure_future(self._answer(call, then))
         try:
             await asyncio.wait((running,))
         except asyncio.CancelledError:
@@ -61,116 +67,170 @@ class AttemptStage:
             raise
         return running.result()
 
-    async def _run(self, call: Call, then: Handler) -> Reply:
-        """A cancelled call goes on for the sake of its usage only; nobody waits for another's answer."""
+    async def _answer(self, call: Call, then: Handler) -> Reply:
         route = call.route
         if route is None:
             raise InternalError("a call reached its attempts without a route")
-        ordered = self._fleet.order(route, call.candidates)
-        deadline_s = call.received_s + route.timeouts.total_s
-        plan = AttemptPlan(ordered.candidates, ordered.primaries, route.retry_attempts, deadline_s)
-        history: tuple[Outcome, ...] = ()
+        choice = call.choice = self._fleet.choose(call, self._clock(), self._rng)
+        if not choice.candidates:
+            raise RequestError("No deployment of this route may answer this request.", code="no_capable_deployment")
+        plan = AttemptPlan(
+            choice.candidates,
+            choice.primaries,
+            route.retry_attempts,
+            call.received_s + route.timeouts.total_s,
+            route.retry_wait_max_s,
+            choice.context_fallbacks,
+            choice.content_fallbacks,
+            call.needs.capabilities,
+            route.hedge,
+        )
+        _, reply = await self._run(Errand(call, then, plan))
+        return reply
+
+    async def _run(self, errand: Errand) -> tuple[Leg, Reply]:
+        """A cancelled call goes on for the sake of its usage only; nobody waits for another's answer."""
+        call, plan = errand.call, errand.plan
+        ended: Ended = ()
         while True:
-            decision = self._decide(plan, history)
+            live = self._fleet.live(plan.everyone if ended else plan.candidates, repeating=bool(ended))
+            decision = decide(plan, History(ended), self._clock(), self._rng, live)
             if isinstance(decision, GiveUp):
-                raise self._given_up(decision, history)
-            if isinstance(decision, Wait):
-                self._fleet.spend_retry()
-                await asyncio.sleep(decision.delay_s)
-            if call.admitted is not None and call.attempts:
-                await self._admission.extend(call)
-            if call.cancelled and history:
-                raise UpstreamError(history[-1].failure, history[-1].deployment)
-            forced = isinstance(decision, Try) and decision.forced
-            started_s = self._clock()
+                raise given_up(decision, ended)
+            if call.attempts or ended:
+                await self._prepare(call, decision, ended)
+            leg = Leg(self._desk, call, self._step(errand, decision, ended))
             try:
-                return await self._try(call, then, decision.deployment, forced=forced)
+                if bounds := call.generation.limits.of_deployment(decision.deployment):
+                    await leg.enter(bounds)
+                if plan.hedge is None:
+                    reply = await leg.run(errand.then)
+                    self._win(errand, leg, reply)
+                    return leg, reply
             except UpstreamError as error:
-                outcome = Outcome(decision.deployment.name, error.failure, started_s, self._clock())
-                history = (*history, outcome)
+                ended = (*ended, Outcome(decision.deployment.id, error.failure, leg.started_s, self._clock()))
                 if call.cancelled:
                     raise
+                continue
+            race = Race(self._course(errand), ended, self._clock)
+            won = await race.run(leg)
+            if won is not None:
+                return won
+            ended = race.ended
 
-    def _decide(self, plan: AttemptPlan, history: tuple[Outcome, ...]) -> Decision:
-        live = self._fleet.live(plan.candidates, repeating=bool(history))
-        return decide(plan, History(history), self._clock(), self._rng, live)
+    async def _prepare(self, call: Call, decision: Decision, ended: Ended) -> None:
+        """What a further attempt waits for and reserves. Raises `LimitError`; `UpstreamError` once the caller left."""
+        if isinstance(decision, Wait):
+            self._fleet.spend_retry(decision.deployment)
+            await asyncio.sleep(decision.delay_s)
+        if call.admitted is not None and call.attempts:
+            await self._desk.admission.extend(call)
+        if call.cancelled and ended:
+            raise UpstreamError(ended[-1].failure, ended[-1].deployment)
 
-    async def _try(self, call: Call, then: Handler, deployment: Deployment, *, forced: bool) -> Reply:
-        lease = self._fleet.lease(deployment.name, forced=forced)
-        if bounds := call.generation.limits.of_deployment(deployment):
-            await self._enter(call, deployment, lease, bounds)
-        attempt = Attempt(number=len(call.attempts) + 1, deployment=deployment, started_s=self._clock())
-        call.attempts.append(attempt)
-        if call.admitted is not None:
-            self._admission.begin(call, attempt)
-        scope = Scope()
-        try:
-            self._log.begin(call, attempt)
-            reply = await then(call)
-        except BaseException as error:
-            self._end(attempt, lease, error)
-            scope.close()
-            if call.admitted is not None:
-                self._admission.leave(call)
-            raise
-        lease.answer()
-        scope.defer(partial(self._finish, attempt, lease))
-        if deployment.on_disconnect is OnDisconnect.DRAIN and reply.answer.body is None:
-            answer = reply.answer = DrainableAnswer(reply.answer)
-            call.drain = partial(self._go_on, call, answer.drain)
-        scope.defer(reply.answer.close)
-        call.scope.adopt(scope)
-        return reply
+    def _step(self, errand: Errand, decision: Decision, ended: Ended) -> Step:
+        assert not isinstance(decision, GiveUp)  # noqa: S101 - its caller looked
+        deployment = decision.deployment
+        forced = isinstance(decision, Try) and decision.forced
+        timeouts = self._patience(errand, deployment, ended)
+        return Step(deployment, kind_of(errand, decision), forced, timeouts, errand.request)
+
+    def _patience(self, errand: Errand, here: Deployment, ended: Ended) -> Timeouts | None:
+        """The time limits of an attempt there; None for the route's own."""
+        call, route = errand.call, errand.call.route
+        if route is None or not route.learns_first_token or not call.request.stream:
+            return None
+        tried = {here.id, *(outcome.deployment for outcome in ended)}
+        others = [deployment for deployment in errand.plan.candidates if deployment.id not in tried]
+        outlook = Outlook(
+            self._fleet.late_s(here),
+            len(others) > len(self._fleet.set_aside(others)),
+            Capability.REASONING in call.needs.capabilities,
+        )
+        within_s = first_token_s(outlook)
+        return None if within_s == route.timeouts.first_token_s else replace(route.timeouts, first_token_s=within_s)
+
+    def _win(self, errand: Errand, leg: Leg, reply: Reply) -> None:
+        """The reply goes out; what it takes to go on after a break, or after its caller has left, is put around it."""
+        call, route = errand.call, errand.call.route
+        leg.win(reply)
+        answer = reply.answer
+        if errand.request is not None or answer.body is not None or route is None:
+            return
+        if route.resume:
+            relay = Relay(call, leg, partial(self._resume, errand))
+            reply.answer = resumable(reply, call.request, route.resume, relay, self._counts)
+        if leg.step.deployment.on_disconnect is OnDisconnect.DRAIN:
+            drainable = reply.answer = DrainableAnswer(reply.answer)
+            call.drain = partial(self._go_on, call, drainable.drain)
+        if reply.answer is not answer:
+            call.scope.defer(reply.answer.close)
+
+    async def _resume(self, errand: Errand, plan: AttemptPlan, request: InferenceRequest) -> tuple[Leg, Reply]:
+        return await self._run(Errand(errand.call, errand.then, plan, request))
+
+    # hedging
+
+    def _course(self, errand: Errand) -> Course:
+        return Course(
+            partial(self._company, errand),
+            partial(self._start_hedge, errand),
+            partial(self._run_leg, errand),
+            partial(self._win, errand),
+        )
+
+    def _company(self, errand: Errand, ended: Ended, running: tuple[Running, ...]) -> Decision:
+        """Whether what is under way gets a hedge. A caller who has left gets none."""
+        call, plan, route = errand.call, errand.plan, errand.call.route
+        live = self._fleet.live(plan.everyone, repeating=False)
+        if route is not None and not call.cancelled and self._fleet.may_hedge(route):
+            late = {d.id: self._fleet.late_s(d) for d in plan.everyone if call.request.stream}
+            known = {name: late_s for name, late_s in late.items() if late_s is not None}
+            live = live._replace(late_s=known, may_hedge=True)
+        return decide(plan, History(ended, running), self._clock(), self._rng, live)
+
+    def _start_hedge(self, errand: Errand, hedge: Hedge) -> Leg:
+        route = errand.call.route
+        assert route is not None  # noqa: S101 - its plan came from it
+        self._fleet.spend_hedge(route)
+        timeouts = self._patience(errand, hedge.deployment, ())
+        return Leg(self._desk, errand.call, Step(hedge.deployment, AttemptKind.HEDGE, timeouts=timeouts))
+
+    async def _run_leg(self, errand: Errand, leg: Leg) -> Reply:
+        call = errand.call
+        if leg.step.kind is AttemptKind.HEDGE:
+            await leg.extend()
+            if bounds := call.generation.limits.of_deployment(leg.step.deployment):
+                await leg.enter(bounds)
+        return await leg.run(errand.then)
 
     async def _go_on(self, call: Call, drain: Drain) -> None:
         try:
             await drain()
         except UpstreamError as error:
             # An attempt that failed before says why; one that a deployment had no room for was none.
-            if call.attempts and call.attempts[-1].failure is None:
-                call.attempts[-1].failure = error.failure
+            attempt = call.answering or (call.attempts[-1] if call.attempts else None)
+            if attempt is not None and attempt.failure is None:
+                attempt.failure = error.failure
 
-    async def _enter(self, call: Call, deployment: Deployment, lease: Lease, bounds: Sequence[Bound]) -> None:
-        """Raises `UpstreamError` where a limit of the deployment or its provider has no room for this attempt."""
-        failure = None
-        try:
-            failure = await self._admission.enter(call, deployment, bounds)
-        except BaseException:
-            lease.waive()
-            raise
-        if failure is not None:
-            lease.waive()
-            raise UpstreamError(failure, deployment.name)
 
-    def _given_up(self, decision: GiveUp, history: tuple[Outcome, ...]) -> GatewayError:
-        if decision.failure.kind is not FailureKind.LIMITED:
-            return UpstreamError(decision.failure, history[-1].deployment if history else "")
-        limited = [outcome.failure for outcome in history if outcome.failure.kind is FailureKind.LIMITED]
-        waits = [failure.retry_after_s for failure in limited if failure.retry_after_s is not None]
-        if not waits and len(limited) == len(history):
-            return RequestError(decision.failure.message, code=refusals.TOO_LARGE)
-        return refusals.full(min(waits, default=None))
+def kind_of(errand: Errand, decision: Decision) -> AttemptKind:
+    """Why the next attempt is made."""
+    attempts = errand.call.attempts
+    if errand.request is not None:
+        return AttemptKind.RESUME
+    if not attempts or isinstance(decision, GiveUp):
+        return AttemptKind.FIRST
+    here = attempts[-1].deployment.name
+    return AttemptKind.RETRY if decision.deployment.name == here else AttemptKind.FALLBACK
 
-    def _end(self, attempt: Attempt, lease: Lease, error: BaseException) -> None:
-        attempt.ended_s = self._clock()
-        if isinstance(error, UpstreamError):
-            attempt.failure = error.failure
-            attempt.sent = error.failure.maybe_billed
-            lease.fail(error.failure)
-        elif isinstance(error, asyncio.CancelledError):
-            attempt.cancelled = True
-            attempt.sent = not isinstance(error, CancelledUnsent)
-        else:
-            attempt.stopped = REFUSED if isinstance(error, RequestError) else InternalError.code
-            attempt.sent = not isinstance(error, RequestError)  # after a bug, tokens may have been generated
-        lease.release()
 
-    def _finish(self, attempt: Attempt, lease: Lease) -> None:
-        """The winner's end, when the answer has gone out, broke on its way, or nobody was there to take it."""
-        attempt.ended_s = self._clock()
-        attempt.sent = True
-        if attempt.failure is not None:
-            lease.fail(attempt.failure)
-        elif not attempt.cancelled:
-            lease.succeed()
-        lease.release()
+def given_up(decision: GiveUp, ended: Ended) -> GatewayError:
+    """What the caller of a call that has come to its end is told."""
+    if decision.failure.kind is not FailureKind.LIMITED:
+        return UpstreamError(decision.failure, ended[-1].deployment if ended else "")
+    limited = [outcome.failure for outcome in ended if outcome.failure.kind is FailureKind.LIMITED]
+    waits = [failure.retry_after_s for failure in limited if failure.retry_after_s is not None]
+    if not waits and len(limited) == len(ended):
+        return RequestError(decision.failure.message, code=refusals.TOO_LARGE)
+    return refusals.full(min(waits, default=None))

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Dispatch:
-    """Sends the call's newest attempt and hands back its answer, which the attempt's tally describes as it is read."""
+    """Sends the call's newest attempt and hands back its answer, which the attempt's tally describes as it is read.
+
+    Which is the newest is asked before anything is waited for, so that attempts may go on side by side.
+    """
 
     async def __call__(self, call: Call) -> Reply:
         if call.route is None:
@@ -22,13 +25,13 @@ class Dispatch:
         deployment = attempt.deployment
         timeouts = call.route.timeouts
         exchange = Exchange(
-            request=call.request,
-            timeouts=timeouts,
+            request=attempt.request or call.request,
+            timeouts=attempt.timeouts or timeouts,
             deadline_s=call.received_s + timeouts.total_s,
             request_id=call.id,
-            headers=forwarded(call, names) if (names := call.generation.forwarded[deployment.name]) else (),
+            headers=forwarded(call, names) if (names := call.generation.forwarded[deployment.id]) else (),
         )
-        answer = await call.generation.upstreams[deployment.name].send(exchange)
+        answer = await call.generation.upstreams[deployment.id].send(exchange)
         attempt.tally = answer.tally
         attempt.first_token_s = answer.first_token_s
         return Reply(answer, deployment)

@@ -197,8 +197,8 @@ async def test_a_deployment_and_its_provider_are_taken_per_attempt() -> None:
     assert failure.retry_after_s == pytest.approx(60.0, abs=0.01)
     assert (await gate.accounts("provider:p"))["provider.tokens.60.0:p"].held == 150, "the one refused holds nothing"
     assert await gate.admission.enter(other, B, gate.index.of_deployment(B)) is None
-    gate.attempt(other, None, sent=False, deployment=B)
-    gate.admission.leave(other)
+    made = gate.attempt(other, None, sent=False, deployment=B)
+    gate.admission.leave(other, made)
     assert (await gate.accounts("deployment:b"))["deployment.requests.60.0:b"].used == 1
     for one in (call, other):
         one.scope.close()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 
 from adapters.base import Tally
 from adapters.schema import InferenceRequest
+from gateway.attempts.legs import Desk
 from gateway.call import Attempt, Call, Reply, TraceContext
 from gateway.errors import CancelledUnsent, LimitError, RequestError, UpstreamError
 from gateway.stages.attempt import AttemptStage
@@ -19,6 +21,7 @@ from policies.vocabulary import (
     Endpoint,
     Failure,
     FailureKind,
+    OnDisconnect,
     Period,
     Route,
     Strategy,
@@ -87,8 +90,8 @@ class Written:
 def a_stage(admission: Admission | None = None, written: Written | None = None) -> tuple[AttemptStage, Fleet]:
     clock = asyncio.get_running_loop().time
     fleet = Fleet(clock)
-    stage = AttemptStage(fleet, clock, random.Random(1), admission or cast("Any", None), written or Written())
-    return stage, fleet
+    desk = Desk(fleet, clock, admission or cast("Any", None), written or Written())
+    return AttemptStage(desk, random.Random(1), cast("Any", None)), fleet
 
 
 def upstream(outcomes: Sequence[Answer | BaseException]) -> Handler:
@@ -109,9 +112,9 @@ async def test_the_winners_scope_lives_as_long_as_the_call() -> None:
     call, answer = a_call(), Whole()
     reply = await stage(call, upstream([answer]))
     assert reply.answer is cast("Any", answer)
-    assert fleet.state_of("a").in_flight == 1
+    assert fleet.state_of(A).in_flight == 1
     call.scope.close()
-    assert (fleet.state_of("a").in_flight, answer.closed) == (0, 1)
+    assert (fleet.state_of(A).in_flight, answer.closed) == (0, 1)
     assert call.attempts[0].sent
     assert call.attempts[0].ended_s is not None
 
@@ -137,8 +140,8 @@ async def test_a_failed_attempt_gives_back_at_once_and_the_fallback_answers() ->
     assert reply.deployment is B
     assert [attempt.deployment.name for attempt in call.attempts] == ["a", "b"]
     assert [attempt.sent for attempt in call.attempts] == [False, False]
-    assert fleet.state_of("a").in_flight == 0
-    assert fleet.state_of("a").last_failure == REFUSED
+    assert fleet.state_of(A).in_flight == 0
+    assert fleet.state_of(A).last_failure == REFUSED
     call.scope.close()
     assert [attempt.sent for attempt in call.attempts] == [False, True]
 
@@ -173,8 +176,8 @@ async def test_a_caller_that_leaves_ends_the_attempt_and_the_lease() -> None:
         await stage(call, upstream([asyncio.CancelledError()]))
     assert call.attempts[0].cancelled
     assert call.attempts[0].sent
-    assert fleet.state_of("a").in_flight == 0
-    assert fleet.state_of("a").failures == 0
+    assert fleet.state_of(A).in_flight == 0
+    assert fleet.state_of(A).failures == 0
 
 
 async def test_a_caller_that_leaves_before_anything_was_sent_owes_nothing() -> None:
@@ -183,7 +186,7 @@ async def test_a_caller_that_leaves_before_anything_was_sent_owes_nothing() -> N
     with pytest.raises(asyncio.CancelledError):
         await stage(call, upstream([CancelledUnsent()]))
     assert (call.attempts[0].cancelled, call.attempts[0].sent) == (True, False)
-    assert fleet.state_of("a").in_flight == 0
+    assert fleet.state_of(A).in_flight == 0
 
 
 async def test_a_stream_that_breaks_on_its_way_counts_against_the_deployment() -> None:
@@ -192,14 +195,14 @@ async def test_a_stream_that_breaks_on_its_way_counts_against_the_deployment() -
     await stage(call, upstream([Whole()]))
     call.attempts[0].failure = Failure(FailureKind.TRUNCATED, maybe_billed=True)
     call.scope.close()
-    assert fleet.state_of("a").failures == 1
+    assert fleet.state_of(A).failures == 1
 
 
 async def test_all_set_aside_still_tries_the_one_that_comes_back_first() -> None:
     stage, fleet = a_stage()
-    for name in "ab":
+    for deployment in (A, B):
         for _ in range(5):
-            lease = fleet.lease(name)
+            lease = fleet.lease(deployment)
             lease.fail(REFUSED)
             lease.release()
     call = a_call()
@@ -214,7 +217,7 @@ async def test_what_a_driver_refuses_to_send_is_no_failure_of_the_deployment() -
         await stage(call, upstream([RequestError("not here")]))
     (attempt,) = call.attempts
     assert (attempt.stopped, attempt.sent, attempt.failure) == ("refused", False, None)
-    assert (fleet.state_of("a").in_flight, fleet.state_of("a").failures) == (0, 0)
+    assert (fleet.state_of(A).in_flight, fleet.state_of(A).failures) == (0, 0)
 
 
 async def test_a_bug_counts_as_sent_since_tokens_may_have_been_generated() -> None:
@@ -241,8 +244,8 @@ async def test_a_deployment_at_its_limit_costs_no_attempt_and_no_breaker() -> No
     assert (await stage(first, upstream([Whole()]))).deployment is A
     assert (await stage(second, upstream([Whole()]))).deployment is B
     assert [attempt.number for attempt in second.attempts] == [1]
-    state = fleet.state_of("a")
-    assert (state.in_flight, state.attempts, state.failures, state.breaker.failures) == (1, 1, 0, 0)
+    state = fleet.state_of(A)
+    assert (state.in_flight, state.attempts, state.failures, state.own_breaker.state.failures) == (1, 1, 0, 0)
 
 
 async def test_when_all_are_full_the_shortest_wait_is_told() -> None:
@@ -260,7 +263,7 @@ async def test_when_all_are_full_the_shortest_wait_is_told() -> None:
         await stage(call, upstream([]))
     assert (caught.value.status, caught.value.code, call.attempts) == (503, "service_full", [])
     assert caught.value.retry_after_s == pytest.approx(70.0, abs=0.1)
-    assert fleet.state_of("a").attempts == 1
+    assert fleet.state_of(A).attempts == 1
 
 
 async def test_what_fits_no_deployment_is_the_requests_fault() -> None:
@@ -307,7 +310,7 @@ async def test_limits_that_cannot_be_asked_leave_no_lease_behind() -> None:
     stage, fleet = a_stage(gate.admission)
     with pytest.raises(LimitError, match="cannot write down"):
         await stage(limited_call(gate), upstream([]))
-    assert (fleet.state_of("a").in_flight, fleet.state_of("a").attempts) == (0, 0)
+    assert (fleet.state_of(A).in_flight, fleet.state_of(A).attempts) == (0, 0)
 
 
 class Unreadable(Spent):
@@ -329,6 +332,9 @@ async def test_a_deployment_found_full_after_the_caller_left_rewrites_no_attempt
 
     stage, _ = a_stage(cast("Any", FullOnceLeft()))
     call = a_call()
+    assert call.route is not None
+    draining = replace(A, on_disconnect=OnDisconnect.DRAIN)
+    call.route, call.candidates = replace(call.route, targets=(Target(draining),)), (draining, B)
     limits = LimitIndex([limit("requests", 1, 60.0, "deployment")])
     call.generation = cast("Any", SimpleNamespace(limits=limits, drains=True))
     asking = asyncio.create_task(stage(call, upstream([UpstreamError(RESET, "a")])))
