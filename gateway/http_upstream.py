@@ -36,6 +36,10 @@ class HttpUpstream:
     def ready(self) -> bool:
         return self._open
 
+    @property
+    def queued(self) -> int | None:
+        return None
+
     def describe(self) -> dict[str, str | int | float | None]:
         return {"connections": self._pool.open_count, "idle_connections": self._pool.idle_count}
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.admin.answers import JSON, Answer, as_json
 from gateway.admin.routes import Permission, Route, Told
+from gateway.fleet_view import describe_deployments
 from gateway.signals.exposition import SNAPSHOT_PATH
 
 if TYPE_CHECKING:
@@ -53,8 +54,12 @@ class LiveView:
         """Ready while calls are taken and some deployment could answer one."""
         if self._lifecycle.draining:
             return as_json({"status": "draining"}, 503)
-        waiting = [name for name, upstream in self._current().upstreams.items() if not upstream.ready]
-        if not self._lifecycle.started or len(waiting) == len(self._current().upstreams):
+        ready: dict[str, bool] = {}
+        for id_, upstream in self._current().upstreams.items():
+            name = self._current().deployments[id_].name
+            ready[name] = upstream.ready or ready.get(name, False)
+        waiting = [name for name, is_ready in ready.items() if not is_ready]
+        if not self._lifecycle.started or len(waiting) == len(ready):
             return as_json({"status": "starting", "waiting_for": waiting}, 503)
         return as_json({"status": "ready", "waiting_for": waiting})
 
@@ -68,31 +73,11 @@ class LiveView:
 
     async def _deployments(self, _: Asked) -> Answer:
         generation = self._current()
-        shown = [self._describe(generation, name) for name in generation.deployments]
         return as_json(
             {
                 "generation": generation.number,
                 "policy": generation.digest,
                 "reload_failed": self._lifecycle.reload_failed,
-                "deployments": shown,
+                "deployments": describe_deployments(generation, self._fleet),
             }
         )
-
-    def _describe(self, generation: Generation, name: str) -> dict[str, object]:
-        deployment = generation.deployments[name]
-        upstream = generation.upstreams[name]
-        state = self._fleet.state_of(name)
-        failure = state.last_failure
-        return {
-            "name": name,
-            "provider": deployment.provider,
-            "model": deployment.model,
-            "region": deployment.region,
-            "ready": upstream.ready,
-            "breaker": state.breaker.phase,
-            "in_flight": state.in_flight,
-            "attempts": state.attempts,
-            "failures": state.failures,
-            "last_failure": None if failure is None else {"kind": failure.kind, "status": failure.status},
-            "live": dict(upstream.describe()),
-        }

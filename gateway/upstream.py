@@ -61,5 +61,9 @@ class Upstream(Protocol):
     @property
     def ready(self) -> bool: ...
 
+    @property
+    def queued(self) -> int | None:
+        """Calls that wait at the deployment itself; None where it does not tell."""
+
     def describe(self) -> Mapping[str, str | int | float | None]:
         """Live numbers for operators; no host, path or credential among them."""

@@ -18,22 +18,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.config import Config, LitellmProvider, ProviderSettings
+    from gateway.secret import Secret
     from gateway.upstream import Upstream
     from policies.vocabulary import Deployment
 
 log = logging.getLogger(__name__)
 
 
+# What a deployment is judged by, not how it is reached; and credentials, of which each upstream has its own.
+NO_REACH: Final = frozenset({"api_key", "api_keys", "breaker", "health", "limits", "forward_headers"})
+
+
+class Reach(NamedTuple):
+    """How a deployment is reached: whatever differs here takes another upstream."""
+
+    settings: tuple[object, ...]
+    credential: Secret | None
+    model: str
+
+
 class Made(NamedTuple):
     """An upstream and what it was made from."""
 
-    provider: ProviderSettings
-    model: str
+    reach: Reach
     upstream: Upstream
 
 
 class UpstreamSet:
-    """The upstreams of the policy in force."""
+    """The upstreams of the policy in force, by deployment id."""
 
     def __init__(self) -> None:
         self._made: dict[str, Made] = {}
@@ -43,32 +55,41 @@ class UpstreamSet:
         made: dict[str, Made] = {}
         fresh: list[Upstream] = []
         try:
-            for name, deployment in deployments.items():
+            for id_, deployment in deployments.items():
                 provider = config.providers[deployment.provider]
-                if kept := self._kept(name, provider, deployment):
-                    made[name] = kept
+                reach = reach_of(provider, deployment)
+                kept = self._made.get(id_)
+                if kept is not None and kept.reach == reach:
+                    made[id_] = kept
                     continue
                 upstream = await asyncio.to_thread(make_upstream, deployment, provider)  # it looks for files
-                made[name] = Made(provider, deployment.model, upstream)
+                made[id_] = Made(reach, upstream)
                 fresh.append(upstream)
                 await upstream.start()
         except BaseException as error:
             for upstream in fresh:
                 await upstream.close()
             if isinstance(error, StartError | ValueError | OSError):
-                raise StartError(f"{name}: {error}") from error
+                raise StartError(f"{id_}: {error}") from error
             raise
         self._made = made
-        return {name: entry.upstream for name, entry in made.items()}
-
-    def _kept(self, name: str, provider: ProviderSettings, deployment: Deployment) -> Made | None:
-        old = self._made.get(name)
-        return old if old is not None and (old.provider, old.model) == (provider, deployment.model) else None
+        return {id_: entry.upstream for id_, entry in made.items()}
 
     async def close(self) -> None:
         for entry in self._made.values():
             await entry.upstream.close()
         self._made = {}
+
+
+def reach_of(provider: ProviderSettings, deployment: Deployment) -> Reach:
+    fields = sorted(type(provider).model_fields.keys() - NO_REACH)
+    settings = (provider.kind, *(getattr(provider, name) for name in fields))
+    return Reach(settings, credential_of(provider, deployment), deployment.model)
+
+
+def credential_of(provider: ProviderSettings, deployment: Deployment) -> Secret | None:
+    """The credential that this deployment goes by; None where its provider takes none."""
+    return None if isinstance(provider, LlamaCppProvider) else provider.credential(deployment.credential)
 
 
 def make_upstream(deployment: Deployment, provider: ProviderSettings) -> Upstream:
@@ -81,8 +102,9 @@ def make_upstream(deployment: Deployment, provider: ProviderSettings) -> Upstrea
 
 def openai_upstream(deployment: Deployment, provider: OpenAIProvider) -> Upstream:
     headers = [(name, value.reveal()) for name, value in provider.headers.items()]
-    if provider.api_key is not None:
-        headers.append(("authorization", f"Bearer {provider.api_key.reveal()}"))
+    credential = credential_of(provider, deployment)
+    if credential is not None:
+        headers.append(("authorization", f"Bearer {credential.reveal()}"))
     pool = Pool(provider.base_url, tuple(headers), max_connections=provider.max_connections)
     host = provider_of("openai", provider.base_url, deployment.model)
     return HttpUpstream(deployment, pool, ADAPTERS["openai_itself" if host in ("openai", "azure") else "openai"])
@@ -120,10 +142,11 @@ class Loading:
 def litellm_upstream(deployment: Deployment, provider: LitellmProvider) -> Upstream:
     from gateway.litellm.driver import LitellmUpstream  # noqa: PLC0415 - only a policy that names litellm pays for it
 
+    credential = credential_of(provider, deployment)
     return LitellmUpstream(
         deployment,
         {name: value.reveal() for name, value in provider.settings.items()},
-        None if provider.api_key is None else provider.api_key.reveal(),
+        None if credential is None else credential.reveal(),
         provider.base_url,
     )
 

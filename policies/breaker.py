@@ -1,15 +1,18 @@
-"""When a deployment is set aside, and when it is let back: closed, open, half open with exactly one probe.
+"""When a deployment or a credential is set aside, and when it is let back: closed, open, half open with one probe.
 
 Counting failures in a row needs no window and no clock while all is well, so admission to a closed breaker is a
-comparison. A probe is a numbered ticket that lapses: an outcome with an old number is an ordinary one, and a probe
-whose outcome never comes (a bug, a lost task) blocks nobody for longer than `probe_s`. That the last one standing is
-never ejected is for `attempts` to see to; here, open means open.
+comparison. Failures mixed with successes never come in a row: for them stands the share of recent attempts that failed,
+with weights that fade, and successes are told in bulk when the next failure comes. A probe is a numbered ticket that
+lapses: an outcome with an old number is an ordinary one, and a probe whose outcome never comes (a bug, a lost task)
+blocks nobody for longer than `probe_s`. That the last one standing is never ejected is for `attempts` to see to; here,
+open means open.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import exp
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from policies.failures import blames_credential, blames_request, named_wait_s
@@ -30,13 +33,21 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BreakerState:
-    """One deployment's breaker. `until_s` ends the cooldown while open, and the probe's time while half open."""
+    """One breaker. `until_s` ends the cooldown while open, and the probe's time while half open.
+
+    `made` attempts and the `failed` ones among them are weights as of `counted_s` that fade with `MEMORY_S`. `named`:
+    the cooldown is one that the provider asked for, which no sign of life cuts short.
+    """
 
     phase: Phase = Phase.CLOSED
     failures: int = 0
     until_s: float = 0.0
     cooldown_s: float = 0.0
     probe: int = 0
+    made: float = 0.0
+    failed: float = 0.0
+    counted_s: float = 0.0
+    named: bool = False
 
 
 class Admission(NamedTuple):
@@ -50,16 +61,20 @@ class Admission(NamedTuple):
 class Ended(NamedTuple):
     """How an attempt ended: a failure, or none. `cancelled` (the caller left) says nothing of the deployment.
 
-    `forced` marks an attempt that went ahead although the breaker was open, since every candidate's was.
+    `forced` marks an attempt that went ahead although the breaker was open, since every candidate's was. `besides`
+    counts successes before this one that were not told by themselves.
     """
 
     failure: Failure | None = None
     cancelled: bool = False
     probe: int = 0
     forced: bool = False
+    besides: int = 0
 
 
 DEFAULT_SETTINGS: Final = DEFAULT_BREAKER
+# How long an attempt weighs in the share of failures: after this time, 37 % of what it did at first.
+MEMORY_S: Final = 30.0
 
 
 def admit(state: BreakerState, now: float, settings: BreakerSettings = DEFAULT_SETTINGS) -> Admission:
@@ -78,50 +93,87 @@ def set_aside_until_s(state: BreakerState, now: float) -> float | None:
     return None if state.phase is Phase.CLOSED or now >= state.until_s else state.until_s
 
 
+def recalled(state: BreakerState, now: float) -> BreakerState:
+    """The breaker after a sign of life that was no attempt: the next attempt may be the probe, whatever was left of the
+    cooldown. It stays unproven, since a server may list its models long after it has stopped answering.
+    """
+    if state.phase is not Phase.OPEN or state.named or now >= state.until_s:
+        return state
+    return replace(state, until_s=now)
+
+
 def record(state: BreakerState, ended: Ended, now: float, settings: BreakerSettings = DEFAULT_SETTINGS) -> BreakerState:
-    """The breaker after an attempt ended. Each admitted attempt is recorded once, however it ended."""
-    probing = ended.probe != 0 and state.phase is Phase.HALF_OPEN and ended.probe == state.probe
+    """A deployment's breaker after an attempt ended. Each admitted attempt is recorded once, however it ended."""
+    probing = _is_probe(state, ended)
     failure = ended.failure
     if ended.cancelled or (failure is not None and _blameless(failure)):
         return replace(state, until_s=now) if probing else state
     if failure is None:
-        return _after_success(state, proven=probing or ended.forced)
-    named_s = _named_cooldown_s(failure, settings)
+        return _after_success(state, ended, now, proven=probing or ended.forced)
+    named_s = min(named_wait_s(failure), settings.named_max_s)
     if probing:
         longer_s = min(settings.cooldown_max_s, max(settings.cooldown_s, state.cooldown_s * 2))
-        return _opened(state, now + max(longer_s, named_s), longer_s)
+        return _opened(state, now + max(longer_s, named_s), longer_s, named=bool(named_s))
     if named_s:
-        return _opened(state, max(state.until_s, now + named_s), max(settings.cooldown_s, state.cooldown_s))
-    return _counted(state, now, settings)
+        until_s = max(state.until_s, now + named_s)
+        return _opened(state, until_s, max(settings.cooldown_s, state.cooldown_s), named=True)
+    return _counted(state, ended, now, settings)
 
 
-def _counted(state: BreakerState, now: float, settings: BreakerSettings) -> BreakerState:
+def record_credential(
+    state: BreakerState, ended: Ended, now: float, settings: BreakerSettings = DEFAULT_SETTINGS
+) -> BreakerState:
+    """A credential's breaker after an attempt with it ended: only the provider's word on the credential counts."""
+    probing = _is_probe(state, ended)
+    if ended.failure is not None and blames_credential(ended.failure):
+        until_s = max(state.until_s, now + settings.credential_cooldown_s)
+        return _opened(state, until_s, settings.credential_cooldown_s, named=True)
+    if ended.failure is None and not ended.cancelled and (probing or ended.forced):
+        return BreakerState(probe=state.probe)
+    return replace(state, until_s=now) if probing else state
+
+
+def _is_probe(state: BreakerState, ended: Ended) -> bool:
+    return ended.probe != 0 and state.phase is Phase.HALF_OPEN and ended.probe == state.probe
+
+
+def _counted(state: BreakerState, ended: Ended, now: float, settings: BreakerSettings) -> BreakerState:
     if state.phase is not Phase.CLOSED:
         return state
-    failures = state.failures + 1
-    if failures < settings.failures:
-        return replace(state, failures=failures)
-    return _opened(state, now + settings.cooldown_s, settings.cooldown_s)
+    counted = _weighed(state, ended, now)
+    in_a_row = state.failures + 1
+    too_many = counted.made >= settings.volume_min and counted.failed >= settings.failure_share * counted.made
+    if too_many or in_a_row >= settings.failures:
+        return _opened(state, now + settings.cooldown_s, settings.cooldown_s)
+    return replace(counted, failures=in_a_row)
 
 
-def _after_success(state: BreakerState, *, proven: bool) -> BreakerState:
+def _weighed(state: BreakerState, ended: Ended, now: float) -> BreakerState:
+    """With this attempt counted, and those besides it as if they had come evenly since the last count."""
+    ages = max(0.0, now - state.counted_s) / MEMORY_S
+    fade = exp(-ages)
+    besides = ended.besides * ((1.0 - fade) / ages if ages else 1.0)
+    made = state.made * fade + besides + 1.0
+    failed = state.failed * fade + (ended.failure is not None)
+    return replace(state, made=made, failed=failed, counted_s=max(now, state.counted_s))
+
+
+def _after_success(state: BreakerState, ended: Ended, now: float, *, proven: bool) -> BreakerState:
     # A success that began before the trouble proves nothing once the breaker has opened.
-    if proven or (state.phase is Phase.CLOSED and state.failures):
-        return BreakerState(probe=state.probe)
+    if proven:
+        return BreakerState(probe=state.probe, counted_s=now)
+    if state.phase is Phase.CLOSED and state.made:
+        return replace(_weighed(state, ended, now), failures=0)
     return state
 
 
-def _opened(state: BreakerState, until_s: float, cooldown_s: float) -> BreakerState:
-    return BreakerState(Phase.OPEN, 0, until_s, cooldown_s, state.probe)
-
-
-def _named_cooldown_s(failure: Failure, settings: BreakerSettings) -> float:
-    """The cooldown that one failure alone demands; 0 where it only counts."""
-    if blames_credential(failure):
-        return settings.credential_cooldown_s
-    return min(named_wait_s(failure), settings.named_max_s)
+def _opened(state: BreakerState, until_s: float, cooldown_s: float, *, named: bool = False) -> BreakerState:
+    return BreakerState(Phase.OPEN, 0, until_s, cooldown_s, state.probe, named=named)
 
 
 def _blameless(failure: Failure) -> bool:
-    # Pools and limits are the gateway's own; what fills them is counted by its own failures.
-    return failure.kind in (FailureKind.POOL, FailureKind.LIMITED) or blames_request(failure)
+    """Pools and limits are the gateway's own, and what fills them is counted by its own failures. A refused credential
+    is no fault of the deployment: it has a breaker of its own.
+    """
+    own = failure.kind in (FailureKind.POOL, FailureKind.LIMITED)
+    return own or blames_request(failure) or blames_credential(failure)

@@ -79,6 +79,10 @@ class LitellmUpstream:
         self._refuse_ambient()
         await asyncio.to_thread(self._load)
 
+    @property
+    def queued(self) -> int | None:
+        return None
+
     def describe(self) -> dict[str, str | int | float | None]:
         """Nothing: litellm keeps its connections to itself."""
         return {}

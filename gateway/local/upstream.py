@@ -71,6 +71,10 @@ class LocalUpstream:
     def ready(self) -> bool:
         return self._supervisor.state is State.READY
 
+    @property
+    def queued(self) -> int | None:
+        return max(0, self._places - 1)
+
     def describe(self) -> dict[str, str | int | float | None]:
         """Live numbers. `in_engine` counts calls that wait or run; one runs at a time."""
         supervisor = self._supervisor
@@ -81,7 +85,7 @@ class LocalUpstream:
             "pid": supervisor.pid,
             "restarts": supervisor.restarts,
             "in_engine": self._places,
-            "queued": max(0, self._places - 1),
+            "queued": self.queued,
             "max_queue": self._max_queue,
             "served": self._served,
             "generated_tokens": self._generated_tokens,

@@ -1,156 +1,242 @@
-"""What is known of each deployment right now: its breaker, its attempts in flight, each route's turn in the rotation.
+"""What is known of each deployment right now, and what each route keeps from call to call: the live side of choosing.
 
-Policies decide; this keeps their frozen values between calls and across reloads, by deployment and route name.
+Policies decide; this keeps their frozen values between calls and across reloads, by deployment id and route name.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from policies import retry_budget
+from gateway.asking import asked_of, wants_of
+from gateway.errors import InternalError
+from gateway.state.breakers import Breaker, Breakers, Credential
+from gateway.state.leases import DeploymentState, Lease
+from policies import hedging, retry_budget
 from policies.attempts import ALL_WELL, Live
-from policies.balancing import Order, order
-from policies.breaker import BreakerState, Ended, Phase, admit, record, set_aside_until_s
+from policies.balancing import choose
+from policies.breaker import BreakerState
+from policies.choosing import Choice, Seen
+from policies.hedging import HedgeBudget
+from policies.latency import ttft_quantile_s
 from policies.retry_budget import RetryBudget
+from policies.route_plan import RouteState, carried, fresh
+from policies.route_rules import NO_NEEDS
+from policies.vocabulary import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
+    from random import Random
 
-    from policies.balancing import Rotation
-    from policies.vocabulary import Deployment, Failure, Route
+    from gateway.call import Call
+    from gateway.upstream import Upstream
+    from policies.choosing import LiveNumbers
+    from policies.route_rules import Needs
+    from policies.vocabulary import Deployment, Route
 
-
-@dataclass(slots=True)
-class DeploymentState:
-    """Live state of one deployment; `in_flight`, `attempts` and `failures` count attempts."""
-
-    breaker: BreakerState = field(default_factory=BreakerState)
-    in_flight: int = 0
-    attempts: int = 0
-    failures: int = 0
-    last_failure: Failure | None = None
+LATE_QUANTILE: Final = 0.95
 
 
-class Lease:
-    """One attempt's claim on a deployment. It ends once, as a success, a failure, or neither when the caller left.
-
-    A stream succeeds when it has ended well: a deployment that cuts each stream must not look well whenever one opens.
-    A probe is settled by the first content already, so that a long answer keeps nobody else away.
+class RouteMemory:
+    """What one route keeps from call to call. `usual` is the choice for the candidates `usual_of`, where nothing is out
+    of the ordinary and the route takes no turns.
     """
 
-    __slots__ = ("_clock", "_ended", "_probe", "_state", "forced")
+    __slots__ = ("state", "usual", "usual_of", "wants")
 
-    def __init__(self, state: DeploymentState, clock: Callable[[], float], *, forced: bool) -> None:
-        self._state = state
-        self._clock = clock
-        self._ended = False
-        self.forced = forced
-        self._probe = 0
-        if state.breaker.phase is not Phase.CLOSED:
-            admission = admit(state.breaker, clock())
-            state.breaker = admission.state
-            self._probe = admission.probe
-        state.in_flight += 1
-        state.attempts += 1
+    def __init__(self, state: RouteState) -> None:
+        self.state = state
+        self.wants = wants_of(state.plan.route)
+        self.usual: Choice | None = None
+        self.usual_of: tuple[Deployment, ...] = ()
 
-    def answer(self) -> None:
-        """The deployment began to answer."""
-        if self._probe or self.forced:
-            self.succeed()
-
-    def succeed(self) -> None:
-        if self._probe or self.forced or self._state.breaker.failures:
-            self._note(Ended(probe=self._probe, forced=self.forced))
-            self._probe = 0
-
-    def fail(self, failure: Failure) -> None:
-        self._state.failures += 1
-        self._state.last_failure = failure
-        self._note(Ended(failure, probe=self._probe, forced=self.forced))
-        self._probe = 0
-
-    def release(self) -> None:
-        """Give the claim back. A probe that neither succeeded nor failed is free for the next attempt."""
-        if not self._ended:
-            self._ended = True
-            self._state.in_flight -= 1
-            if self._probe:
-                self._note(Ended(cancelled=True, probe=self._probe))
-
-    def waive(self) -> None:
-        """No attempt was made after all."""
-        self._state.attempts -= 1
-        self.release()
-
-    def _note(self, ended: Ended) -> None:
-        self._state.breaker = record(self._state.breaker, ended, self._clock())
+    @property
+    def is_steady(self) -> bool:
+        plan = self.state.plan
+        return plan.is_single or (plan.flat and plan.route.strategy is Strategy.ORDERED)
 
 
 class Fleet:
     """All deployments' live state. `clock` is monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        self.clock = clock
+        self._breakers = Breakers(clock)
         self._deployments: dict[str, DeploymentState] = {}
-        self._rotations: dict[str, Rotation] = {}
-        self._budget = RetryBudget(at_s=clock())
-        self._calls = 0
+        self._credentials: dict[tuple[str, str], Credential] = {}
+        self._routes: dict[str, RouteMemory] = {}
+        self._hedges: dict[str, HedgeBudget] = {}
 
-    def state_of(self, deployment: str) -> DeploymentState:
-        state = self._deployments.get(deployment)
+    def state_of(self, deployment: Deployment) -> DeploymentState:
+        state = self._deployments.get(deployment.id)
         if state is None:
-            state = self._deployments[deployment] = DeploymentState()
+            state = self._deployments[deployment.id] = self._made(deployment)
+        elif state.deployment is not deployment:
+            state.deployment = deployment  # the same one under new settings
         return state
 
-    def states(self) -> list[tuple[str, DeploymentState]]:
-        return list(self._deployments.items())
+    def states(self) -> tuple[DeploymentState, ...]:
+        return tuple(self._deployments.values())
 
-    def order(self, route: Route, capable: tuple[Deployment, ...]) -> Order:
-        """A new call's candidates in the order to try; a weighted route's rotation moves on."""
-        self._calls += 1
-        ordered, rotation = order(route, capable, self._rotations.get(route.name, ()))
-        if rotation:
-            self._rotations[route.name] = rotation
-        return ordered
+    def credentials(self) -> tuple[Credential, ...]:
+        return tuple(self._credentials.values())
+
+    # choosing
+
+    def choose(self, call: Call, now: float, rng: Random) -> Choice:
+        """The call's candidates in the order to try, by its route's strategy and what is known of them now.
+
+        Raises `InternalError` for a call without a route.
+        """
+        route = call.route
+        if route is None:
+            raise InternalError("a call reached its attempts without a route")
+        memory = self._memory(route)
+        if route.hedge is not None:
+            self.count_call(route)
+        if memory.usual is not None and self._is_usual(call) and memory.usual_of is call.candidates:
+            return memory.usual
+        asked = asked_of(call, route, memory.wants)
+        live = self._seen(call, memory.state)
+        choice, memory.state = choose(asked, live, memory.state, now, rng)
+        if asked.prefix and choice.candidates:
+            self.state_of(choice.candidates[0]).prefixes.add(asked.prefix, now)
+        if memory.is_steady and self._is_usual(call):
+            memory.usual, memory.usual_of = choice, call.candidates
+        return choice
+
+    def _is_usual(self, call: Call) -> bool:
+        return self._breakers.all_closed and call.choice is None
+
+    def _memory(self, route: Route) -> RouteMemory:
+        memory = self._routes.get(route.name)
+        if memory is None:
+            memory = self._routes[route.name] = RouteMemory(fresh(route))
+        elif memory.state.plan.route is not route:
+            memory = self._routes[route.name] = RouteMemory(carried(memory.state, route))
+        return memory
+
+    def _seen(self, call: Call, state: RouteState) -> LiveNumbers:
+        """Live numbers of every candidate where the route goes by them, else of those that are set aside."""
+        aside = self.set_aside(call.candidates)
+        if not state.plan.reads_live:
+            return {id_: Seen(set_aside_until_s=until_s) for id_, until_s in aside.items()}
+        upstreams = call.generation.upstreams
+        return {d.id: self._number(d, upstreams, aside) for d in call.candidates}
+
+    def _number(self, deployment: Deployment, upstreams: Mapping[str, Upstream], aside: Mapping[str, float]) -> Seen:
+        state, id_ = self.state_of(deployment), deployment.id
+        return Seen(
+            state.in_flight,
+            state.in_flight_tokens,
+            upstreams[id_].queued,
+            state.latency,
+            state.prefixes,
+            aside.get(id_),
+        )
 
     def live(self, candidates: tuple[Deployment, ...], *, repeating: bool) -> Live:
-        """Which of these the breakers set aside at this moment, and, for a call that has `repeating` in mind, whether a
-        second try is still in the budget.
+        """Which of these the breakers set aside at this moment, and, for a call that has `repeating` in mind, where the
+        retry budget is spent.
         """
         set_aside = self.set_aside(candidates)
         if not repeating:
             return Live(set_aside) if set_aside else ALL_WELL
-        now = self._clock()
-        may_repeat = retry_budget.may_repeat(self._bank(now), now)
-        return Live(set_aside, frozenset() if may_repeat else frozenset(d.id for d in candidates))
+        return Live(set_aside, frozenset(d.id for d in candidates if not self._may_repeat(d)))
 
-    def set_aside(self, candidates: tuple[Deployment, ...]) -> dict[str, float]:
-        """Those of the candidates whose breaker lets nothing through, and until when."""
+    def set_aside(self, candidates: Iterable[Deployment]) -> dict[str, float]:
+        """Those of the candidates whose breaker, or whose credential's, lets nothing through, and until when."""
+        if self._breakers.all_closed:
+            return {}
         found: dict[str, float] = {}
         for deployment in candidates:
-            state = self._deployments.get(deployment.name)
-            if state is not None and state.breaker.phase is not Phase.CLOSED:
-                until_s = set_aside_until_s(state.breaker, self._clock())
-                if until_s is not None:
-                    found[deployment.name] = until_s
+            # A deployment that was never called may share a credential with one that was.
+            state = self.state_of(deployment)
+            until_s = self._breakers.set_aside_until_s(state.own_breaker, state.credential)
+            if until_s is not None:
+                found[deployment.id] = until_s
         return found
 
-    def spend_retry(self) -> None:
+    def set_aside_s(self, deployment: Deployment) -> float | None:
+        """For how long nothing is let through there; None where an attempt may go ahead."""
+        until_s = self.set_aside((deployment,)).get(deployment.id)
+        return None if until_s is None else round(until_s - self.clock(), 3)
+
+    # attempts
+
+    def lease(self, deployment: Deployment, *, forced: bool = False, needs: Needs = NO_NEEDS) -> Lease:
+        return Lease(self.state_of(deployment), self._breakers, needs, forced=forced)
+
+    def recall(self, deployment: Deployment) -> None:
+        """The deployment has shown a sign of life: the next call may try it."""
+        self._breakers.recall(self.state_of(deployment).own_breaker)
+
+    # budgets
+
+    def spend_retry(self, deployment: Deployment) -> None:
         """A second try at the same deployment is made."""
-        now = self._clock()
-        self._budget = retry_budget.withdraw(self._bank(now), now)
+        state, now = self.state_of(deployment), self.clock()
+        self._bank(state, now)
+        state.budget = retry_budget.withdraw(state.budget, now)
+        state.banked += 1
 
-    def _bank(self, now: float) -> RetryBudget:
-        """The retry budget, with the calls that began since it was last asked for."""
-        self._budget = retry_budget.deposit(self._budget, now, self._calls)
-        self._calls = 0
-        return self._budget
+    def _may_repeat(self, deployment: Deployment) -> bool:
+        state, now = self.state_of(deployment), self.clock()
+        self._bank(state, now)
+        return retry_budget.may_repeat(state.budget, now)
 
-    def lease(self, deployment: str, *, forced: bool = False) -> Lease:
-        return Lease(self.state_of(deployment), self._clock, forced=forced)
+    def retry_credits(self, deployment: Deployment) -> float:
+        """How many second tries the deployment's budget has room for."""
+        state, now = self.state_of(deployment), self.clock()
+        self._bank(state, now)
+        return state.budget.credits
+
+    def _bank(self, state: DeploymentState, now: float) -> None:
+        """Pay in for the attempts that began since the budget was last asked for."""
+        fresh = max(0, state.attempts - state.banked)
+        state.budget = retry_budget.deposit(state.budget, now, fresh)
+        state.banked += fresh
+
+    def late_s(self, deployment: Deployment) -> float | None:
+        """After how long without a token an attempt there is later than nearly all others; None where nobody knows."""
+        return ttft_quantile_s(self.state_of(deployment).latency, LATE_QUANTILE, self.clock())
+
+    def count_call(self, route: Route) -> None:
+        """A call of a route that may hedge has begun."""
+        if route.hedge is not None:
+            budget = self._hedges.get(route.name, HedgeBudget())
+            self._hedges[route.name] = hedging.deposit(budget, route.hedge)
+
+    def may_hedge(self, route: Route) -> bool:
+        """Whether the route's share of hedges has room for one."""
+        return hedging.may_hedge(self._hedges.get(route.name, HedgeBudget()))
+
+    def spend_hedge(self, route: Route) -> None:
+        """A hedge is made for a call of this route."""
+        self._hedges[route.name] = hedging.withdraw(self._hedges.get(route.name, HedgeBudget()))
+
+    # reloads
 
     def keep_only(self, deployments: frozenset[str], routes: frozenset[str]) -> None:
-        """Forget what a reload removed."""
-        self._deployments = {name: state for name, state in self._deployments.items() if name in deployments}
-        self._rotations = {name: rotation for name, rotation in self._rotations.items() if name in routes}
+        """Forget what a reload removed: deployments by id, routes by name."""
+        gone = [state for id_, state in self._deployments.items() if id_ not in deployments]
+        self._deployments = {id_: state for id_, state in self._deployments.items() if id_ in deployments}
+        used = {state.credential for state in self._deployments.values()}
+        for breaker in (*(s.own_breaker for s in gone), *(c.breaker for c in self.credentials() if c not in used)):
+            self._breakers.forget(breaker)
+        self._credentials = {key: credential for key, credential in self._credentials.items() if credential in used}
+        self._routes = {name: memory for name, memory in self._routes.items() if name in routes}
+        self._hedges = {name: budget for name, budget in self._hedges.items() if name in routes}
+
+    def _made(self, deployment: Deployment) -> DeploymentState:
+        now = self.clock()
+        breaker = Breaker(f"deployment {deployment.id}", BreakerState(counted_s=now))
+        return DeploymentState(deployment, self._credential_of(deployment), breaker, RetryBudget(at_s=now))
+
+    def _credential_of(self, deployment: Deployment) -> Credential:
+        key = (deployment.provider, deployment.credential)
+        credential = self._credentials.get(key)
+        if credential is None:
+            which = f"credential {deployment.credential} of" if deployment.credential else "credential of"
+            credential = Credential(*key, Breaker(f"the {which} provider {deployment.provider}"))
+            self._credentials[key] = credential
+        return credential

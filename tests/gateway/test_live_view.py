@@ -103,25 +103,16 @@ async def test_metrics_come_as_the_scraper_accepts_them() -> None:
 
 async def test_deployments_are_shown_as_they_are_now_without_what_failures_said() -> None:
     view = View()
-    lease = view.fleet.lease("a")
-    failing = view.fleet.lease("a")
+    lease = view.fleet.lease(A)
+    failing = view.fleet.lease(A)
     failing.fail(Failure(FailureKind.STATUS, "key sk-secret at 10.0.0.7", status=500))
     failing.release()
     status, shown = await view.ask("/deployments")
     assert (status, shown["generation"], shown["policy"]) == (200, 3, "abc")
     first, second = shown["deployments"]
-    assert first == {
-        "name": "a",
-        "provider": "openai",
-        "model": "gpt-4o",
-        "region": "eu",
-        "ready": True,
-        "breaker": "closed",
-        "in_flight": 1,
-        "attempts": 2,
-        "failures": 1,
-        "last_failure": {"kind": "status", "status": 500},
-        "live": {"connections": 3},
-    }
+    assert first | {"name": "a", "breaker": "closed", "in_flight": 1, "attempts": 2, "failures": 1} == first
+    assert first["last_failure"] == {"kind": "status", "status": 500}
+    assert first["live"] == {"connections": 3}
+    assert "sk-secret" not in json.dumps(shown)
     assert (second["name"], second["attempts"], second["last_failure"]) == ("b", 0, None)
     lease.release()

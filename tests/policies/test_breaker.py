@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from policies.breaker import (
     DEFAULT_SETTINGS,
+    MEMORY_S,
     BreakerState,
     Ended,
     Phase,
     admit,
+    recalled,
     record,
+    record_credential,
     set_aside_until_s,
 )
 from policies.vocabulary import Failure, FailureKind
@@ -78,11 +83,8 @@ def test_every_other_kind_counts(kind: FailureKind) -> None:
     ("failure", "until_s"),
     [
         (limited(2.0), 2.0),
-        (limited(3600.0), DEFAULT_SETTINGS.cooldown_max_s),
-        (limited(float("inf")), DEFAULT_SETTINGS.cooldown_max_s),
-        (UNAUTHORIZED, DEFAULT_SETTINGS.credential_cooldown_s),
-        (Failure(FailureKind.STATUS, status=403), DEFAULT_SETTINGS.credential_cooldown_s),
-        (Failure(FailureKind.STATUS, status=429, code="insufficient_quota"), DEFAULT_SETTINGS.credential_cooldown_s),
+        (limited(3600.0), DEFAULT_SETTINGS.named_max_s),
+        (limited(float("inf")), DEFAULT_SETTINGS.named_max_s),
     ],
 )
 def test_one_failure_that_names_its_cooldown_is_enough(failure: Failure, until_s: float) -> None:
@@ -91,7 +93,8 @@ def test_one_failure_that_names_its_cooldown_is_enough(failure: Failure, until_s
 
 @pytest.mark.parametrize("retry_after_s", [None, 0.0, -5.0, float("nan")])
 def test_a_rate_limit_without_a_usable_wait_only_counts(retry_after_s: float | None) -> None:
-    assert after(limited(retry_after_s)) == BreakerState(failures=1)
+    state = after(limited(retry_after_s))
+    assert (state.phase, state.failures) == (Phase.CLOSED, 1)
 
 
 def test_named_cooldowns_of_one_burst_keep_the_latest_end() -> None:
@@ -118,7 +121,7 @@ def test_failed_probes_double_the_cooldown_up_to_its_cap() -> None:
         now = state.until_s
         state = record(admit(state, now).state, Ended(BROKEN, probe=admit(state, now).probe), now)
         cooldowns.append(state.until_s - now)
-    assert cooldowns == [10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0, 300.0]
+    assert cooldowns == [10.0, *[20.0] * 8]
 
 
 @pytest.mark.parametrize("ended", [Ended(cancelled=True), Ended(REFUSED), Ended(Failure(FailureKind.POOL))])
@@ -146,6 +149,102 @@ def test_a_success_from_before_the_trouble_closes_nothing() -> None:
 
 def test_a_forced_success_closes_it() -> None:
     assert record(open_breaker(), Ended(forced=True), 1.0).phase is Phase.CLOSED
+
+
+# the share of failures
+
+
+def run(outcomes: list[bool], every_s: float, state: BreakerState | None = None) -> BreakerState:
+    """The breaker after these attempts (True: it failed), one at a time; it stops where the breaker opens."""
+    state = state or BreakerState()
+    for number, failed in enumerate(outcomes):
+        state = record(state, Ended(BROKEN if failed else None), number * every_s)
+        if state.phase is not Phase.CLOSED:
+            break
+    return state
+
+
+def test_failures_that_alternate_with_successes_open_it() -> None:
+    assert run([False, True] * 10, 0.5).phase is Phase.CLOSED, "no share of so few"
+    assert run([False, True] * 20, 0.5).phase is Phase.OPEN
+
+
+@pytest.mark.parametrize("every_s", [0.01, 0.5])
+def test_fewer_failures_than_the_share_never_do(every_s: float) -> None:
+    assert run([False, False, True] * 200, every_s).phase is Phase.CLOSED
+
+
+def test_what_comes_too_seldom_to_be_judged_only_counts_in_a_row() -> None:
+    assert run([False, True] * 300, MEMORY_S).phase is Phase.CLOSED
+    assert run([True] * 5, MEMORY_S).phase is Phase.OPEN
+
+
+def test_old_failures_fade() -> None:
+    state = run([True, True, False] * 6, 0.1)
+    later = record(state, Ended(BROKEN), 20 * MEMORY_S)
+    assert (later.phase, round(later.made, 3), round(later.failed, 3)) == (Phase.CLOSED, 1.0, 1.0)
+
+
+@given(st.lists(st.integers(0, 30), min_size=5, max_size=60), st.floats(0.01, 2.0))
+def test_successes_told_in_bulk_weigh_as_much_as_one_by_one(runs: list[int], every_s: float) -> None:
+    """So many successes before each failure; the two breakers agree within a few hundredths."""
+    single, bulk = BreakerState(made=1e-9), BreakerState()
+    now = 0.0
+    for successes in runs:
+        for _ in range(successes):
+            now += every_s
+            if single.phase is Phase.CLOSED:
+                single = record(single, Ended(), now)
+        now += every_s
+        single = record(replace(single, failures=0), Ended(BROKEN), now)
+        bulk = record(replace(bulk, failures=0), Ended(BROKEN, besides=successes), now)
+        if single.phase is not Phase.CLOSED or bulk.phase is not Phase.CLOSED:
+            return
+        assert bulk.failed == pytest.approx(single.failed)
+        assert bulk.made == pytest.approx(single.made, rel=0.05)
+
+
+# signs of life
+
+
+def test_a_sign_of_life_ends_the_cooldown_and_leaves_the_proof_to_a_probe() -> None:
+    state = recalled(open_breaker(), 1.0)
+    first = admit(state, 1.0)
+    assert first.probe
+    assert not admit(first.state, 1.0).allowed
+
+
+def test_a_wait_that_the_provider_asked_for_is_kept_whatever_else_it_answers() -> None:
+    state = after(limited(30.0))
+    assert recalled(state, 1.0) == state
+    assert recalled(BreakerState(), 1.0) == BreakerState()
+
+
+# credentials
+
+SPENT = Failure(FailureKind.STATUS, status=429, code="insufficient_quota")
+
+
+@pytest.mark.parametrize("failure", [*(Failure(FailureKind.STATUS, status=s) for s in (401, 402, 403)), SPENT])
+def test_a_refused_credential_is_its_own_breakers_business(failure: Failure) -> None:
+    assert after(*[failure] * 9) == BreakerState()
+    refused = record_credential(BreakerState(), Ended(failure), 0.0)
+    assert set_aside_until_s(refused, 0.0) == DEFAULT_SETTINGS.credential_cooldown_s
+
+
+@pytest.mark.parametrize("failure", [BROKEN, REFUSED, limited(3.0), Failure(FailureKind.CONNECT)])
+def test_nothing_else_strikes_a_credential(failure: Failure) -> None:
+    assert record_credential(BreakerState(), Ended(failure), 0.0) == BreakerState()
+
+
+def test_a_credential_comes_back_by_a_probe_and_not_by_answers_that_began_before() -> None:
+    refused = record_credential(BreakerState(), Ended(UNAUTHORIZED), 0.0)
+    assert record_credential(refused, Ended(), 1.0) == refused
+    first = admit(refused, 60.0)
+    assert record_credential(first.state, Ended(probe=first.probe), 61.0).phase is Phase.CLOSED
+    assert set_aside_until_s(record_credential(first.state, Ended(UNAUTHORIZED, probe=1), 61.0), 61.0) == 121.0
+    free = record_credential(first.state, Ended(BROKEN, probe=first.probe), 61.0)
+    assert admit(free, 61.0).probe, "an outage says nothing of the credential"
 
 
 class Traffic(RuleBasedStateMachine):
@@ -193,8 +292,9 @@ class Traffic(RuleBasedStateMachine):
     @invariant()
     def never_shut_for_good(self) -> None:
         until_s = set_aside_until_s(self.state, self.now)
-        assert until_s is None or until_s - self.now <= DEFAULT_SETTINGS.cooldown_max_s
-        assert admit(self.state, self.now + DEFAULT_SETTINGS.cooldown_max_s).allowed
+        longest_s = max(DEFAULT_SETTINGS.cooldown_max_s, DEFAULT_SETTINGS.named_max_s, DEFAULT_SETTINGS.probe_s)
+        assert until_s is None or until_s - self.now <= longest_s
+        assert admit(self.state, self.now + longest_s).allowed
 
 
 TestTraffic = Traffic.TestCase

@@ -21,7 +21,7 @@ from gateway.records.settlement import settle
 from gateway.state.fleet import Fleet
 from gateway.state.journal.journal import Journal
 from gateway.state.journal.slots import claim
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.vocabulary import Deployment, Failure, FailureKind, Usage
 from tests.gateway.calls import answered
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ async def test_scrapes_read_the_fleet_and_the_lifecycle_as_they_are(tmp_path: Pa
     reporting.watch(fleet, lifecycle)
     lifecycle.enter_route("r")
     for _ in range(5):
-        lease = fleet.lease("a")
+        lease = fleet.lease(Deployment("a", "p", "openai", "m"))
         lease.fail(Failure(FailureKind.CONNECT))
         lease.release()
     _, text = await reporting.scrapes.scrape("")

@@ -1,10 +1,22 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gateway.state.fleet import Fleet
 from policies.breaker import Phase
+from policies.retry_budget import CREDITS_MAX
+from policies.route_rules import HedgeRules
 from policies.vocabulary import Deployment, Failure, FailureKind, Route, Strategy, Target
 
 A = Deployment("a", "p", "openai", "m")
 B = Deployment("b", "p", "openai", "m")
+FIRST = Deployment("c", "q", "openai", "m", credential="first")
+SECOND = Deployment("c", "q", "openai", "m", credential="second")
+BESIDE = Deployment("d", "q", "openai", "n", credential="first")
 DOWN = Failure(FailureKind.CONNECT)
+UNAUTHORIZED = Failure(FailureKind.STATUS, status=401)
 
 
 class Clock:
@@ -15,81 +27,175 @@ class Clock:
         return self.now
 
 
-def failed(fleet: Fleet, name: str, times: int) -> None:
+def end(fleet: Fleet, deployment: Deployment, failure: Failure | None = None, *, forced: bool = False) -> None:
+    lease = fleet.lease(deployment, forced=forced)
+    if failure is None:
+        lease.succeed()
+    else:
+        lease.fail(failure)
+    lease.release()
+
+
+def failed(fleet: Fleet, deployment: Deployment, times: int) -> None:
     for _ in range(times):
-        lease = fleet.lease(name)
-        lease.fail(DOWN)
-        lease.release()
+        end(fleet, deployment, DOWN)
 
 
-def test_in_flight_counts_leases_and_release_is_idempotent() -> None:
-    fleet = Fleet(Clock())
-    lease = fleet.lease("a")
-    assert fleet.state_of("a").in_flight == 1
-    lease.release()
-    lease.release()
-    assert fleet.state_of("a").in_flight == 0
+def set_aside(fleet: Fleet, *deployments: Deployment) -> set[str]:
+    return set(fleet.live(deployments, repeating=True).set_aside)
 
 
 def test_five_failures_set_a_deployment_aside_and_a_success_brings_it_back() -> None:
     clock = Clock()
     fleet = Fleet(clock)
-    failed(fleet, "a", 5)
-    assert set(fleet.live((A, B), repeating=True).set_aside) == {"a"}
+    failed(fleet, A, 5)
+    assert set_aside(fleet, A, B) == {"a"}
     clock.now += 6
-    assert not fleet.live((A, B), repeating=True).set_aside
-    probe = fleet.lease("a")
-    assert set(fleet.live((A, B), repeating=True).set_aside) == {"a"}, "one probe at a time"
+    assert not set_aside(fleet, A, B)
+    probe = fleet.lease(A)
+    assert set_aside(fleet, A, B) == {"a"}, "one probe at a time"
     probe.answer()
-    assert fleet.state_of("a").breaker.phase is Phase.CLOSED, "the first content settles a probe"
+    assert fleet.state_of(A).phase is Phase.CLOSED, "the first content settles a probe"
     probe.release()
 
 
-def test_a_probe_whose_caller_left_frees_its_place() -> None:
-    clock = Clock()
-    fleet = Fleet(clock)
-    failed(fleet, "a", 5)
-    clock.now += 6
-    fleet.lease("a").release()
-    assert not fleet.live((A,), repeating=True).set_aside
-
-
-def test_a_deployment_that_cuts_every_stream_is_set_aside() -> None:
+def test_a_deployment_that_fails_every_other_time_is_set_aside() -> None:
     fleet = Fleet(Clock())
-    for _ in range(5):
-        lease = fleet.lease("a")
-        lease.answer()
-        lease.fail(DOWN)
-        lease.release()
-    assert fleet.state_of("a").last_failure == DOWN
-    assert fleet.state_of("a").breaker.phase is Phase.OPEN
+    for _ in range(20):
+        end(fleet, A)
+        end(fleet, A, DOWN)
+    assert set_aside(fleet, A) == {"a"}
 
 
-def test_second_tries_stop_when_their_budget_is_spent() -> None:
+def test_many_answers_outweigh_a_few_failures() -> None:
+    fleet = Fleet(Clock())
+    for _ in range(60):
+        for _ in range(9):
+            end(fleet, A)
+        end(fleet, A, DOWN)
+    assert not set_aside(fleet, A)
+
+
+# credentials
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_refused_credential_takes_all_its_deployments_with_it_and_no_other(status: int) -> None:
     clock = Clock()
     fleet = Fleet(clock)
-    route = Route("r", ("r",), Strategy.ORDERED, (Target(A),))
+    end(fleet, FIRST, Failure(FailureKind.STATUS, status=status))
+    assert set_aside(fleet, FIRST, SECOND, BESIDE, A) == {"c@first", "d@first"}
+    clock.now += 60
+    assert not set_aside(fleet, FIRST, BESIDE)
+    probe = fleet.lease(BESIDE)
+    assert set_aside(fleet, FIRST, BESIDE) == {"c@first", "d@first"}, "one probe for all of them"
+    probe.succeed()
+    probe.release()
+    assert not set_aside(fleet, FIRST, BESIDE)
+
+
+def test_an_outage_during_a_credentials_probe_leaves_it_to_the_next() -> None:
+    clock = Clock()
+    fleet = Fleet(clock)
+    end(fleet, FIRST, UNAUTHORIZED)
+    clock.now += 60
+    end(fleet, FIRST, DOWN)
+    assert not set_aside(fleet, FIRST)
+    assert fleet.state_of(FIRST).credential.phase is Phase.HALF_OPEN
+
+
+def test_the_last_credential_is_still_tried_and_comes_back_by_that() -> None:
+    fleet = Fleet(Clock())
+    end(fleet, FIRST, UNAUTHORIZED)
+    end(fleet, FIRST, UNAUTHORIZED, forced=True)
+    assert fleet.state_of(FIRST).credential.refused == 2
+    end(fleet, FIRST, forced=True)
+    assert not set_aside(fleet, FIRST)
+
+
+def test_what_went_out_with_a_credential_that_was_refused_meanwhile_proves_nothing() -> None:
+    fleet = Fleet(Clock())
+    before = fleet.lease(FIRST)
+    end(fleet, FIRST, UNAUTHORIZED)
+    before.succeed()
+    before.release()
+    assert set_aside(fleet, FIRST) == {"c@first"}
+
+
+def test_a_reload_forgets_what_it_removed_credentials_too() -> None:
+    fleet = Fleet(Clock())
+    failed(fleet, A, 1)
+    failed(fleet, B, 5)
+    end(fleet, FIRST, UNAUTHORIZED)
+    fleet.keep_only(frozenset({"a"}), frozenset())
+    assert fleet.state_of(A).failures == 1
+    assert fleet.state_of(B).failures == 0
+    assert not set_aside(fleet, A, B, FIRST, BESIDE)
+
+
+def test_a_credential_that_another_deployment_keeps_stays_refused() -> None:
+    fleet = Fleet(Clock())
+    end(fleet, FIRST, UNAUTHORIZED)
+    fleet.state_of(BESIDE)
+    fleet.keep_only(frozenset({"d@first"}), frozenset())
+    assert set_aside(fleet, FIRST, BESIDE) == {"c@first", "d@first"}
+
+
+# budgets
+
+
+def test_second_tries_stop_when_the_deployments_budget_is_spent_and_no_others() -> None:
+    clock = Clock()
+    fleet = Fleet(clock)
+    fleet.lease(B)
     spent = 0
-    while not fleet.live((A,), repeating=True).spent:
-        fleet.order(route, (A,))
-        fleet.spend_retry()
+    while not fleet.live((A, B), repeating=True).spent:
+        end(fleet, A, DOWN)
+        fleet.spend_retry(A)
+        end(fleet, A, DOWN)
         spent += 1
     assert 10 <= spent <= 13
+    assert fleet.live((A, B), repeating=True).spent == {"a"}
     clock.now += 1
-    assert not fleet.live((A,), repeating=True).spent
+    assert not fleet.live((A, B), repeating=True).spent
 
 
-def test_a_weighted_route_takes_turns_across_calls() -> None:
+@given(st.lists(st.tuples(st.floats(0.0, 0.5), st.integers(1, 4)), max_size=300))
+def test_an_outage_makes_attempts_by_a_fifth_more(calls: list[tuple[float, int]]) -> None:
+    """Each call would try as often as it may, all fail, and the attempts stay within the budget whatever the pace."""
+    clock = Clock()
+    fleet = Fleet(clock)
+    attempts = 0
+    for pause_s, tries in calls:
+        clock.now += pause_s
+        for number in range(tries):
+            if number:
+                if fleet.live((A,), repeating=True).spent:
+                    break
+                fleet.spend_retry(A)
+            end(fleet, A, DOWN, forced=True)
+            attempts += 1
+    assert attempts <= 1.2 * len(calls) + 10.0 * (clock.now - 100.0) + CREDITS_MAX
+    assert attempts == fleet.state_of(A).attempts
+
+
+def test_an_attempt_that_was_none_pays_nothing_in() -> None:
     fleet = Fleet(Clock())
-    route = Route("r", ("r",), Strategy.WEIGHTED, (Target(A, 2), Target(B, 1)))
-    leaders = [fleet.order(route, (A, B)).candidates[0].name for _ in range(6)]
-    assert sorted(leaders) == ["a"] * 4 + ["b"] * 2
+    before = fleet.retry_credits(A)
+    for _ in range(20):
+        fleet.lease(A).waive()
+    assert fleet.retry_credits(A) == before
 
 
-def test_a_reload_forgets_what_it_removed() -> None:
+def test_hedges_are_a_share_of_a_routes_calls() -> None:
     fleet = Fleet(Clock())
-    failed(fleet, "a", 1)
-    failed(fleet, "b", 1)
-    fleet.keep_only(frozenset({"a"}), frozenset())
-    assert fleet.state_of("a").failures == 1
-    assert fleet.state_of("b").failures == 0
+    route = Route("r", ("r",), Strategy.ORDERED, (Target(A),), hedge=HedgeRules(share_max=0.25))
+    made = 0
+    for _ in range(40):
+        fleet.count_call(route)
+        if fleet.may_hedge(route):
+            fleet.spend_hedge(route)
+            made += 1
+    assert made == 10
+
+

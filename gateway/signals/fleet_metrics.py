@@ -1,0 +1,43 @@
+"""What a scrape reads of the fleet: breakers, credentials and retry budgets as they are at that moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.signals import telemetry
+from policies.breaker import Phase
+
+if TYPE_CHECKING:
+    from gateway.signals.metrics import Labels, Registry
+    from gateway.state.fleet import Fleet
+    from gateway.state.leases import DeploymentState
+
+CIRCUIT: Final = {Phase.CLOSED: 0, Phase.HALF_OPEN: 1, Phase.OPEN: 2}
+
+
+def watch_fleet(registry: Registry, fleet: Fleet) -> None:
+    """Let scrapes read the fleet; nothing is counted on the path for them."""
+    sample = registry.sample
+    sample(telemetry.CIRCUIT_STATE, lambda: list(_circuits(fleet).items()))
+    sample(telemetry.DEPLOYMENT_UP, lambda: [(labels, state == 0) for labels, state in _circuits(fleet).items()])
+    sample(telemetry.CREDENTIAL_CIRCUIT_STATE, lambda: _circuits_by_credential(fleet))
+    sample(telemetry.RETRIES_REFUSED, lambda: [(_labels(state), state.retries_refused) for state in fleet.states()])
+    sample(telemetry.CREDENTIAL_STATE, lambda: [((c.provider, c.name), CIRCUIT[c.phase]) for c in fleet.credentials()])
+    sample(telemetry.CREDENTIAL_REFUSED, lambda: [((c.provider, c.name), c.refused) for c in fleet.credentials()])
+
+
+def _labels(state: DeploymentState) -> Labels:
+    return state.deployment.name, state.deployment.credential
+
+
+def _circuits(fleet: Fleet) -> dict[Labels, float]:
+    """By name: a deployment is as well as the best of its credentials."""
+    found: dict[Labels, float] = {}
+    for state in fleet.states():
+        name = (state.deployment.name,)
+        found[name] = min(found.get(name, 2), CIRCUIT[state.phase])
+    return found
+
+
+def _circuits_by_credential(fleet: Fleet) -> list[tuple[Labels, float]]:
+    return [(_labels(state), CIRCUIT[state.phase]) for state in fleet.states() if state.deployment.credential]
