@@ -108,11 +108,7 @@ class _Routing:
 
 def _affinity(route: RouteSettings) -> Affinity | None:
     """What the route says, else, for a sticky one, the beginning of the conversation: what caches of prompts go by."""
-    if route.by is None:
-        return Affinity(AffinityBy.PREFIX) if route.strategy == "sticky" else None
-    if route.by.header is not None:
-        return Affinity(AffinityBy.HEADER, route.by.header)
-    return Affinity(AffinityBy(route.by.what or AffinityBy.KEY))
+    return Affinity(AffinityBy.PREFIX) if route.by is None and route.strategy == "sticky" else route.by
 
 
 def _commit(stated: CommitSettings | None) -> CommitRules:

@@ -123,7 +123,9 @@ def _forwardable(name: str) -> str:
     return name
 
 
-def _readable(name: str) -> str:
+def readable_header(text: str) -> str:
+    """A request header's name in lower case, one that holds no credential. Raises `ValueError`."""
+    name = _header_name(text)
     if name in CALLER_CREDENTIALS:
         raise ValueError("is the caller's credential, which nothing else reads")
     return name
@@ -216,7 +218,7 @@ LongCredential = Annotated[Credential, AfterValidator(_long_enough)]
 CredentialOrNone = Annotated[
     Credential | None, BeforeValidator(_none_is_none), _wrap({"type": "string", "examples": ["${env:API_KEY}", "none"]})
 ]
-ReadableHeader = Annotated[str, AfterValidator(_header_name), AfterValidator(_readable)]
+ReadableHeader = Annotated[str, AfterValidator(readable_header)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 ForwardedHeader = Annotated[HeaderName, AfterValidator(_forwardable)]
 Table = Annotated[Mapping[Name, T], AfterValidator(MappingProxyType)]

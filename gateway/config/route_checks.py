@@ -87,7 +87,7 @@ def _meant(tree: Tree, name: str, kind: str, routes: list[Called]) -> tuple[str 
         several = " and ".join(written(("routes", index)) for index in found)
         return f"may mean {several}: give the one that is meant a name"
     stems = [] if kind == "deployment" else [route.stem for route in routes if route.stem]
-    noun = kind or "deployment"
+    noun = kind or "deployment or route"
     return f"there is no {noun} '{name}'{did_you_mean(name, [*(known if kind != 'route' else ()), *stems])}"
 
 
@@ -95,7 +95,7 @@ def _unknown(tree: Tree, place: Place, message: str) -> Iterator[Finding]:
     if place not in tree.from_references:
         yield place, message, Severity.ERROR
     elif tree.at(place):  # an empty one could not be resolved, and that is reported already
-        yield place, "the name that this reference holds is no deployment and no route", Severity.ERROR
+        yield place, "the name that this reference holds is no deployment or route", Severity.ERROR
 
 
 def _own_names(tree: Tree, routes: list[Called]) -> Iterator[Finding]:
@@ -106,31 +106,38 @@ def _own_names(tree: Tree, routes: list[Called]) -> Iterator[Finding]:
         if route.own and others != [index]:
             other = written(("routes", next(found for found in others if found != index)))
             yield (*place, "name"), f"is also what {other} is called", Severity.ERROR
-        if "model" not in body and "name" not in body:
+        if isinstance(tree.at(place), dict) and "model" not in body and "name" not in body:
             yield (*place, "model"), "is missing", Severity.ERROR
 
 
 def _cycles(steps: list[list[Step]], names: tuple[str, ...]) -> Iterator[Finding]:
     """Each step that leads back to a route on the way to it, with that way; and those that lead too deep."""
-    done: set[int] = set()
-
-    def walk(index: int, way: tuple[int, ...]) -> Iterator[Finding]:
-        for step in steps[index]:
-            if step.route is None:
-                continue
-            if step.route in way:
-                around = (*way[way.index(step.route) :], step.route)
-                told = " -> ".join(names[at] for at in around)
-                yield step.place, f"leads back to where it came from: {told}", Severity.ERROR
-            elif len(way) == DEPTH_MAX:
-                yield step.place, f"is a route within more than {DEPTH_MAX} others", Severity.ERROR
-            elif step.route not in done:
-                yield from walk(step.route, (*way, step.route))
-        done.add(index)
-
+    levels: dict[int, int] = {}
     for index in range(len(steps)):
-        if index not in done:
-            yield from walk(index, (index,))
+        if index not in levels:
+            yield from _walk(index, (index,), levels, steps, names)
+
+
+def _walk(
+    index: int, way: tuple[int, ...], levels: dict[int, int], steps: list[list[Step]], names: tuple[str, ...]
+) -> Iterator[Finding]:
+    """What is wrong beyond a route that was reached on `way`; how many routes lie in each other from it on is added to
+    `levels`.
+    """
+    inner = 0
+    for step in steps[index]:
+        if step.route is None:
+            continue
+        if step.route in way:
+            told = " -> ".join(names[at] for at in (*way[way.index(step.route) :], step.route))
+            yield step.place, f"leads back to where it came from: {told}", Severity.ERROR
+            continue
+        if len(way) + levels.get(step.route, 1) > DEPTH_MAX:
+            yield step.place, f"is a route within more than {DEPTH_MAX - 1} others", Severity.ERROR
+        elif step.route not in levels:
+            yield from _walk(step.route, (*way, step.route), levels, steps, names)
+        inner = max(inner, levels.get(step.route, 1))
+    levels[index] = inner + 1
 
 
 def _unused(tree: Tree, steps: list[list[Step]]) -> Iterator[Finding]:

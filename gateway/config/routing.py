@@ -1,6 +1,6 @@
 """The shape of `deployments` and `routes`: what is called, and what callers ask for."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -14,11 +14,14 @@ from gateway.config.failover import (
     RetrySettings,
     TimeoutSettings,
 )
-from gateway.config.fields import Duration, ModelPattern, Name, ReadableHeader, Shape, Usd, Whole, one_or_more
+from gateway.config.fields import Duration, ModelPattern, Name, Shape, Usd, Whole, one_or_more, readable_header
 from gateway.config.limits import WHEN_CHARS_MAX
 from gateway.config.owners import Limits, OutputTokens
+from gateway.config.problems import did_you_mean
 from gateway.config.residency import DataClasses, RequireSettings
-from policies.route_rules import Capability
+from policies.route_rules import Affinity, AffinityBy, Capability
+
+BY_WORDS: Final = (AffinityBy.KEY.value, AffinityBy.USER.value, AffinityBy.PREFIX.value)
 
 
 class PriceSettings(Shape):
@@ -89,27 +92,13 @@ class TargetSettings(Destination):
     weight: Whole = Field(default=1, ge=0, le=1_000_000, description="For strategy weighted; 0 takes no share.")
 
 
-def _shared(value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-    return {"what": value} if isinstance(value, str) else value
-
-
-class ByHeader(Shape):
-    """Calls with the same value of a header."""
-
-    header: ReadableHeader = Field(description="A request header that names the session.")
-
-
-class AffinitySettings(Shape):
-    """Which calls stay together."""
-
-    what: Literal["key", "user", "prefix"] | None = None
-    header: ReadableHeader | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.what is None) == (self.header is None):
-            raise ValueError("must be key, user, prefix or {header: NAME}")
-        return self
+def _affinity(value: object) -> object:
+    if isinstance(value, str) and value in BY_WORDS:
+        return Affinity(AffinityBy(value))
+    if isinstance(value, dict) and value.keys() == {"header"} and isinstance(value["header"], str):
+        return Affinity(AffinityBy.HEADER, readable_header(value["header"]))
+    near = did_you_mean(value, BY_WORDS) if isinstance(value, str) else ""
+    raise ValueError(f"must be {', '.join(BY_WORDS)} or {{header: NAME}}{near}")
 
 
 class SpillSettings(Shape):
@@ -140,6 +129,18 @@ Target = Annotated[
     BeforeValidator(_named, json_schema_input_type=str | TargetSettings),
     Field(description="A deployment's or route's name, or {deployment: NAME or route: NAME, weight}."),
 ]
+By = Annotated[
+    Affinity,
+    BeforeValidator(_affinity),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(BY_WORDS)},
+                {"type": "object", "properties": {"header": {"type": "string"}}, "required": ["header"]},
+            ]
+        }
+    ),
+]
 Fallbacks = tuple[Annotated[Destination, BeforeValidator(_named, json_schema_input_type=str | Destination)], ...]
 
 
@@ -152,7 +153,9 @@ class RouteSettings(Shape):
     model: Annotated[
         tuple[ModelPattern, ...], BeforeValidator(one_or_more, json_schema_input_type=str | tuple[ModelPattern, ...])
     ] = Field(
-        default=(), description="The model that callers name: one or a list; * stands for anything, ? for a character."
+        default=(),
+        min_length=1,
+        description="The model that callers name: one or a list; * stands for anything, ? for a character.",
     )
     when: str | None = Field(
         default=None, max_length=WHEN_CHARS_MAX, description="CEL over request and principal; other calls go on."
@@ -160,13 +163,7 @@ class RouteSettings(Shape):
     strategy: Literal["ordered", "weighted", "cheapest", "fastest", "least_busy", "sticky", "spill"] = Field(
         default="ordered", description="How the targets are put in order."
     )
-    by: (
-        Annotated[
-            AffinitySettings,
-            BeforeValidator(_shared, json_schema_input_type=Literal["key", "user", "prefix"] | ByHeader),
-        ]
-        | None
-    ) = Field(default=None, description="For sticky and weighted: what stays on one target.")
+    by: By | None = Field(default=None, description="For sticky and weighted: what stays on one target.")
     spill: SpillSettings | None = Field(default=None, description="For strategy spill.")
     targets: tuple[Target, ...] = Field(min_length=1, description="The deployments and routes that serve this route.")
     fallbacks: Fallbacks = Field(default=(), description="For when every target failed, in order.")

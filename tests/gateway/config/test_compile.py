@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.config import OpenAIProvider
 from gateway.config import compile as compiled
+from gateway.config.model_facts import ModelFacts
+from policies.route_rules import (
+    NO_REQUIREMENTS,
+    BreakerSettings,
+    Capability,
+    HealthRules,
+    Priority,
+    Requirements,
+)
 from policies.vocabulary import (
     Deployment,
     Endpoint,
@@ -16,13 +27,8 @@ from policies.vocabulary import (
     Period,
     Price,
     Principal,
-    QueueRules,
     Resource,
-    Route,
-    Strategy,
     Subject,
-    Target,
-    Timeouts,
 )
 
 if TYPE_CHECKING:
@@ -79,33 +85,11 @@ def test_deployments_know_their_endpoints_and_prices(config: Config) -> None:
     ]
 
 
-def test_routes_come_in_the_files_order_with_what_they_say(config: Config) -> None:
-    known = compiled.deployments(config, lambda *_: None)
-    assert compiled.routing(config, known) == (
-        Route(
-            "smart",
-            ("smart", "smart-*"),
-            Strategy.WEIGHTED,
-            (Target(known["gpt"], 3), Target(known["own"], 1)),
-            (known["llama"],),
-            1,
-            Timeouts(1.0, 2.0, 3.0, 4.0, 5.0),
-        ),
-        Route("rest", ("rest",), Strategy.ORDERED, (Target(known["nova"]),)),
-    )
-
-
 def test_keys_are_held_with_their_routes_by_name(config: Config) -> None:
     first, second = compiled.held_keys(config)
     assert (first.secret.reveal(), first.name, first.routes, first.expires_s) == ("k" * 20, "a", None, None)
     assert second[1:6] == ("b", "t", "u", frozenset({"smart", "rest"}), 1893456000.0)
     assert (second.org, second.tags, second.limits, second.output_tokens_default) == ("default", (), (), None)
-
-
-def test_a_policys_defaults_are_the_vocabularys(made: Callable[..., Config]) -> None:
-    config = made()
-    (route,) = compiled.routing(config, compiled.deployments(config, lambda *_: None))
-    assert route == Route("smart", ("smart",), Strategy.ORDERED, route.targets)
 
 
 OWNED = {
@@ -168,11 +152,103 @@ def test_a_share_is_the_orgs_times_the_teams(owned: Callable[..., Config]) -> No
     assert [weight_of(principal) for principal in principals] == [6.0, 2.0, 1.0]
 
 
-def test_routes_and_deployments_say_what_limits_need(owned: Callable[..., Config]) -> None:
+def test_deployments_say_what_limits_need(owned: Callable[..., Config]) -> None:
     known = compiled.deployments(owned(), lambda *_: None)
-    (route,) = compiled.routing(owned(), known)
-    assert (route.queue, route.output_tokens_default) == (QueueRules(2.0, 200), 8)
     assert (known["gpt"].on_disconnect, known["gpt"].output_tokens_default) == (OnDisconnect.DRAIN, 7)
+
+
+def test_a_deployment_stands_once_for_each_credential_of_its_provider(made: Callable[..., Config]) -> None:
+    config = made(
+        providers="{openai: {kind: openai, api_keys: [{name: a, key: x}, {name: b, key: y, weight: 2}]}}",
+        routes="[{model: smart, targets: [{deployment: gpt, weight: 3}], fallbacks: [gpt]}]",
+    )
+    found = compiled.deployments(config, lambda *_: None)
+    assert {each: (one.name, one.credential, one.credential_weight) for each, one in found.items()} == {
+        "gpt@a": ("gpt", "a", 1),
+        "gpt@b": ("gpt", "b", 2),
+    }
+    provider = config.providers["openai"]
+    assert isinstance(provider, OpenAIProvider)
+    assert [str(held and held.reveal()) for held in map(provider.credential, ("a", "b", ""))] == ["x", "y", "None"]
+
+
+FACTS = ModelFacts(
+    has=frozenset({Capability.TOOLS, Capability.PREFILL}),
+    lacks=frozenset({Capability.AUDIO, Capability.IMAGES}),
+    context_tokens=1000,
+)
+
+
+@pytest.mark.parametrize(
+    ("stated", "has", "lacks", "context_tokens"),
+    [
+        ("", "prefill tools", "audio images", 1000),
+        (", supports: [images], lacks: [tools, files], context_tokens: 5", "images prefill", "audio files tools", 5),
+    ],
+)
+def test_what_the_file_says_of_a_model_goes_before_what_is_known_of_it(
+    stated: str, has: str, lacks: str, context_tokens: int, made: Callable[..., Config]
+) -> None:
+    config = made(deployments=f"{{gpt: {{provider: openai, model: gpt-4o{stated}}}}}")
+    asked = []
+
+    def facts_of(*where: str | None) -> ModelFacts:
+        asked.append(where)
+        return FACTS
+
+    gpt = compiled.deployments(config, lambda *_: None, facts_of)["gpt"]
+    assert (" ".join(sorted(gpt.has)), " ".join(sorted(gpt.lacks)), gpt.context_tokens) == (has, lacks, context_tokens)
+    assert asked == [("openai", "https://api.openai.com/v1", "gpt-4o")]
+
+
+def test_a_deployments_breaker_goes_before_its_providers(made: Callable[..., Config]) -> None:
+    config = made(
+        providers="{openai: {kind: openai, api_key: none, breaker: {failures: 3, cooldown: 1s, max_retry_after: 1m}, "
+        "health: {interval: 2s, always: true}}}",
+        deployments="{gpt: {provider: openai, model: m, breaker: {failures: 9, failure_share: 20%, of_at_least: 7}}, "
+        "two: {provider: openai, model: m, health: {path: /health}}}",
+        routes="[{model: smart, targets: [gpt, two]}]",
+    )
+    known = compiled.deployments(config, lambda *_: None)
+    usual = BreakerSettings(failures=3, cooldown_s=1.0, named_max_s=60.0)
+    assert known["two"].breaker == usual
+    assert known["gpt"].breaker == replace(usual, failures=9, failure_share=0.2, volume_min=7)
+    assert known["gpt"].health == HealthRules(interval_s=2.0, always=True)
+    assert known["two"].health == HealthRules(path="/health")
+
+
+def test_a_key_is_bound_by_its_org_its_team_and_itself(made: Callable[..., Config], environ: dict[str, str]) -> None:
+    environ |= {"KEY": "k" * 20, "OTHER": "o" * 20}
+    config = made(
+        orgs="{acme: {require: {region: eu}}}",
+        teams="{free: {org: acme, require: {data_class: [pii]}}}",
+        keys="[{name: a, secret: '${env:KEY}', team: free, require: {region: eu-west-1}, priority: critical}, "
+        "{name: b, secret: '${env:OTHER}'}]",
+    )
+    first, second = compiled.held_keys(config)
+    assert first.requires == Requirements(frozenset({"eu", "eu-west-1"}), frozenset({"pii"}))
+    assert (first.priority, second.priority, second.requires) == (Priority.CRITICAL, Priority.NORMAL, NO_REQUIREMENTS)
+
+
+def test_a_key_may_use_every_route_of_a_model_and_any_by_its_name(
+    made: Callable[..., Config], environ: dict[str, str]
+) -> None:
+    environ |= {"KEY": "k" * 20}
+    config = made(
+        routes="[{model: smart, when: 'true', targets: [gpt]}, {model: smart, targets: [gpt]}, "
+        "{name: own, model: x, targets: [gpt]}]",
+        keys="[{name: a, secret: '${env:KEY}', routes: [smart, own]}]",
+    )
+    (key,) = compiled.held_keys(config)
+    assert key.routes == frozenset({"smart", "smart#2", "own"})
+
+
+def test_routes_of_one_model_have_limits_of_their_own(made: Callable[..., Config]) -> None:
+    config = made(
+        routes="[{model: smart, when: 'true', targets: [gpt], limits: {requests: 1/s}}, "
+        "{model: smart, targets: [gpt], limits: {requests: 2/s}}]"
+    )
+    assert [(limit.holder, limit.amount) for limit in compiled.limits_of(config)] == [("smart", 1), ("smart#2", 2)]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.config.routing import Destination
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config import Config
 
+STRATEGIES = "'ordered', 'weighted', 'cheapest', 'fastest', 'least_busy', 'sticky' or 'spill'"
+CAPABILITIES = (
+    "'tools', 'images', 'audio', 'files', 'json_mode', 'json_schema', 'stream', 'n', 'logprobs', "
+    "'reasoning' or 'prefill'"
+)
 NO_DURATION = "must be a duration such as 250ms, 5s, 2m or 1h"
 DURATION = "must be longer than 0s and at most 24h"
 
@@ -32,7 +39,7 @@ def test_a_full_policy_is_taken(made: Callable[..., Config], environ: dict[str, 
     assert (route.model, route.strategy, route.fallbacks, route.retry.attempts) == (
         ("a", "b*"),
         "weighted",
-        ("gpt",),
+        (Destination(deployment="gpt"),),
         3,
     )
     assert (route.targets[0].deployment, route.targets[0].weight) == ("gpt", 3)
@@ -53,8 +60,11 @@ def test_a_full_policy_is_taken(made: Callable[..., Config], environ: dict[str, 
         ("{model: a}", ["routes[0].targets: is missing"]),
         ("{model: a, targets: []}", ["routes[0].targets: must not be empty"]),
         ("{model: a, targets: gpt}", ["routes[0].targets: must be a list"]),
-        ("{model: a, targets: [5]}", ["routes[0].targets[0]: must be a deployment's name, or {deployment, weight}"]),
-        ("{model: a, targets: [{weight: 1}]}", ["routes[0].targets[0].deployment: is missing"]),
+        (
+            "{model: a, targets: [5]}",
+            ["routes[0].targets[0]: must be a deployment's or a route's name, or a mapping with one"],
+        ),
+        ("{model: a, targets: [{weight: 1}]}", ["routes[0].targets[0]: must name either a deployment or a route"]),
         ("{model: a, targets: [{deployment: gpt, weight: -1}]}", ["routes[0].targets[0].weight: must be at least 0"]),
         (
             "{model: a, targets: [{deployment: gpt, wieght: 1}]}",
@@ -75,7 +85,25 @@ def test_a_full_policy_is_taken(made: Callable[..., Config], environ: dict[str, 
         ("{model: a, targets: [gpt], queue: {max_size: 0}}", ["routes[0].queue.max_size: must be at least 1"]),
         (
             "{model: a, targets: [gpt], strategy: order}",
-            ["routes[0].strategy: must be one of 'ordered' or 'weighted' (did you mean 'ordered'?)"],
+            [
+                f"routes[0].strategy: must be one of {STRATEGIES} (did you mean 'ordered'?)",
+            ],
+        ),
+        (
+            "{model: a, targets: [gpt], strategy: sticky, by: kye}",
+            ["routes[0].by: must be key, user, prefix or {header: NAME} (did you mean 'key'?)"],
+        ),
+        (
+            "{model: a, targets: [gpt], strategy: sticky, by: {header: cookie}}",
+            ["routes[0].by: is the caller's credential, which nothing else reads"],
+        ),
+        (
+            "{model: a, targets: [gpt], strategy: sticky, by: {}}",
+            ["routes[0].by: must be key, user, prefix or {header: NAME}"],
+        ),
+        (
+            "{model: a, targets: [gpt], strategy: spill, spill: {max_wait: 2s, max_cost: 2 USD/day}}",
+            ["routes[0].spill.max_cost: is an amount for one call and has no window; write 0.02 USD"],
         ),
     ],
 )
@@ -88,6 +116,16 @@ def test_problems_of_routes(route: str, found: list[str], problems: Callable[...
 @pytest.mark.parametrize(
     ("deployment", "found"),
     [
+        (
+            "{provider: openai, model: m, supports: [tool]}",
+            [
+                f"supports[0]: must be one of {CAPABILITIES} (did you mean 'tools'?)",
+            ],
+        ),
+        (
+            "{provider: openai, model: m, supports: [tools, images], lacks: [images]}",
+            [": both supports and lacks images"],
+        ),
         ("{model: m}", ["provider: is missing"]),
         ("{provider: openai, model: m, region: no}", []),
         ("{provider: openai, model: m, region: true}", ["region: must be text; put it in quotes"]),
@@ -114,7 +152,9 @@ def test_problems_of_routes(route: str, found: list[str], problems: Callable[...
     ],
 )
 def test_problems_of_deployments(deployment: str, found: list[str], problems: Callable[..., list[str]]) -> None:
-    assert problems(deployments=f"{{gpt: {deployment}}}") == [f"2: deployments.gpt.{problem}" for problem in found]
+    assert problems(deployments=f"{{gpt: {deployment}}}") == [
+        f"2: deployments.gpt.{problem}".replace(".:", ":") for problem in found
+    ]
 
 
 def test_what_limits_need_is_taken(made: Callable[..., Config]) -> None:

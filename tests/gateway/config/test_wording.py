@@ -34,14 +34,17 @@ server: {tls: {cert: a}}
     [
         ((), tuple(Config.model_fields)),
         (("server", "tls"), ("cert", "key")),
-        (("providers", "kind"), ("kind", "api_key", "base_url", "settings", "limits")),
+        (("providers", "kind"), ("api_key", "api_keys", "breaker", "kind", "base_url", "settings", "limits")),
         (
             ("providers", "headers"),
-            ("kind", "base_url", "api_key", "headers", "max_connections", "forward_headers", "limits"),
+            (
+                *("api_key", "api_keys", "breaker", "kind", "base_url", "headers", "max_connections"),
+                *("forward_headers", "health", "limits"),
+            ),
         ),
         (("providers", "kind", "settings"), ()),
         (("deployments", "model", "price"), ("input", "cached_input", "cache_write", "output")),
-        (("routes", 0, "targets", 1), ("deployment", "weight")),
+        (("routes", 0, "targets", 1), ("deployment", "route", "weight")),
         (("routes", 0, "timeouts"), ("connect", "first_token", "idle", "total", "write")),
     ],
 )
