@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.commands.admin_words import add_admin_words
+from gateway.commands.policy_words import add_policy_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,17 +38,14 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(run=_check)
 
+    add_policy_words(commands)
+
     keys = commands.add_parser("keys", help="virtual keys").add_subparsers(required=True, metavar="COMMAND")
     generate = keys.add_parser("generate", help="print a fresh virtual key")
     generate.add_argument("--env", default="live", help="a word inside the key that tells environments apart")
     generate.set_defaults(run=_generate_key)
 
     add_admin_words(commands, keys)
-    foreign = commands.add_parser("import", help="make a policy of another gateway's configuration")
-    litellm = foreign.add_subparsers(required=True, metavar="GATEWAY").add_parser("litellm", help="a LiteLLM proxy's")
-    litellm.add_argument("file", metavar="FILE", help="its config.yaml, or - for standard input")
-    litellm.add_argument("--out", type=Path, metavar="FILE", help="where the policy goes; standard output by default")
-    litellm.set_defaults(run=_import_litellm)
     _add_usage(commands.add_parser("usage", help="what was spent, from the ledger"))
     return top
 
@@ -96,12 +94,6 @@ def _check(arguments: argparse.Namespace) -> int:
     from gateway.commands import check  # noqa: PLC0415 - as above
 
     return check.run(str(arguments.file))
-
-
-def _import_litellm(arguments: argparse.Namespace) -> int:
-    from gateway.commands import import_policy  # noqa: PLC0415 - as above
-
-    return import_policy.litellm(arguments.file, arguments.out)
 
 
 def _generate_key(arguments: argparse.Namespace) -> int:
