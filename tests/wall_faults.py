@@ -7,8 +7,9 @@ import json
 import re
 import socket
 import struct
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -114,12 +115,24 @@ class Turn:
             await self.raw_event(b"data: [DONE]\n\n")
         await self.send(b"0\r\n\r\n")
 
+    async def complain(self) -> None:
+        """An error inside the stream, which then ends as if all were well."""
+        await self._event({"error": {"message": "Something broke.", "type": "server_error", "code": "internal_error"}})
+        await self.raw_event(b"data: [DONE]\n\n")
+        await self.send(b"0\r\n\r\n")
+
+    def event_of(self, token: str) -> bytes:
+        return b"data: %b\n\n" % json.dumps(self._piece({"content": token})).encode()
+
     async def raw_event(self, data: bytes) -> None:
         await self.send(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
-        await self.writer.drain()
+        try:
+            await self.writer.drain()
+        except ConnectionError:
+            self.left()
 
     async def break_off(self, after: int, wait_s: float = 0.0) -> None:
         """Some of the answer, then silence for a while, then the end of the connection in the middle of it."""
@@ -139,6 +152,10 @@ class Turn:
                 await self.reader.read(1)
         except TimeoutError:
             return
+        self.left()
+
+    def left(self) -> NoReturn:
+        """The caller has hung up."""
         self.attempt.left_s = self.wall.now_s
         raise HangUp
 
@@ -292,6 +309,52 @@ async def _flapping(turn: Turn) -> None:
         await turn.answer()
 
 
+async def _complaining(turn: Turn) -> None:
+    turn.attempt.did = f"error event after {STALLED_AFTER} tokens"
+    await turn.begin()
+    await turn.say(turn.tokens[:STALLED_AFTER])
+    await turn.complain()
+
+
+async def _complaining_first(turn: Turn) -> None:
+    turn.attempt.did = "error event before any token"
+    await turn.begin()
+    await turn.say(())
+    await turn.complain()
+
+
+async def _limited_long(turn: Turn) -> None:
+    await turn.refuse(429, "rate_limit_exceeded", "Too many requests.", retry_after="3600")
+
+
+async def _crowded(turn: Turn) -> None:
+    await turn.refuse(529, "overloaded_error", "Too much to do.")
+
+
+async def _page(turn: Turn) -> None:
+    turn.attempt.did = "a page of HTML"
+    await turn.send(head(200, "content-type: text/html", "content-length: 26") + b"<html>Please log in</html>")
+
+
+async def _zipped(turn: Turn) -> None:
+    """The stream, compressed, in pieces that hold no whole event, and cut like the plain one."""
+    turn.attempt.did = f"compressed, cut after {CUT_AFTER} tokens"
+    zipped = zlib.compressobj(wbits=31)
+    await turn.send(head(200, "content-type: text/event-stream", "content-encoding: gzip", "connection: close"))
+    for token in turn.tokens[:CUT_AFTER]:
+        await turn.send(zipped.compress(turn.event_of(token)) + zipped.flush(zlib.Z_SYNC_FLUSH))
+    raise HangUp
+
+
+async def _bloated(turn: Turn) -> None:
+    turn.attempt.did = f"a megabyte beside token {STALLED_AFTER}, then cut"
+    await turn.begin()
+    await turn.say(turn.tokens[: STALLED_AFTER - 1])
+    event = turn.event_of(turn.tokens[STALLED_AFTER - 1])
+    await turn.raw_event(event.replace(b'"object"', b'"padding": "%b", "object"' % (b"x" * (1 << 20))))
+    raise HangUp
+
+
 class Fault(NamedTuple):
     """What a model does, in words and in deed."""
 
@@ -316,4 +379,11 @@ FAULTS: Final = {
     "too-long": Fault("400 context_length_exceeded, always", _too_long),
     "filtered": Fault("400 content_policy_violation, always", _filtered),
     "flapping": Fault("503 until the outage is over, then well", _flapping),
+    "complaining": Fault(f"an error event after {STALLED_AFTER} tokens", _complaining),
+    "complaining-first": Fault("an error event before any token", _complaining_first),
+    "limited-long": Fault("429 with a Retry-After of an hour, always", _limited_long),
+    "crowded": Fault("529, always", _crowded),
+    "page": Fault("200 with a page of HTML", _page),
+    "zipped": Fault(f"a compressed stream that ends after {CUT_AFTER} tokens", _zipped),
+    "bloated": Fault(f"an event of a megabyte, and the end after {STALLED_AFTER} tokens", _bloated),
 }

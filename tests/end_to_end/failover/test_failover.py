@@ -72,7 +72,7 @@ async def test_what_failed_is_not_billed(
     result = (await results_of(profile))[variant.name, "S16"]
     *failed, answered = sorted(result.rows, key=lambda row: int(row["attempt"]))
     assert len(failed) == len(result.seen.primary)
-    assert [(row["cost_nanousd"], row["output_tokens"]) for row in failed] == [(0, 0)] * len(failed)
+    assert not any(row["cost_nanousd"] or row["output_tokens"] for row in failed)
     assert answered["output_tokens"] == len(TOKENS)
     assert answered["cost_nanousd"] > 0
 
