@@ -93,7 +93,8 @@ class AttemptStage:
         call, plan = errand.call, errand.plan
         ended: Ended = ()
         while True:
-            live = self._fleet.live(plan.everyone if ended else plan.candidates, repeating=bool(ended))
+            tried = [outcome.deployment for outcome in ended]
+            live = self._fleet.live(plan.everyone if ended else plan.candidates, tried)
             decision = decide(plan, History(ended), self._clock(), self._rng, live)
             if isinstance(decision, GiveUp):
                 raise given_up(decision, ended)
@@ -182,7 +183,7 @@ class AttemptStage:
     def _company(self, errand: Errand, ended: Ended, running: tuple[Running, ...]) -> Decision:
         """Whether what is under way gets a hedge. A caller who has left gets none."""
         call, plan, route = errand.call, errand.plan, errand.call.route
-        live = self._fleet.live(plan.everyone, repeating=False)
+        live = self._fleet.live(plan.everyone)
         if route is not None and not call.cancelled and self._fleet.may_hedge(route):
             late = {d.id: self._fleet.late_s(d) for d in plan.everyone if call.request.stream}
             known = {name: late_s for name, late_s in late.items() if late_s is not None}

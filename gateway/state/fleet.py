@@ -21,10 +21,9 @@ from policies.latency import ttft_quantile_s
 from policies.retry_budget import RetryBudget
 from policies.route_plan import RouteState, carried, fresh
 from policies.route_rules import NO_NEEDS
-from policies.vocabulary import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from random import Random
 
     from gateway.call import Call
@@ -37,22 +36,13 @@ LATE_QUANTILE: Final = 0.95
 
 
 class RouteMemory:
-    """What one route keeps from call to call. `usual` is the choice for the candidates `usual_of`, where nothing is out
-    of the ordinary and the route takes no turns.
-    """
+    """What one route keeps from call to call, and what choosing on it goes by."""
 
-    __slots__ = ("state", "usual", "usual_of", "wants")
+    __slots__ = ("state", "wants")
 
     def __init__(self, state: RouteState) -> None:
         self.state = state
         self.wants = wants_of(state.plan.route)
-        self.usual: Choice | None = None
-        self.usual_of: tuple[Deployment, ...] = ()
-
-    @property
-    def is_steady(self) -> bool:
-        plan = self.state.plan
-        return plan.is_single or (plan.flat and plan.route.strategy is Strategy.ORDERED)
 
 
 class Fleet:
@@ -93,19 +83,14 @@ class Fleet:
         memory = self._memory(route)
         if route.hedge is not None:
             self.count_call(route)
-        if memory.usual is not None and self._is_usual(call) and memory.usual_of is call.candidates:
-            return memory.usual
+        plan = memory.state.plan
+        if plan.always is not None and len(call.candidates) == plan.everyone:
+            return plan.always
         asked = asked_of(call, route, memory.wants)
-        live = self._seen(call, memory.state)
-        choice, memory.state = choose(asked, live, memory.state, now, rng)
+        choice, memory.state = choose(asked, self._seen(call, memory.state), memory.state, now, rng)
         if asked.prefix and choice.candidates:
             self.state_of(choice.candidates[0]).prefixes.add(asked.prefix, now)
-        if memory.is_steady and self._is_usual(call):
-            memory.usual, memory.usual_of = choice, call.candidates
         return choice
-
-    def _is_usual(self, call: Call) -> bool:
-        return self._breakers.all_closed and call.choice is None
 
     def _memory(self, route: Route) -> RouteMemory:
         memory = self._routes.get(route.name)
@@ -134,14 +119,17 @@ class Fleet:
             aside.get(id_),
         )
 
-    def live(self, candidates: tuple[Deployment, ...], *, repeating: bool) -> Live:
-        """Which of these the breakers set aside at this moment, and, for a call that has `repeating` in mind, where the
-        retry budget is spent.
+    def live(self, candidates: tuple[Deployment, ...], tried: Sequence[str] = ()) -> Live:
+        """Which of these the breakers set aside at this moment, and at which of those `tried`, the last one last, the
+        budget has no room for a second try.
         """
         set_aside = self.set_aside(candidates)
-        if not repeating:
+        if not tried:
             return Live(set_aside) if set_aside else ALL_WELL
-        return Live(set_aside, frozenset(d.id for d in candidates if not self._may_repeat(d)))
+        spent = frozenset(d.id for d in candidates if d.id in tried and not self._may_repeat(d))
+        if tried[-1] in spent:
+            self._deployments[tried[-1]].retries_refused += 1
+        return Live(set_aside, spent)
 
     def set_aside(self, candidates: Iterable[Deployment]) -> dict[str, float]:
         """Those of the candidates whose breaker, or whose credential's, lets nothing through, and until when."""

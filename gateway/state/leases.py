@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.state.breakers import Breaker, Breakers, Credential
     from policies.retry_budget import RetryBudget
     from policies.route_rules import Needs
-    from policies.vocabulary import Deployment, Failure
+    from policies.vocabulary import Deployment, Failure, Usage
 
 # An answer weighs at most so much among tokens in flight: bounds are often set far beyond what is used, and must not
 # make one call look like a hundred.
@@ -28,6 +28,9 @@ OUTPUT_TOKENS_MAX: Final = 4096
 TIMES_KEPT: Final = 64
 # What says that no token came in all this time. Other failures come fast, and say nothing of how long an answer takes.
 TOO_LATE: Final = frozenset({FailureKind.FIRST_TOKEN, FailureKind.IDLE, FailureKind.TOTAL})
+
+Times = tuple[int, "Usage | None", float, float | None, float, bool]
+"""Expected input, usage, start, first token, end, and whether it was cut off: worked into a `Sample` when needed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +56,7 @@ class DeploymentState:
     probes_failed: int = 0
     last_failure: Failure | None = None
     last_failed_s: float = 0.0
-    times: deque[tuple[Sample, float]] = field(default_factory=lambda: deque(maxlen=TIMES_KEPT))
+    times: deque[Times] = field(default_factory=lambda: deque(maxlen=TIMES_KEPT))
     estimates: Latency = UNKNOWN_LATENCY
     prefixes: Prefixes = field(default_factory=Prefixes)
 
@@ -68,8 +71,8 @@ class DeploymentState:
         """What its answers took lately."""
         times = self.times
         while times:
-            sample, ended_s = times.popleft()
-            self.estimates = observe(self.estimates, sample, ended_s)
+            latest = times.popleft()
+            self.estimates = observe(self.estimates, _sample(latest), latest[4])
         return self.estimates
 
 
@@ -164,13 +167,17 @@ class Lease:
         self._probe = self._credential_probe = 0
 
     def _time(self, attempt: Attempt, *, censored: bool = False) -> None:
-        ended_s, first_s = attempt.ended_s, attempt.first_token_s
-        if ended_s is None:
-            return
-        usage = None if attempt.tally is None else attempt.tally.usage
-        input_tokens, output_tokens = (usage.input_tokens, usage.output_tokens) if usage else (self._input_tokens, 0)
-        started_s = attempt.started_s
-        itl_s = (ended_s - first_s) / (output_tokens - 1) if first_s is not None and output_tokens > 1 else None
-        ttft_s = None if first_s is None else first_s - started_s
-        sample = Sample(input_tokens, ttft_s, itl_s, ended_s - started_s, output_tokens, censored)
-        self._state.times.append((sample, ended_s))
+        if attempt.ended_s is not None:
+            usage = None if attempt.tally is None else attempt.tally.usage
+            at = (attempt.started_s, attempt.first_token_s, attempt.ended_s)
+            self._state.times.append((self._input_tokens, usage, *at, censored))
+
+
+def _sample(times: Times) -> Sample:
+    input_tokens, usage, started_s, first_s, ended_s, censored = times
+    output_tokens = 0
+    if usage is not None:
+        input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+    itl_s = (ended_s - first_s) / (output_tokens - 1) if first_s is not None and output_tokens > 1 else None
+    ttft_s = None if first_s is None else first_s - started_s
+    return Sample(input_tokens, ttft_s, itl_s, ended_s - started_s, output_tokens, censored)

@@ -42,7 +42,7 @@ def failed(fleet: Fleet, deployment: Deployment, times: int) -> None:
 
 
 def set_aside(fleet: Fleet, *deployments: Deployment) -> set[str]:
-    return set(fleet.live(deployments, repeating=True).set_aside)
+    return set(fleet.live(deployments).set_aside)
 
 
 def test_five_failures_set_a_deployment_aside_and_a_success_brings_it_back() -> None:
@@ -149,15 +149,16 @@ def test_second_tries_stop_when_the_deployments_budget_is_spent_and_no_others() 
     fleet = Fleet(clock)
     fleet.lease(B)
     spent = 0
-    while not fleet.live((A, B), repeating=True).spent:
+    while not fleet.live((A, B), ["b", "a"]).spent:
         end(fleet, A, DOWN)
         fleet.spend_retry(A)
         end(fleet, A, DOWN)
         spent += 1
     assert 10 <= spent <= 13
-    assert fleet.live((A, B), repeating=True).spent == {"a"}
+    assert fleet.live((A, B), ["b", "a"]).spent == {"a"}
+    assert (fleet.state_of(A).retries_refused, fleet.state_of(B).retries_refused) == (2, 0)
     clock.now += 1
-    assert not fleet.live((A, B), repeating=True).spent
+    assert not fleet.live((A, B), ["b", "a"]).spent
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 0.5), st.integers(1, 4)), max_size=300))
@@ -170,7 +171,7 @@ def test_an_outage_makes_attempts_by_a_fifth_more(calls: list[tuple[float, int]]
         clock.now += pause_s
         for number in range(tries):
             if number:
-                if fleet.live((A,), repeating=True).spent:
+                if fleet.live((A,), ["a"]).spent:
                     break
                 fleet.spend_retry(A)
             end(fleet, A, DOWN, forced=True)
@@ -197,5 +198,3 @@ def test_hedges_are_a_share_of_a_routes_calls() -> None:
             fleet.spend_hedge(route)
             made += 1
     assert made == 10
-
-

@@ -51,7 +51,7 @@ def test_a_probe_whose_caller_left_frees_its_place() -> None:
         lease.release()
     clock.now += 6
     fleet.lease(A).release()
-    assert not fleet.live((A,), repeating=True).set_aside
+    assert not fleet.live((A,)).set_aside
 
 
 def test_a_deployment_that_cuts_every_stream_is_set_aside() -> None:
