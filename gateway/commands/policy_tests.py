@@ -16,8 +16,7 @@ from gateway.explaining.rehearsal import Rehearsal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.config import Config
-    from gateway.explaining.cases import Cases, Result
+    from gateway.explaining.cases import Result
 
 OK: Final = 0
 FAILED: Final = 1
@@ -38,7 +37,8 @@ def run(file: Path, config_file: Path | None, *, as_json: bool) -> int:
     config = policy_of(path)
     if config is None:
         return REFUSED
-    results = asyncio.run(_run(cases, config))
+    # Each over a fleet of its own: no case depends on those before it.
+    results = [asyncio.run(run_case(case, Rehearsal(config))) for case in cases.cases]
     wrong = sum(bool(result.wrong) for result in results)
     if as_json:
         sys.stdout.write(msgspec.json.encode({"cases": results, "failed": wrong}).decode() + "\n")
@@ -46,11 +46,6 @@ def run(file: Path, config_file: Path | None, *, as_json: bool) -> int:
         _tell(results)
         sys.stdout.write(f"{len(results) - wrong} of {len(results)} hold\n")
     return FAILED if wrong else OK
-
-
-async def _run(cases: Cases, config: Config) -> list[Result]:
-    """Each case over a fleet of its own: none depends on those before it."""
-    return [await run_case(case, Rehearsal(config)) for case in cases.cases]
 
 
 def _tell(results: list[Result]) -> None:
