@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMITS = {"OPENAI_API_KEY": "sk-x", "APP_KEY": "a" * 20, "CI_KEY": "b" * 20, "TRIAL_KEY": "c" * 20}
+ROUTING = dict.fromkeys(("OPENAI_API_KEY", "OPENAI_SPARE_KEY", "EU_API_KEY", "ANTHROPIC_API_KEY"), "sk-x")
+ROUTING |= {"APP_KEY": "a" * 20, "CLINIC_KEY": "b" * 20}
 FOLDER = Path(__file__).parents[3] / "config"
 
 
@@ -44,6 +46,7 @@ def settings_of(model: Any) -> Iterator[str]:
         ("gateway.yaml", documented_environ()),
         ("minimal.yaml", {"OPENAI_API_KEY": "sk-x"}),
         ("limits.yaml", LIMITS),
+        ("routing.yaml", ROUTING),
     ],
 )
 def test_shipped_policies_pass_without_a_warning(name: str, environ: dict[str, str]) -> None:
