@@ -8,12 +8,13 @@ got without it. A comment in the stream, `: resumed by prefill`, marks the place
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from adapters.continuation import continued
 from adapters.openai_events import DONE
 from adapters.stitching import Shown, Stitch, Unjoined, add_up, usage_event
 from gateway.errors import GatewayError, InternalError, UpstreamError
+from policies.failures import blames_request
 from policies.resuming import Joined, Joint, Sent, end, hindrance, join, may_go_on, may_repeat, open_ways
 from policies.route_rules import Resume
 from policies.vocabulary import Endpoint, Usage
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.call import Reply
     from gateway.records.settlement import TokenCounts
     from gateway.upstream import Answer
-    from policies.vocabulary import Failure
+    from policies.vocabulary import Deployment, Failure
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,11 @@ class Legs(Protocol):
     """The attempts of one call whose stream may go on: each is chosen, reserved, recorded and billed as any other."""
 
     async def open(self, request: InferenceRequest, *, exclude: frozenset[str], only_prefill: bool) -> Reply | None:
-        """Another attempt, with `request`, at a deployment that `exclude` names neither by id nor by name.
+        """The answer to `request`, known good, of a deployment that `exclude` names neither by id nor by name.
 
-        `only_prefill`: at one that is known to have `Capability.PREFILL`. None where nobody is left to ask, or no time
-        or attempt. Raises `UpstreamError` for an attempt that failed before its first content, and what a reservation
-        raises. The attempt is the one that answers from now on.
+        `only_prefill`: of one that is known to have `Capability.PREFILL`. None where nobody is left to ask, or no
+        attempt. Raises `UpstreamError` where those that were asked failed, and what a reservation raises. The attempt
+        is the one that answers from now on.
         """
 
     def drop(self, failure: Failure | None) -> None:
@@ -51,28 +52,34 @@ def resumable(
     reply: Reply, request: InferenceRequest, ways: tuple[Resume, ...], legs: Legs, counts: TokenCounts
 ) -> Answer:
     """The reply's answer, going on elsewhere where it breaks if it is a stream of plain text; else just the answer."""
-    if not ways or reply.answer.body is not None or hindrance(request.endpoint, request.choices, request.members):
+    if not ways or reply.answer.body is not None or reply.deployment is None:
         return reply.answer
-    return ResumableAnswer(reply, request, ways, legs, counts)
+    if hindrance(request.endpoint, request.choices, request.members):
+        return reply.answer
+    return ResumableAnswer(Part(reply.answer, reply.deployment, request), ways, legs, counts)
+
+
+class Part(NamedTuple):
+    """One attempt's part of an answer: whose it is, and what was asked for."""
+
+    answer: Answer
+    deployment: Deployment
+    request: InferenceRequest
 
 
 class ResumableAnswer:
     """One answer to the caller, of as many attempts as it takes. `tally` is that of the attempt that answers now."""
 
-    def __init__(
-        self, reply: Reply, request: InferenceRequest, ways: tuple[Resume, ...], legs: Legs, counts: TokenCounts
-    ) -> None:
+    def __init__(self, first: Part, ways: tuple[Resume, ...], legs: Legs, counts: TokenCounts) -> None:
         self.body: bytes | None = None
-        self.headers = reply.answer.headers
-        self.first_token_s = reply.answer.first_token_s
-        self.tally = reply.answer.tally
-        self._answer = reply.answer
-        self._deployment = reply.deployment
-        self._request = request
+        self.headers = first.answer.headers
+        self.first_token_s = first.answer.first_token_s
+        self.tally = first.answer.tally
+        self._part = first
+        self._request = first.request
         self._ways = ways
         self._legs = legs
         self._counts = counts
-        self._asked = request
         self._way: Resume | None = None
         self._shown = Shown()
         self._stitch: Stitch | None = None
@@ -87,7 +94,7 @@ class ResumableAnswer:
         """The next whole events; empty bytes at the honest end. Raises `UpstreamError` where nobody goes on."""
         while not self._is_over:
             try:
-                data = await self._answer.read()
+                data = await self._part.answer.read()
             except UpstreamError as broken:
                 await self._go_on(broken)
                 continue
@@ -105,7 +112,7 @@ class ResumableAnswer:
         return b""
 
     def close(self) -> None:
-        self._answer.close()
+        self._part.answer.close()
 
     async def _finish(self, stitch: Stitch) -> bytes:
         last = stitch.finish()
@@ -123,9 +130,9 @@ class ResumableAnswer:
         ways = self._open_ways(broken)
         if ways or self._stitch is not None:
             self._legs.drop(None if broken is None else broken.failure)
+        self._part.answer.close()
         if not ways:
             raise failure
-        self._answer.close()
         used, tokens = await self._count()
         self._spent = add_up(self._spent, used)
         for way, exclude in self._plan(ways, failure.failure):
@@ -137,7 +144,7 @@ class ResumableAnswer:
         if broken is None:  # the new answer was another one, and a third would be no better
             self._ways = tuple(way for way in self._ways if way is not self._way)
         else:
-            self._broke.add(self._deployment.id)
+            self._broke.add(self._part.deployment.id)
         if broken is not None and not may_go_on(broken.failure):
             return ()
         self._has_hole = self._has_hole or self.tally.damaged_events > 0
@@ -160,11 +167,10 @@ class ResumableAnswer:
             return False
         only_prefill = way is Resume.PREFILL and self._request.endpoint is Endpoint.CHAT
         reply = await self._ask(asked, set(exclude), only_prefill=only_prefill)
-        if reply is None:
+        if reply is None or reply.deployment is None:
             return False
         seam = _Seam(Joint(way, text))
-        self._answer, self._deployment = reply.answer, reply.deployment
-        self._asked, self._way = asked, way
+        self._part, self._way = Part(reply.answer, reply.deployment, asked), way
         self.tally = reply.answer.tally
         self._stitch = Stitch(self._shown, seam.join, seam.end, self._spent)
         self._mark = b": resumed by %b\n\n" % way.value.encode()
@@ -175,7 +181,8 @@ class ResumableAnswer:
             try:
                 return await self._legs.open(asked, exclude=frozenset(exclude), only_prefill=only_prefill)
             except UpstreamError as error:
-                if error.deployment in exclude:
+                # Whoever else might answer was asked, unless one refused the request itself: others may take it.
+                if not blames_request(error.failure) or error.deployment in exclude:
                     return None
                 exclude.add(error.deployment)
             except GatewayError as error:
@@ -189,16 +196,16 @@ class ResumableAnswer:
         used = await self._used() if asked.include_usage else Usage()
         if not limited:
             return used, 0
-        counted = await self._counts.count([self._shown.text], self._deployment.model)
+        counted = await self._counts.count([self._shown.text], self._part.deployment.model)
         return used, max(self._shown.pieces, counted)
 
     async def _used(self) -> Usage:
         """By the attempt that answers now: as it says itself, else as its ledger row will have it."""
-        tally, model = self.tally, self._deployment.model
+        tally, model = self.tally, self._part.deployment.model
         seen = tally.usage or Usage()
         if tally.usage is not None and (seen.estimated or tally.finish_reasons):
             return seen
-        input_tokens = await self._counts.count_request(self._asked, model)
+        input_tokens = await self._counts.count_request(self._part.request, model)
         output_tokens = await self._counts.count(tally.text, model)
         return seen._replace(
             input_tokens=max(input_tokens, seen.input_tokens),
