@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from gateway.call import Attempt
 from gateway.committing import hold, holds_back
 from gateway.errors import CancelledUnsent, InternalError, RequestError, UpstreamError
+from gateway.records.settlement import HEDGE_LOST
 from gateway.scope import Scope
 from policies.attempts import AttemptKind
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from policies.vocabulary import Deployment, Failure, Timeouts
 
 REFUSED: Final = "refused"
-HEDGE_LOST: Final = "hedge_lost"
 DROPPED: Final = "resume_dropped"
 
 

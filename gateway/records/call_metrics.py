@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gateway.records.settlement import OK
 from gateway.signals import telemetry
 from gateway.signals.telemetry import NONE, OTHER, Outcome, Unpriced
+from policies.attempts import AttemptKind
 from policies.matching import candidates
 
 if TYPE_CHECKING:
@@ -118,6 +119,10 @@ class CallMetrics:
         self._estimated = registry.cells(telemetry.ESTIMATED)
         self._fallbacks = registry.cells(telemetry.FALLBACKS)
         self._retries = registry.cells(telemetry.RETRIES)
+        self._moves = {
+            AttemptKind.HEDGE: registry.cells(telemetry.HEDGES),
+            AttemptKind.RESUME: registry.cells(telemetry.RESUMES),
+        }
 
     def declare(self, routes: Iterable[Route]) -> None:
         """Begin at zero what the policy makes possible: a rate needs two points, and an alert a series."""
@@ -196,7 +201,10 @@ class CallMetrics:
 
     def _add_move(self, before: Settlement, after: Settlement) -> None:
         here, there = before.attempt.deployment.name, after.attempt.deployment.name
-        if here == there:
+        cells = self._moves.get(after.attempt.kind)
+        if cells is not None:
+            cells.at(here, there, after.outcome).inc()
+        elif here == there:
             self._retries.at(here, before.outcome).inc()
         else:
             self._fallbacks.at(here, there, before.outcome).inc()

@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.records.settlement import HEDGE_LOST
 from gateway.records.usual_lines import UsualLines
 from gateway.scrubbing import printable, scrub
 from gateway.signals.logs import timestamp
 from gateway.signals.telemetry import LOG_SCHEMA_VERSION, NANO, REQUEST_COMPLETED, SERVICE, Outcome
+from policies.attempts import AttemptKind
 
 if TYPE_CHECKING:
+    from gateway.call import Attempt
     from gateway.records.settlement import SettledCall, Settlement
     from policies.vocabulary import Cost
 
 _WARNINGS = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT})
 
 
-class AttemptEvent(msgspec.Struct, gc=False):
+class AttemptEvent(msgspec.Struct, omit_defaults=True, gc=False):
     deployment: str
     outcome: str
     status: int | None
     ms: float
+    kind: str = AttemptKind.FIRST.value
 
 
 class TokensEvent(msgspec.Struct, gc=False):
@@ -147,12 +151,12 @@ def request_event(settled: SettledCall) -> RequestEvent:
     if principal is not None:
         event.team, event.key_id, event.key_alias = principal.team, principal.key_id, principal.key_name
     if attempts:
-        _add_attempts(event, attempts)
+        _add_attempts(event, attempts, call.decisive or attempts[-1].attempt)
     return event
 
 
-def _add_attempts(event: RequestEvent, attempts: list[Settlement]) -> None:
-    last = attempts[-1].attempt
+def _add_attempts(event: RequestEvent, attempts: list[Settlement], last: Attempt) -> None:
+    """`last` is the attempt that the caller heard of."""
     event.provider, event.deployment = last.deployment.provider, last.deployment.name
     event.attempts = [_attempt(settlement) for settlement in attempts]
     event.tokens = _tokens(attempts)
@@ -169,7 +173,8 @@ def _attempt(settlement: Settlement) -> AttemptEvent:
     failure = settlement.attempt.failure
     status = failure.status if failure is not None else None
     name = settlement.attempt.deployment.name
-    return AttemptEvent(name, settlement.outcome, status, round(settlement.duration_s * 1000, 2))
+    duration_ms = round(settlement.duration_s * 1000, 2)
+    return AttemptEvent(name, settlement.outcome, status, duration_ms, settlement.attempt.kind.value)
 
 
 def _tokens(attempts: list[Settlement]) -> TokensEvent:
@@ -227,12 +232,18 @@ def _add_cost(event: CostEvent, cost: Cost) -> CostEvent:
 
 
 def _timing(settled: SettledCall) -> TimingEvent:
-    """Milliseconds. `ttft` is what the caller waited for the first token, earlier attempts included."""
+    """Milliseconds. `ttft` is what the caller waited for the first token, earlier attempts included. A hedge that lost
+    went on beside another attempt, and took no time of its own.
+    """
     upstream_s = 0.0
     first_token_s: float | None = None
     for settlement in settled.attempts:
+        attempt = settlement.attempt
+        if attempt.stopped == HEDGE_LOST:
+            continue
         upstream_s += settlement.duration_s
-        first_token_s = settlement.attempt.first_token_s
+        if first_token_s is None or attempt.kind is not AttemptKind.RESUME:
+            first_token_s = attempt.first_token_s
     return TimingEvent(
         round(settled.duration_s * 1000, 2),
         round(settled.overhead_s * 1000, 2),
@@ -257,7 +268,7 @@ def terminal_line(settled: SettledCall) -> bytes:
     """One call for people: `12:30:01 200 ok chat/completions smart -> gpt-4o 812 ms, 12+34 tokens, $0.000120`."""
     call = settled.call
     clock = time.strftime("%H:%M:%S", time.localtime(call.received_at_ns / NANO + settled.duration_s))
-    path = " -> ".join(settlement.attempt.deployment.name for settlement in settled.attempts) or "no attempt"
+    path = "".join(map(_leg, settled.attempts)).removeprefix(" -> ") or "no attempt"
     parts = [f"{settled.duration_s * 1000:.0f} ms"]
     if settled.attempts:
         tokens = _tokens(settled.attempts)
@@ -269,3 +280,9 @@ def terminal_line(settled: SettledCall) -> bytes:
         parts.append(call.error_code)
     endpoint, model = call.request.endpoint.value, printable(call.request.model)
     return f"{clock} {call.status} {settled.outcome} {endpoint} {model} -> {path} {', '.join(parts)}\n".encode()
+
+
+def _leg(settlement: Settlement) -> str:
+    """` -> there`, and ` | there` for a hedge, which goes there beside the attempt before."""
+    attempt = settlement.attempt
+    return f"{' | ' if attempt.kind is AttemptKind.HEDGE else ' -> '}{attempt.deployment.name}"

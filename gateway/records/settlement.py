@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 OK = "ok"
 CANCELLED = "client_cancelled"
 RATE_LIMITED = "rate_limited"
+HEDGE_LOST = "hedge_lost"
 
 _TIMEOUTS = frozenset({FailureKind.FIRST_TOKEN, FailureKind.IDLE, FailureKind.TOTAL, FailureKind.WRITE})
 _DENIALS = {
@@ -97,7 +98,7 @@ async def count_missing(call: Call, counts: TokenCounts) -> None:
 
 async def _count(call: Call, attempt: Attempt, counts: TokenCounts) -> Usage:
     model = attempt.deployment.model
-    input_tokens = await counts.count_request(call.request, model)
+    input_tokens = await counts.count_request(attempt.request or call.request, model)
     output_tokens = await _count_answer(attempt.tally, model, counts)
     seen = _reported(attempt) or _NOTHING
     return Usage(
@@ -208,7 +209,8 @@ def outcome_of(call: Call) -> Outcome:
         return Outcome.CLIENT_CANCELLED
     if call.status < 400 and call.error_code is None:
         return Outcome.OK
-    failure = call.attempts[-1].failure if call.attempts else None
+    decisive = call.decisive
+    failure = decisive.failure if decisive is not None else None
     if call.admitted is not None and call.admitted.refused_by is not None and call.status == 429:
         return Outcome.DENIED_BUDGET if call.error_code == LimitError.QUOTA else Outcome.DENIED_RATE
     if failure is not None:
@@ -225,12 +227,13 @@ def _failed_outcome(call: Call, kind: FailureKind) -> Outcome:
 
 
 def _overhead_s(call: Call, duration_s: float) -> float:
-    """Before the first attempt and after the last: waits between attempts are the upstreams' doing, and a wait for the
-    call's turn is its limits'.
+    """Before the first attempt and after the one that counted: waits between attempts are the upstreams' doing, and a
+    wait for the call's turn is its limits'.
     """
     waited_s = call.admitted.waited_s if call.admitted is not None else 0.0
-    if not call.attempts:
+    decisive = call.decisive
+    if decisive is None:
         return max(0.0, duration_s - waited_s)
-    last_ended_s = call.attempts[-1].ended_s
+    last_ended_s = decisive.ended_s
     after_s = call.ended_s - last_ended_s if last_ended_s is not None else 0.0
     return max(0.0, call.attempts[0].started_s - call.received_s + after_s - waited_s)

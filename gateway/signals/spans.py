@@ -103,6 +103,7 @@ def _client_span(call: Call, settlement: Settlement) -> Span:
         Attr.DEPLOYMENT: attempt.deployment.name,
         Attr.PROVIDER_NAME: attempt.deployment.provider,
         Attr.ATTEMPT: attempt.number,
+        Attr.ATTEMPT_KIND: attempt.kind.value,
         Attr.OUTCOME: settlement.outcome,
     }
     _add_answer(attributes, settlement)

@@ -150,6 +150,18 @@ FALLBACKS = Family(
 RETRIES = Family(
     "pointsman_retries_total", Kind.COUNTER, "Attempts repeated at one deployment.", ("deployment", "reason")
 )
+HEDGES = Family(
+    "pointsman_hedges_total",
+    Kind.COUNTER,
+    "Attempts made beside one that was late, by how they ended: `ok` is a hedge that won.",
+    ("from_deployment", "to_deployment", "outcome"),
+)
+RESUMES = Family(
+    "pointsman_resumes_total",
+    Kind.COUNTER,
+    "Attempts to take up a stream that broke, by how they ended.",
+    ("from_deployment", "to_deployment", "outcome"),
+)
 CIRCUIT_STATE = Family(
     "pointsman_circuit_state",
     Kind.GAUGE,
@@ -300,6 +312,7 @@ class Attr:
     DEPLOYMENT = "pointsman.deployment"
     PROVIDER_NAME = "pointsman.provider"
     ATTEMPT = "pointsman.attempt"
+    ATTEMPT_KIND = "pointsman.attempt.kind"
     COST_TOTAL = "pointsman.cost.total"
     COST_INPUT = "pointsman.cost.input"
     COST_CACHED_INPUT = "pointsman.cost.cached_input"
