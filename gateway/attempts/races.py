@@ -48,8 +48,8 @@ class Race:
         self._hedged = False
         self.ended = ended
 
-    async def run(self, first: Leg) -> tuple[Leg, Reply] | None:
-        """The winner and its reply; None where every leg failed, as `ended` tells."""
+    async def run(self, first: Leg) -> Reply | None:
+        """The winner's reply; None where every leg failed, as `ended` tells."""
         self._add(first)
         try:
             while self._legs:
@@ -61,7 +61,7 @@ class Race:
             raise
         return None
 
-    async def _next(self) -> tuple[Leg, Reply] | None:
+    async def _next(self) -> Reply | None:
         """Wait for what happens next: a leg ends, or it is time for a hedge."""
         hedge = self._hedge()
         if hedge is not None and hedge.delay_s <= 0.0:
@@ -76,7 +76,7 @@ class Race:
             if reply is not None:
                 self._course.win(leg, reply)
                 await self._outrun()
-                return leg, reply
+                return reply
         return None
 
     def _hedge(self) -> Hedge | None:

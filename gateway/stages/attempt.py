@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.attempts.legs import Leg, Step
 from gateway.attempts.races import Course, Race
@@ -14,12 +14,13 @@ from gateway.drains import DrainableAnswer, outlive
 from gateway.errors import InternalError, RequestError, UpstreamError
 from gateway.limits import refusals
 from gateway.resuming import resumable
-from policies.attempts import AttemptKind, AttemptPlan, GiveUp, Hedge, History, Outcome, Try, Wait, decide
+from policies.attempts import NOTHING_YET, AttemptKind, AttemptPlan, GiveUp, Hedge, History, Outcome, Try, Wait, decide
 from policies.patience import Outlook, first_token_s
 from policies.route_rules import Capability
 from policies.vocabulary import FailureKind, OnDisconnect
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from random import Random
 
     from adapters.schema import InferenceRequest
@@ -33,17 +34,20 @@ if TYPE_CHECKING:
     from policies.attempts import Decision, Running
     from policies.vocabulary import Deployment, Timeouts
 
+_new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
+
 
 class Errand:
-    """What is to be done for one call: the plan, and the request where it is not the call's own."""
+    """What is to be done for one call: the plan, and the request where it is not the call's own. `leg` has won."""
 
-    __slots__ = ("call", "plan", "request", "then")
+    __slots__ = ("call", "leg", "plan", "request", "then")
 
     def __init__(self, call: Call, then: Handler, plan: AttemptPlan, request: InferenceRequest | None = None) -> None:
         self.call = call
         self.then = then
         self.plan = plan
         self.request = request
+        self.leg: Leg | None = None
 
 
 class AttemptStage:
@@ -56,25 +60,14 @@ class AttemptStage:
         self._rng = rng
         self._counts = counts
 
-    async def __call__(self, call: Call, then: Handler) -> Reply:
-        if not call.generation.drains or all(d.on_disconnect is not OnDisconnect.DRAIN for d in call.candidates):
-            return await self._answer(call, then)
-        running = asyncio.ensure_future(self._answer(call, then))
-        try:
-            await asyncio.wait((running,))
-        except asyncio.CancelledError:
-            call.drain = partial(self._go_on, call, partial(outlive, running))
-            raise
-        return running.result()
-
-    async def _answer(self, call: Call, then: Handler) -> Reply:
+    def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]:
         route = call.route
         if route is None:
             raise InternalError("a call reached its attempts without a route")
         choice = call.choice = self._fleet.choose(call, self._clock(), self._rng)
         if not choice.candidates:
             raise RequestError("No deployment of this route may answer this request.", code="no_capable_deployment")
-        plan = AttemptPlan(
+        plan = _new(AttemptPlan, (
             choice.candidates,
             choice.primaries,
             route.retry_attempts,
@@ -84,18 +77,30 @@ class AttemptStage:
             choice.content_fallbacks,
             call.needs.capabilities,
             route.hedge,
-        )
-        _, reply = await self._run(Errand(call, then, plan))
-        return reply
+        ))  # fmt: skip
+        errand = Errand(call, then, plan)
+        if call.generation.drains and any(d.on_disconnect is OnDisconnect.DRAIN for d in call.candidates):
+            return self._run_apart(errand)
+        return self._run(errand)
 
-    async def _run(self, errand: Errand) -> tuple[Leg, Reply]:
+    async def _run_apart(self, errand: Errand) -> Reply:
+        """In a task that a leaving caller does not take along."""
+        running = asyncio.ensure_future(self._run(errand))
+        try:
+            await asyncio.wait((running,))
+        except asyncio.CancelledError:
+            errand.call.drain = partial(self._go_on, errand.call, partial(outlive, running))
+            raise
+        return running.result()
+
+    async def _run(self, errand: Errand) -> Reply:
         """A cancelled call goes on for the sake of its usage only; nobody waits for another's answer."""
         call, plan = errand.call, errand.plan
         ended: Ended = ()
         while True:
             tried = [outcome.deployment for outcome in ended]
             live = self._fleet.live(plan.everyone if ended else plan.candidates, tried)
-            decision = decide(plan, History(ended), self._clock(), self._rng, live)
+            decision = decide(plan, History(ended) if ended else NOTHING_YET, self._clock(), self._rng, live)
             if isinstance(decision, GiveUp):
                 raise given_up(decision, ended)
             if call.attempts or ended:
@@ -107,7 +112,7 @@ class AttemptStage:
                 if plan.hedge is None:
                     reply = await leg.run(errand.then)
                     self._win(errand, leg, reply)
-                    return leg, reply
+                    return reply
             except UpstreamError as error:
                 ended = (*ended, Outcome(decision.deployment.id, error.failure, leg.started_s, self._clock()))
                 if call.cancelled:
@@ -131,15 +136,17 @@ class AttemptStage:
 
     def _step(self, errand: Errand, decision: Decision, ended: Ended) -> Step:
         assert not isinstance(decision, GiveUp)  # noqa: S101 - its caller looked
-        deployment = decision.deployment
+        call, deployment = errand.call, decision.deployment
         forced = isinstance(decision, Try) and decision.forced
-        timeouts = self._patience(errand, deployment, ended)
-        return Step(deployment, kind_of(errand, decision), forced, timeouts, errand.request)
+        timeouts = self._patience(errand, deployment, ended) if call.request.stream else None
+        if not call.attempts:
+            return _new(Step, (deployment, AttemptKind.FIRST, forced, timeouts, errand.request))
+        return Step(deployment, kind_of(errand, deployment), forced, timeouts, errand.request)
 
     def _patience(self, errand: Errand, here: Deployment, ended: Ended) -> Timeouts | None:
         """The time limits of an attempt there; None for the route's own."""
         call, route = errand.call, errand.call.route
-        if route is None or not route.learns_first_token or not call.request.stream:
+        if route is None or not route.learns_first_token:
             return None
         tried = {here.id, *(outcome.deployment for outcome in ended)}
         others = [deployment for deployment in errand.plan.candidates if deployment.id not in tried]
@@ -154,6 +161,7 @@ class AttemptStage:
     def _win(self, errand: Errand, leg: Leg, reply: Reply) -> None:
         """The reply goes out; what it takes to go on after a break, or after its caller has left, is put around it."""
         call, route = errand.call, errand.call.route
+        errand.leg = leg
         leg.win(reply)
         answer = reply.answer
         if errand.request is not None or answer.body is not None or route is None:
@@ -168,7 +176,10 @@ class AttemptStage:
             call.scope.defer(reply.answer.close)
 
     async def _resume(self, errand: Errand, plan: AttemptPlan, request: InferenceRequest) -> tuple[Leg, Reply]:
-        return await self._run(Errand(errand.call, errand.then, plan, request))
+        further = Errand(errand.call, errand.then, plan, request)
+        reply = await self._run(further)
+        assert further.leg is not None  # noqa: S101 - one has won
+        return further.leg, reply
 
     # hedging
 
@@ -194,7 +205,7 @@ class AttemptStage:
         route = errand.call.route
         assert route is not None  # noqa: S101 - its plan came from it
         self._fleet.spend_hedge(route)
-        timeouts = self._patience(errand, hedge.deployment, ())
+        timeouts = self._patience(errand, hedge.deployment, ()) if errand.call.request.stream else None
         return Leg(self._desk, errand.call, Step(hedge.deployment, AttemptKind.HEDGE, timeouts=timeouts))
 
     async def _run_leg(self, errand: Errand, leg: Leg) -> Reply:
@@ -215,15 +226,12 @@ class AttemptStage:
                 attempt.failure = error.failure
 
 
-def kind_of(errand: Errand, decision: Decision) -> AttemptKind:
-    """Why the next attempt is made."""
-    attempts = errand.call.attempts
+def kind_of(errand: Errand, deployment: Deployment) -> AttemptKind:
+    """Why a further attempt is made there."""
     if errand.request is not None:
         return AttemptKind.RESUME
-    if not attempts or isinstance(decision, GiveUp):
-        return AttemptKind.FIRST
-    here = attempts[-1].deployment.name
-    return AttemptKind.RETRY if decision.deployment.name == here else AttemptKind.FALLBACK
+    here = errand.call.attempts[-1].deployment.name
+    return AttemptKind.RETRY if deployment.name == here else AttemptKind.FALLBACK
 
 
 def given_up(decision: GiveUp, ended: Ended) -> GatewayError:
