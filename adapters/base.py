@@ -19,6 +19,7 @@ class WireRequest(msgspec.Struct, frozen=True):
     path: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
+    method: str = "POST"
 
 
 class Tally(msgspec.Struct):

@@ -55,19 +55,19 @@ class RequestHeads:
         self._names = frozenset(name.lower() for name, _ in headers)
         fixed = f"host: {origin.authority}\r\naccept-encoding: identity\r\n".encode("ascii")
         self._fixed = fixed + _lines((name.lower(), value) for name, value in headers)
-        self._blocks: dict[tuple[str, Headers], bytes] = {}
+        self._blocks: dict[tuple[str, str, Headers], bytes] = {}
 
     def render(self, wire: WireRequest, extra: Headers) -> bytes:
         """The head for `wire`, blank line included. Raises `HeaderError` rather than send a doubtful header."""
-        block = self._blocks.get((wire.path, wire.headers)) or self._block(wire)
+        block = self._blocks.get((wire.method, wire.path, wire.headers)) or self._block(wire)
         if extra:
             return b"%b%bcontent-length: %d\r\n\r\n" % (block, _lines(extra, self._names), len(wire.body))
         return b"%bcontent-length: %d\r\n\r\n" % (block, len(wire.body))
 
     def _block(self, wire: WireRequest) -> bytes:
-        start = f"POST {self._origin.target(wire.path)} HTTP/1.1\r\n".encode("ascii")
+        start = f"{wire.method} {self._origin.target(wire.path)} HTTP/1.1\r\n".encode("ascii")
         block = start + self._fixed + _lines(wire.headers, self._names)
         if len(self._blocks) >= _KEPT_BLOCKS:
             self._blocks.clear()
-        self._blocks[wire.path, wire.headers] = block
+        self._blocks[wire.method, wire.path, wire.headers] = block
         return block

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections import deque
+from collections import OrderedDict
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from gateway.transport.errors import StaleConnectionError, TransportError
 from gateway.transport.framing import IDLE_S
 from gateway.transport.head import Headers, RequestHeads
 from gateway.transport.origin import Origin, tls_context
+from gateway.transport.resolver import Resolver
 from policies.vocabulary import FailureKind
 
 if TYPE_CHECKING:
@@ -27,11 +28,16 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 512
 WAIT_S = 1.0
+# More waiting than this are not served within `WAIT_S` by any pool that is worth waiting for.
+WAITING_PER_CONNECTION = 4
+WAITING_MIN = 64
 
 
 class Pool:
     """Keep-alive connections to one origin, last used first, at most `max_connections` of them.
 
+    Who finds all taken waits for `wait_s` at most. Once somebody has waited that long for nothing, the next ones are
+    turned away at once, until a connection comes free: a stalled provider costs a call that can go elsewhere nothing.
     `headers` (credentials among them) go out with every request, which cannot change them. One event loop per pool.
     """
 
@@ -52,7 +58,10 @@ class Pool:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._free_slots = max_connections
-        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
+        self._waiters_max = max(WAITING_MIN, WAITING_PER_CONNECTION * max_connections)
+        self._stuck = False
+        self._resolver = Resolver(self.origin.host, self.origin.port)
         self._reaper: asyncio.TimerHandle | None = None
         self._closed = False
         self._secrets = _secrets(self.origin, headers)
@@ -65,6 +74,11 @@ class Pool:
     @property
     def idle_count(self) -> int:
         return len(self._idle)
+
+    @property
+    def waiting_count(self) -> int:
+        """Calls that wait for a connection to come free."""
+        return len(self._waiters)
 
     async def request(
         self, wire: WireRequest, extra: Headers, timeouts: Timeouts, deadline_s: float, *, first_token: bool = False
@@ -101,7 +115,7 @@ class Pool:
         """Abort every connection; exchanges under way fail."""
         self._closed = True
         while (waiter := self._next_waiter()) is not None:
-            _give_up(waiter)
+            waiter.set_exception(TransportError(FailureKind.POOL))
         for connection in tuple(self._open):
             connection.abort()
         if self._reaper is not None:
@@ -142,10 +156,13 @@ class Pool:
 
     async def _wait_turn(self, deadline_s: float) -> Connection | None:
         """A connection that came free, or None for the right to open one. First come, first served."""
+        if self._stuck or len(self._waiters) >= self._waiters_max:
+            raise TransportError(FailureKind.POOL)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection | None] = loop.create_future()
-        self._waiters.append(waiter)
-        timer = loop.call_at(min(loop.time() + self._wait_s, deadline_s), _give_up, waiter)
+        self._waiters[waiter] = None
+        until_s = loop.time() + self._wait_s
+        timer = loop.call_at(min(until_s, deadline_s), self._give_up, waiter, until_s <= deadline_s)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -154,6 +171,12 @@ class Pool:
             raise
         finally:
             timer.cancel()
+            self._waiters.pop(waiter, None)
+
+    def _give_up(self, waiter: asyncio.Future[Connection | None], waited_long: bool) -> None:  # noqa: FBT001 - a timer's argument
+        if not waiter.done():
+            self._stuck = self._stuck or waited_long
+            waiter.set_exception(TransportError(FailureKind.POOL))
 
     def _give_back(self, turn: Connection | None) -> None:
         if turn is None:
@@ -163,13 +186,10 @@ class Pool:
 
     async def _connect(self, connect_s: float, deadline_s: float) -> Connection:
         loop = asyncio.get_running_loop()
-        origin = self.origin
         until_s = min(loop.time() + connect_s, deadline_s)
         try:
             async with asyncio.timeout_at(until_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self, loop), origin.host, origin.port, ssl=self._tls
-                )
+                connection = await self._reach(loop)
         except TimeoutError as error:
             raise TransportError(FailureKind.TOTAL if until_s == deadline_s else FailureKind.CONNECT) from error
         except (OSError, ssl.SSLError, UnicodeError) as error:
@@ -180,10 +200,31 @@ class Pool:
             raise TransportError(FailureKind.CONNECT)
         return connection
 
+    async def _reach(self, loop: asyncio.AbstractEventLoop) -> Connection:
+        """A connection to the first of the host's addresses that takes one."""
+        addresses = await self._resolver.addresses()
+        server_hostname = None if self._tls is None else self.origin.host
+        for number, address in enumerate(addresses, 1):
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self, loop),
+                    address,
+                    self.origin.port,
+                    ssl=self._tls,
+                    server_hostname=server_hostname,
+                )
+            except OSError:
+                if number == len(addresses):
+                    raise
+            else:
+                return connection
+        raise OSError("the host has no address")
+
     # giving back
 
     def release(self, connection: Connection) -> None:
         """Hand the connection to whoever waits longest, or keep it for the next exchange."""
+        self._stuck = False
         waiter = self._next_waiter()
         if waiter is not None:
             waiter.set_result(connection)
@@ -204,6 +245,7 @@ class Pool:
         self._free_slot()
 
     def _free_slot(self) -> None:
+        self._stuck = False
         waiter = self._next_waiter()
         if waiter is not None:
             waiter.set_result(None)
@@ -212,7 +254,7 @@ class Pool:
 
     def _next_waiter(self) -> asyncio.Future[Connection | None] | None:
         while self._waiters:
-            waiter = self._waiters.popleft()
+            waiter, _ = self._waiters.popitem(last=False)
             if not waiter.done():
                 return waiter
         return None
@@ -226,11 +268,6 @@ class Pool:
             connection.close()
         if self._idle:
             self._reaper = loop.call_later(IDLE_S, self._reap)
-
-
-def _give_up(waiter: asyncio.Future[Connection | None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TransportError(FailureKind.POOL))
 
 
 def _connect_message(error: Exception) -> str:

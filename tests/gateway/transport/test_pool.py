@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from adapters.base import WireRequest
 from gateway.errors import CancelledUnsent
 from gateway.transport import Pool, TransportError
+from gateway.transport.pool import WAITING_MIN
 from policies.vocabulary import FailureKind, Timeouts
 from tests.gateway.transport.conftest import Ask, until
 from tests.scripted_upstream import (
@@ -272,11 +274,53 @@ async def test_a_refused_connection_is_a_connect_failure_that_names_no_host() ->
 
 
 async def test_a_name_that_does_not_exist_is_a_connect_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(*_: object, **__: object) -> list[object]:
+    def unknown(*_: object, **__: object) -> list[object]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(type(asyncio.get_running_loop()), "create_connection", resolve, raising=True)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     assert await failure_of(Pool("http://no-such-host.invalid")) is FailureKind.CONNECT
+
+
+async def test_after_a_wait_for_nothing_the_next_ones_are_turned_away_at_once_until_one_comes_free(
+    upstream: ScriptedUpstream,
+) -> None:
+    small, go_on = Pool(upstream.url, max_connections=1, wait_s=0.05), asyncio.Event()
+    upstream.then(request(), waits(go_on), send(answer(b"late")))
+    upstream.otherwise(serve(answer()))
+    first = asyncio.ensure_future(ask(small))
+    await asyncio.sleep(0)
+    assert await failure_of(small) is FailureKind.POOL
+    started_s = asyncio.get_running_loop().time()
+    for _ in range(200):
+        assert await failure_of(small) is FailureKind.POOL
+    assert asyncio.get_running_loop().time() - started_s < 2, "waits would be ten seconds"
+    go_on.set()
+    assert await (await first).read_all() == b"late"
+    assert (await ask(small)).status == 200
+    await small.close()
+
+
+async def test_no_more_than_so_many_wait(upstream: ScriptedUpstream) -> None:
+    small = Pool(upstream.url, max_connections=1, wait_s=60)
+    upstream.then(request(), stall())
+    waiting = [asyncio.ensure_future(failure_of(small)) for _ in range(1 + WAITING_MIN)]
+    await until(lambda: small.waiting_count == WAITING_MIN)
+    assert await failure_of(small) is FailureKind.POOL
+    waiting[-1].cancel()
+    await asyncio.gather(waiting[-1], return_exceptions=True)
+    assert small.waiting_count == WAITING_MIN - 1, "who leaves makes room"
+    await small.close()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert small.waiting_count == 0
+
+
+async def test_a_get_has_no_body(upstream: ScriptedUpstream, pool: Pool) -> None:
+    upstream.otherwise(serve(answer(b"[]")))
+    response = await ask(pool)
+    await response.read_all()
+    await (await Ask(wire=WireRequest("/models", b"", (), method="GET"))(pool)).read_all()
+    asked = upstream.requests[-1]
+    assert (asked.method, asked.path, asked.body) == ("GET", "/models", b"")
 
 
 async def test_connecting_takes_no_longer_than_it_may() -> None:
