@@ -89,6 +89,8 @@ class Preparer:
         messages = job.messages
         if job.forced_tools and not self._template.knows_tools:
             messages = _with_instruction(messages, _instruction(job.forced_tools))
+        if begun := _begun(job):
+            return self._template.render(messages[:-1], job.tools) + begun
         return self._template.render(messages, job.tools)
 
     def _choosers(self, job: Job) -> list[Chooser]:
@@ -110,6 +112,17 @@ class Preparer:
                 chooser.close()
             raise
         return choosers
+
+
+def _begun(job: Job) -> str:
+    """The beginning of the answer, where the conversation ends with one: text of the assistant's that goes on as it is.
+
+    An answer that must obey a grammar begins with its own beginning.
+    """
+    messages = job.messages or []
+    last = messages[-1] if len(messages) > 1 and not job.forced_tools and job.schema is None else {}
+    is_begun = last.get("role") == "assistant" and not last.get("tool_calls")
+    return str(last.get("content") or "") if is_begun else ""
 
 
 def _instruction(tools: tuple[ToolSpec, ...]) -> str:

@@ -35,6 +35,27 @@ def test_a_conversation_is_rendered_and_a_prompt_is_not(model: Model) -> None:
     assert text_of(model, prepare(model, Job(1, prompt="as it is"))) == "as it is"
 
 
+BEGUN: dict[str, Any] = {"role": "assistant", "content": "Well, "}
+
+
+@pytest.mark.parametrize(
+    ("job", "text"),
+    [
+        (Job(1, messages=[*HI, BEGUN]), "user: hi\n> Well, "),
+        (Job(1, messages=[*HI, BEGUN, *HI]), "user: hi\nassistant: Well, \nuser: hi\n> "),
+        (Job(1, messages=[*HI, {**BEGUN, "content": ""}]), "user: hi\nassistant: \n> "),
+        (Job(1, messages=[*HI, {**BEGUN, "tool_calls": [{}]}]), "user: hi\nassistant: Well, \n> "),
+        (Job(1, messages=[BEGUN]), "assistant: Well, \n> "),
+        (Job(1, messages=[*HI, BEGUN], schema="{}"), "user: hi\nassistant: Well, \n> "),
+    ],
+)
+def test_an_answer_that_was_begun_goes_on(model: Model, job: Job, text: str) -> None:
+    source = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}> {% endif %}"
+    )
+    assert text_of(model, prepare(model, job, ChatTemplate(source, bos="", eos=""))) == text
+
+
 @pytest.mark.parametrize(("asked", "given"), [(None, 97), (5, 5), (1000, 97)])
 def test_an_answer_is_as_long_as_asked_or_as_fits(model: Model, asked: int | None, given: int) -> None:
     work = prepare(model, Job(1, prompt="one two three", max_tokens=asked))

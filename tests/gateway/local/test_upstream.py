@@ -200,6 +200,14 @@ async def test_completions_continue_a_text(upstream: LocalUpstream) -> None:
     assert reply["usage"]["prompt_tokens"] == 4
 
 
+async def test_an_answer_that_was_begun_goes_on(upstream: LocalUpstream) -> None:
+    sure: list[dict[str, Any]] = [{"role": "user", "content": "What is 2+2?"}]
+    answer = await text_of(upstream, messages=sure, max_tokens=16)
+    first_word = answer.partition(" ")[0]
+    begun = [*sure, {"role": "assistant", "content": first_word}]
+    assert first_word + await text_of(upstream, messages=begun, max_tokens=16) == answer
+
+
 async def test_a_prompt_that_is_too_long_says_by_how_much(upstream: LocalUpstream) -> None:
     with pytest.raises(UpstreamError, match=r"8192 tokens.*prompt has \d+ tokens") as refusal:
         await upstream.send(exchange(messages=[{"role": "user", "content": "word " * 9000}]))
