@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 from gateway.admin.gate import gate_of, refuse_shared_token
 from gateway.admin.table import Parts, all_routes
-from gateway.config.compile import deployments, has_budget, limits_of, routing
+from gateway.attempts.legs import Desk
+from gateway.config.compile import deployments, has_budget, limits_of
+from gateway.config.compile_routes import routing
+from gateway.config.model_facts import ModelTable
 from gateway.drains import Drains
 from gateway.edge import Edge
 from gateway.errors import StartError
@@ -38,8 +41,8 @@ from gateway.state.fleet import Fleet
 from gateway.upstreams import UpstreamSet, forwarded_headers
 from policies.calendars import Calendars
 from policies.limit_index import LimitIndex
-from policies.matching import candidates, capable, compile_routes
-from policies.vocabulary import Endpoint, OnDisconnect
+from policies.matching import compile_routes
+from policies.vocabulary import OnDisconnect
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -60,10 +63,10 @@ def stages(reporting: Reporting, limits: LimitService, lifecycle: Lifecycle, fle
         Observe(reporting.recorder),
         Authenticate(),
         Read(),
-        RouteStage(lifecycle),
+        RouteStage(lifecycle, limits.estimator),
         Admit(limits.admission, reporting.ledger),
         # Not the loop's time: uvloop's has whole milliseconds. Both count from the same moment.
-        AttemptStage(fleet, time.monotonic, rng, limits.admission, intents),
+        AttemptStage(Desk(fleet, time.monotonic, limits.admission, intents), rng, reporting.counter),
     )
 
 
@@ -81,7 +84,7 @@ class Gateway:
         self.edge = Edge(lambda: self.generation, handler, self.lifecycle, self.drains)
         self.keys = KeyService(config, lambda: self.generation.keys)
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
-        parts = Parts(live, self.keys, lambda: self.generation, self.limits.store)
+        parts = Parts(live, self.keys, lambda: self.generation, self.limits.store, self.reporting.decisions)
         self.operations = Operations(all_routes(parts), gate_of(config.secrets.admin_token))
         self._upstreams = UpstreamSet()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -147,7 +150,6 @@ class Gateway:
             keys=keys,
             routes=routes,
             index=index,
-            offers={(r.name, e): capable(candidates(r), e) for r in routes for e in Endpoint},
             deployments=known,
             upstreams=upstreams,
             forwarded={name: forwarded_headers(config.providers[d.provider]) for name, d in known.items()},
@@ -174,8 +176,8 @@ class Gateway:
 
 
 def compiled(config: Config) -> tuple[dict[str, Deployment], tuple[Route, ...]]:
-    """Deployments and routes in the policies' vocabulary. Reads the price table, so it runs in a thread."""
-    known = deployments(config, PriceTable.load().price_of)
+    """Deployments and routes in the policies' vocabulary. Reads tables from files, so it runs in a thread."""
+    known = deployments(config, PriceTable.load().price_of, ModelTable().facts_of)
     return known, routing(config, known)
 
 

@@ -8,7 +8,6 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from gateway.config.compile_routes import called
-from gateway.config.compile_routes import routing as routing
 from gateway.config.limits import OwnLimits, limits_for_all, limits_of_owner
 from gateway.config.owners import DEFAULT_ORG, time_zone
 from gateway.config.providers import LlamaCppProvider, OpenAIProvider
