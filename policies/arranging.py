@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from policies.choosing import Refused, Rejection
@@ -12,8 +13,15 @@ if TYPE_CHECKING:
     from random import Random
 
     from policies.choosing import Asked, LiveNumbers
-    from policies.route_plan import RoutePlan, Section
+    from policies.route_plan import RoutePlan
     from policies.vocabulary import Deployment, Strategy
+
+
+class Kind(Enum):
+    """What some fallbacks are declared for."""
+
+    CONTEXT = "context"
+    CONTENT = "content"
 
 
 class Moment(NamedTuple):
@@ -131,14 +139,25 @@ def _arrange_nested(state: RouteState, moment: Moment) -> Arranged:
     return Arranged(tuple(order.values()), primaries, after, scores, why, tuple(rejected))
 
 
-def section(state: RouteState, moment: Moment, which: Section) -> tuple[Deployment, ...]:
-    """The fallbacks of one kind as declared, each once."""
-    if state.plan.flat:
+def declared_for(kind: Kind, state: RouteState, moment: Moment) -> tuple[Deployment, ...]:
+    """The fallbacks for one kind of failure, each once: the route's own, then those of the routes inside it."""
+    plan = state.plan
+    which = plan.context if kind is Kind.CONTEXT else plan.content
+    if plan.flat:
         if moment.capable is None or not which.deployments:
             return which.deployments
         return tuple([d for d in which.deployments if d.id in moment.capable])
     entries, _ = _entries(state, moment, range(which.begin, which.end))
-    return tuple({d.id: d for entry in entries for d in entry.order}.values())
+    found = {d.id: d for entry in entries for d in entry.order}
+    for inner in state.inner:
+        if inner is not None and _holds(inner.plan, moment.asked):
+            for deployment in declared_for(kind, inner, moment):
+                found.setdefault(deployment.id, deployment)
+    return tuple(found.values())
+
+
+def _holds(plan: RoutePlan, asked: Asked) -> bool:
+    return plan.route.when is None or plan.route.name in asked.met
 
 
 def _entries(state: RouteState, moment: Moment, positions: Iterable[int]) -> tuple[list[Entry], list[Rejection]]:
@@ -150,9 +169,8 @@ def _entries(state: RouteState, moment: Moment, positions: Iterable[int]) -> tup
             if moment.capable is None or place.deployments[0].id in moment.capable:
                 found.append(Entry(position, place.deployments))
             continue
-        route = inner.plan.route
-        if route.when is not None and route.name not in moment.asked.met:
-            rejected += [Rejection(d, Refused.WHEN, route.name) for d in place.deployments]
+        if not _holds(inner.plan, moment.asked):
+            rejected += [Rejection(d, Refused.WHEN, inner.plan.route.name) for d in place.deployments]
             continue
         arranged = arrange(inner, moment)
         rejected += arranged.rejected

@@ -14,15 +14,15 @@ in randomized load balancing" (2001); `rendezvous` names its own.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final
 
-from policies.arranging import Moment, Ranking, arrange, section
+from policies.arranging import Kind, Moment, Ranking, arrange, declared_for
 from policies.capabilities import fits
-from policies.choosing import NOT_SEEN, Asked, Choice, Refused
+from policies.choosing import NOT_SEEN, Choice, Refused
 from policies.expectations import expected_nanousd, expected_size, expected_total_s, expected_wait_s
 from policies.latency import unseen_s
 from policies.rendezvous import distances, room
-from policies.route_plan import carried, fresh
+from policies.route_plan import AS_LISTED, carried
 from policies.route_rules import AffinityBy
 from policies.vocabulary import Strategy
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from policies.arranging import Field
-    from policies.choosing import LiveNumbers, Rejection, Seen
+    from policies.choosing import Asked, LiveNumbers, Rejection, Seen
     from policies.route_plan import RoutePlan, RouteState
-    from policies.vocabulary import Deployment, Route
+    from policies.vocabulary import Deployment
 
 EXPLORE_EVERY: Final = 20
 """`fastest` sends at most one call of so many to a target for the sake of knowing it."""
@@ -51,21 +51,22 @@ def choose(asked: Asked, live: LiveNumbers, state: RouteState, now: float, rng: 
     if state.plan.route is not asked.route:
         state = carried(state, asked.route)
     plan, capable = state.plan, asked.capable
-    if plan.is_single:
-        return Choice(capable, len(capable), asked.rejected), state
-    all_can = len(capable) == plan.everyone
-    ids = None if all_can else frozenset([deployment.id for deployment in capable])
+    ids = None
+    if len(capable) != plan.everyone:
+        ids = frozenset([deployment.id for deployment in capable])
+    elif plan.always is not None:
+        return plan.always, state
     aside = frozenset([id_ for id_, one in live.items() if (one.set_aside_until_s or 0.0) > now]) if live else NOTHING
     moment = Moment(asked, live, now, rng, ids, aside, STRATEGIES)
     arranged = arrange(state, moment)
     order, primaries, after, scores, why, rejected = arranged
-    context = section(state, moment, plan.context)
+    context = declared_for(Kind.CONTEXT, state, moment)
     if not primaries and context and _is_too_long(plan, asked):
         order = tuple({deployment.id: deployment for deployment in (*context, *order)}.values())
         why = "too long for every target"
     if rejected:
         rejected = _without(rejected, order, ids)
-    content = section(state, moment, plan.content)
+    content = declared_for(Kind.CONTENT, state, moment)
     return Choice(order, primaries, (*asked.rejected, *rejected), scores, why, context, content), after
 
 
@@ -86,7 +87,7 @@ def _without(
 
 def keep(field: Field, state: RouteState) -> Ranking:
     """As the policy file lists them."""
-    return Ranking(range(len(field.leaders)), "as listed", state.owed, state.credit)
+    return Ranking(range(len(field.leaders)), AS_LISTED, state.owed, state.credit)
 
 
 def share(field: Field, state: RouteState) -> Ranking:
@@ -224,7 +225,7 @@ def affinity_key(field: Field) -> str:
         case AffinityBy.HEADER:
             return asked.session
         case AffinityBy.PREFIX:
-            return asked.session or asked.prefix
+            return asked.prefix or asked.session
 
 
 def _seen(field: Field) -> list[Seen]:
@@ -289,21 +290,3 @@ STRATEGIES: Final[Mapping[Strategy, Callable[[Field, RouteState], Ranking]]] = {
     Strategy.STICKY: stick,
     Strategy.SPILL: spill,
 }
-
-
-Rotation = "RouteState | tuple[()]"
-
-
-class Order(NamedTuple):
-    """Candidates in the order to try. The first `primaries` are targets, the rest declared fallbacks."""
-
-    candidates: tuple[Deployment, ...]
-    primaries: int
-
-
-def order(
-    route: Route, capable: tuple[Deployment, ...], rotation: RouteState | tuple[()] = ()
-) -> tuple[Order, RouteState]:
-    """What `choose` says where nothing is known of anyone."""
-    choice, state = choose(Asked(route, capable), {}, rotation or fresh(route), 0.0, cast("Random", None))
-    return Order(choice.candidates, choice.primaries), state

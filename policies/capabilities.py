@@ -30,7 +30,7 @@ def filter_candidates(
     """
     capabilities, input_tokens, output_tokens, requires = needs
     tokens = input_tokens + (output_tokens or 0)
-    if _binds(requires) or _binds(route.requires) or any(target.to.__class__ is Route for target in route.targets):
+    if _binds(requires) or _binds(route.requires) or _nests(route):
         return _filter_each(route, candidates, needs)
     for deployment in candidates:
         if not capabilities.isdisjoint(deployment.lacks):
@@ -44,9 +44,17 @@ def filter_candidates(
 
 def lacking(route: Route, deployment: Deployment, needs: Needs) -> Rejection | None:
     """Why this deployment of the route cannot or may not take the request; None where it can."""
-    for requires in (needs.requires, route.requires, *_inner_requirements(route, deployment)):
-        if _binds(requires) and (refused := _unmet(deployment, requires)) is not None:
+    for requires in _inner_requirements(route, deployment):
+        if (refused := _unmet(deployment, requires)) is not None:
             return refused
+    return _lacking(route, deployment, needs)
+
+
+def _lacking(route: Route, deployment: Deployment, needs: Needs) -> Rejection | None:
+    """As `lacking`, for a route without routes inside it."""
+    refused = _unmet(deployment, needs.requires) or _unmet(deployment, route.requires)
+    if refused is not None:
+        return refused
     if not needs.capabilities.isdisjoint(deployment.lacks):
         missing = ", ".join(sorted(needs.capabilities & deployment.lacks))
         return Rejection(deployment, Refused.CAPABILITY, missing)
@@ -76,7 +84,8 @@ def is_in(region: str | None, required: str) -> bool:
 def _filter_each(
     route: Route, candidates: tuple[Deployment, ...], needs: Needs
 ) -> tuple[tuple[Deployment, ...], tuple[Rejection, ...]]:
-    found = [(deployment, lacking(route, deployment, needs)) for deployment in candidates]
+    refusal = lacking if _nests(route) else _lacking
+    found = [(deployment, refusal(route, deployment, needs)) for deployment in candidates]
     rejected = tuple([refused for _, refused in found if refused is not None])
     if not rejected:
         return candidates, ()
@@ -101,6 +110,19 @@ def _answering(route: Route) -> tuple[Destination, ...]:
     return (*(target.to for target in route.targets), *route.fallbacks)
 
 
+def _nests(route: Route) -> bool:
+    """Whether there are routes inside this one."""
+    for target in route.targets:
+        if target.to.__class__ is Route:
+            return True
+    others = route.fallbacks or route.context_fallbacks or route.content_fallbacks
+    return bool(others) and any(to.__class__ is Route for to in _declared(route)[len(route.targets) :])
+
+
+def _declared(route: Route) -> tuple[Destination, ...]:
+    return (*_answering(route), *route.context_fallbacks, *route.content_fallbacks)
+
+
 def _leaves(*destinations: Destination) -> Iterator[Deployment]:
     for to in destinations:
         if isinstance(to, Route):
@@ -111,7 +133,7 @@ def _leaves(*destinations: Destination) -> Iterator[Deployment]:
 
 def _inner_requirements(route: Route, deployment: Deployment) -> Iterator[Requirements]:
     """What the routes inside this one that lead to the deployment require, too."""
-    for to in (*_answering(route), *route.context_fallbacks, *route.content_fallbacks):
+    for to in _declared(route):
         if isinstance(to, Route) and any(leaf.id == deployment.id for leaf in _all_leaves(to)):
             yield to.requires
             yield from _inner_requirements(to, deployment)
@@ -121,7 +143,7 @@ def _all_leaves(to: Destination) -> Iterator[Deployment]:
     if not isinstance(to, Route):
         yield to
         return
-    for inner in (*_answering(to), *to.context_fallbacks, *to.content_fallbacks):
+    for inner in _declared(to):
         yield from _all_leaves(inner)
 
 
@@ -130,10 +152,10 @@ def _binds(requires: Requirements) -> bool:
 
 
 def _unmet(deployment: Deployment, requires: Requirements) -> Rejection | None:
-    outside = [region for region in requires.regions if not is_in(deployment.region, region)]
-    if outside:
+    regions, data_classes = requires
+    if regions and (outside := [region for region in regions if not is_in(deployment.region, region)]):
         return Rejection(deployment, Refused.REGION, f"not in {', '.join(sorted(outside))}")
-    unnamed = requires.data_classes - deployment.data_classes
-    if unnamed:
-        return Rejection(deployment, Refused.DATA_CLASS, f"not for {', '.join(sorted(unnamed))}")
+    if not data_classes <= deployment.data_classes:
+        unnamed = ", ".join(sorted(data_classes - deployment.data_classes))
+        return Rejection(deployment, Refused.DATA_CLASS, f"not for {unnamed}")
     return None

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from policies.choosing import Choice
 from policies.vocabulary import Deployment, Route, Strategy, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+AS_LISTED: Final = "as listed"
 # These go by no live number.
 _STEADY: Final = frozenset({Strategy.ORDERED, Strategy.WEIGHTED})
 
@@ -43,8 +45,9 @@ class RoutePlan(NamedTuple):
     """All places of a route: first its targets, then the fallbacks of each kind.
 
     `flat`: no place has an inner plan and no deployment is both a target and a fallback, so that `leaders` are the
-    targets themselves, with their `ids`. `everyone` counts the deployments that may come to answer. `is_single`: it is
-    the only one. `reads_live`: choosing takes live numbers of every candidate, not only of those set aside.
+    targets themselves, with their `ids`. `everyone` counts the deployments that may come to answer; `always` is the
+    choice for a call that all of them can answer, where that is always the same. `reads_live`: choosing takes live
+    numbers of every candidate, not only of those set aside.
     """
 
     route: Route
@@ -59,7 +62,7 @@ class RoutePlan(NamedTuple):
     content: Section
     flat: bool
     everyone: int
-    is_single: bool
+    always: Choice | None
     reads_live: bool
 
 
@@ -121,9 +124,16 @@ def _plan(route: Route, sections: Sections) -> RoutePlan:
         content=_section(begins[2], content),
         flat=flat,
         everyone=len(everyone),
-        is_single=flat and len(targets) == len(everyone) == 1,
+        always=_always(route, leaders, sections) if flat else None,
         reads_live=route.strategy not in _STEADY or any(p.inner is not None and p.inner.reads_live for p in places),
     )
+
+
+def _always(route: Route, leaders: tuple[Deployment, ...], sections: Sections) -> Choice | None:
+    if route.strategy is not Strategy.ORDERED and len(leaders) > 1:
+        return None
+    _, fallbacks, context, content = (tuple(place.deployments[0] for place in places) for places in sections)
+    return Choice((*leaders, *fallbacks), len(leaders), (), (), AS_LISTED, context, content)
 
 
 def _section(begin: int, places: tuple[Place, ...]) -> Section:
@@ -134,8 +144,12 @@ def _places(route: Route, targets: Iterable[Target]) -> tuple[Place, ...]:
     """Targets in their order, each once, with the credentials of one deployment at one place."""
     grouped: dict[str, list[Target]] = {}
     for target in targets:
-        kind = "route" if isinstance(target.to, Route) else "deployment"
-        grouped.setdefault(f"{kind} {target.to.name}", []).append(target)
+        key = f"deployment {target.to.name}"
+        if isinstance(target.to, Route):
+            key = f"route {target.to.name}"
+            while key in grouped and grouped[key][0].to is not target.to:
+                key += " again"
+        grouped.setdefault(key, []).append(target)
     return tuple(_place(route, key, together) for key, together in grouped.items())
 
 
