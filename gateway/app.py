@@ -21,6 +21,7 @@ from gateway.drains import Drains
 from gateway.edge import Edge
 from gateway.errors import StartError
 from gateway.generation import Generation
+from gateway.health import HealthProbes
 from gateway.keys.service import KeyService
 from gateway.lifecycle import Lifecycle
 from gateway.limits.service import LimitService
@@ -30,6 +31,7 @@ from gateway.pipeline import compose
 from gateway.records.intents import Intents
 from gateway.records.prices import PriceTable
 from gateway.records.reporting import Reporting
+from gateway.replays import Replays
 from gateway.stages.admit import Admit
 from gateway.stages.attempt import AttemptStage
 from gateway.stages.authenticate import Authenticate
@@ -55,18 +57,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def stages(reporting: Reporting, limits: LimitService, lifecycle: Lifecycle, fleet: Fleet) -> tuple[Stage, ...]:
+def stages(gateway: Gateway) -> tuple[Stage, ...]:
     """The stages of every call, in order; `Dispatch` comes after the last."""
+    reporting, limits = gateway.reporting, gateway.limits
     rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
     intents = Intents(reporting.ledger, limits.estimator.quick)
     return (
         Observe(reporting.recorder),
         Authenticate(),
         Read(),
-        RouteStage(lifecycle, limits.estimator),
+        gateway.replays.stage,
+        RouteStage(gateway.lifecycle, limits.estimator),
         Admit(limits.admission, reporting.ledger),
         # Not the loop's time: uvloop's has whole milliseconds. Both count from the same moment.
-        AttemptStage(Desk(fleet, time.monotonic, limits.admission, intents), rng, reporting.counter),
+        AttemptStage(Desk(gateway.fleet, time.monotonic, limits.admission, intents), rng, reporting.counter),
     )
 
 
@@ -79,7 +83,8 @@ class Gateway:
         self.reporting = Reporting(config)
         self.reporting.watch(self.fleet, self.lifecycle)
         self.limits = LimitService(config, self.reporting)
-        handler = compose(stages(self.reporting, self.limits, self.lifecycle, self.fleet), Dispatch())
+        self.replays = Replays(config, lambda: self.generation.config, self.lifecycle, self.reporting.registry)
+        handler = compose(stages(self), Dispatch())
         self.drains = Drains()
         self.edge = Edge(lambda: self.generation, handler, self.lifecycle, self.drains)
         self.keys = KeyService(config, lambda: self.generation.keys)
@@ -87,6 +92,7 @@ class Gateway:
         parts = Parts(live, self.keys, lambda: self.generation, self.limits.store, self.reporting.decisions)
         self.operations = Operations(all_routes(parts), gate_of(config.secrets.admin_token))
         self._upstreams = UpstreamSet()
+        self._probes = HealthProbes(self.fleet, random.Random(secrets.randbits(64)))  # noqa: S311 - jitter
         self._retiring: set[asyncio.Task[None]] = set()
         self._last_retired: asyncio.Task[None] | None = None
         self.generation: Generation
@@ -98,8 +104,10 @@ class Gateway:
         await gateway.reporting.start()
         try:
             await gateway.limits.start()
+            await gateway.replays.start()
             await gateway.keys.start(config)
             gateway.generation = await gateway._take_over(config, number=1)
+            gateway._probes.watch(gateway.generation)
             refuse_shared_token(config.secrets.admin_token, gateway.generation.keys)
         except BaseException:
             await gateway.close()
@@ -115,6 +123,7 @@ class Gateway:
         kept = frozenset(name for name, up in old.upstreams.items() if self.generation.upstreams.get(name) is up)
         # What is reached in a new way (another key, another address) has no past to be judged by.
         self.fleet.keep_only(kept, frozenset(route.name for route in self.generation.routes))
+        self._probes.watch(self.generation)
         retired = [upstream for name, upstream in old.upstreams.items() if name not in kept]
         task = self._last_retired = asyncio.create_task(self._retire(old, retired, self._last_retired))
         self._retiring.add(task)
@@ -133,6 +142,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self.drains.close()
+        await self.replays.close()
         await self._upstreams.close()
         await self.keys.close()
         await self.reporting.close()

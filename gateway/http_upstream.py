@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from adapters.base import FailedStream
+from adapters.base import FailedStream, WireRequest
 from gateway.errors import RequestError, UpstreamError
 from gateway.http_answer import StreamAnswer, WholeAnswer, shown
 from gateway.transport import HeaderError, TransportError
-from policies.vocabulary import Failure, FailureKind
+from policies.vocabulary import Failure, FailureKind, Timeouts
 
 if TYPE_CHECKING:
     from adapters.base import Adapter
@@ -49,6 +50,18 @@ class HttpUpstream:
     async def close(self) -> None:
         self._open = False
         await self._pool.close()
+
+    async def probe(self, path: str, timeout_s: float) -> Failure | None:
+        """Why the provider does not answer a GET of `path` well within this time; None where it does."""
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        try:
+            response = await self._pool.request(
+                WireRequest(path, b"", (), "GET"), (), Timeouts(connect_s=timeout_s), deadline_s
+            )
+        except TransportError as error:
+            return error.failure
+        await response.read_start(_ERROR_BODY_BYTES, timeout_s)
+        return None if 200 <= response.status < 300 else Failure(FailureKind.STATUS, status=response.status)
 
     async def send(self, exchange: Exchange) -> Answer:
         request = exchange.request

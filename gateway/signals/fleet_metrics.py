@@ -8,6 +8,8 @@ from gateway.signals import telemetry
 from policies.breaker import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateway.signals.metrics import Labels, Registry
     from gateway.state.fleet import Fleet
     from gateway.state.leases import DeploymentState
@@ -22,6 +24,7 @@ def watch_fleet(registry: Registry, fleet: Fleet) -> None:
     sample(telemetry.DEPLOYMENT_UP, lambda: [(labels, state == 0) for labels, state in _circuits(fleet).items()])
     sample(telemetry.CREDENTIAL_CIRCUIT_STATE, lambda: _circuits_by_credential(fleet))
     sample(telemetry.RETRIES_REFUSED, lambda: [(_labels(state), state.retries_refused) for state in fleet.states()])
+    sample(telemetry.PROBES, lambda: list(_probes(fleet)))
     sample(telemetry.CREDENTIAL_STATE, lambda: [((c.provider, c.name), CIRCUIT[c.phase]) for c in fleet.credentials()])
     sample(telemetry.CREDENTIAL_REFUSED, lambda: [((c.provider, c.name), c.refused) for c in fleet.credentials()])
 
@@ -41,3 +44,10 @@ def _circuits(fleet: Fleet) -> dict[Labels, float]:
 
 def _circuits_by_credential(fleet: Fleet) -> list[tuple[Labels, float]]:
     return [(_labels(state), CIRCUIT[state.phase]) for state in fleet.states() if state.deployment.credential]
+
+
+def _probes(fleet: Fleet) -> Iterator[tuple[Labels, float]]:
+    for state in fleet.states():
+        if state.probes:
+            yield (*_labels(state), "ok"), state.probes - state.probes_failed
+            yield (*_labels(state), "failed"), state.probes_failed

@@ -14,8 +14,9 @@ from gateway.state.leases import DeploymentState, Lease
 from policies import hedging, retry_budget
 from policies.attempts import ALL_WELL, Live
 from policies.balancing import choose
-from policies.breaker import BreakerState
+from policies.breaker import BreakerState, Ended, Phase
 from policies.choosing import Choice, Seen
+from policies.failures import blames_credential
 from policies.hedging import HedgeBudget
 from policies.latency import ttft_quantile_s
 from policies.retry_budget import RetryBudget
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.upstream import Upstream
     from policies.choosing import LiveNumbers
     from policies.route_rules import Needs
-    from policies.vocabulary import Deployment, Route
+    from policies.vocabulary import Deployment, Failure, Route
 
 LATE_QUANTILE: Final = 0.95
 
@@ -154,9 +155,25 @@ class Fleet:
     def lease(self, deployment: Deployment, *, forced: bool = False, needs: Needs = NO_NEEDS) -> Lease:
         return Lease(self.state_of(deployment), self._breakers, needs, forced=forced)
 
-    def recall(self, deployment: Deployment) -> None:
-        """The deployment has shown a sign of life: the next call may try it."""
-        self._breakers.recall(self.state_of(deployment).own_breaker)
+    # health
+
+    def awaits_sign_of_life(self, deployment: Deployment) -> bool:
+        """Whether failures have set it aside, so that a probe could shorten that."""
+        breaker = self.state_of(deployment).own_breaker.state
+        return breaker.phase is Phase.OPEN and not breaker.named and self.clock() < breaker.until_s
+
+    def note_probe(self, deployment: Deployment, failure: Failure | None) -> None:
+        """What a health probe found: a sign of life, a failure like an attempt's, or, where the provider turned the
+        question down, neither.
+        """
+        state = self.state_of(deployment)
+        state.probes += 1
+        if failure is None:
+            self._breakers.recall(state.own_breaker)
+        else:
+            state.probes_failed += 1
+            if not blames_credential(failure) and state.own_breaker.state.phase is Phase.CLOSED:
+                self._breakers.note(state.own_breaker, Ended(failure), deployment.breaker)
 
     # budgets
 

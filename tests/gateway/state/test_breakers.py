@@ -78,11 +78,36 @@ def test_a_sign_of_life_lets_the_next_call_try(caplog: pytest.LogCaptureFixture)
     fleet = Fleet(Clock())
     for _ in range(5):
         end(fleet, A, DOWN)
-    assert fleet.set_aside((A,))
-    fleet.recall(A)
+    assert fleet.awaits_sign_of_life(A)
+    fleet.note_probe(A, None)
+    assert not fleet.awaits_sign_of_life(A)
     assert not fleet.set_aside((A,))
     probe = fleet.lease(A)
     assert fleet.set_aside((A,)), "one at a time"
     probe.answer()
     assert fleet.state_of(A).phase is Phase.CLOSED
     assert len(caplog.records) == 1
+
+
+def test_a_failed_probe_counts_like_an_attempt_but_prolongs_nothing() -> None:
+    fleet = Fleet(Clock())
+    for _ in range(5):
+        assert not fleet.set_aside((A,))
+        fleet.note_probe(A, DOWN)
+    until_s = fleet.set_aside((A,))
+    assert until_s
+    fleet.note_probe(A, DOWN)
+    assert fleet.set_aside((A,)) == until_s
+    assert (fleet.state_of(A).probes, fleet.state_of(A).probes_failed) == (6, 6)
+    assert fleet.state_of(A).attempts == 0
+
+
+def test_a_probe_that_is_turned_down_says_nothing_of_the_credential_or_of_a_wait_that_was_asked_for() -> None:
+    fleet = Fleet(Clock())
+    for _ in range(9):
+        fleet.note_probe(A, UNAUTHORIZED)
+    assert not fleet.set_aside((A,))
+    end(fleet, A, Failure(FailureKind.STATUS, status=429, retry_after_s=30.0))
+    assert not fleet.awaits_sign_of_life(A)
+    fleet.note_probe(A, None)
+    assert fleet.set_aside((A,)) == {"a": 130.0}
