@@ -26,16 +26,15 @@ def lane_of(name: str) -> Lane:
 
 
 def policy_of(lanes: list[Lane], urls: Mapping[str, str], route: dict[str, Any]) -> dict[str, Any]:
-    """Each lane's deployment is the provider's of its name, where there is one, else `far`'s."""
-    deployments, routes = {}, []
+    """Each lane's deployment is of the provider of its name. Where `urls` has none it lives at `far`'s: a provider of
+    its own all the same, since deployments that share a credential are set aside together when that is refused.
+    """
+    deployments, routes, urls = {}, [], dict(urls)
     for lane in lanes:
         price = {"input": 1, "output": 2}
         provider = lane.name.removeprefix("d-")
-        deployments[lane.name] = {
-            "provider": provider if provider in urls else "far",
-            "model": lane.name,
-            "price": price,
-        }
+        urls.setdefault(provider, urls["far"])
+        deployments[lane.name] = {"provider": provider, "model": lane.name, "price": price}
         deployments[lane.spare] = {"provider": "near", "model": lane.spare, "price": price}
         routes.append({"model": lane.alone, "targets": [lane.name], **route})
         routes.append({"model": lane.backed, "targets": [lane.name], "fallbacks": [lane.spare], **route})

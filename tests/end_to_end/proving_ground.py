@@ -367,7 +367,9 @@ async def proving_ground(
         others = {name: lane_of(name) for name in elsewhere or ()}
         urls = {"far": far.url, "near": near.url, **(elsewhere or {})}
         policy = policy_of([*made, *others.values()], urls, {"retry": {"attempts": 1}} | (route or {}))
-        policy["providers"]["far"] |= far_settings or {}
+        for provider in policy["providers"].values():
+            if provider["base_url"].startswith(far.url):
+                provider.update(far_settings or {})
         async with gateway_process(policy | {"server": server or {}}, folder) as gateway:
             ground = Ground(gateway, far, near, made, stage, others)
             yield ground

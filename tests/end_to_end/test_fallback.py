@@ -114,8 +114,20 @@ async def test_a_short_wait_is_sat_out_where_there_is_nowhere_else(ground: Groun
     assert again_ms - refused_ms >= 999
 
 
-@pytest.mark.parametrize("wait", ["1", "3600"])
-async def test_no_wait_is_sat_out_where_a_fallback_can_answer(ground: Ground, wait: str) -> None:
+async def test_a_short_wait_is_sat_out_before_a_fallback_answers(ground: Ground) -> None:
+    """As long as the call's time allows."""
+    lane = ground.lane(in_turn(limited("1")))
+    reply = await ground.ask(lane.backed, stream=True)
+    assert (reply.text, reply.attempts) == (SPARE_TEXT, 3)
+    rows = await ground.settled(reply)
+    assert [row["deployment"] for row in rows] == [lane.name, lane.name, lane.spare]
+    (_, refused_ms), (again_ms, again_refused_ms), (elsewhere_ms, _) = times_ms(rows)
+    assert again_ms - refused_ms >= 999
+    assert elsewhere_ms - again_refused_ms < 500
+
+
+@pytest.mark.parametrize("wait", ["6", "3600"])
+async def test_no_long_wait_is_sat_out_where_a_fallback_can_answer(ground: Ground, wait: str) -> None:
     lane = ground.lane(in_turn(limited(wait)))
     reply = await ground.ask(lane.backed, stream=True)
     assert (reply.text, reply.attempts) == (SPARE_TEXT, 2)
