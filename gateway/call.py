@@ -83,6 +83,8 @@ class Call(msgspec.Struct):
     scope: Scope = msgspec.field(default_factory=Scope)
     # authenticate
     principal: Principal | None = None
+    # replay; the earlier call whose answer this one gets
+    replay_of: str | None = None
     # route; `candidates` are those that can and may answer, `choice` says why the others cannot, `met` names the routes
     # inside the route whose `when` holds
     route: Route | None = None
@@ -117,7 +119,7 @@ class Call(msgspec.Struct):
 
 
 class Reply(msgspec.Struct):
-    """What the edge writes to the caller: the answer of one deployment."""
+    """What the edge writes to the caller: the answer of one deployment, None where it was kept from an earlier call."""
 
     answer: Answer
-    deployment: Deployment
+    deployment: Deployment | None

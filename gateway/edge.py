@@ -240,9 +240,9 @@ class Edge:
         return self._refuse_call(call, inbound, error)
 
     def _fail_stream(self, call: Call, error: GatewayError) -> bytes:
-        attempt = call.answering or call.attempts[-1]
-        if attempt.ended_s is not None:
-            pass  # a leg that another was to take up: what became of it is written down
+        attempt = call.decisive
+        if attempt is None or attempt.ended_s is not None:
+            pass  # another call's answer, or a leg that another was to take up: what became of it is written down
         elif isinstance(error, UpstreamError):
             attempt.failure = error.failure
         else:
@@ -350,6 +350,9 @@ def limit_headers(call: Call) -> Headers:
 def way_headers(call: Call) -> Headers:
     """Which way a call went, as far as it came."""
     route, attempt = call.route, call.decisive
+    if call.replay_of is not None:
+        way = [("idempotency-replayed", "true"), ("x-pointsman-original-request", call.replay_of)]
+        return way if route is None else [*way, ("x-pointsman-route", route.name)]
     if route is None:
         return []
     if attempt is None:

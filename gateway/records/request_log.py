@@ -104,6 +104,7 @@ class RequestEvent(msgspec.Struct, omit_defaults=True, gc=False):
     tokens: TokensEvent | None = None
     cost: CostEvent | None = None
     user_agent: str | None = None
+    replay_of: str | None = None
 
 
 class RequestLog:
@@ -142,6 +143,7 @@ def request_event(settled: SettledCall) -> RequestEvent:
     )
     event.error_code = call.error_code
     event.cancelled = call.cancelled
+    event.replay_of = call.replay_of
     if call.admitted is not None and call.status >= 400:
         event.limit = call.admitted.refused_by
     agent = call.headers.get("User-Agent")

@@ -215,6 +215,8 @@ def outcome_of(call: Call) -> Outcome:
         return Outcome.DENIED_BUDGET if call.error_code == LimitError.QUOTA else Outcome.DENIED_RATE
     if failure is not None:
         return _failed_outcome(call, failure.kind)
+    if call.replay_of is not None and call.status >= 500:
+        return Outcome.UPSTREAM_ERROR  # of the call that this one had joined
     return _DENIALS.get(call.status) or (Outcome.CLIENT_ERROR if 400 <= call.status < 500 else Outcome.GATEWAY_ERROR)
 
 
@@ -233,6 +235,8 @@ def _overhead_s(call: Call, duration_s: float) -> float:
     waited_s = call.admitted.waited_s if call.admitted is not None else 0.0
     decisive = call.decisive
     if decisive is None:
+        if call.replay_of is not None:
+            return 0.0  # it may have waited for another call's upstream
         return max(0.0, duration_s - waited_s)
     last_ended_s = decisive.ended_s
     after_s = call.ended_s - last_ended_s if last_ended_s is not None else 0.0

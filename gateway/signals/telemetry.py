@@ -264,6 +264,26 @@ LIMIT_CORRECTIONS = Family(
     Kind.COUNTER,
     "Budgets in the limit store that were set to what the ledger says.",
 )
+REPLAYS = Family(
+    "pointsman_idempotent_replays_total",
+    Kind.COUNTER,
+    "Calls whose Idempotency-Key was sent before: joined, replayed, or refused as reused, lost, crowded or in use; and "
+    "those of which nobody could tell (unavailable).",
+    ("outcome",),
+)
+REPLAYS_BYTES = Family(
+    "pointsman_idempotent_answers_bytes", Kind.GAUGE, "What answers kept for their Idempotency-Key take in memory."
+)
+REPLAYS_UNSENT = Family(
+    "pointsman_idempotent_answers_unsent", Kind.GAUGE, "Answers that wait for the shared store to return."
+)
+SHED = Family(
+    "pointsman_shed_requests_total",
+    Kind.COUNTER,
+    "Requests refused at the door, so that the others are served, by the priority of their key.",
+    ("priority",),
+)
+SHEDDING = Family("pointsman_shedding_ratio", Kind.GAUGE, "The share of requests that is refused at the door now.")
 BUILD_INFO = Family("pointsman_build_info", Kind.GAUGE, "Always 1.", ("version", "python"))
 CONFIG_INFO = Family("pointsman_config_info", Kind.GAUGE, "Always 1; the policy in force.", ("hash",))
 PROCESS_CPU = Family("process_cpu_seconds_total", Kind.COUNTER, "User and system time.")

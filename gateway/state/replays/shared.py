@@ -101,16 +101,17 @@ class SharedReplays:
         _, claim = self._claims.get(place, (slot, b""))
         if not claim:
             return
+        if len(self._unsent) < UNSENT_MAX:  # until Redis has taken it
+            self._unsent[place] = _Unsent(slot, outcome, self._clock() + self._rules().ttl_s)
         try:
             await self._keep(slot, claim, outcome)
         except StoreUnavailable as error:
-            if len(self._unsent) >= UNSENT_MAX:
-                log.warning("an answer could not be kept for its idempotency key: %s", error)
+            log.warning("an answer waits to be kept for its idempotency key: %s", error)
+            if place not in self._unsent:
                 del self._claims[place]
-                return
-            self._unsent[place] = _Unsent(slot, outcome, self._clock() + self._rules().ttl_s)
-        else:
-            self._claims.pop(place, None)
+            return
+        self._unsent.pop(place, None)
+        self._claims.pop(place, None)
 
     def release(self, slot: Slot) -> None:
         _, claim = self._claims.pop((slot.tenant, slot.name), (slot, b""))
