@@ -29,6 +29,11 @@ PARTS = (
         "benchmarks.admission_redis",
         "The gateway's CPU and the wall time for reserve and settle together, three dimensions, 64 calls at once.",
     ),
+    PartTable(
+        "Matching",
+        "benchmarks.matching",
+        "Microseconds a call, of one core: best and median of many short runs. The goal for 30 conditions is 30.",
+    ),
     PartTable("Estimates", "benchmarks.estimates", "Microseconds for the cheap bound and for the exact count."),
 )
 

@@ -10,8 +10,10 @@ import msgspec
 from multidict import istr
 
 from gateway.errors import RequestError
+from gateway.prompts.bounds import OTHERS
 from gateway.prompts.estimates import quick_bound
 from gateway.prompts.media import media_in
+from gateway.prompts.parts import ELSEWHERE
 from policies.route_rules import NO_REQUIREMENTS, Capability, Needs, Requirements
 from policies.vocabulary import Endpoint
 
@@ -29,7 +31,7 @@ STREAMING: Final = frozenset({Capability.STREAM})
 # Members of which each may ask for more than text in and one text out.
 _TELLING: Final = frozenset({
     "tools", "functions", "response_format", "text", "n", "best_of", "logprobs", "top_logprobs", "include",
-    "reasoning_effort", "reasoning", "modalities", "audio",
+    "reasoning_effort", "reasoning", "modalities", "audio", *ELSEWHERE,
 })  # fmt: skip
 _NO_EFFORT: Final = (None, "none", "minimal")
 _FORMATS: Final[dict[object, Capability]] = {
@@ -57,11 +59,12 @@ def needs_of(call: Call, way: Way) -> Needs:
     request = call.request
     if request.has_media or request.choices > 1 or not _TELLING.isdisjoint(request.members):
         capabilities = _capabilities(request)
+        tokens = quick_bound(request) if way.weighs else 0
     else:
         capabilities = STREAMING if request.stream else NOTHING
-    if Capability.PREFILL in way.lacked and _ends_with_assistant(request):
+        tokens = request.body_bytes + OTHERS.prompt_tokens if way.weighs else 0
+    if way.lacked and Capability.PREFILL in way.lacked and _ends_with_assistant(request):
         capabilities |= {Capability.PREFILL}
-    tokens = quick_bound(request) if way.weighs else 0
     return _new(Needs, (capabilities, tokens, request.output_tokens_max, requirements_of(call, way)))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from policies.choosing import Refused, Rejection
+from policies.route_rules import NO_REQUIREMENTS
 from policies.vocabulary import Deployment, Endpoint, Route, Strategy
 
 if TYPE_CHECKING:
@@ -35,14 +36,16 @@ class Offer(NamedTuple):
 class Way:
     """A route with all that can be told of it before a call comes.
 
-    `nested`: the routes inside it that have a `when`. `lacked`: what at least one of its deployments is known to lack.
-    `weighs`: the size of a prompt may decide who answers. `context_tokens_least`: the smallest window among them, None
-    where none is known. `spared`: ids of those that only take what another has refused for its content.
+    `nested`: the routes inside it that have a `when`. `is_simple`: no route inside it asks or requires anything.
+    `lacked`: what at least one of its deployments is known to lack. `weighs`: the size of a prompt may decide who
+    answers. `context_tokens_least`: the smallest window among them, None where none is known. `spared`: ids of those
+    that only take what another has refused for its content.
     """
 
     route: Route
     offers: Mapping[Endpoint, Offer]
     nested: tuple[Route, ...]
+    is_simple: bool
     lacked: frozenset[Capability]
     weighs: bool
     context_tokens_least: int | None
@@ -117,14 +120,15 @@ def _turn(ways: Iterable[Way]) -> tuple[Way, ...]:
 
 
 def way_of(route: Route) -> Way:
-    every = candidates(route)
+    every, inside = candidates(route), tuple(inner_routes(route))
     windows = [deployment.context_tokens for deployment in every if deployment.context_tokens is not None]
     return Way(
         route,
         {endpoint: _offer(every, endpoint) for endpoint in Endpoint},
-        tuple(inner for inner in inner_routes(route) if inner.when is not None),
+        tuple(inner for inner in inside if inner.when is not None),
+        all(inner.when is None and inner.requires == NO_REQUIREMENTS for inner in inside),
         frozenset(capability for deployment in every for capability in deployment.lacks),
-        bool(windows) or any(one.strategy in WEIGHING for one in (route, *inner_routes(route))),
+        bool(windows) or any(one.strategy in WEIGHING for one in (route, *inside)),
         min(windows, default=None),
         frozenset(deployment.id for deployment in every) - {deployment.id for deployment in _beginning(route)},
     )

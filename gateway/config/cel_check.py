@@ -1,14 +1,16 @@
-"""What a `when` means: its names and types are checked, and what it reads of the request is found.
+"""What a `when` means: its names and types are checked, and what it reads of the call is found.
 
-An expression has two names, `request` and `principal`, of which it reads members. Each member becomes a variable of its
-own, so that evaluating it makes no more of the request than what is asked for, and `has(request.tools)` and
+An expression has three names, `request` and `principal`, of which it reads members, and `now`. What is read becomes a
+variable of its own, so that evaluating makes no more of the call than what is asked for, and `has(request.tools)` and
 `size(request.tools)` become variables too: whether a member is there and how long it is can be told without its values.
+So do `now.getHours("Europe/Berlin")`, since the library knows no time zones, and `request.headers["x-tier"]`.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gateway.config.cel_names import HEADER, HEADERS, NAMES, NOW, PREFIX, ROOTS, Reading
 from gateway.config.cel_syntax import CelError, Kind, Node, parse
 from gateway.config.cel_types import (
     BOOL,
@@ -16,10 +18,10 @@ from gateway.config.cel_types import (
     DOUBLE,
     DYN,
     INT,
-    LIST,
-    MAP,
     NULL,
+    PARTS_OF_TIME,
     STRING,
+    TIMESTAMP,
     UINT,
     Type,
     called,
@@ -28,93 +30,71 @@ from gateway.config.cel_types import (
     joined,
     reckoned,
 )
+from gateway.config.owners import time_zone
 from gateway.config.problems import did_you_mean
 
-PRINCIPAL: Final = {
-    "key_id": STRING,
-    "key": STRING,
-    "team": STRING,
-    "user": STRING,
-    "org": STRING,
-    "tags": Type("list", STRING),
-}
-_TEXTS: Final = (
-    "encoding_format endpoint instructions model previous_response_id prompt_cache_key reasoning_effort "
-    "safety_identifier service_tier suffix truncation user verbosity"
-)
-_INTS: Final = (
-    "best_of dimensions max_completion_tokens max_output_tokens max_tokens max_tool_calls n seed top_logprobs"
-)
-REQUEST: Final[dict[str, Type]] = {
-    **dict.fromkeys(_TEXTS.split(), STRING),
-    **dict.fromkeys(_INTS.split(), INT),
-    **dict.fromkeys(("frequency_penalty", "presence_penalty", "temperature", "top_p"), DOUBLE),
-    **dict.fromkeys(("background", "echo", "parallel_tool_calls", "store", "stream"), BOOL),
-    **dict.fromkeys(("functions", "include", "messages", "modalities", "tools"), LIST),
-    **dict.fromkeys(("audio", "logit_bias", "prediction", "reasoning", "response_format"), MAP),
-    **dict.fromkeys(("stream_options", "text", "web_search_options"), MAP),
-    "metadata": Type("map", STRING),
-    **dict.fromkeys(("conversation", "input", "logprobs", "prompt", "stop", "tool_choice"), DYN),
-}
-"""The members of the endpoints' bodies; any other may be asked for, and has whatever type it comes with."""
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
-ROOTS: Final = {"request": REQUEST, "principal": PRINCIPAL}
-PREFIX: Final = "_pm_"
 _LITERALS: Final = {"bool": BOOL, "int": INT, "uint": UINT, "double": DOUBLE, "string": STRING, "bytes": BYTES}
 
-
-class Reading(NamedTuple):
-    """A member of `request` or `principal` that an expression reads: its value, its size, or whether it is there."""
-
-    root: str
-    member: str
-    what: str
-    type: Type
-
-    @property
-    def variable(self) -> str:
-        return f"{PREFIX}{self.what}_{self.root}_{self.member}"
+Span = tuple[int, int]
 
 
 class Checked(NamedTuple):
-    """An expression whose readings have become variables, and what might be a mistake in it, or nothing."""
+    """An expression whose readings have become variables, and what might be a mistake in it, or nothing.
 
+    `source` and `tree` are what was written. Of its parts, by where they stand, `types` says the type and `places` which
+    of them are readings.
+    """
+
+    source: str
     text: str
     readings: tuple[Reading, ...]
     doubt: str
     patterns: tuple[str, ...]
+    tree: Node
+    types: Mapping[Span, Type]
+    places: Mapping[Span, Reading]
 
 
-def check(text: str) -> Checked:
-    """Raises `CelError` for what is no condition over a request and its principal."""
-    checker = _Checker(text)
+def check(text: str, headers: Collection[str] | None = ()) -> Checked:
+    """Raises `CelError` for what is no condition over a call. `headers` are those that may be read, in lower case;
+    None: any.
+    """
+    checker = _Checker(text, headers)
     tree = parse(text)
     given = checker.type_of(tree)
     if given not in (BOOL, DYN):
         raise CelError(f"must say yes or no, but gives {given}")
-    return checker.result()
+    return checker.result(tree)
 
 
 class _Checker:
     """One walk over the tree. `scope` has the types of the names that macros make."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, headers: Collection[str] | None) -> None:
         self._text = text
+        self._headers = headers
+        self._types: dict[Span, Type] = {}
         self._readings: list[tuple[int, int, Reading]] = []
         self._patterns: list[str] = []
         self._doubt = ""
         self._scope: dict[str, Type] = {}
 
-    def result(self) -> Checked:
+    def result(self, tree: Node) -> Checked:
         text, end = "", 0
         for start, after, reading in sorted(self._readings):
             text += self._text[end:start] + reading.variable
             end = after
-        readings = dict.fromkeys(reading for *_, reading in self._readings)
-        return Checked(text + self._text[end:], tuple(readings), self._doubt, tuple(self._patterns))
+        readings = tuple(dict.fromkeys(reading for *_, reading in self._readings))
+        places = {(start, after): reading for start, after, reading in self._readings}
+        patterns = tuple(self._patterns)
+        return Checked(self._text, text + self._text[end:], readings, self._doubt, patterns, tree, self._types, places)
 
     def type_of(self, node: Node) -> Type:
-        return _BY_KIND[node.kind](self, node)
+        given = self._types[node.start, node.end] = _BY_KIND[node.kind](self, node)
+        return given
 
     def visit_literal(self, node: Node) -> Type:
         return _LITERALS.get(node.name, NULL)
@@ -128,31 +108,63 @@ class _Checker:
     def visit_name(self, node: Node) -> Type:
         if node.name in self._scope:
             return self._scope[node.name]
+        if node.name == NOW:
+            return self._note(node, Reading(NOW, "", "value", TIMESTAMP))
         if node.name in ROOTS:
             raise CelError(f"{node.name} is no value by itself: write {node.name}.NAME")
         near = " or ".join(f"'{root}.{node.name}'" for root, members in ROOTS.items() if node.name in members)
         raise CelError(
-            f"there is no '{node.name}'{f' (did you mean {near}?)' if near else ': only request and principal'}"
+            f"there is no '{node.name}'{f' (did you mean {near}?)' if near else ': only request, principal and now'}"
         )
 
+    def _note(self, node: Node, reading: Reading) -> Type:
+        self._readings.append((node.start, node.end, reading))
+        return {"has": BOOL, "size": INT}.get(reading.what, reading.type)
+
     def _read(self, node: Node, what: str = "value") -> Type | None:
-        """The type of `request.NAME` or `request["NAME"]`; None where the node is neither."""
-        if node.kind not in (Kind.MEMBER, Kind.INDEX) or node.parts[0].kind is not Kind.NAME:
+        """The type of `request.NAME` or `request["NAME"]`, or of a header; None where the node is neither."""
+        if node.kind not in (Kind.MEMBER, Kind.INDEX):
             return None
+        if self._is_headers(node.parts[0]):
+            return self._read_header(node, node.name or self._text_of(node.parts[1]), what)
         root = node.parts[0].name
-        if root not in ROOTS:
+        if node.parts[0].kind is not Kind.NAME or root not in ROOTS:
             return None
         name = node.name or self._quoted(node.parts[1])
+        if (root, name) == ("request", HEADERS):
+            raise CelError("request.headers is read by name, such as request.headers['x-tier']")
         known = ROOTS[root]
         if name not in known:
             near = did_you_mean(name, known)
             if root == "principal":
                 raise CelError(f"principal has no '{name}'{near or ': it has ' + ', '.join(known)}")
             self._doubt = self._doubt or (f"request.{name} is in no endpoint's body{near}" if near else "")
-        kind = known.get(name, DYN)
-        told = {"has": BOOL, "size": INT}.get(what, kind)
-        self._readings.append((node.start, node.end, Reading(root, name, what, kind)))
-        return told
+        return self._note(node, Reading(root, name, what, known.get(name, DYN)))
+
+    def _is_headers(self, node: Node) -> bool:
+        """Whether it is `request.headers`, however that is written."""
+        if node.kind not in (Kind.MEMBER, Kind.INDEX) or node.parts[0].kind is not Kind.NAME:
+            return False
+        return node.parts[0].name == "request" and HEADERS in (
+            node.name,
+            "" if node.name else self._text_of(node.parts[1]),
+        )
+
+    def _read_header(self, node: Node, name: str | None, what: str) -> Type:
+        if not name:
+            raise CelError("a header is named in the policy, such as request.headers['x-tier']")
+        lower = name.lower()
+        if self._headers is not None and lower not in self._headers:
+            near = did_you_mean(lower, list(self._headers))
+            raise CelError(f"the header '{lower}' is not among server.when_headers, which conditions may read{near}")
+        return self._note(node, Reading(HEADER, lower, "has" if what == "has" else "value", STRING))
+
+    def _text_of(self, node: Node) -> str | None:
+        """What a plain text in quotes says; None for anything else."""
+        text = self._text[node.start : node.end]
+        if node.kind is not Kind.LITERAL or node.name != "string" or "\\" in text or text[0] not in "'\"":
+            return None
+        return text.strip(text[0])
 
     def _quoted(self, node: Node) -> str:
         text = self._text[node.start : node.end]
@@ -166,7 +178,7 @@ class _Checker:
         if (read := self._read(inner, "has" if node.kind is Kind.HAS else "value")) is not None:
             if node.kind is Kind.HAS:
                 *_, reading = self._readings.pop()
-                self._readings.append((node.start, node.end, reading))
+                self._note(node, reading)
             return read
         holder = self.type_of(inner.parts[0])
         if holder != DYN and holder.name != "map":
@@ -192,7 +204,7 @@ class _Checker:
             raise CelError(f"{name}() inside another may go over that one's items only, not over the request again")
         if over.name not in ("list", "map", "dyn"):
             raise CelError(f"{name}() goes over a list or a map, not over {over}")
-        if variable in ROOTS or variable.startswith(PREFIX):
+        if variable in NAMES or variable.startswith(PREFIX):
             raise CelError(f"{name}() must call its items something other than '{variable}'")
         outer = dict(self._scope)
         self._scope[variable] = over.items if over.name == "list" else STRING if over.name == "map" else DYN
@@ -214,8 +226,23 @@ class _Checker:
             del self._readings[at:]
         if node.kind is Kind.METHOD and node.name == "matches":
             self._pattern(node)
+        if node.kind is Kind.METHOD and node.name in PARTS_OF_TIME and self._is_now(node.parts[0]):
+            return self._part_of_now(node)
         types = tuple(self.type_of(part) for part in node.parts)
         return called(node.name, types, is_method=node.kind is Kind.METHOD)
+
+    def _is_now(self, node: Node) -> bool:
+        return node.kind is Kind.NAME and node.name == NOW
+
+    def _part_of_now(self, node: Node) -> Type:
+        zone = "UTC" if len(node.parts) == 1 else self._text_of(node.parts[1])
+        if zone is None or len(node.parts) > 2:
+            raise CelError(f"{node.name}() takes a time zone in quotes, such as now.{node.name}('Europe/Berlin')")
+        try:
+            time_zone(zone)
+        except ValueError:
+            raise CelError(f"there is no time zone '{zone}' on this machine; write it as Europe/Berlin") from None
+        return self._note(node, Reading(NOW, f"{node.name} {zone}", "value", INT))
 
     def _pattern(self, node: Node) -> None:
         """A pattern stands in the policy: one from a caller would be compiled for each call, at whatever cost."""
@@ -226,6 +253,8 @@ class _Checker:
             self._patterns.append(self._text[pattern.start : pattern.end])
 
     def visit_operator(self, node: Node) -> Type:
+        if node.name == "in" and self._is_headers(node.parts[1]):
+            return self._read_header(node, self._text_of(node.parts[0]), "has")
         types = [self.type_of(part) for part in node.parts]
         if node.kind is Kind.CHOICE:
             self._wants_bool(types[:1], "?")

@@ -46,6 +46,7 @@ EMPTY: Final[dict[str, object]] = {
 _KEYS: Final = frozenset({"string", "int", "uint", "bool", "dyn"})
 _OF_DATES: Final = ("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfYear", "getDayOfWeek")
 _OF_TIMES: Final = ("getHours", "getMinutes", "getSeconds", "getMilliseconds")
+PARTS_OF_TIME: Final = frozenset({*_OF_DATES, *_OF_TIMES})
 _TEXT: Final = (("string", "string"),)
 # Name: the argument types that it takes, by overload ("*": any), and its result. A method's target is an argument too.
 FUNCTIONS: Final[dict[str, tuple[tuple[tuple[str, ...], ...], Type]]] = {

@@ -115,7 +115,7 @@ def has_budget(config: Config) -> bool:
 def _predicate(when: str) -> Predicate:
     from gateway.config.cel import condition_for_limit  # noqa: PLC0415 - only a policy with a `when` needs CEL
 
-    return condition_for_limit(when)
+    return condition_for_limit(when, headers=None)  # those that it reads were checked when the file was read
 
 
 def _owners(config: Config) -> Iterator[tuple[LimitScope, str, tuple[OwnLimits, ...]]]:
@@ -188,7 +188,8 @@ def _breaker(provider: OwnBreaker | None, own: OwnBreaker | None) -> BreakerSett
     settings = DEFAULT_BREAKER
     for stated in filter(None, (provider, own)):
         settings = replace(settings, **stated.model_dump(exclude_none=True))
-    return settings
+    # Whoever states a first cooldown that is longer than the usual longest has said what the longest is, at least.
+    return replace(settings, cooldown_max_s=max(settings.cooldown_max_s, settings.cooldown_s))
 
 
 def _health(stated: HealthSettings | None) -> HealthRules | None:

@@ -83,7 +83,14 @@ def _limit_id(body: dict[str, Any], resource: Resource, scope: object) -> str | 
     return Identity(scope, name, when).limit_id(resource, window)
 
 
+def _when_headers(tree: Tree) -> list[str]:
+    server = tree.values.get("server")
+    named = server.get("when_headers") if isinstance(server, dict) else None
+    return [name.lower() for name in named if isinstance(name, str)] if isinstance(named, list) else []
+
+
 def _conditions(tree: Tree, places: list[Place]) -> Iterator[Finding]:
+    headers = _when_headers(tree)
     for place in places:
         text = tree.at(place) if place in tree.lines else None
         if not isinstance(text, str) or (not text and place in tree.from_references):
@@ -91,7 +98,7 @@ def _conditions(tree: Tree, places: list[Place]) -> Iterator[Finding]:
         from gateway.config.cel import Condition  # noqa: PLC0415 - only a policy with a `when` needs it
 
         try:
-            doubt = Condition(text).doubt
+            doubt = Condition(text, headers).doubt
         except CelError as problem:
             yield place, str(problem), Severity.ERROR
         else:

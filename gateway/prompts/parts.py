@@ -30,10 +30,10 @@ _UNSEEN: Final = frozenset({
 })  # fmt: skip
 # Members by which an upstream is told to put before the model what is not in the body: stored conversations, searches,
 # OpenRouter's plugins, vLLM's templates.
-_ELSEWHERE: Final = frozenset(
+ELSEWHERE: Final = frozenset(
     ("previous_response_id", "conversation", "web_search_options", "chat_template", "plugins", "prompt_embeds")
 )
-_BEYOND_CHAT: Final = _ELSEWHERE | {"tools", "functions"}
+_BEYOND_CHAT: Final = ELSEWHERE | {"tools", "functions"}
 # Members of a message or an item that hold parts, or are one themselves.
 _IN_PARTS: Final = frozenset(
     ("content", "output", "audio", "input_audio", "image_url", "file", "audio_url", "video_url", "document_url")
@@ -142,7 +142,7 @@ def is_plain(request: InferenceRequest) -> bool:
 def is_elsewhere(request: InferenceRequest) -> bool:
     """Whether an upstream is told to put more before the model than the body holds, apart from what messages name."""
     members = request.members
-    if not _ELSEWHERE.isdisjoint(members) and any(_is_set(request, name) for name in _ELSEWHERE):
+    if not ELSEWHERE.isdisjoint(members) and any(_is_set(request, name) for name in ELSEWHERE):
         return True
     if request.endpoint is Endpoint.RESPONSES and _is_set(request, "prompt"):
         return True

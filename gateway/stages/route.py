@@ -12,6 +12,7 @@ from gateway.subjects import subject_of
 from policies.capabilities import filter_candidates
 from policies.choosing import Choice, Refused, Rejection
 from policies.matching import allowed, candidates
+from policies.route_rules import NO_REQUIREMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.lifecycle import Lifecycle
     from gateway.pipeline import Handler
     from policies.matching import Offer, Way
+    from policies.route_rules import Needs
 
 
 class RouteStage:
@@ -33,36 +35,50 @@ class RouteStage:
         self._counts = counts
 
     def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]:
-        way = self._way(call)
-        call.route = route = way.route
+        index, model, principal = call.generation.index, call.request.model, call.principal
+        way = index.exact.get(model) or index.match(model, partial(subject_of, call))
+        if way is None:
+            raise unknown_model(model)
+        route = way.route
+        if principal is not None and not allowed(principal, route):
+            raise key_refused(model)
+        call.route = route
         self._lifecycle.enter_route(route.name)
         offer = way.offers[call.request.endpoint]
         if not offer.candidates:
             raise endpoint_refused(call)
         needs = call.needs = needs_of(call, way)
+        if not offer.rejected and is_for_all(way, needs):
+            call.candidates = offer.candidates
+            return then(call)
+        return self._among(call, way, offer, then)
+
+    def _among(self, call: Call, way: Way, offer: Offer, then: Handler) -> Awaitable[Reply]:
         if way.nested:
             offer = _met(call, way, offer)
-        if may_be_too_long(way, needs, offer.candidates):
+        if may_be_too_long(way, call.needs, offer.candidates):
             return self._sized(call, way, offer, then)
-        call.candidates, refused = filter_candidates(route, offer.candidates, needs)
-        if refused or offer.rejected:
-            _note(call, (*offer.rejected, *refused))
+        call.candidates, refused = filter_candidates(way.route, offer.candidates, call.needs)
+        _note(call, (*offer.rejected, *refused))
         return then(call)
-
-    def _way(self, call: Call) -> Way:
-        index, model = call.generation.index, call.request.model
-        way = index.exact.get(model) or index.match(model, partial(subject_of, call))
-        if way is None:
-            raise unknown_model(model)
-        if call.principal is not None and not allowed(call.principal, way.route):
-            raise key_refused(model)
-        return way
 
     async def _sized(self, call: Call, way: Way, offer: Offer, then: Handler) -> Reply:
         found = await fit(call, way, offer.candidates, self._counts)
         call.candidates, call.needs = found.capable, call.needs._replace(input_tokens=found.input_tokens)
         _note(call, (*offer.rejected, *found.rejected))
         return await then(call)
+
+
+def is_for_all(way: Way, needs: Needs) -> bool:
+    """Whether it is plain that every deployment of the route can and may answer."""
+    capabilities, input_tokens, output_tokens, requires = needs
+    least = way.context_tokens_least
+    return (
+        way.is_simple
+        and requires is NO_REQUIREMENTS
+        and (not way.lacked or capabilities.isdisjoint(way.lacked))
+        and (least is None or input_tokens + (output_tokens or 0) <= least)
+    )
 
 
 def _met(call: Call, way: Way, offer: Offer) -> Offer:

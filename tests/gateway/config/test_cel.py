@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.cel import Condition, condition_for_limit, condition_for_route
-from gateway.config.cel_check import PRINCIPAL, REQUEST
+from gateway.config.cel_names import PRINCIPAL, REQUEST
 from gateway.config.cel_syntax import CelError
 from gateway.config.cel_types import EMPTY
 from policies.vocabulary import Endpoint, Principal, Subject

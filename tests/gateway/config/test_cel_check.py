@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.cel_check import PRINCIPAL, REQUEST, check
+from gateway.config.cel_check import check
+from gateway.config.cel_names import PRINCIPAL, REQUEST
 from gateway.config.cel_syntax import CelError
 
 
@@ -51,7 +52,7 @@ def test_an_unknown_member_that_is_near_a_known_one_is_doubted(text: str, doubt:
     ("text", "message"),
     [
         ("user == 'x'", "there is no 'user' (did you mean 'request.user' or 'principal.user'?)"),
-        ("usr == 'x'", "there is no 'usr': only request and principal"),
+        ("usr == 'x'", "there is no 'usr': only request, principal and now"),
         ("principal.tem == 'x'", "principal has no 'tem' (did you mean 'team'?)"),
         ("principal.zebra == 'x'", f"principal has no 'zebra': it has {', '.join(PRINCIPAL)}"),
         ("has(principal.zebra)", f"principal has no 'zebra': it has {', '.join(PRINCIPAL)}"),
@@ -75,7 +76,7 @@ def test_an_unknown_member_that_is_near_a_known_one_is_doubted(text: str, doubt:
         ("request.tools.map(x, 1, x) == []", "the condition of map() must say yes or no, but gives int"),
         ("request.tools.all(request, true)", "all() must call its items something other than 'request'"),
         ("request.tools.all(_pm_x, true)", "all() must call its items something other than '_pm_x'"),
-        ("request.tools.all(x, x == 1) && x == 1", "there is no 'x': only request and principal"),
+        ("request.tools.all(x, x == 1) && x == 1", "there is no 'x': only request, principal and now"),
         ("request.model.matches(request.user)", "matches() takes a pattern that stands here, in quotes"),
         ("request.model.matches('a' + request.user)", "matches() takes a pattern that stands here, in quotes"),
     ],
