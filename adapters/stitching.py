@@ -74,10 +74,12 @@ class Shown:
             if body is None or body.startswith(_DONE):
                 continue
             seen = _read(body)
-            if not self.identity and seen.is_plain:
-                fields = _FIELDS.decode(body)
-                self.identity = {name: fields[name] for name in _IDENTITY if name in fields}
+            if not self.identity and seen.text:  # what comes before may have no name yet
+                self.identify(_FIELDS.decode(body))
             self.add(seen)
+
+    def identify(self, fields: dict[str, msgspec.Raw]) -> None:
+        self.identity = {name: fields[name] for name in _IDENTITY if name in fields}
 
     def add(self, seen: _Seen) -> None:
         self.is_plain = self.is_plain and seen.is_plain
@@ -164,6 +166,8 @@ class Stitch:
         tells_usage = self._add_up(fields) and not choices
         if not (seen.text or seen.is_last or tells_usage):
             return b""
+        if not self._shown.identity:
+            self._shown.identify(fields)
         own = {name: raw for name, raw in fields.items() if name not in _IDENTITY}
         kept = self._shown.identity | own
         kept.pop("x_groq", None)  # what it tells is of this stream alone

@@ -28,7 +28,12 @@ HARMLESS: Final = frozenset(
         "parallel_tool_calls", "top_logprobs",
     )
 )  # fmt: skip
-NOTHING: Final = frozenset((b"null", b"false", b"[]", b"{}", b'""', b'"none"', b'["text"]', b'{"type":"text"}'))
+NOTHING: Final = frozenset(
+    (
+        b"null", b"false", b"[]", b"{}", b'""', b'"none"', b'["text"]', b'{"type":"text"}',
+        b'{"type":"disabled"}', b'{"enabled":false}', b'{"enable_thinking":false}',
+    )
+)  # fmt: skip
 KINDS: Final = frozenset(
     (
         FailureKind.RESET,

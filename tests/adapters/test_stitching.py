@@ -104,6 +104,19 @@ def test_more_text_than_is_kept_cannot_go_on() -> None:
     assert (seen.is_plain, seen.text) == (False, "")
 
 
+def test_an_answer_is_named_by_its_text_and_not_by_what_comes_before() -> None:
+    seen = Shown()
+    nameless = {"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": []}
+    seen.note(event(nameless) + ROLE.replace(b"c-1", b"") + chunk({"content": "Hi"}))
+    assert bytes(seen.identity["id"]) == b'"c-1"'
+
+
+def test_an_answer_that_had_no_name_takes_the_second_ones() -> None:
+    more = stitch(Shown())
+    got = told(more.take(second({"content": "Hi"}) + second({"content": "!"}, id="c-3")))
+    assert [event["id"] for event in got] == ["c-2", "c-2"]
+
+
 def test_completions_have_text_too() -> None:
     seen = Shown()
     seen.note(event({"id": "cmpl-1", "object": "text_completion", "choices": [{"index": 0, "text": "Once"}]}))
