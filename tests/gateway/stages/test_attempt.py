@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 A = Deployment("a", "p", "openai", "m")
 B = Deployment("b", "p", "openai", "m")
+C = Deployment("c", "p", "openai", "m")
 REFUSED = Failure(FailureKind.CONNECT)
 BAD_REQUEST = Failure(FailureKind.STATUS, "no", status=400)
 RESET = Failure(FailureKind.RESET, maybe_billed=True)
@@ -337,7 +338,7 @@ async def test_a_deployment_found_full_after_the_caller_left_rewrites_no_attempt
     call.route, call.candidates = replace(call.route, targets=(Target(draining),)), (draining, B)
     limits = LimitIndex([limit("requests", 1, 60.0, "deployment")])
     call.generation = cast("Any", SimpleNamespace(limits=limits, drains=True))
-    asking = asyncio.create_task(stage(call, upstream([UpstreamError(RESET, "a")])))
+    asking = asyncio.ensure_future(stage(call, upstream([UpstreamError(RESET, "a")])))
     await entering.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -347,3 +348,68 @@ async def test_a_deployment_found_full_after_the_caller_left_rewrites_no_attempt
     assert call.drain is not None
     await call.drain()
     assert [attempt.failure for attempt in call.attempts] == [RESET] * (left_at == "b")
+
+
+def a_stream(*, learns: bool, attempts: int = 1) -> Call:
+    call = a_call(attempts=attempts)
+    assert call.route is not None
+    call.route = replace(call.route, learns_first_token=learns)
+    call.request = InferenceRequest(Endpoint.CHAT, "r", stream=True, include_usage=False, members={}, body_bytes=9)
+    return call
+
+
+async def test_who_could_go_elsewhere_waits_less_for_a_first_token_than_who_cannot() -> None:
+    stage, _ = a_stage()
+    call = a_stream(learns=True)
+    await stage(call, upstream([UpstreamError(REFUSED, "a"), Whole()]))
+    assert [attempt.timeouts and attempt.timeouts.first_token_s for attempt in call.attempts] == [10.0, None]
+
+
+async def test_a_deployment_that_is_set_aside_is_nowhere_to_go() -> None:
+    stage, fleet = a_stage()
+    for _ in range(5):
+        lease = fleet.lease(B)
+        lease.fail(REFUSED)
+        lease.release()
+    call = a_stream(learns=True)
+    await stage(call, upstream([Whole()]))
+    assert call.attempts[0].timeouts is None
+
+
+async def test_a_stated_limit_is_kept_to() -> None:
+    stage, _ = a_stage()
+    call = a_stream(learns=False)
+    await stage(call, upstream([Whole()]))
+    assert call.attempts[0].timeouts is None
+
+
+async def test_what_each_attempt_is_for_is_told() -> None:
+    stage, _ = a_stage()
+    call = a_call(attempts=2)
+    await stage(call, upstream([UpstreamError(REFUSED, "a"), UpstreamError(REFUSED, "a"), Whole()]))
+    assert [attempt.kind for attempt in call.attempts] == ["first", "retry", "fallback"]
+    assert call.answering is call.attempts[2]
+
+
+async def test_a_caller_waits_for_the_fallback_declared_for_what_was_refused() -> None:
+    stage, _ = a_stage()
+    call = a_call()
+    assert call.route is not None
+    call.route = replace(call.route, content_fallbacks=(C,))
+    call.candidates = (A, B, C)
+    filtered = Failure(FailureKind.STATUS, status=400, code="content_filter")
+    reply = await stage(call, upstream([UpstreamError(filtered, "a"), Whole()]))
+    assert reply.deployment is C
+    call = a_call()
+    with pytest.raises(UpstreamError):
+        await stage(call, upstream([UpstreamError(filtered, "a"), Whole()]))
+    assert len(call.attempts) == 1
+
+
+async def test_nobody_who_may_answer_is_told_before_anything_is_tried() -> None:
+    stage, _ = a_stage()
+    call = a_call()
+    call.candidates = ()
+    with pytest.raises(RequestError) as caught:
+        await stage(call, upstream([]))
+    assert caught.value.code == "no_capable_deployment"

@@ -1,11 +1,13 @@
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from adapters.schema import InferenceRequest
 from gateway.call import Attempt
 from gateway.errors import InternalError, RequestError, UpstreamError
 from gateway.stages.dispatch import Dispatch
-from policies.vocabulary import Failure, FailureKind
+from policies.vocabulary import Endpoint, Failure, FailureKind, Timeouts
 from tests.gateway.stages.a_call import CHATTY, OPEN, Answer, a_call, generation
 
 if TYPE_CHECKING:
@@ -75,3 +77,24 @@ async def test_a_failure_leaves_the_attempt_without_a_tally() -> None:
 async def test_a_call_without_a_route_is_a_bug() -> None:
     with pytest.raises(InternalError):
         await Dispatch()(a_call())
+
+
+async def test_an_attempt_may_have_a_request_and_time_limits_of_its_own() -> None:
+    far = Far()
+    call = attempted(far)
+    timeouts, request = Timeouts(first_token_s=3.0), InferenceRequest.unread(Endpoint.CHAT)
+    call.attempts[0].timeouts, call.attempts[0].request = timeouts, request
+    await Dispatch()(call)
+    assert (far.exchanges[0].timeouts, far.exchanges[0].request) == (timeouts, request)
+
+
+async def test_a_deployment_is_reached_under_its_own_credential() -> None:
+    far, other = Far(), Far()
+    call = a_call()
+    keyed = replace(CHATTY, credential="spare")
+    upstreams = {"chatty": other, "chatty@spare": far}
+    call.generation = generation(upstreams=upstreams, forwarded={"chatty": (), "chatty@spare": ()})
+    call.route = OPEN
+    call.attempts.append(Attempt(1, keyed, 100.0))
+    await Dispatch()(call)
+    assert (len(far.exchanges), len(other.exchanges)) == (1, 0)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from gateway.attempts.legs import DROPPED, Desk, Leg, Step
+from gateway.errors import UpstreamError
+from policies.attempts import AttemptKind
+from policies.route_rules import CommitRules
+from policies.vocabulary import Failure, FailureKind, Timeouts
+from tests.gateway.attempts.racing import A, Ring, a_call
+
+if TYPE_CHECKING:
+    from gateway.call import Call, Reply
+
+BROKE = Failure(FailureKind.TRUNCATED, maybe_billed=True)
+
+
+def leg_of(ring: Ring, call: Call, step: Step | None = None) -> Leg:
+    clock = asyncio.get_running_loop().time
+    return Leg(Desk(ring.fleet, clock, cast("Any", None), ring.written), call, step or Step(A))
+
+
+async def answered(ring: Ring, leg: Leg, *pieces: bytes | BaseException) -> Reply:
+    ring.far.answers("a", *pieces)
+    return await leg.run(ring.far)
+
+
+async def test_an_attempt_says_why_it_is_made_and_what_it_goes_by() -> None:
+    ring, call = Ring(), a_call()
+    timeouts = Timeouts(first_token_s=3.0)
+    leg = leg_of(ring, call, Step(A, AttemptKind.RESUME, timeouts=timeouts, request=call.request))
+    await answered(ring, leg)
+    (attempt,) = call.attempts
+    assert (attempt.kind, attempt.timeouts, attempt.request) == (AttemptKind.RESUME, timeouts, call.request)
+    assert leg.has_content
+
+
+async def test_a_failure_within_the_commit_window_fails_the_leg_and_is_billed() -> None:
+    ring, call = Ring(), a_call(commit=CommitRules(tokens=3))
+    leg = leg_of(ring, call)
+    with pytest.raises(UpstreamError):
+        await answered(ring, leg, b"one", UpstreamError(BROKE, "a"))
+    (attempt,) = call.attempts
+    assert (attempt.failure, attempt.sent, ring.in_flight()) == (BROKE, True, {"a": 0})
+    assert attempt.tally is not None
+    assert attempt.tally.text == ["one"]
+
+
+async def test_a_leg_that_breaks_on_its_way_gives_back_when_it_is_dropped() -> None:
+    ring, call = Ring(), a_call()
+    leg = leg_of(ring, call)
+    reply = await answered(ring, leg)
+    leg.win(reply)
+    assert (ring.in_flight(), call.answering) == ({"a": 1}, call.attempts[0])
+    leg.drop(BROKE)
+    (attempt,) = call.attempts
+    assert (attempt.failure, attempt.sent, ring.in_flight()) == (BROKE, True, {"a": 0})
+    assert ring.fleet.state_of(A).failures == 1
+    leg.drop(None)
+    call.scope.close()
+    assert (attempt.failure, attempt.stopped, ring.in_flight()) == (BROKE, None, {"a": 0})
+
+
+async def test_an_answer_of_no_use_is_nobodys_failure_and_still_paid_for() -> None:
+    ring, call = Ring(), a_call()
+    leg = leg_of(ring, call)
+    leg.win(await answered(ring, leg))
+    leg.drop(None)
+    (attempt,) = call.attempts
+    assert (attempt.failure, attempt.stopped, attempt.cancelled, attempt.sent) == (None, DROPPED, True, True)
+    assert ring.fleet.state_of(A).failures == 0
+
+
+async def test_a_leg_that_lost_teaches_its_deployment_that_it_is_slow() -> None:
+    ring, call = Ring(), a_call()
+    leg = leg_of(ring, call)
+    running = asyncio.ensure_future(leg.run(ring.far))
+    await ring.far.until_asked(1)
+    assert ring.fleet.late_s(A) is None
+    leg.lose()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert ring.fleet.late_s(A) is not None
+    assert call.attempts[0].stopped == "hedge_lost"
