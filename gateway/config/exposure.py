@@ -114,9 +114,10 @@ def _is_past(value: object, now_s: float) -> bool:
 def _written_credentials(tree: Tree) -> Iterator[Finding]:
     """Credentials that stand in the file itself, where whoever may read or commit the file has them."""
     places: list[Place] = [(*place, "api_key") for place, _ in entries(tree, "providers")]
-    peppers = _section(tree, "secrets").get("peppers")
+    for place, body in entries(tree, "providers"):
+        places += [(*place, "api_keys", index, "key") for index in _numbers(body, "api_keys")]
     places += [("secrets", "pepper"), ("secrets", "admin_token")]
-    places += [("secrets", "peppers", index) for index in range(len(peppers) if isinstance(peppers, list) else 0)]
+    places += [("secrets", "peppers", index) for index in _numbers(_section(tree, "secrets"), "peppers")]
     places += [place for place in (("state", "url"), ("ledger", "url")) if _has_password(tree, place)]
     places += [(*place, "secret") for place, _ in entries(tree, "keys")]
     places += _named_credentials(tree)
@@ -129,6 +130,12 @@ def _written_credentials(tree: Tree) -> Iterator[Finding]:
                 "is a secret in plain text; a reference such as ${env:NAME} keeps it out of the file",
                 Severity.WARNING,
             )
+
+
+def _numbers(body: dict[str, Any], key: str) -> range:
+    """Of the entries of a list."""
+    value = body.get(key)
+    return range(len(value) if isinstance(value, list) else 0)
 
 
 def _has_password(tree: Tree, place: Place) -> bool:

@@ -2,6 +2,7 @@
 and of how a deployment that fails is set aside and found well again.
 """
 
+from math import inf
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
@@ -106,6 +107,12 @@ class OwnBreaker(Shape):
     probe_s: Duration | None = Field(
         default=None, alias="probe", description="How long the one call that probes it may take; 1m."
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if (self.cooldown_s or 0) > (self.cooldown_max_s or inf):
+            raise ValueError("has a cooldown longer than its max_cooldown")
+        return self
 
 
 def _path(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from gateway.config.doubts import doubts
 from gateway.config.exposure import check_exposure
 from gateway.config.later import not_yet
 from gateway.config.limit_checks import check_limits
@@ -70,6 +71,9 @@ def examine_text(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Con
     checks = (check_names(tree), check_routes(tree), check_limits(tree), check_sharing(tree))
     for place, message, severity in chain(*checks, check_exposure(tree, base, time.time())):
         report.add(place, message, severity)
+    if config is not None and not report.has_errors:
+        for place, message, severity in doubts(config):
+            report.add(place, message, severity)
     return (None if report.has_errors else config), report.problems()
 
 

@@ -75,6 +75,8 @@ def _deployments(tree: Tree) -> Iterator[Finding]:
         yield from _dangling(tree, (*place, "provider"), "providers", "provider")
         provider = providers.get(body["provider"]) if isinstance(body["provider"], str) else None
         kind, model = provider.get("kind") if provider else None, body.get("model")
+        if kind in ("litellm", "llama_cpp") and "health" in body:
+            yield (*place, "health"), f"is for providers of kind openai, and this one is {kind}", Severity.ERROR
         if kind in ("openai", "litellm") and model is None:
             yield place, f"model is missing: what '{body['provider']}' calls it", Severity.ERROR
         elif kind == "litellm" and isinstance(model, str) and model and provider_of(model) is None:

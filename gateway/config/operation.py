@@ -20,6 +20,7 @@ from gateway.config.fields import (
 )
 from gateway.config.quantities import Address
 from gateway.secret import Secret
+from policies.route_rules import ReplayRules, ShedRules
 
 
 class TlsSettings(Shape):
@@ -37,12 +38,20 @@ class ShedSettings(Shape):
     )
     calls_max: Whole | None = Field(default=None, ge=1, le=1_000_000, alias="max_calls", description="Calls at once.")
 
+    @property
+    def rules(self) -> ShedRules:
+        return ShedRules(self.delay_max_s, self.calls_max)
+
 
 class IdempotencySettings(Shape):
     """Answers to calls with an Idempotency-Key, kept for whoever sends the same call again."""
 
     ttl_s: Duration = Field(default=86_400.0, alias="ttl", description="For how long.")
     bytes_max: Size = Field(default=64 << 20, alias="max_bytes", description="In how much memory, all together.")
+
+    @property
+    def rules(self) -> ReplayRules:
+        return ReplayRules(self.ttl_s, self.bytes_max)
 
 
 class ServerSettings(Shape):

@@ -12,6 +12,7 @@ from gateway.config.amounts import (
     Quota,
     concurrent_quota,
     count_quota,
+    money_nanousd,
     money_quota,
     window_name,
 )
@@ -161,3 +162,28 @@ def test_no_text_breaks_them(text: str) -> None:
         except ValueError:
             continue
         assert 0 < found.amount < EXACT_MAX
+
+
+@pytest.mark.parametrize(
+    ("text", "nanousd"), [("0.02 USD", 20_000_000), ("$0.02", 20_000_000), ("$ 1", 10**9), ("0.000000001 USD", 1)]
+)
+def test_an_amount_of_money_is_read_to_the_nano_dollar(text: str, nanousd: int) -> None:
+    assert money_nanousd(text) == nanousd
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("0.02", "has no currency; write 0.02 USD or $0.02"),
+        (0.02, "has no currency; write 0.02 USD or $0.02"),
+        ("0.02 EUR", "counts in USD only; write 0.02 USD or $0.02"),
+        ("$1 USD", "names its currency twice; write 0.02 USD or $0.02"),
+        ("1 USD/day", "is an amount for one call and has no window; write 0.02 USD"),
+        ("$0", "must be more than 0"),
+        ("0.0000000001 USD", "must be an amount such as 0.02 USD or $0.02"),
+        (None, "must be an amount such as 0.02 USD or $0.02"),
+    ],
+)
+def test_what_is_no_amount_of_money_is_refused(value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        money_nanousd(value)

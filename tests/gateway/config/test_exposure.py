@@ -159,3 +159,12 @@ def test_missing_files_are_warned_of(problems: Callable[..., list[str]], tmp_pat
         f"1: providers.b.chat_template: {missing}",
         f"4: server.tls.key: {missing}",
     ]
+
+
+def test_each_of_several_credentials_is_better_a_reference(
+    problems: Callable[..., list[str]], environ: dict[str, str]
+) -> None:
+    environ["KEY"] = "sk-x"
+    keys = "[{name: a, key: sk-plain}, {name: b, key: '${env:KEY}'}]"
+    lines = problems(providers=f"{{openai: {{kind: openai, api_keys: {keys}}}}}")
+    assert lines == [f"1: providers.openai.api_keys[0].key: {PLAIN}"]

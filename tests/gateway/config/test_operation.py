@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.config import Address
+from policies.route_rules import ReplayRules, ShedRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,24 @@ def test_what_is_left_out_has_its_default(made: Callable[..., Config]) -> None:
     assert (config.telemetry.log, config.telemetry.otlp, config.prices.unknown) == ("auto", None, "auto")
     assert (config.secrets.newest_first, config.secrets.admin_token, config.server.tls) == ((), None, None)
     assert (config.version, config.keys, config.limits, config.orgs) == (1, (), (), {})
+
+
+def test_the_rules_of_shedding_and_replays(made: Callable[..., Config]) -> None:
+    config = made(server="{shed: {max_delay: 100ms, max_calls: 500}, idempotency: {ttl: 1h, max_bytes: 1MiB}}")
+    assert (config.server.shed.rules, config.server.idempotency.rules) == (
+        ShedRules(0.1, 500),
+        ReplayRules(3600.0, 1 << 20),
+    )
+    usual = made().server
+    assert (usual.shed.rules, usual.idempotency.rules, usual.when_headers) == (ShedRules(), ReplayRules(), ())
+
+
+def test_headers_that_conditions_may_read_are_no_credentials(
+    made: Callable[..., Config], problems: Callable[..., list[str]]
+) -> None:
+    assert made(server="{when_headers: [X-Tier]}").server.when_headers == ("x-tier",)
+    told = "4: server.when_headers[0]: is the caller's credential, which nothing else reads"
+    assert problems(server="{when_headers: [Authorization]}") == [told]
 
 
 def test_what_is_given_is_taken(made: Callable[..., Config], environ: dict[str, str], tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from gateway.config.quantities import (
     BYTES,
     DURATION_MAX_S,
+    PATH,
     SECONDS,
     Address,
     address,
     duration_s,
     nanousd,
+    share,
     size_bytes,
 )
 
@@ -153,3 +155,22 @@ def test_floats_count_as_they_are_written(amount: float, expected: int | None) -
 def test_what_is_no_price_is_refused(amount: object) -> None:
     with pytest.raises(ValueError, match="must"):
         nanousd(amount)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("5%", 0.05), ("0.5 %", 0.005), ("100%", 1.0)])
+def test_a_share_is_a_part_of_one(text: str, expected: float) -> None:
+    assert share(text) == expected
+
+
+@pytest.mark.parametrize("text", ["5", 5, 0.05, "0%", "100.1%", "-5%", "%", "5%%", "", None, "1e2%"])
+def test_what_is_no_share_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="must be a share such as 5%"):
+        share(text)
+
+
+@given(st.text(max_size=30))
+def test_no_path_breaks_out_of_its_line(text: str) -> None:
+    if PATH.fullmatch(text):
+        assert text.startswith("/")
+        assert not set(text) & set(" ?#\r\n\t")
+        assert text.isascii()
