@@ -40,7 +40,7 @@ class _Seen(NamedTuple):
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_CHOICES = msgspec.json.Decoder(list[dict[str, Any]] | None)
+_CHOICES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]] | None)
 
 
 class Unjoined(Exception):  # noqa: N818 - nobody's error: the second answer is just another one
@@ -219,12 +219,12 @@ def _usage_object(usage: Usage) -> dict[str, Any]:
     return fields | ({"estimated": True} if usage.estimated else {})
 
 
-def _say(choice: dict[str, Any], text: str) -> None:
+def _say(choice: dict[str, msgspec.Raw], text: str) -> None:
     """Who speaks is known by now; the caller gets the words that it does not have yet."""
     if "text" in choice:
-        choice["text"] = text
+        choice["text"] = msgspec.Raw(msgspec.json.encode(text))
     else:
-        choice["delta"] = {"content": text} if text else {}
+        choice["delta"] = msgspec.Raw(msgspec.json.encode({"content": text} if text else {}))
 
 
 def _events(data: bytes) -> Iterator[bytes]:

@@ -139,6 +139,12 @@ def test_the_second_stream_calls_itself_as_the_first() -> None:
     assert got == chunk({"content": " upon"}, x_unknown=[1])
 
 
+def test_what_nobody_here_reads_goes_on_as_it_came() -> None:
+    deep = b"[" * 300 + b"]" * 300
+    sent = second({"content": " upon"}).replace(b'"index":0', b'"index":0,"x":1.50,"y":%b' % deep)
+    assert b'"x":1.50,"y":%b' % deep in stitch(shown("Once")).take(sent)
+
+
 def test_who_speaks_is_not_said_again() -> None:
     more = stitch(shown("Once"))
     assert more.take(second({"role": "assistant", "content": ""})) == b""
