@@ -52,7 +52,7 @@ async def test_a_gateway_starts_with_its_policy_and_closes(tmp_path: Path) -> No
     generation = gateway.generation
     assert generation.number == 1
     assert generation.keys is not None
-    assert generation.index.match("r") is generation.routes[0]
+    assert generation.index.exact["r"].route is generation.routes[0]
     assert generation.upstreams["a"].ready
     await gateway.close()
     assert not generation.upstreams["a"].ready
@@ -63,8 +63,8 @@ async def test_a_reload_takes_over_whole_and_keeps_what_did_not_change(tmp_path:
     gateway = await Gateway.start(policy(tmp_path))
     old = gateway.generation
     await gateway.reload(policy(tmp_path, routes=[{"model": "s", "targets": ["a"]}]))
-    assert gateway.generation.index.match("r") is None
-    assert gateway.generation.index.match("s") is not None
+    assert "r" not in gateway.generation.index.exact
+    assert "s" in gateway.generation.index.exact
     assert gateway.generation.upstreams["a"] is old.upstreams["a"]
     assert gateway.generation.digest != old.digest
     await gateway.close()
@@ -134,13 +134,13 @@ async def test_closing_closes_what_a_reload_left_in_use(tmp_path: Path) -> None:
 async def test_a_deployment_that_is_reached_in_a_new_way_begins_anew(tmp_path: Path) -> None:
     """An operator who mends a provider need not wait for the breaker that the old one opened."""
     gateway = await Gateway.start(policy(tmp_path))
-    gateway.fleet.lease("a").fail(Failure(FailureKind.STATUS, status=401))
-    assert gateway.fleet.state_of("a").breaker.phase is Phase.OPEN
+    gateway.fleet.lease(gateway.generation.deployments["a"]).fail(Failure(FailureKind.STATUS, status=401))
+    assert gateway.fleet.state_of(gateway.generation.deployments["a"]).phase is Phase.OPEN
     await gateway.reload(policy(tmp_path, routes=[{"model": "s", "targets": ["a"]}]))
-    assert gateway.fleet.state_of("a").breaker.phase is Phase.OPEN
+    assert gateway.fleet.state_of(gateway.generation.deployments["a"]).phase is Phase.OPEN
     mended = {"p": {"kind": "openai", "base_url": "http://127.0.0.1:2/v1", "api_key": "none"}}
     await gateway.reload(policy(tmp_path, providers=mended))
-    assert gateway.fleet.state_of("a").breaker.phase is Phase.CLOSED
+    assert gateway.fleet.state_of(gateway.generation.deployments["a"]).phase is Phase.CLOSED
     await gateway.close()
 
 

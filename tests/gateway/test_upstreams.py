@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from adapters.base import WireRequest
 from adapters.schema import InferenceRequest
 from gateway import extras
 from gateway.config import Config, examine_text
@@ -65,6 +66,52 @@ async def test_a_changed_provider_gets_a_new_upstream_and_the_old_one_stays_open
     second = await taken(held, policy(tmp_path, "http://127.0.0.1:2/v1"))
     assert second["a"] is not first["a"]
     assert first["a"].ready
+    await held.close()
+
+
+def keyed(folder: Path, *keys: tuple[str, str], **provider: object) -> Config:
+    held = [{"name": name, "key": key} for name, key in keys]
+    tree = {
+        "providers": {"p": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "api_keys": held} | provider},
+        "deployments": {"a": {"provider": "p", "model": "m"}},
+        "routes": [{"model": "r", "targets": ["a"]}],
+    }
+    config, problems = examine_text(yaml.safe_dump(tree), folder / "policy.yaml", {})
+    assert config is not None, problems
+    return config
+
+
+def sent_with(upstream: Upstream) -> bytes:
+    assert isinstance(upstream, HttpUpstream)
+    return upstream._pool._heads.render(WireRequest("/x", b""), ())
+
+
+async def test_each_credential_has_an_upstream_of_its_own(tmp_path: Path) -> None:
+    held = UpstreamSet()
+    made = await taken(held, keyed(tmp_path, ("first", "sk-one-0123456789"), ("second", "sk-two-0123456789")))
+    assert list(made) == ["a@first", "a@second"]
+    assert b"authorization: Bearer sk-one-0123456789\r\n" in sent_with(made["a@first"])
+    assert b"authorization: Bearer sk-two-0123456789\r\n" in sent_with(made["a@second"])
+    await held.close()
+
+
+async def test_a_changed_credential_replaces_its_own_upstream_only(tmp_path: Path) -> None:
+    held = UpstreamSet()
+    before = await taken(held, keyed(tmp_path, ("first", "sk-one-0123456789"), ("second", "sk-two-0123456789")))
+    after = await taken(held, keyed(tmp_path, ("second", "sk-two-0123456789"), ("first", "sk-new-0123456789")))
+    assert after["a@second"] is before["a@second"]
+    assert after["a@first"] is not before["a@first"]
+    assert b"Bearer sk-new-0123456789\r\n" in sent_with(after["a@first"])
+    await held.close()
+
+
+async def test_what_a_deployment_is_judged_by_is_not_how_it_is_reached(tmp_path: Path) -> None:
+    held = UpstreamSet()
+    key = ("first", "sk-one-0123456789")
+    before = await taken(held, keyed(tmp_path, key))
+    judged = keyed(tmp_path, key, breaker={"failures": 3}, health={}, limits=[{"requests": "9/min"}])
+    assert (await taken(held, judged))["a@first"] is before["a@first"]
+    assert (await taken(held, keyed(tmp_path, key, max_connections=9)))["a@first"] is not before["a@first"]
     await held.close()
 
 
