@@ -139,21 +139,25 @@ def _arrange_nested(state: RouteState, moment: Moment) -> Arranged:
     return Arranged(tuple(order.values()), primaries, after, scores, why, tuple(rejected))
 
 
-def declared_for(kind: Kind, state: RouteState, moment: Moment) -> tuple[Deployment, ...]:
-    """The fallbacks for one kind of failure, each once: the route's own, then those of the routes inside it."""
+def declared_for(kind: Kind, state: RouteState, moment: Moment) -> tuple[tuple[Deployment, ...], tuple[Rejection, ...]]:
+    """The fallbacks for one kind of failure, each once: the route's own, then those of the routes inside it; and who of
+    them was refused.
+    """
     plan = state.plan
     which = plan.context if kind is Kind.CONTEXT else plan.content
     if plan.flat:
         if moment.capable is None or not which.deployments:
-            return which.deployments
-        return tuple([d for d in which.deployments if d.id in moment.capable])
-    entries, _ = _entries(state, moment, range(which.begin, which.end))
+            return which.deployments, ()
+        return tuple([d for d in which.deployments if d.id in moment.capable]), ()
+    entries, rejected = _entries(state, moment, range(which.begin, which.end))
     found = {d.id: d for entry in entries for d in entry.order}
     for inner in state.inner:
         if inner is not None and _holds(inner.plan, moment.asked):
-            for deployment in declared_for(kind, inner, moment):
+            deployments, refused = declared_for(kind, inner, moment)
+            rejected += refused
+            for deployment in deployments:
                 found.setdefault(deployment.id, deployment)
-    return tuple(found.values())
+    return tuple(found.values()), tuple(rejected)
 
 
 def _holds(plan: RoutePlan, asked: Asked) -> bool:

@@ -60,13 +60,13 @@ def choose(asked: Asked, live: LiveNumbers, state: RouteState, now: float, rng: 
     moment = Moment(asked, live, now, rng, ids, aside, STRATEGIES)
     arranged = arrange(state, moment)
     order, primaries, after, scores, why, rejected = arranged
-    context = declared_for(Kind.CONTEXT, state, moment)
+    context, late = declared_for(Kind.CONTEXT, state, moment)
+    content, latest = declared_for(Kind.CONTENT, state, moment)
     if not primaries and context and _is_too_long(plan, asked):
         order = tuple({deployment.id: deployment for deployment in (*context, *order)}.values())
         why = "too long for every target"
-    if rejected:
-        rejected = _without(rejected, order, ids)
-    content = declared_for(Kind.CONTENT, state, moment)
+    if rejected or late or latest:
+        rejected = _without((*rejected, *late, *latest), order, ids)
     return Choice(order, primaries, (*asked.rejected, *rejected), scores, why, context, content), after
 
 
