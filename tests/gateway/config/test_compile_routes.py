@@ -138,6 +138,18 @@ def test_a_deployment_with_several_credentials_is_several_targets(made: Callable
     assert route.content_fallbacks == (known["gpt@a"], known["gpt@b"])
 
 
+def test_a_when_reads_the_headers_that_the_file_names(made: Callable[..., Config]) -> None:
+    when = "request.headers['x-tier'] == 'gold'"
+    config = made(
+        server="{when_headers: [X-Tier]}",
+        routes=f'[{{model: a, when: "{when}", targets: [gpt]}}, {{model: a, targets: [gpt]}}]',
+    )
+    route, _ = routing(config, compiled.deployments(config, lambda *_: None))
+    assert route.when is not None
+    for headers, met in (({"x-tier": "gold"}, True), ({"x-tier": "blue"}, False), ({}, False)):
+        assert route.when(Subject(Principal("k", "k"), Endpoint.CHAT, "a", False, {}, headers)) is met
+
+
 def test_a_when_is_asked_of_each_call(routes_of: Callable[[str], tuple[Route, ...]]) -> None:
     route, last, _ = routes_of(
         "{model: a, when: 'size(request.tools) > 0', targets: [gpt]}, {model: a, targets: [own]}"

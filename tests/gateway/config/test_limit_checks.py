@@ -89,3 +89,18 @@ def test_one_mistake_hides_no_other(problems: Callable[..., list[str]]) -> None:
         "limits[3]",
         "limits[2].tokens",
     ]
+
+
+@pytest.mark.parametrize(
+    ("server", "found"), [("{when_headers: [X-Tier]}", 0), ("{when_headers: [x-team]}", 2), ("{}", 2)]
+)
+def test_conditions_read_only_the_headers_that_the_file_names(
+    server: str, found: int, problems: Callable[..., list[str]]
+) -> None:
+    when = "request.headers['x-tier'] == 'gold'"
+    lines = problems(
+        server=server,
+        limits=f'[{{per: key, requests: 1/s, when: "{when}"}}]',
+        routes=f'[{{model: a, targets: [gpt], when: "{when}"}}, {{model: b, targets: [gpt]}}]',
+    )
+    assert [line.split(": ")[:2] for line in lines] == [["3", "routes[0].when"], ["5", "limits[0].when"]][:found]
