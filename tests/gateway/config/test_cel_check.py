@@ -109,3 +109,73 @@ def test_a_loop_in_a_loop_stays_within_its_items() -> None:
     check("request.messages.exists(m, m.tool_calls.exists(t, t.id == 'x'))")
     with pytest.raises(CelError, match=r"^all\(\) inside another may go over that one's items only"):
         check("request.messages.all(m, request.messages.all(n, n.role == m.role))")
+
+
+@pytest.mark.parametrize(
+    ("text", "rewritten"),
+    [
+        ("request.headers['X-Tier'] == 'a'", "_pm_value_header_x_2d_tier == 'a'"),
+        ("request['headers'].tier == 'a'", "_pm_value_header_tier == 'a'"),
+        ("'x-tier' in request.headers", "_pm_has_header_x_2d_tier"),
+        ("has(request.headers.tier)", "_pm_has_header_tier"),
+        ("size(request.headers['tier']) > 1", "size(_pm_value_header_tier) > 1"),
+        ("now.getHours() < 8", "_pm_value_now_getHours_20_UTC < 8"),
+        ("now.getHours('Europe/Berlin') < 8", "_pm_value_now_getHours_20_Europe_2f_Berlin < 8"),
+        (
+            "now - timestamp('2026-01-01T00:00:00Z') > duration('1h')",
+            "_pm_value_now_ - timestamp('2026-01-01T00:00:00Z') > duration('1h')",
+        ),
+    ],
+)
+def test_headers_and_the_time_become_variables_too(text: str, rewritten: str) -> None:
+    assert check(text, {"x-tier", "tier"}).text == rewritten
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "request.headers['x-tir'] == 'a'",
+            "the header 'x-tir' is not among server.when_headers, which conditions may read (did you mean 'x-tier'?)",
+        ),
+        (
+            "'cookie' in request.headers",
+            "the header 'cookie' is not among server.when_headers, which conditions may read",
+        ),
+        ("request.headers[request.user] == 'a'", "a header is named in the policy, such as request.headers['x-tier']"),
+        ("request.user in request.headers", "a header is named in the policy, such as request.headers['x-tier']"),
+        ("size(request.headers) > 1", "request.headers is read by name, such as request.headers['x-tier']"),
+        ("request.headers.exists(h, true)", "request.headers is read by name, such as request.headers['x-tier']"),
+        ("request.headers['x-tier'] > 1", "string > int means nothing"),
+        (
+            "now.getHours('Mars/Base') < 8",
+            "there is no time zone 'Mars/Base' on this machine; write it as Europe/Berlin",
+        ),
+        (
+            "now.getHours('../../etc/passwd') < 8",
+            "there is no time zone '../../etc/passwd' on this machine; write it as Europe/Berlin",
+        ),
+        (
+            "now.getHours(request.user) < 8",
+            "getHours() takes a time zone in quotes, such as now.getHours('Europe/Berlin')",
+        ),
+        (
+            "now.getHours('UTC', 'UTC') < 8",
+            "getHours() takes a time zone in quotes, such as now.getHours('Europe/Berlin')",
+        ),
+        ("now.getHours() == 'a'", "compares int with string, which are never the same"),
+        ("now > 5", "timestamp > int means nothing"),
+        ("now", "must say yes or no, but gives timestamp"),
+        ("principal.tags.exists(now, true)", "exists() must call its items something other than 'now'"),
+        ("request.tokens == 'a'", "compares int with string, which are never the same"),
+        ("principal.priority > 1", "string > int means nothing"),
+    ],
+)
+def test_what_cannot_be_read_of_headers_and_the_time_is_refused(text: str, message: str) -> None:
+    with pytest.raises(CelError) as caught:
+        check(text, {"x-tier"})
+    assert str(caught.value) == message
+
+
+def test_any_header_may_be_read_where_that_was_checked_before() -> None:
+    assert check("request.headers['cookie'] == ''", None).readings[0].member == "cookie"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.cel import Condition
 from gateway.config.cel_closures import Elsewhere
-from gateway.config.cel_readings import UNTOLD
 from gateway.config.cel_syntax import CelError
 from policies.route_rules import Priority
 from policies.vocabulary import Endpoint, Principal, Subject
@@ -85,12 +83,15 @@ conditions = st.recursive(
 )
 JSON = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(-3, 9), st.sampled_from([2**63 - 1, 2**63, -(2**63), 2**70, 1e300, 2.0, 0.5]),
+        st.none(),
+        st.booleans(),
+        st.integers(-3, 9),
+        st.sampled_from([2**63 - 1, 2**63, -(2**63), 2**70, 1e300, 2.0, 0.5]),
         st.sampled_from(["", "a", "gold", "é", "z"]),
     ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("axtier"), inner, max_size=3)),
     max_leaves=4,
-)  # fmt: skip
+)
 USUAL: dict[str, st.SearchStrategy[Any]] = {
     "user": st.sampled_from(["a", "é", "gold"]),
     "metadata": st.dictionaries(st.sampled_from(["tier", "a"]), JSON, max_size=2),
@@ -106,9 +107,13 @@ members = st.one_of(
     st.fixed_dictionaries({}, optional=USUAL), st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4)
 )
 who = st.builds(
-    Principal, st.just("k"), st.just("name"), team=st.sampled_from([None, "a", "gold"]),
-    tags=st.sampled_from([(), ("a", "é")]), priority=st.sampled_from(Priority),
-)  # fmt: skip
+    Principal,
+    st.just("k"),
+    st.just("name"),
+    team=st.sampled_from([None, "a", "gold"]),
+    tags=st.sampled_from([(), ("a", "é")]),
+    priority=st.sampled_from(Priority),
+)
 
 
 @st.composite
@@ -141,3 +146,23 @@ def test_what_the_closures_decide_the_library_decides_the_same(when: str, subjec
         return
     event(f"closures say {told}")
     assert told is condition.ask_library(subject._replace(known=None)), when
+
+
+def test_what_policies_usually_ask_needs_no_library() -> None:
+    for when in (
+        "size(request.tools) > 0 && principal.team in ['a', 'b']",
+        "request.metadata.tier == 'gold' || request.headers['x-tier'] == 'gold'",
+        "now.getHours('Europe/Berlin') < 8 && request.tokens > 1000",
+        "request.model.startsWith('gpt-') && !(request.max_tokens > 100)",
+        "has(request.metadata.tier) ? request.temperature > 1 : 'a' in principal.tags",
+    ):
+        assert Condition(when, {"x-tier"}).quick is not None
+
+
+def test_what_only_the_library_can_do_is_left_to_it() -> None:
+    for when in (
+        "request.model.matches('a+')",
+        "request.tools.exists(t, t.type == 'x')",
+        "now > timestamp(request.user)",
+    ):
+        assert Condition(when).quick is None
