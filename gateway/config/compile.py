@@ -159,7 +159,8 @@ def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSetti
     """What the file says of a model goes before what tables tell of it."""
     where = (provider.kind, None if provider.kind == "llama_cpp" else provider.base_url, settings.model or name)
     has, lacks = frozenset(settings.supports), frozenset(settings.lacks)
-    context_tokens = settings.context_tokens
+    engine_tokens = provider.context_tokens if isinstance(provider, LlamaCppProvider) else 0
+    context_tokens = settings.context_tokens or engine_tokens or None
     if known.facts_of is not None:
         facts = known.facts_of(*where)
         has, lacks = has | (facts.has - lacks), lacks | (facts.lacks - has)

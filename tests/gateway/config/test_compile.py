@@ -201,6 +201,16 @@ def test_what_the_file_says_of_a_model_goes_before_what_is_known_of_it(
     assert asked == [("openai", "https://api.openai.com/v1", "gpt-4o")]
 
 
+def test_the_bundled_engine_has_the_context_that_its_provider_says(made: Callable[..., Config]) -> None:
+    config = made(
+        providers="{local: {kind: llama_cpp, model_path: m.gguf, context_tokens: 4096}}",
+        deployments="{gpt: {provider: local}, less: {provider: local, context_tokens: 512}}",
+        routes="[{model: smart, targets: [gpt, less]}]",
+    )
+    known = compiled.deployments(config, lambda *_: None, lambda *_: FACTS)
+    assert (known["gpt"].context_tokens, known["less"].context_tokens) == (4096, 512)
+
+
 def test_a_deployments_breaker_goes_before_its_providers(made: Callable[..., Config]) -> None:
     config = made(
         providers="{openai: {kind: openai, api_key: none, breaker: {failures: 3, cooldown: 1s, max_retry_after: 1m}, "
