@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.records.call_metrics import CallMetrics, model_label
-from gateway.records.settlement import settle
+from gateway.records.settlement import HEDGE_LOST, settle
 from gateway.signals import telemetry
 from gateway.signals.metrics import Registry
+from policies.attempts import AttemptKind
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import FREE_OF_PRICE, ROUTE, answered, attempt, call
 
@@ -66,6 +67,18 @@ def test_a_fallback_and_a_retry_are_told_apart(registry: Registry, metrics: Call
         (*WHERE, "connect"): 1,
         ("vllm-eu", "llama-eu", "llama-3.1-70b", "ok"): 1,
     }
+
+
+def test_a_hedge_and_a_resumption_are_no_fallbacks(registry: Registry, metrics: CallMetrics) -> None:
+    late, hedge = attempt(number=1, cancelled=True), attempt(Usage(1, 1), number=2, deployment=FREE_OF_PRICE)
+    late.stopped, hedge.kind = HEDGE_LOST, AttemptKind.HEDGE
+    resumed = attempt(Usage(1, 1), number=3)
+    resumed.kind = AttemptKind.RESUME
+    metrics.add(settle(call(late, hedge, resumed)))
+    assert values(registry, telemetry.HEDGES) == {("gpt-4o", "llama-eu", "ok"): 1}
+    assert values(registry, telemetry.RESUMES) == {("llama-eu", "gpt-4o", "ok"): 1}
+    assert values(registry, telemetry.FALLBACKS) == values(registry, telemetry.RETRIES) == {}
+    assert values(registry, telemetry.ATTEMPTS)[(*WHERE, "hedge_lost")] == 1
 
 
 def test_what_has_no_price_is_flagged_and_not_counted_as_free(registry: Registry, metrics: CallMetrics) -> None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from gateway.limits.admitted import Admitted
 from gateway.records.request_log import RequestLog
-from gateway.records.settlement import settle
+from gateway.records.settlement import HEDGE_LOST, settle
 from gateway.state.limits.in_process import InProcessLimitStore
+from policies.attempts import AttemptKind
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
 
@@ -118,3 +119,33 @@ def test_on_a_terminal_a_call_is_one_short_line() -> None:
     assert unknown.endswith("smart -> llama-eu 503 ms, ~1+2 tokens, unpriced\n")
     refused = log.line(settle(call(status=429, error_code="rate_limited", model="\x1b[2J"))).decode()
     assert refused[8:] == " 429 denied_rate chat/completions \\x1b[2J -> no attempt 503 ms, rate_limited\n"
+
+
+def a_hedged_call(*, hedge_won: bool) -> Call:
+    first, hedge = attempt(Usage(1, 1), first_token_s=1000.1), attempt(Usage(2, 2), number=2, deployment=FREE_OF_PRICE)
+    hedge.kind = AttemptKind.HEDGE
+    winner, loser = (hedge, first) if hedge_won else (first, hedge)
+    winner.first_token_s, loser.first_token_s = 1000.2, None
+    loser.cancelled, loser.stopped, loser.ended_s = True, HEDGE_LOST, 1000.2
+    finished = call(first, hedge, stream=True)
+    finished.answering = winner
+    return finished
+
+
+def test_a_hedged_call_tells_of_the_answer_that_went_out() -> None:
+    line = logged(a_hedged_call(hedge_won=False))
+    assert (line["deployment"], line["timing_ms"]) == (
+        "gpt-4o",
+        {"total": 503.0, "overhead": 5.0, "upstream": 498.0, "ttft": 200.0},
+    )
+    assert line["attempts"] == [
+        {"deployment": "gpt-4o", "outcome": "ok", "status": None, "ms": 498.0},
+        {"deployment": "llama-eu", "outcome": "hedge_lost", "status": None, "ms": 198.0, "kind": "hedge"},
+    ]
+    line = logged(a_hedged_call(hedge_won=True))
+    assert (line["deployment"], line["tokens"]["input"]) == ("llama-eu", 3)  # type: ignore[index]
+
+
+def test_people_see_which_attempt_went_beside_which() -> None:
+    line = RequestLog(as_json=False).line(settle(a_hedged_call(hedge_won=True))).decode()
+    assert "smart -> gpt-4o | llama-eu" in line

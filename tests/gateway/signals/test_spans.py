@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from gateway.records.settlement import settle
+from gateway.records.settlement import HEDGE_LOST, settle
 from gateway.signals.spans import Span, spans_of
 from gateway.signals.telemetry import FIRST_CHUNK_EVENT, Attr
 from gateway.signals.tracing import attempt_span_id
+from policies.attempts import AttemptKind
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, call
 
@@ -23,6 +24,14 @@ def test_the_request_is_the_parent_of_its_attempts() -> None:
     assert {span.trace_id for span in (server, first, second)} == {finished.trace.trace_id}
     assert (server.start_ns, server.end_ns) == (RECEIVED_AT_NS, RECEIVED_AT_NS + 503 * MS)
     assert (second.start_ns, second.end_ns) == (RECEIVED_AT_NS + 2 * MS, RECEIVED_AT_NS + 500 * MS)
+
+
+def test_a_hedge_is_told_from_a_fallback() -> None:
+    late, hedge = attempt(cancelled=True), attempt(Usage(1, 1), number=2, deployment=FREE_OF_PRICE)
+    late.stopped, hedge.kind = HEDGE_LOST, AttemptKind.HEDGE
+    _, first, second = spans_of(settle(call(late, hedge)))
+    told = [(span.attributes[Attr.ATTEMPT_KIND], span.attributes[Attr.OUTCOME], span.error) for span in (first, second)]
+    assert told == [("first", "hedge_lost", None), ("hedge", "ok", None)]
 
 
 def test_usage_stands_on_attempts_only_and_only_where_something_was_used() -> None:
