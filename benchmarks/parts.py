@@ -34,6 +34,11 @@ PARTS = (
         "benchmarks.matching",
         "Microseconds a call, of one core: best and median of many short runs. The goal for 30 conditions is 30.",
     ),
+    PartTable(
+        "Choosing",
+        "benchmarks.choosing",
+        "Microseconds a decision among 20 targets and 2 fallbacks, of one core: best and median of many short runs.",
+    ),
     PartTable("Estimates", "benchmarks.estimates", "Microseconds for the cheap bound and for the exact count."),
 )
 

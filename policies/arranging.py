@@ -145,8 +145,10 @@ def declared_for(kind: Kind, state: RouteState, moment: Moment) -> tuple[tuple[D
     """
     plan = state.plan
     which = plan.context if kind is Kind.CONTEXT else plan.content
+    if which.is_empty:
+        return (), ()
     if plan.flat:
-        if moment.capable is None or not which.deployments:
+        if moment.capable is None:
             return which.deployments, ()
         return tuple([d for d in which.deployments if d.id in moment.capable]), ()
     entries, rejected = _entries(state, moment, range(which.begin, which.end))

@@ -32,7 +32,8 @@ class Expected(NamedTuple):
 
 def expected_size(asked: Asked, seen: Iterable[Seen]) -> Expected:
     """The size that all candidates are compared at. Output is what they wrote lately, within the call's own limit."""
-    lengths = [tokens for one in seen if (tokens := latency.usual_output_tokens(one.latency)) is not None]
+    written = [one.latency.output for one in seen]
+    lengths = [tokens / weight for weight, tokens in written if weight]
     output_tokens = sum(lengths) / len(lengths) if lengths else OUTPUT_TOKENS_USUAL
     bound = asked.needs.output_tokens
     if bound is not None:

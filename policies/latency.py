@@ -85,32 +85,40 @@ def observe(latency: Latency, sample: Sample, now: float) -> Latency:
 
 def expected_s(latency: Latency, input_tokens: float, output_tokens: float, now: float) -> float | None:
     """How long a request of this size is expected to take from start to end; None where nothing is known."""
-    if _is_forgotten(latency, now):
+    _, seen_s, first, between, whole, _, _ = latency
+    if seen_s is None or now - seen_s > FORGET_S:
         return None
-    ttft_s = expected_ttft_s(latency, input_tokens, now)
-    if ttft_s is None:
-        weight, total, tokens = latency.whole
-        if not weight:
-            return None
-        share = (output_tokens + _PROMPT_AS_OUTPUT_TOKENS) / (tokens / weight + _PROMPT_AS_OUTPUT_TOKENS)
-        return total / weight * share
-    weight, spent = latency.between
-    return ttft_s + (spent / weight * max(0.0, output_tokens - 1.0) if weight else 0.0)
+    if first[0]:
+        weight, spent = between
+        ttft_s = _on_line(first, input_tokens)
+        return ttft_s + spent / weight * (output_tokens - 1.0) if weight and output_tokens > 1.0 else ttft_s
+    weight, total, tokens = whole
+    if not weight:
+        return None
+    share = (output_tokens + _PROMPT_AS_OUTPUT_TOKENS) / (tokens / weight + _PROMPT_AS_OUTPUT_TOKENS)
+    return total / weight * share
 
 
 def expected_ttft_s(latency: Latency, input_tokens: float, now: float) -> float | None:
     """Expected time to the first token of a prompt of this size; None where no stream was seen."""
-    weight, xs, ys, xxs, xys = latency.first
-    if not weight or _is_forgotten(latency, now):
+    if not latency.first[0] or _is_forgotten(latency, now):
         return None
+    return _on_line(latency.first, input_tokens)
+
+
+def _on_line(first: tuple[float, float, float, float, float], x: float) -> float:
+    weight, xs, ys, xxs, xys = first
     mean_x, mean_y = xs / weight, ys / weight
-    spread = xxs / weight - mean_x * mean_x
-    if spread <= 1e-9 * xxs / weight:  # prompts of one size tell nothing of others
+    mean_xx = xxs / weight
+    spread = mean_xx - mean_x * mean_x
+    if spread <= 1e-9 * mean_xx or not mean_x:  # prompts of one size tell nothing of others
         return mean_y
     slope = (xys / weight - mean_x * mean_y) / spread
-    # A longer prompt is never faster, and no prompt takes less than nothing: the line stays between these.
-    slope = min(max(0.0, slope), mean_y / mean_x) if mean_x else 0.0
-    return mean_y + slope * (input_tokens - mean_x)
+    if slope <= 0.0:  # a longer prompt is never faster
+        return mean_y
+    # Nor does any take less than nothing: the line is no steeper than one from the origin.
+    steepest = mean_y / mean_x
+    return mean_y + min(steepest, slope) * (x - mean_x)
 
 
 def ttft_quantile_s(latency: Latency, quantile: float, now: float) -> float | None:

@@ -34,11 +34,15 @@ class Place(NamedTuple):
 
 
 class Section(NamedTuple):
-    """The fallbacks of one kind: where they begin and end among a plan's places, and as a flat plan has them."""
+    """The fallbacks of one kind: where they begin and end among a plan's places, and as a flat plan has them.
+
+    `is_empty`: neither the route nor any inside it has such.
+    """
 
     begin: int
     end: int
     deployments: tuple[Deployment, ...]
+    is_empty: bool
 
 
 class RoutePlan(NamedTuple):
@@ -108,7 +112,8 @@ def _plan(route: Route, sections: Sections) -> RoutePlan:
     places = (*targets, *fallbacks, *context, *content)
     answering = [deployment.id for place in (*targets, *fallbacks) for deployment in place.deployments]
     everyone = {deployment.id for place in places for deployment in place.deployments}
-    flat = len(set(answering)) == len(answering) and not any(place.inner for place in places)
+    flat = len(set(answering)) == len(answering) and all(place.inner is None for place in places)
+    inner = [place.inner for place in places if place.inner is not None]
     leaders = tuple(place.deployments[0] for place in targets) if flat else ()
     begins = [len(targets), len(targets) + len(fallbacks), len(places) - len(content)]
     return RoutePlan(
@@ -119,9 +124,9 @@ def _plan(route: Route, sections: Sections) -> RoutePlan:
         keys=tuple(place.key.encode() for place in targets),
         leaders=leaders,
         ids=tuple(deployment.id for deployment in leaders),
-        fallbacks=_section(begins[0], fallbacks),
-        context=_section(begins[1], context),
-        content=_section(begins[2], content),
+        fallbacks=_section(begins[0], fallbacks, [plan.fallbacks for plan in inner]),
+        context=_section(begins[1], context, [plan.context for plan in inner]),
+        content=_section(begins[2], content, [plan.content for plan in inner]),
         flat=flat,
         everyone=len(everyone),
         always=_always(route, leaders, sections) if flat else None,
@@ -136,8 +141,9 @@ def _always(route: Route, leaders: tuple[Deployment, ...], sections: Sections) -
     return Choice((*leaders, *fallbacks), len(leaders), (), (), AS_LISTED, context, content)
 
 
-def _section(begin: int, places: tuple[Place, ...]) -> Section:
-    return Section(begin, begin + len(places), tuple(place.deployments[0] for place in places))
+def _section(begin: int, places: tuple[Place, ...], inner: Iterable[Section]) -> Section:
+    is_empty = not places and all(section.is_empty for section in inner)
+    return Section(begin, begin + len(places), tuple(place.deployments[0] for place in places), is_empty)
 
 
 def _places(route: Route, targets: Iterable[Target]) -> tuple[Place, ...]:
