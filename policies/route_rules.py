@@ -121,7 +121,7 @@ class BreakerSettings:
 
     failures: int = 5
     cooldown_s: float = 5.0
-    cooldown_max_s: float = 20.0
+    cooldown_max_s: float = 10.0
     named_max_s: float = 300.0
     credential_cooldown_s: float = 60.0
     probe_s: float = 60.0

@@ -35,7 +35,7 @@ FLAGS = {
     "supports_assistant_prefill": Capability.PREFILL,
 }
 
-# Anthropic's page on the OpenAI SDK (docs.claude.com/en/api/openai-sdk, read 2026-11): one answer, no logprobs, no
+# Anthropic's page on the OpenAI SDK (docs.claude.com/en/api/openai-sdk, as of 2026-11): one answer, no logprobs, no
 # sound. The map has no flags for the first two.
 BY_HAND = {"anthropic": (Capability.AUDIO, Capability.CHOICES, Capability.LOGPROBS)}
 

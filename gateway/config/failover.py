@@ -90,7 +90,7 @@ class OwnBreaker(Shape):
     failures: Whole | None = Field(default=None, ge=1, le=1000, description="So many in a row open it; 5.")
     cooldown_s: Duration | None = Field(default=None, alias="cooldown", description="For how long at first; 5s.")
     cooldown_max_s: Duration | None = Field(
-        default=None, alias="max_cooldown", description="Each failed probe doubles it up to this; 20s."
+        default=None, alias="max_cooldown", description="Each failed probe doubles it up to this; 10s."
     )
     named_max_s: Duration | None = Field(
         default=None, alias="max_retry_after", description="The longest wait that an upstream may ask for; 5m."
