@@ -53,7 +53,7 @@ def test_a_bad_file_is_refused_with_every_problem(file: Path, capsys: pytest.Cap
     assert check.run(str(file)) == 2
     out, err = capsys.readouterr()
     assert out.splitlines() == [
-        f"{file}:3: routes[1].targets[0]: there is no deployment 'gtp' (did you mean 'gpt'?)",
+        f"{file}:3: routes[1].targets[0]: there is no deployment or route 'gtp' (did you mean 'gpt'?)",
         f"{file}:4: cache: 'cache' is not available in this version",
     ]
     assert err == f"{file}: cannot be used\n"

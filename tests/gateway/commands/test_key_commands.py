@@ -56,7 +56,7 @@ def test_a_key_is_made_with_what_it_requires_and_how_much_it_matters(command: Co
     lines = command("keys", "show", "ci")[1].splitlines()
     assert [line.split(maxsplit=1)[1] for line in lines if line.startswith(("priority", "requires"))] == [
         "high",
-        "eu, phi, pii",
+        "eu,phi,pii",
     ]
     assert command("keys", "create", "--name", "b", "--priority", "urgent")[2].startswith(
         "pointsman keys create: priority"
