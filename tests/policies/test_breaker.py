@@ -19,6 +19,7 @@ from policies.breaker import (
     record_credential,
     set_aside_until_s,
 )
+from policies.route_rules import BreakerSettings
 from policies.vocabulary import Failure, FailureKind
 
 BROKEN = Failure(FailureKind.STATUS, status=500)
@@ -117,9 +118,10 @@ def test_a_good_probe_closes_it() -> None:
 
 def test_failed_probes_double_the_cooldown_up_to_its_cap() -> None:
     state, now, cooldowns = open_breaker(), 0.0, []
+    settings = BreakerSettings(cooldown_max_s=20.0)
     for _ in range(9):
         now = state.until_s
-        state = record(admit(state, now).state, Ended(BROKEN, probe=admit(state, now).probe), now)
+        state = record(admit(state, now).state, Ended(BROKEN, probe=admit(state, now).probe), now, settings)
         cooldowns.append(state.until_s - now)
     assert cooldowns == [10.0, *[20.0] * 8]
 
