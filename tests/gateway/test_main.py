@@ -37,7 +37,7 @@ def test_serve_refuses_a_bad_file_before_it_listens(tmp_path: Path, capsys: pyte
     file = tmp_path / "policy.yaml"
     file.write_text(POLICY.replace("targets: [a]", "targets: [b]"))
     assert main(["serve", "--config", str(file)]) == 2
-    assert "there is no deployment 'b'" in capsys.readouterr().err
+    assert "there is no deployment or route 'b'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
