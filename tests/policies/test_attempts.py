@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,14 +9,11 @@ from policies.attempts import (
     BACKOFF_CAP_S,
     NAMED_JITTER,
     AttemptPlan,
-    Decision,
     GiveUp,
-    Hedge,
     History,
     Live,
     Outcome,
     Reason,
-    Running,
     Try,
     Wait,
     backoff_max_s,
@@ -27,47 +21,22 @@ from policies.attempts import (
 )
 from policies.caller_view import caller_view
 from policies.failures import Remedy, refused_capabilities, remedy
-from policies.route_rules import Capability, HedgeRules
+from policies.route_rules import Capability
 from policies.vocabulary import Deployment, Failure, FailureKind
-
-ENDLESS_S = 1e9
-
-
-def chance(seed: int) -> random.Random:
-    return random.Random(seed)
-
-
-def deployment(name: str) -> Deployment:
-    return Deployment(name, "provider", "openai", "model")
-
-
-def status(number: int, code: str | None = None, retry_after_s: float | None = None) -> Failure:
-    return Failure(FailureKind.STATUS, status=number, code=code, retry_after_s=retry_after_s)
-
-
-def failed(name: str, failure: Failure, *, committed: bool = False) -> Outcome:
-    return Outcome(name, failure, 0.0, 1.0, committed)
-
-
-def plan(names: str, *, primaries: int | None = None, retries: int = 2, deadline_s: float = ENDLESS_S) -> AttemptPlan:
-    candidates = tuple(deployment(name) for name in names)
-    return AttemptPlan(candidates, len(candidates) if primaries is None else primaries, retries, deadline_s)
-
-
-def step(of: AttemptPlan, *history: Outcome, now: float = 0.0, live: Live | None = None) -> Decision:
-    return decide(of, History(history), now, chance(1), live or Live())
-
-
-def shape(decision: Decision) -> str:
-    match decision:
-        case Try(candidate, forced):
-            return f"{'force' if forced else 'try'} {candidate.id}"
-        case Wait(_, candidate):
-            return f"again {candidate.id}"
-        case Hedge(delay_s, candidate):
-            return f"hedge {candidate.id} in {delay_s}"
-        case GiveUp(_, reason):
-            return reason.value
+from tests.policies.attempt_worlds import (
+    ENDLESS_S,
+    World,
+    chance,
+    credentials,
+    deployment,
+    failed,
+    live_through,
+    plan,
+    shape,
+    status,
+    step,
+    worlds,
+)
 
 
 def test_first_candidate_is_tried_first() -> None:
@@ -204,16 +173,6 @@ def test_nonsense_in_retry_after_is_ignored(nonsense: float) -> None:
 # -- credentials, declared fallbacks, what a model lacks --------------------------------------------------------------
 
 
-def keyed(name: str, credential: str) -> Deployment:
-    return Deployment(name, "provider", "openai", "model", credential=credential)
-
-
-def credentials(*more: str, names: str = "12") -> AttemptPlan:
-    """Deployment `a` under several credentials, then others."""
-    candidates = (*(keyed("a", name) for name in names), *(deployment(name) for name in more))
-    return AttemptPlan(candidates, len(candidates), 2, ENDLESS_S)
-
-
 def test_another_credential_goes_before_a_wait() -> None:
     limited = failed("a@1", status(429, retry_after_s=2.0))
     assert shape(step(credentials("b"), limited)) == "try a@2"
@@ -291,154 +250,7 @@ def test_a_model_that_is_known_to_have_it_finds_fault_with_the_request() -> None
     assert shape(step(of, failed("a", NO_TOOLS))) == "refused"
 
 
-# -- hedges ----------------------------------------------------------------------------------------------------------
-
-HEDGING = HedgeRules(share_max=1.0)
-A_RUNS = (Running("a", 10.0),)
-LATE = Live(late_s={"a": 2.0}, may_hedge=True)
-
-
-def beside(of: AttemptPlan, *ended: Outcome, now: float = 10.0, live: Live = LATE) -> str:
-    decision = decide(of, History(ended, A_RUNS), now, chance(1), live)
-    return "stay" if isinstance(decision, Wait) else shape(decision)
-
-
-def hedged(names: str, rules: HedgeRules = HEDGING) -> AttemptPlan:
-    return plan(names)._replace(hedge=rules)
-
-
-def test_a_hedge_starts_when_the_first_is_later_than_usual() -> None:
-    assert beside(hedged("ab")) == "hedge b in 2.0"
-    assert beside(hedged("ab"), now=11.5) == "hedge b in 0.5"
-    assert beside(hedged("ab"), now=60.0) == "hedge b in 0.0"
-    assert beside(hedged("ab", HedgeRules(1.0, after_s=0.5))) == "hedge b in 0.5"
-
-
-def test_there_is_no_hedge_without_rules_budget_knowledge_or_somebody_else() -> None:
-    assert beside(plan("ab")) == "stay"
-    assert beside(hedged("ab"), live=LATE._replace(may_hedge=False)) == "stay"
-    assert beside(hedged("ab"), live=LATE._replace(late_s={})) == "stay"
-    assert beside(hedged("a")) == "stay"
-    assert beside(hedged("ab"), live=LATE._replace(set_aside={"b": 99.0})) == "stay"
-    assert beside(hedged("ab"), failed("b", status(503))) == "stay"
-    assert beside(hedged("ab")._replace(deadline_s=11.0)) == "stay"
-
-
-def test_one_hedge_at_a_time() -> None:
-    two = History(running=(*A_RUNS, Running("b", 12.0)))
-    assert isinstance(decide(hedged("abc"), two, 99.0, chance(1), LATE), Wait)
-
-
-def test_a_hedge_prefers_another_deployment_to_another_credential() -> None:
-    of = credentials("b")._replace(hedge=HEDGING)
-    running = History(running=(Running("a@1", 0.0),))
-    live = Live(late_s={"a@1": 1.0}, may_hedge=True)
-    assert shape(decide(of, running, 0.0, chance(1), live)) == "hedge b in 1.0"
-    assert shape(decide(of._replace(candidates=of.candidates[:2]), running, 0.0, chance(1), live)) == (
-        "hedge a@2 in 1.0"
-    )
-
-
 # -- properties ------------------------------------------------------------------------------------------------------
-
-failures = st.builds(
-    Failure,
-    kind=st.sampled_from(FailureKind),
-    message=st.sampled_from(["", "This model does not support tools.", "Invalid schema for tool."]),
-    status=st.none() | st.sampled_from([200, 302, 400, 401, 403, 404, 408, 413, 422, 429, 500, 503, 520, 529]),
-    code=st.none() | st.sampled_from(["content_filter", "context_length_exceeded", "insufficient_quota"]),
-    retry_after_s=st.none() | st.floats(),
-)
-
-
-@dataclass(frozen=True)
-class World:
-    """A route and everything that may go wrong on it."""
-
-    plan: AttemptPlan
-    script: tuple[tuple[Failure, float, bool], ...]
-    live: Live
-    seed: int
-
-
-CAN = st.sampled_from([frozenset[Capability](), frozenset({Capability.TOOLS})])
-
-
-@st.composite
-def candidates(draw: st.DrawFn) -> tuple[Deployment, ...]:
-    """Some deployments, some of them under several credentials."""
-    found: list[Deployment] = []
-    for name in "abcdef"[: draw(st.integers(1, 6))]:
-        has = draw(CAN)
-        lacks = draw(CAN) - has
-        for credential in draw(st.sampled_from([("",), ("",), ("1", "2"), ("1", "2", "3", "4")])):
-            found.append(  # noqa: PERF401 - two loops in one comprehension tell less
-                Deployment(name, "p", "openai", "m", credential=credential, has=has, lacks=lacks)
-            )
-    return tuple(found)
-
-
-@st.composite
-def worlds(draw: st.DrawFn) -> World:
-    everyone = draw(candidates())
-    some = st.lists(st.sampled_from(everyone), max_size=3, unique=True)
-    of = AttemptPlan(
-        everyone,
-        draw(st.integers(0, len(everyone))),
-        draw(st.integers(1, 5)),
-        draw(st.floats(0.1, 60.0)),
-        draw(st.floats(0.0, 10.0)),
-        tuple(draw(some)),
-        (*draw(some), *draw(st.sampled_from([(), (deployment("x"),)]))),
-        draw(CAN),
-        draw(st.none() | st.builds(HedgeRules, st.just(0.5), st.none() | st.floats(0.0, 5.0))),
-    )
-    mishap = st.tuples(failures, st.floats(0.0, 5.0), st.sampled_from([False, False, False, True]))
-    ends_within = ATTEMPTS_MAX + len(of.everyone) + 1  # each deployment may turn the call away at its limit besides
-    script = draw(st.lists(mishap, min_size=ends_within, max_size=ends_within))
-    ids = st.sampled_from([candidate.id for candidate in of.everyone])
-    live = Live(
-        draw(st.dictionaries(ids, st.floats(0.0, 100.0))),
-        draw(st.frozensets(ids)),
-        draw(st.dictionaries(ids, st.floats(0.0, 3.0))),
-        draw(st.booleans()),
-    )
-    return World(of, tuple(script), live, draw(st.integers(0, 2**32)))
-
-
-@dataclass
-class Life:
-    """What became of one call: every decision with its time, what ended, and what was under way beside what."""
-
-    decisions: list[tuple[float, Decision]]
-    history: list[Outcome]
-    beside: list[tuple[str, str]]
-
-
-def live_through(world: World) -> Life:
-    """One call in this world; each attempt fails after its time, those with a hedge beside them as well."""
-    rng, now = chance(world.seed), 0.0
-    life = Life([], [], [])
-    script = iter(world.script)
-    while True:
-        decision = decide(world.plan, History(tuple(life.history)), now, rng, world.live)
-        life.decisions.append((now, decision))
-        if not isinstance(decision, Try | Wait):
-            return life
-        now += decision.delay_s if isinstance(decision, Wait) else 0.0
-        here = Running(decision.deployment.id, now)
-        company = decide(world.plan, History(tuple(life.history), (here,)), now, rng, world.live)
-        failure, lasts_s, committed = next(script)
-        ended = [(here.started_s + lasts_s, Outcome(here.deployment, failure, now, now + lasts_s, committed))]
-        if isinstance(company, Hedge) and company.delay_s < lasts_s and failure.kind is not FailureKind.LIMITED:
-            started_s = now + company.delay_s
-            life.beside.append((here.deployment, company.deployment.id))
-            other, other_lasts_s, _ = next(script)
-            ends_s = started_s + other_lasts_s
-            ended.append((ends_s, Outcome(company.deployment.id, other, started_s, ends_s)))
-        for ended_s, outcome in sorted(ended, key=lambda pair: pair[0]):
-            now = max(now, ended_s)
-            life.history.append(outcome)
 
 
 @given(worlds())
