@@ -52,7 +52,8 @@ class Field(NamedTuple):
 class Ranking(NamedTuple):
     """Indexes of a field in the order to try, and the route's `owed` and `credit` after it.
 
-    `scores` go by index too. `refused` are those that are no candidates after all.
+    `scores` go by index too. `refused` are those that are no candidates after all. `stands` is who stands for the route
+    where it is a target itself, if not the leader.
     """
 
     order: Sequence[int]
@@ -61,13 +62,17 @@ class Ranking(NamedTuple):
     credit: int
     scores: Sequence[float] = ()
     refused: tuple[tuple[int, Refused, str], ...] = ()
+    stands: int | None = None
 
 
 Strategies: TypeAlias = "Mapping[Strategy, Callable[[Field, RouteState], Ranking]]"
 
 
 class Arranged(NamedTuple):
-    """A route's deployments in the order to try, the first `primaries` of them targets, and its state after that."""
+    """A route's deployments in the order to try, the first `primaries` of them targets, and its state after that.
+
+    `stands` is who stands for it outside, None where that is the first that is not set aside.
+    """
 
     order: tuple[Deployment, ...]
     primaries: int
@@ -75,6 +80,7 @@ class Arranged(NamedTuple):
     scores: tuple[tuple[str, float], ...] = ()
     why: str = ""
     rejected: tuple[Rejection, ...] = ()
+    stands: Deployment | None = None
 
 
 class Entry(NamedTuple):
@@ -83,6 +89,7 @@ class Entry(NamedTuple):
     position: int
     order: tuple[Deployment, ...]
     state: RouteState | None = None
+    stands: Deployment | None = None
 
 
 def arrange(state: RouteState, moment: Moment) -> Arranged:
@@ -110,6 +117,7 @@ def arrange(state: RouteState, moment: Moment) -> Arranged:
         tuple(zip(ids, ranking.scores, strict=True)) if ranking.scores else (),
         ranking.why,
         tuple([Rejection(leaders[i], why, detail) for i, why, detail in ranking.refused]),
+        None if ranking.stands is None else leaders[ranking.stands],
     )
 
 
@@ -120,14 +128,16 @@ def _arrange_nested(state: RouteState, moment: Moment) -> Arranged:
     rejected += unmet
     owed, credit, why = state.owed, state.credit, ""
     scores: tuple[tuple[str, float], ...] = ()
+    stands = None
     if targets:
-        leaders = [_leader(entry.order, moment.aside) for entry in targets]
+        leaders = [entry.stands or _leader(entry.order, moment.aside) for entry in targets]
         field = Field(plan, [entry.position for entry in targets], leaders, _free(leaders, moment.aside), moment)
         ranking = moment.strategies[plan.route.strategy](field, state)
         owed, credit, why = ranking.owed, ranking.credit, ranking.why
         if ranking.scores:
             scores = tuple([(leader.id, score) for leader, score in zip(leaders, ranking.scores, strict=True)])
         rejected += [Rejection(d, why, detail) for i, why, detail in ranking.refused for d in targets[i].order]
+        stands = None if ranking.stands is None else leaders[ranking.stands]
         targets = [targets[index] for index in ranking.order]
     order = {d.id: d for entry in targets for d in entry.order}
     primaries = len(order)
@@ -136,7 +146,7 @@ def _arrange_nested(state: RouteState, moment: Moment) -> Arranged:
             order.setdefault(deployment.id, deployment)
     inner = _with_turn((*targets, *fallbacks), state.inner, moment.aside)
     after = RouteState(plan, owed, credit, inner)
-    return Arranged(tuple(order.values()), primaries, after, scores, why, tuple(rejected))
+    return Arranged(tuple(order.values()), primaries, after, scores, why, tuple(rejected), stands)
 
 
 def declared_for(kind: Kind, state: RouteState, moment: Moment) -> tuple[tuple[Deployment, ...], tuple[Rejection, ...]]:
@@ -181,7 +191,7 @@ def _entries(state: RouteState, moment: Moment, positions: Iterable[int]) -> tup
         arranged = arrange(inner, moment)
         rejected += arranged.rejected
         if arranged.order:
-            found.append(Entry(position, arranged.order, arranged.state))
+            found.append(Entry(position, arranged.order, arranged.state, arranged.stands))
     return found, rejected
 
 

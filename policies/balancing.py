@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from policies.arranging import Field
     from policies.choosing import Asked, LiveNumbers, Rejection, Seen
+    from policies.expectations import Expected
     from policies.route_plan import RoutePlan, RouteState
     from policies.vocabulary import Deployment
 
@@ -58,8 +59,7 @@ def choose(asked: Asked, live: LiveNumbers, state: RouteState, now: float, rng: 
         return plan.always, state
     aside = frozenset([id_ for id_, one in live.items() if (one.set_aside_until_s or 0.0) > now]) if live else NOTHING
     moment = Moment(asked, live, now, rng, ids, aside, STRATEGIES)
-    arranged = arrange(state, moment)
-    order, primaries, after, scores, why, rejected = arranged
+    order, primaries, after, scores, why, rejected, _ = arrange(state, moment)
     context, late = declared_for(Kind.CONTEXT, state, moment)
     content, latest = declared_for(Kind.CONTENT, state, moment)
     if not primaries and context and _is_too_long(plan, asked):
@@ -143,7 +143,8 @@ def prefer_fastest(field: Field, state: RouteState) -> Ranking:
     if credit == EXPLORE_EVERY and scores[order[0]] < inf:
         unknown = _longest_unseen(field, seen, order)
         if unknown is not None:
-            return Ranking(_leading(order, unknown), "to see how fast it is", state.owed, 0, scores)
+            told = "to see how fast it is"
+            return Ranking(_leading(order, unknown), told, state.owed, 0, scores, stands=_first(order, field.free))
     return Ranking(order, "expected time", state.owed, credit, scores)
 
 
@@ -185,32 +186,41 @@ def stick(field: Field, state: RouteState) -> Ranking:
 def spill(field: Field, state: RouteState) -> Ranking:
     """The first target until a call would wait there too long, then the next one that costs no more than the guard.
 
-    Targets beyond the guard, or of unknown price where there is one, are no candidates at all.
+    Other targets that are beyond the guard, or of unknown price where there is one, are no candidates at all: not when
+    the first is down either, for which there are fallbacks.
     """
     moment, rules = field.moment, field.plan.route.spill
     seen = _seen(field)
     size = expected_size(moment.asked, seen)
     waits = [expected_wait_s(size, one, moment.now) for one in seen]
-    home = field.free[0]
-    refused: list[tuple[int, Refused, str]] = []
-    if rules is not None and rules.cost_max_nanousd is not None:
-        for index, leader in enumerate(field.leaders):
-            cost = expected_nanousd(size, leader.price, seen[index])
-            if index != home and cost > rules.cost_max_nanousd:
-                priced = cost < inf
-                detail = "beyond the guard" if priced else "no price to hold against the guard"
-                refused.append((index, Refused.COST if priced else Refused.PRICE, detail))
+    refused = _beyond_guard(field, size, seen)
     out = {index for index, _, _ in refused}
     order = [index for index in range(len(waits)) if index not in out]
+    if not order:
+        return Ranking((), "beyond the guard", state.owed, state.credit, waits, refused)
+    open_to = [index for index in field.free if index not in out] or order
     wait_max_s = inf if rules is None else rules.wait_max_s
-    leader_index = next((i for i in field.free if i not in out and waits[i] <= wait_max_s), home)
-    if leader_index != home:
-        why = "the wait at the first is too long"
-    elif waits[home] <= wait_max_s:
-        why = "the first can serve it in time"
+    home = open_to[0]
+    leader = next((index for index in open_to if waits[index] <= wait_max_s), None)
+    if leader is None:
+        why = "all are late, and the guard keeps the call here" if refused else "all are late"
     else:
-        why = "the first is late, but the guard keeps the call there" if refused else "all are late"
-    return Ranking(_leading(order, leader_index), why, state.owed, state.credit, waits, tuple(refused))
+        why = "in time" if leader == home else "the wait at the first is too long"
+    order = _leading(order, home if leader is None else leader)
+    return Ranking(order, why, state.owed, state.credit, waits, refused)
+
+
+def _beyond_guard(field: Field, size: Expected, seen: Sequence[Seen]) -> tuple[tuple[int, Refused, str], ...]:
+    rules = field.plan.route.spill
+    if rules is None or rules.cost_max_nanousd is None:
+        return ()
+    refused = []
+    for index, leader in enumerate(field.leaders):
+        cost = expected_nanousd(size, leader.price, seen[index])
+        if field.positions[index] and cost > rules.cost_max_nanousd:
+            unpriced = (Refused.PRICE, "no price to hold against the guard")
+            refused.append((index, *((Refused.COST, "beyond the guard") if cost < inf else unpriced)))
+    return tuple(refused)
 
 
 def affinity_key(field: Field) -> str:

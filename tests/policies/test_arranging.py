@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from policies.balancing import EXPLORE_EVERY
 from policies.choosing import Asked, Refused, Rejection, Seen
 from policies.matching import candidates
 from policies.route_rules import Affinity, AffinityBy
@@ -64,6 +65,15 @@ def test_a_leader_that_is_set_aside_does_not_stand_for_it() -> None:
     choice = choosing.choose()
     assert dict(choice.scores) == pytest.approx({"a": 0.5, "b": 0.9, "d": 0.3})
     assert ids(choice) == "d a c b"
+
+
+def test_an_exploration_inside_does_not_count_against_the_route() -> None:
+    """Else a route that is due for one would be passed over for its sake, and so stay due for ever."""
+    inner = route({"b": 1, "new": 1}, strategy=Strategy.FASTEST, name="inner")
+    choosing = Choosing(outer(inner, Strategy.FASTEST))
+    choosing.live = {"a": quick(0.5), "b": quick(0.1), "d": quick(0.3)}
+    led = [choosing.choose().candidates[0].id for _ in range(EXPLORE_EVERY * 5)]
+    assert Counter(led) == {"b": EXPLORE_EVERY * 5 - 5, "new": 5}
 
 
 def test_a_condition_that_does_not_hold_leaves_the_route_out_and_is_told() -> None:

@@ -458,9 +458,20 @@ def test_calls_that_wait_where_nothing_is_known_may_wait_for_ever() -> None:
 
 
 def test_a_first_target_set_aside_makes_the_next_the_home() -> None:
-    choosing = Choosing(spilling(cost_max_nanousd=0))
+    choosing = Choosing(spilling(cost_max_nanousd=10_000_000))
     choosing.live = {"local": aside()}
-    assert "near" in ids(choosing.choose(asked(choosing.route))).split()
+    assert choosing.leaders(1) == "near"
+
+
+def test_the_guard_holds_where_the_first_is_down_or_cannot_and_fallbacks_are_free_of_it() -> None:
+    of = replace(spilling(cost_max_nanousd=0), fallbacks=(deployment("far"),))
+    choosing = Choosing(of)
+    choosing.live = {"local": aside()}
+    assert ids(choosing.choose(asked(of))) == "local far"
+    near, far = of.targets[1].to, of.targets[2].to
+    choice = choosing.choose(Asked(of, (near, far), NEEDS))  # type: ignore[arg-type]  # deployments both
+    assert (ids(choice), choice.primaries) == ("far", 0)
+    assert [r.deployment.id for r in choice.rejected] == ["near"]
 
 
 # --- all of them ---
