@@ -1,8 +1,9 @@
-"""How many second tries a gateway may make in all: a fifth of its calls, plus ten a second so that quiet ones may too.
+"""How many second tries one deployment is given: a fifth of its calls, plus ten a second so that quiet ones may too.
 
 Bounding tries per call does not bound them together: when everything fails, every call retries, and the load that broke
-an upstream doubles. A budget shared by all calls keeps attempts near 1.2 per call however bad it gets. Moving elsewhere
-is free, as breakers bound that. Source: Finagle's RetryBudget; here credits are capped instead of expiring.
+an upstream doubles. A budget shared by all its calls keeps attempts near 1.2 per call however bad it gets, and one
+deployment's outage leaves the others theirs. Moving elsewhere is free, as breakers bound that. Source: Finagle's
+RetryBudget; here credits are capped instead of expiring.
 """
 
 from __future__ import annotations

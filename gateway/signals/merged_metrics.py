@@ -37,6 +37,8 @@ LARGEST: Final = frozenset(
     family.name
     for family in (
         telemetry.CIRCUIT_STATE,
+        telemetry.CREDENTIAL_CIRCUIT_STATE,
+        telemetry.CREDENTIAL_STATE,
         telemetry.LEDGER_LAG,
         telemetry.LIMIT_STORE_DEGRADED,
         telemetry.LIMIT_DRIFT,

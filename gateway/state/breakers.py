@@ -36,12 +36,15 @@ QUIET_S: Final = 60.0
 
 @dataclass(slots=True, eq=False)
 class Breaker:
-    """One breaker and whose it is, in words for the log. `told`: its opening was logged, and its end was not yet."""
+    """One breaker and whose it is, in words for the log. `told`: its opening was logged, and its end was not yet.
+    `gone`: a reload removed what it was for, and only attempts that began before still end here.
+    """
 
     name: str
     state: BreakerState = field(default_factory=BreakerState)
     told: bool = False
     told_s: float = -inf
+    gone: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +74,7 @@ class Breakers:
         return not self._open
 
     def forget(self, breaker: Breaker) -> None:
+        breaker.gone = True
         self._open.discard(breaker)
 
     def set_aside_until_s(self, breaker: Breaker, credential: Credential) -> float | None:
@@ -111,6 +115,8 @@ class Breakers:
 
     def _put(self, breaker: Breaker, after: BreakerState, failure: Failure | None, *, alarm: bool = False) -> None:
         before, breaker.state = breaker.state, after
+        if breaker.gone:
+            return
         if after.phase is Phase.CLOSED:
             if before.phase is not Phase.CLOSED:
                 self._open.discard(breaker)

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from random import Random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.call import Attempt
 from gateway.state.fleet import Fleet
 from policies.breaker import Phase
 from policies.retry_budget import CREDITS_MAX
-from policies.route_rules import HedgeRules
+from policies.route_rules import NO_NEEDS, Affinity, AffinityBy, HedgeRules
 from policies.vocabulary import Deployment, Failure, FailureKind, Route, Strategy, Target
+
+if TYPE_CHECKING:
+    from gateway.call import Call
 
 A = Deployment("a", "p", "openai", "m")
 B = Deployment("b", "p", "openai", "m")
@@ -139,6 +148,106 @@ def test_a_credential_that_another_deployment_keeps_stays_refused() -> None:
     fleet.state_of(BESIDE)
     fleet.keep_only(frozenset({"d@first"}), frozenset())
     assert set_aside(fleet, FIRST, BESIDE) == {"c@first", "d@first"}
+
+
+def test_what_ends_after_a_reload_removed_it_troubles_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    fleet = Fleet(Clock())
+    before = [fleet.lease(FIRST) for _ in range(6)]
+    fleet.keep_only(frozenset(), frozenset())
+    for lease, failure in zip(before, [UNAUTHORIZED, *[DOWN] * 5], strict=True):
+        lease.fail(failure)
+        lease.release()
+    assert not set_aside(fleet, FIRST)
+    assert fleet._breakers.all_closed
+    assert caplog.records == []
+
+
+# choosing
+
+
+def a_call(route: Route, *candidates: Deployment, headers: dict[str, str] | None = None) -> Call:
+    upstreams = {deployment.id: SimpleNamespace(queued=None) for deployment in candidates}
+    call = SimpleNamespace(
+        route=route,
+        candidates=candidates,
+        needs=NO_NEEDS,
+        met=frozenset(),
+        choice=None,
+        principal=None,
+        peer=lambda: "10.0.0.1",
+        headers=headers or {},
+        generation=SimpleNamespace(upstreams=upstreams),
+    )
+    return cast("Call", call)
+
+
+def route_of(strategy: Strategy, *targets: Deployment, **more: Any) -> Route:
+    return Route("r", ("r",), strategy, tuple(Target(deployment) for deployment in targets), **more)
+
+
+def leader(fleet: Fleet, call: Call) -> str:
+    return fleet.choose(call, 100.0, Random(1)).candidates[0].id
+
+
+def test_a_route_with_one_candidate_is_chosen_without_a_look_at_anything() -> None:
+    fleet = Fleet(Clock())
+    call = a_call(route_of(Strategy.FASTEST, A), A)
+    call.generation = cast("Any", None)
+    assert fleet.choose(call, 100.0, Random(1)).candidates == (A,)
+
+
+def test_turns_go_on_from_call_to_call_and_over_a_reload() -> None:
+    fleet = Fleet(Clock())
+    route = Route("r", ("r",), Strategy.WEIGHTED, (Target(A, 2), Target(B, 1)))
+    leaders = [leader(fleet, a_call(route, A, B)) for _ in range(4)]
+    fleet.keep_only(frozenset({"a", "b"}), frozenset({"r"}))
+    leaders += [leader(fleet, a_call(replace(route, retry_attempts=3), A, B)) for _ in range(2)]
+    assert sorted(leaders) == ["a"] * 4 + ["b"] * 2
+
+
+def test_the_credentials_of_a_deployment_take_turns() -> None:
+    fleet = Fleet(Clock())
+    call = a_call(route_of(Strategy.ORDERED, FIRST, SECOND), FIRST, SECOND)
+    assert sorted(leader(fleet, call) for _ in range(4)) == ["c@first"] * 2 + ["c@second"] * 2
+    end(fleet, FIRST, UNAUTHORIZED)
+    assert fleet.live((FIRST, SECOND)).set_aside.keys() == {"c@first"}
+
+
+def test_the_least_busy_is_known_by_its_leases() -> None:
+    fleet = Fleet(Clock())
+    busy = fleet.lease(A)
+    call = a_call(route_of(Strategy.LEAST_BUSY, A, B), A, B)
+    assert leader(fleet, call) == "b"
+    busy.release()
+    fleet.lease(B)
+    assert leader(fleet, call) == "a"
+
+
+def test_the_fastest_is_known_by_what_answers_took() -> None:
+    fleet = Fleet(Clock())
+    for deployment, took_s in ((A, 2.0), (B, 0.1)):
+        fleet.lease(deployment).succeed(Attempt(1, deployment, 99.0 - took_s, 99.0, 99.5))
+    assert leader(fleet, a_call(route_of(Strategy.FASTEST, A, B), A, B)) == "b"
+
+
+def test_a_session_stays_where_it_is() -> None:
+    fleet = Fleet(Clock())
+    route = route_of(Strategy.STICKY, A, B, affinity=Affinity(AffinityBy.HEADER, "x-session"))
+    found = {
+        session: {leader(fleet, a_call(route, A, B, headers={"x-session": session})) for _ in range(5)}
+        for session in "abcdefgh"
+    }
+    assert all(len(leaders) == 1 for leaders in found.values())
+    assert set.union(*found.values()) == {"a", "b"}
+
+
+def test_a_call_of_a_route_that_hedges_pays_into_its_share() -> None:
+    fleet = Fleet(Clock())
+    route = route_of(Strategy.ORDERED, A, B, hedge=HedgeRules(share_max=0.5))
+    assert not fleet.may_hedge(route)
+    for _ in range(2):
+        fleet.choose(a_call(route, A, B), 100.0, Random(1))
+    assert fleet.may_hedge(route)
 
 
 # budgets
