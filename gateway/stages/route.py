@@ -58,7 +58,8 @@ class RouteStage:
             offer = _met(call, way, offer)
         if may_be_too_long(way, call.needs, offer.candidates):
             return self._sized(call, way, offer, then)
-        call.candidates, refused = filter_candidates(way.route, offer.candidates, call.needs)
+        unsized = call.needs._replace(input_tokens=0, output_tokens=None)  # bytes are no count to rule anyone out by
+        call.candidates, refused = filter_candidates(way.route, offer.candidates, unsized)
         _note(call, (*offer.rejected, *refused))
         return then(call)
 

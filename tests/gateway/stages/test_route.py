@@ -171,6 +171,14 @@ async def test_what_certainly_fits_nowhere_is_refused() -> None:
     assert error.message == "The maximum context length of `m` is 50 tokens; this request comes to about 60."
 
 
+async def test_bytes_alone_refuse_nobody() -> None:
+    size = asking(PLAIN, route(LARGE)).request.body_bytes
+    lone = replace(LARGE, context_tokens=size + 60)
+    counts = Counts()
+    assert await routed(asking(PLAIN, route(lone)), counts) == ["large"]
+    assert counts.asked == [], "nobody else could answer, and it most likely fits"
+
+
 async def test_what_may_just_fit_is_for_its_upstream_to_say() -> None:
     assert await routed(asking(PLAIN, route(SMALL)), Counts(52)) == ["small"]
 
