@@ -99,7 +99,7 @@ NAMES: Final = {
     "key_id": re.compile(r"[0-9A-Za-z]{12}"),
     "org": re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"),
     "name": re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,99}"),
-    "request_id": re.compile(r"req_[0-9a-f]{28}"),
+    "request_id": re.compile(r"req_[0-9a-f]{24,32}"),
 }
 
 

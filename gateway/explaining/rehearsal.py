@@ -18,7 +18,7 @@ from adapters.schema import InferenceRequest
 from gateway.app import compiled, digest_of, when_full
 from gateway.call import Call, Reply
 from gateway.config.compile import held_keys, limits_of, zone_of
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InternalError
 from gateway.generation import Generation
 from gateway.keys.virtual_keys import KeyRing
 from gateway.lifecycle import Lifecycle
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
     from gateway.keys.view import KeyView
+    from gateway.upstream import Answer, Exchange
     from policies.limit_index import Bound
     from policies.vocabulary import Principal
 
@@ -138,6 +139,25 @@ class Rehearsal:
         return Reply(_Nothing(), call.candidates[0])
 
 
+class _Idle:
+    """An upstream that nobody waits for, and nothing is sent to."""
+
+    ready = True
+    queued: int | None = None
+
+    async def send(self, exchange: Exchange) -> Answer:
+        raise InternalError(f"a rehearsal sends nothing, not even {exchange.request_id}")
+
+    async def start(self) -> None:
+        """There is nothing to start."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    def describe(self) -> dict[str, str | int | float | None]:
+        return {}
+
+
 class _Nothing:
     """The answer of nobody."""
 
@@ -165,7 +185,7 @@ def _generation(config: Config) -> Generation:
         routes=routes,
         index=compile_routes(routes),
         deployments=known,
-        upstreams={},
+        upstreams={id_: _Idle() for id_ in known},
         forwarded={},
         limits=LimitIndex(limits_of(config)),
         calendars=Calendars(zone_of(config)),

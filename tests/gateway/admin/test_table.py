@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.gateway.admin.listening import Listening
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-NAMES = {"key_id": "AbcdefGh1234", "org": "default", "name": "crew"}
+NAMES = {"key_id": "AbcdefGh1234", "org": "default", "name": "crew", "request_id": f"req_{0:028x}"}
 OPEN = {"/health/live"}
 
 
@@ -85,7 +85,15 @@ async def test_the_listener_of_several_workers_opens_to_nobody_either(tmp_path: 
     async with supervised(tmp_path) as (admin, url):
         admin.operations._gate = patient_gate()
         paths = [route.path for route in admin.operations.table.routes]
-        assert set(paths) == {"/health/live", "/health/ready", "/metrics", "/deployments", "/workers"}
+        assert set(paths) == {
+            "/health/live",
+            "/health/ready",
+            "/metrics",
+            "/deployments",
+            "/workers",
+            "/admin/v1/decisions",
+            "/admin/v1/decisions/{request_id}",
+        }
         from aiohttp import ClientSession  # noqa: PLC0415 - for this test only
 
         async with ClientSession() as session:

@@ -81,3 +81,16 @@ def test_the_same_questions_get_the_same_answers(tmp_path: Path) -> None:
     for number in range(50):
         question = Question(body_of(asking(user=f"u{number}")), Endpoint.CHAT, "ci")
         assert order(first, question) == order(second, question)
+
+
+@pytest.mark.parametrize(
+    "strategy", ["cheapest", "fastest", "least_busy", "{strategy: spill, spill: {max_wait: 1s}}", "sticky"]
+)
+def test_strategies_that_go_by_live_numbers_decide_over_an_idle_fleet(strategy: str, tmp_path: Path) -> None:
+    wanted = strategy[1:-1] if strategy.startswith("{") else f"strategy: {strategy}"
+    wanted += ", by: key" if strategy == "sticky" else ""
+    text = POLICY.replace(
+        "- {model: fixed,", f"- {{model: live, {wanted}, targets: [small, big]}}\n  - {{model: fixed,"
+    )
+    live = Rehearsal(policy(tmp_path, text))
+    assert sorted(order(live, Question(body_of(asking("live")), key="ci"))) == ["big", "small"]

@@ -42,10 +42,22 @@ class Gateway:
             return web.json_response({"status": "ready"}, status=200 if self.ready else 503)
         if request.path == "/deployments":
             return web.json_response({"generation": self.slot})
+        if request.path.startswith("/admin/v1/decisions"):
+            return self._decisions(request)
         body = await request.read()
         self.seen.append((request.method, str(request.rel_url), body, request.headers.get("Authorization")))
         return web.Response(
             status=201, body=b'{"made": true}', headers={"ETag": '"7"', "Content-Type": "application/json"}
+        )
+
+    def _decisions(self, request: web.BaseRequest) -> web.Response:
+        """Its own call, and one that no other worker served."""
+        own: dict[str, Any] = {"request_id": f"req_{self.slot:028x}", "at_ms": self.slot}
+        if request.path == "/admin/v1/decisions":
+            return web.json_response({"decisions": [own]})
+        known = request.path.endswith(own["request_id"])
+        return web.json_response(
+            own if known else {"error": {"code": "decision_not_found"}}, status=200 if known else 404
         )
 
 
@@ -103,6 +115,15 @@ async def test_a_worker_that_does_not_answer_is_left_out(tmp_path: Path) -> None
         assert len(admin._workers) == 2
     assert 'pointsman_team_requests_total{team="platform",outcome="ok"} 1' in text
     assert shown == {"workers": {"0": {"generation": 0}}}
+
+
+async def test_decisions_of_all_workers_are_told_and_one_is_found_wherever_it_was_made(tmp_path: Path) -> None:
+    async with supervised(tmp_path, Gateway(0), Gateway(1), Gateway(2)) as (_, url):
+        told = (await json(f"{url}/admin/v1/decisions?limit=2"))["decisions"]
+        assert [decision["at_ms"] for decision in told] == [2, 1]
+        assert (await json(f"{url}/admin/v1/decisions/req_{1:028x}"))["at_ms"] == 1
+        assert (await get(f"{url}/admin/v1/decisions/req_{9:028x}"))[0] == 404
+        assert (await get(f"{url}/admin/v1/decisions?limit=0"))[0] == 400
 
 
 async def test_ready_while_any_worker_is(tmp_path: Path) -> None:
