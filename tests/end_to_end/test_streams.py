@@ -57,6 +57,12 @@ def bad(name: str, data: bytes) -> Break:
     return Break(name, (send(chunk(data)), stall()), "upstream_bad_response", "bad_response")
 
 
+def damaged(name: str, data: bytes) -> Break:
+    """A stream that goes on to its end as if nothing had been lost."""
+    rest = data + piece(finish="stop") + DONE
+    return Break(name, (send(chunk(rest) + chunk(b"")),), "upstream_bad_response", "bad_response")
+
+
 def cut(name: str, *data: bytes) -> Break:
     """A body that ends well framed, and yet too early."""
     return Break(name, (send(b"".join(map(chunk, data)) + chunk(b"")),), "upstream_incomplete", "truncated")
@@ -98,11 +104,12 @@ BREAKS = [
         "upstream_error",
         "in_band",
     ),
-    bad("an event that is no JSON", events("this is not JSON")),
-    bad("a cut event", events('{"choices": [{"index": 0, "delta": {"content": "lo')),
+    damaged("an event that is no JSON", events("this is not JSON")),
+    damaged("a cut event", events('{"choices": [{"index": 0, "delta": {"content": "lo')),
+    bad("more events that are no JSON than is borne", events("this is not JSON") * 4),
     bad("the wrong shape", events('{"choices": 5}')),
     bad("an array", events("[]")),
-    bad("HTML", events("<html>Bad gateway</html>")),
+    damaged("HTML", events("<html>Bad gateway</html>")),
     bad("an event of 3 MB", piece("x" * (3 << 20))),
 ]
 
