@@ -103,6 +103,8 @@ class Fleet:
 
     def _seen(self, call: Call, state: RouteState) -> LiveNumbers:
         """Live numbers of every candidate where the route goes by them, else of those that are set aside."""
+        if not state.plan.reads_live and self._breakers.all_closed:
+            return {}
         aside = self.set_aside(call.candidates)
         if not state.plan.reads_live:
             return {id_: Seen(set_aside_until_s=until_s) for id_, until_s in aside.items()}
