@@ -32,6 +32,7 @@ from gateway.records.intents import Intents
 from gateway.records.prices import PriceTable
 from gateway.records.reporting import Reporting
 from gateway.replays import Replays
+from gateway.shedding import Door
 from gateway.stages.admit import Admit
 from gateway.stages.attempt import AttemptStage
 from gateway.stages.authenticate import Authenticate
@@ -86,7 +87,8 @@ class Gateway:
         self.replays = Replays(config, lambda: self.generation.config, self.lifecycle, self.reporting.registry)
         handler = compose(stages(self), Dispatch())
         self.drains = Drains()
-        self.edge = Edge(lambda: self.generation, handler, self.lifecycle, self.drains)
+        self.door = Door(lambda: self.generation, self.lifecycle, self.reporting.registry)
+        self.edge = Edge(lambda: self.generation, handler, self.lifecycle, self.drains, self.door)
         self.keys = KeyService(config, lambda: self.generation.keys)
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
         parts = Parts(live, self.keys, lambda: self.generation, self.limits.store, self.reporting.decisions)
@@ -109,6 +111,7 @@ class Gateway:
             gateway.generation = await gateway._take_over(config, number=1)
             gateway._probes.watch(gateway.generation)
             refuse_shared_token(config.secrets.admin_token, gateway.generation.keys)
+            gateway.door.start()
         except BaseException:
             await gateway.close()
             raise
@@ -138,6 +141,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go of the upstreams, then settle and write out all that was recorded."""
+        self.door.close()
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)

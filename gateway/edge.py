@@ -31,6 +31,7 @@ from policies.vocabulary import Endpoint, Failure, FailureKind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.doorstep import Door
     from gateway.drains import Drains
     from gateway.generation import Generation
     from gateway.lifecycle import Lifecycle
@@ -57,12 +58,18 @@ class Edge:
     """The data plane's one entry. SDKs disagree on whether `/v1` is part of their base URL, so both are served."""
 
     def __init__(
-        self, current: Callable[[], Generation], handler: Handler, lifecycle: Lifecycle, drains: Drains
+        self,
+        current: Callable[[], Generation],
+        handler: Handler,
+        lifecycle: Lifecycle,
+        drains: Drains,
+        door: Door | None = None,
     ) -> None:
         self._current = current
         self._handler = handler
         self._lifecycle = lifecycle
         self._drains = drains
+        self._door = door
         self._rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret; the system's source is slow
         self._resources: dict[str, Resource] = {"/models": ("GET", self._list_models)}
         for endpoint in Endpoint:
@@ -108,6 +115,8 @@ class Edge:
         if self._lifecycle.draining:
             inbound.keep_alive = False
             raise DrainingError("The gateway is shutting down; try another instance.")
+        if self._door is not None and self._door.is_shut and (refusal := self._turned_away(self._door, inbound)):
+            return Outbound(inbound, refusal)
         call = self._open(endpoint, inbound, request_id)
         self._lifecycle.enter()
         call.generation.in_use.calls += 1
@@ -138,6 +147,11 @@ class Edge:
             else:
                 at_once = not call.cancelled or self._lifecycle.deadline_passed
                 self._drains.take_over(call.drain, partial(self._close, call), at_once=at_once)
+
+    def _turned_away(self, door: Door, inbound: Inbound) -> bytes | None:
+        """The refusal of a call that was not asked at its connection's doorstep."""
+        is_let_in, inbound.protocol.is_let_in = inbound.protocol.is_let_in, False
+        return None if is_let_in else door.turns_away(inbound.headers, inbound.peer)
 
     def _close(self, call: Call) -> None:
         call.scope.close()

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.helpers import set_exception
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
 from multidict import istr
 
 from adapters.openai_errors import WireError, error_body
+from gateway.doorstep import KEEPALIVE_TIMEOUT_S, Doorstep
 from gateway.errors import RequestError
 
 if TYPE_CHECKING:
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.http_parser import RawRequestMessage
     from aiohttp.streams import StreamReader
+    from aiohttp.web_protocol import RequestHandler
     from multidict import CIMultiDictProxy
+
+    from gateway.doorstep import Door
 
 log = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_S = 15.0
 BODY_TIMEOUT_S = 60.0
-KEEPALIVE_TIMEOUT_S = 75.0
 LINGER_S = 2.0  # for a body nobody reads, so that closing does not take the answer along
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -128,10 +130,7 @@ class Inbound:
             self.protocol.transport.write(CONTINUE)
 
     def peer(self) -> str:
-        """The address at the connection's other end: the caller's, or that of the proxy in front; "" where none is."""
-        transport = self.protocol.transport
-        name = None if transport is None else transport.get_extra_info("peername")
-        return str(name[0]) if isinstance(name, tuple) else ""
+        return self.protocol.peer()
 
     # aiohttp's protocol calls these two on the object that `request_factory` made.
     def _finish(self) -> None: ...
@@ -216,7 +215,7 @@ class Stream:
             self._protocol.send(b"0\r\n\r\n")
 
 
-class Connection(RequestHandler):
+class Connection(Doorstep):
     """One caller's connection: aiohttp's protocol, a deadline for heads, and errors as JSON."""
 
     __slots__ = ("_head_timer", "write_timeout_s")
@@ -234,6 +233,7 @@ class Connection(RequestHandler):
         )
         self._head_timer: asyncio.TimerHandle | None = None
         self.write_timeout_s = 30.0
+        self.door, self.is_let_in = server.door, False
 
     def data_received(self, data: bytes) -> None:
         seen = self._request_count
@@ -330,7 +330,13 @@ def _plain_error(status: int, message: str, code: str) -> bytes:
 class Server(web.Server):
     """A listener's protocol factory. A caller that goes away cancels its handler."""
 
-    def __init__(self, handler: Callable[[Inbound], Awaitable[Outbound]], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        handler: Callable[[Inbound], Awaitable[Outbound]],
+        loop: asyncio.AbstractEventLoop,
+        door: Door | None = None,
+    ) -> None:
+        self.door = door
         self._answer = handler
         self._draining = False
         super().__init__(

@@ -113,7 +113,7 @@ class Service:
         """The two listeners. A worker's are its share of the port, and a socket that only its supervisor reaches."""
         loop = asyncio.get_running_loop()
         server, place = self._config.server, self._place
-        data, admin = Server(gateway.edge, loop), Server(gateway.operations, loop)
+        data, admin = Server(gateway.edge, loop, gateway.door), Server(gateway.operations, loop)
         listen = server.listen if place is None else server.listen._replace(port=place.port)
         return [
             (data, await _bound(data, listen, tls_context(self._config), shared=place is not None)),
