@@ -5,14 +5,14 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from policies.choosing import Refused, Rejection
+from policies.choosing import NOT_SEEN, Refused, Rejection
 from policies.route_plan import RouteState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from random import Random
 
-    from policies.choosing import Asked, LiveNumbers
+    from policies.choosing import Asked, LiveNumbers, Seen
     from policies.route_plan import RoutePlan
     from policies.vocabulary import Deployment, Strategy
 
@@ -47,6 +47,11 @@ class Field(NamedTuple):
     leaders: Sequence[Deployment]
     free: Sequence[int]
     moment: Moment
+
+    def seen(self) -> list[Seen]:
+        """What is known of each leader."""
+        live = self.moment.live
+        return [live.get(leader.id, NOT_SEEN) for leader in self.leaders]
 
 
 class Ranking(NamedTuple):
@@ -90,6 +95,24 @@ class Entry(NamedTuple):
     order: tuple[Deployment, ...]
     state: RouteState | None = None
     stands: Deployment | None = None
+
+
+def by_score(scores: Sequence[float]) -> list[int]:
+    """Indexes, the lowest score first."""
+    return sorted(range(len(scores)), key=scores.__getitem__)
+
+
+def first_of(order: Sequence[int], among: Sequence[int]) -> int:
+    """The first in an order of those `among` it."""
+    if len(among) == len(order):
+        return order[0]
+    allowed = set(among)
+    return next(index for index in order if index in allowed)
+
+
+def led_by(leader: int, order: Sequence[int]) -> list[int]:
+    """The order with this one put first."""
+    return [leader, *(index for index in order if index != leader)]
 
 
 def arrange(state: RouteState, moment: Moment) -> Arranged:

@@ -10,6 +10,7 @@ from policies.choosing import Asked, Choice, Seen
 from policies.latency import UNKNOWN_LATENCY, Sample, observe
 from policies.matching import candidates
 from policies.route_plan import fresh
+from policies.route_rules import Needs
 from policies.vocabulary import Deployment, Price, Route, Strategy, Target
 
 if TYPE_CHECKING:
@@ -45,6 +46,17 @@ def quick(ttft_s: float, seen_s: float = NOW_S, **known: int) -> Seen:
 
 def aside(until_s: float = NOW_S + 10) -> Seen:
     return Seen(set_aside_until_s=until_s)
+
+
+NEEDS = Needs(input_tokens=4_000, output_tokens=1_000)  # a likely prompt of 1,000 tokens
+
+
+def priced(strategy: Strategy, *deployments: Deployment) -> Route:
+    return Route("smart", ("smart",), strategy, tuple(map(Target, deployments)))
+
+
+def asked(of: Route, needs: Needs = NEEDS, prefix: str = "", prefix_tokens: int = 0) -> Asked:
+    return Asked(of, candidates(of), needs, prefix=prefix, prefix_tokens=prefix_tokens)
 
 
 class Choosing:
