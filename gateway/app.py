@@ -147,6 +147,7 @@ class Gateway:
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self.drains.close()
         await self.replays.close()
+        await self._probes.close()
         await self._upstreams.close()
         await self.keys.close()
         await self.reporting.close()

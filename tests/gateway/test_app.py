@@ -70,6 +70,17 @@ async def test_a_reload_takes_over_whole_and_keeps_what_did_not_change(tmp_path:
     await gateway.close()
 
 
+async def test_probes_follow_the_policy_and_end_with_the_gateway(tmp_path: Path) -> None:
+    probed = {"a": {"provider": "p", "model": "m", "health": {"interval": "1h"}}}
+    gateway = await Gateway.start(policy(tmp_path, deployments=probed))
+    assert gateway._probes.watched == {"a"}
+    await gateway.reload(policy(tmp_path))
+    assert gateway._probes.watched == frozenset()
+    await gateway.reload(policy(tmp_path, deployments=probed))
+    await gateway.close()
+    assert gateway._probes.watched == frozenset()
+
+
 async def test_a_reload_that_fails_changes_nothing(tmp_path: Path) -> None:
     gateway = await Gateway.start(policy(tmp_path))
     old = gateway.generation
