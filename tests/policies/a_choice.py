@@ -51,8 +51,8 @@ def aside(until_s: float = NOW_S + 10) -> Seen:
 NEEDS = Needs(input_tokens=4_000, output_tokens=1_000)  # a likely prompt of 1,000 tokens
 
 
-def priced(strategy: Strategy, *deployments: Deployment) -> Route:
-    return Route("smart", ("smart",), strategy, tuple(map(Target, deployments)))
+def priced(strategy: Strategy, *targets: Deployment | Route) -> Route:
+    return Route("smart", ("smart",), strategy, tuple(map(Target, targets)))
 
 
 def asked(of: Route, needs: Needs = NEEDS, prefix: str = "", prefix_tokens: int = 0) -> Asked:

@@ -10,7 +10,7 @@ from policies.choosing import Asked, Refused, Rejection, Seen
 from policies.matching import candidates
 from policies.route_rules import Affinity, AffinityBy
 from policies.vocabulary import Deployment, Route, Strategy, Target
-from tests.policies.a_choice import NOW_S, Choosing, aside, deployment, ids, quick, route
+from tests.policies.a_choice import NOW_S, Choosing, aside, deployment, ids, priced, quick, route
 
 A, D = deployment("a"), deployment("d")
 
@@ -69,9 +69,9 @@ def test_a_leader_that_is_set_aside_does_not_stand_for_it() -> None:
 
 def test_an_exploration_inside_does_not_count_against_the_route() -> None:
     """Else a route that is due for one would be passed over for its sake, and so stay due for ever."""
-    inner = route({"b": 1, "new": 1}, strategy=Strategy.FASTEST, name="inner")
-    choosing = Choosing(outer(inner, Strategy.FASTEST))
-    choosing.live = {"a": quick(0.5), "b": quick(0.1), "d": quick(0.3)}
+    inner = priced(Strategy.FASTEST, deployment("b", 1, 1), deployment("new"))
+    choosing = Choosing(priced(Strategy.CHEAPEST, deployment("a", 5, 5), inner))
+    choosing.live = {"b": quick(0.1)}
     led = [choosing.choose().candidates[0].id for _ in range(EXPLORE_EVERY * 5)]
     assert Counter(led) == {"b": EXPLORE_EVERY * 5 - 5, "new": 5}
 
