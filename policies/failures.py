@@ -94,6 +94,11 @@ QUOTA_CODES: Final = frozenset(
 REQUEST_CODES: Final = CONTEXT_CODES | CONTENT_CODES
 REQUEST_STATUSES: Final = frozenset({400, 404, 413, 422})
 CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
+# 403 also stands for one model, one region or one prompt, so it takes a word about the key to blame the key: else a
+# single caller could set aside every deployment that shares it.
+CREDENTIAL_CODES: Final = frozenset(
+    {"authentication_error", "invalid_api_key", "account_deactivated", "organization_deactivated"}
+)
 WAIT_NAMED_MAX_S: Final = 86_400.0
 
 # What servers say no with when a model lacks something. Evidence is a word of refusal beside the member or the thing
@@ -187,7 +192,10 @@ def blames_credential(failure: Failure) -> bool:
     """The provider refuses the gateway's own credential or account: every deployment that shares it is struck."""
     if failure.code in REQUEST_CODES:
         return False
-    return out_of_quota(failure) or status_of(failure) in CREDENTIAL_STATUSES
+    status = status_of(failure)
+    if status == 403:
+        return out_of_quota(failure) or failure.code in CREDENTIAL_CODES
+    return out_of_quota(failure) or status in CREDENTIAL_STATUSES
 
 
 def named_wait_s(failure: Failure) -> float:

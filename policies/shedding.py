@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
     from policies.route_rules import ShedRules
 
-LATE_IN_A_ROW: Final = 4
+LATE_IN_A_ROW: Final = 3
 CALM_PART: Final = 0.1
 """Of the delay that is tolerated: where the loop is held while calls are shed."""
-FIRST_SHARE: Final = 0.7
-SHRINK: Final = 0.85
+FIRST_SHARE: Final = 0.5
+SHRINK_PER_S: Final = 0.05
+SHRINK_MAX: Final = 0.5
+"""Looks come as seldom as the loop is late, so it goes by time; but no single look can halve it more than once."""
 GROWTH_PER_S: Final = 0.15
 CALM_LOOKS: Final = 10
 """In a row make it grow as fast again: when the crowd has gone, nobody should be refused for long."""
@@ -76,7 +78,7 @@ def observe(state: ShedState, delay_s: float, since_s: float, came: Sequence[int
         calm = state.calm + 1
         share += GROWTH_PER_S * min(since_s, 0.5) * (1.0 + calm / CALM_LOOKS)
     elif delay_s > state.delay_s * CATCHING_UP:
-        share = max(SHARE_MIN, share * SHRINK)
+        share = max(SHARE_MIN, share * max(SHRINK_MAX, SHRINK_PER_S**since_s))
     if share >= 1.0:
         return AT_EASE
     mix = tuple(MIX_MEMORY * was + now for was, now in zip(state.mix, came, strict=True))

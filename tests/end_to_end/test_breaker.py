@@ -132,7 +132,15 @@ async def test_a_probe_whose_caller_leaves_lets_the_next_one_ask(ground: Ground)
     assert await phase(ground, lane) == CLOSED
 
 
-@pytest.mark.parametrize("status", [401, 402, 403])
+async def test_what_is_forbidden_to_one_call_sets_nothing_aside_at_once(ground: Ground) -> None:
+    lane = ground.lane(refuses(403))
+    for _ in range(2):
+        assert (await ground.ask(lane.backed)).attempts == 2
+    assert await phase(ground, lane) == CLOSED
+    assert asked(ground, lane) == 2
+
+
+@pytest.mark.parametrize("status", [401, 402])
 async def test_a_refused_credential_is_not_tried_again_and_again(ground: Ground, status: int) -> None:
     lane = ground.lane(refuses(status))
     assert (await ground.ask(lane.backed)).attempts == 2

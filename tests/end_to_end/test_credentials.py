@@ -128,7 +128,7 @@ async def test_a_refused_credential_costs_no_caller_anything_and_is_an_alarm(gro
 
 
 async def test_where_every_credential_is_refused_the_caller_is_not_blamed(ground: Ground) -> None:
-    ground.refusals |= {("c", "first"): 401, ("c", "second"): 403}
+    ground.refusals |= {("c", "first"): 401, ("c", "second"): 402}
     for _ in range(5):
         status, body = await ground.ask("c")
         assert (status, body["error"]["code"]) == (502, "upstream_auth_error")

@@ -227,14 +227,20 @@ def test_a_wait_that_the_provider_asked_for_is_kept_whatever_else_it_answers() -
 SPENT = Failure(FailureKind.STATUS, status=429, code="insufficient_quota")
 
 
-@pytest.mark.parametrize("failure", [*(Failure(FailureKind.STATUS, status=s) for s in (401, 402, 403)), SPENT])
+NO_KEY = Failure(FailureKind.STATUS, status=403, code="invalid_api_key")
+
+
+@pytest.mark.parametrize("failure", [*(Failure(FailureKind.STATUS, status=s) for s in (401, 402)), NO_KEY, SPENT])
 def test_a_refused_credential_is_its_own_breakers_business(failure: Failure) -> None:
     assert after(*[failure] * 9) == BreakerState()
     refused = record_credential(BreakerState(), Ended(failure), 0.0)
     assert set_aside_until_s(refused, 0.0) == DEFAULT_SETTINGS.credential_cooldown_s
 
 
-@pytest.mark.parametrize("failure", [BROKEN, REFUSED, limited(3.0), Failure(FailureKind.CONNECT)])
+FORBIDDEN = Failure(FailureKind.STATUS, status=403)  # of this model, or of this prompt
+
+
+@pytest.mark.parametrize("failure", [BROKEN, REFUSED, limited(3.0), Failure(FailureKind.CONNECT), FORBIDDEN])
 def test_nothing_else_strikes_a_credential(failure: Failure) -> None:
     assert record_credential(BreakerState(), Ended(failure), 0.0) == BreakerState()
 

@@ -104,6 +104,13 @@ def test_a_word_does_not_overrule_a_status_that_was_given() -> None:
     assert blames_credential(failure)
 
 
+@pytest.mark.parametrize(("code", "blamed"), [(None, False), ("moderation", False), ("invalid_api_key", True)])
+def test_a_403_blames_the_credential_only_where_it_says_so(code: str | None, *, blamed: bool) -> None:
+    failure = Failure(FailureKind.STATUS, status=403, code=code)
+    assert remedy(failure) is Remedy.LEAVE
+    assert blames_credential(failure) is blamed
+
+
 def test_a_stray_status_does_not_override_the_kind() -> None:
     assert remedy(Failure(FailureKind.CONNECT, status=400)) is Remedy.AGAIN
     assert not blames_request(Failure(FailureKind.TRUNCATED, status=400))
