@@ -203,11 +203,10 @@ async def test_what_was_never_sent_is_not_billed_though_it_lost() -> None:
             await unsent()
         return await asked(of)
 
-    asking = asyncio.ensure_future(ring.stage(call, then))
-    await ring.far.until_asked(1)
-    ring.far.answers("b")
-    await asking
-    assert [attempt.sent for attempt in call.attempts] == [False, False]
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.01, ring.far.answers, "b")
+    await ring.stage(call, then)
+    assert [attempt.sent for attempt in call.attempts] == [False, False], "known before the answer goes out"
     assert told(call) == ["a first hedge_lost", "b hedge ok"]
     call.scope.close()
     assert [attempt.sent for attempt in call.attempts] == [False, True]
@@ -269,3 +268,16 @@ async def test_a_call_without_room_for_its_next_attempt_says_so() -> None:
     with pytest.raises(LimitError):
         await asking
     assert ring.in_flight() == {"a": 0, "b": 0}
+
+
+async def test_a_caller_who_has_left_gets_no_hedge() -> None:
+    """What goes on without a caller goes on for its usage only."""
+    ring, call = Ring(), a_call()
+    call.cancelled = True
+    asking = ring.begin(call)
+    await ring.far.until_asked(1)
+    await asyncio.sleep(0.01)
+    ring.far.answers("a")
+    await asking
+    assert ring.far.asked == ["a"]
+    call.scope.close()
