@@ -19,6 +19,7 @@ from adapters.openai_errors import WireError, error_body, error_event
 from adapters.schema import InferenceRequest
 from gateway.call import Call
 from gateway.errors import DrainingError, GatewayError, InternalError, LimitError, RequestError, UpstreamError
+from gateway.explaining.header import DECISION_HEADER, decision_headers
 from gateway.limits import refusals
 from gateway.scrubbing import printable
 from gateway.server import Outbound, Stream, render_head
@@ -46,6 +47,7 @@ EVENTS: Final = [("content-type", "text/event-stream; charset=utf-8"), ("cache-c
 # Ready for look-up in whatever case a header came.
 CONTENT_TYPE: Final = istr("Content-Type")
 UPGRADE: Final = istr("Upgrade")
+DECISION: Final = istr(DECISION_HEADER)
 TRACEPARENT: Final = istr("traceparent")
 CLIENT_GONE: Final = 499
 STOPPED: Final = "The gateway is shutting down and could not wait for the end of this call."
@@ -329,7 +331,7 @@ def whole(inbound: Inbound, request_id: str, value: object) -> Outbound:
 def answer_head(call: Call, answer: Answer, *, close: bool) -> bytes:
     """What `render_head` makes of `call_headers` for a whole answer, at a third of its cost."""
     route, attempt = call.route, call.decisive
-    if route is None or attempt is None or answer.headers or close:
+    if route is None or attempt is None or answer.headers or close or DECISION in call.headers:
         headers = [JSON, ("content-length", str(call.sent_bytes)), *call_headers(call), *answer.headers]
         return render_head(200, headers, close=close)
     limits = "" if call.admitted is None else call.admitted.header_lines(time.time())
@@ -363,6 +365,10 @@ def limit_headers(call: Call) -> Headers:
 
 def way_headers(call: Call) -> Headers:
     """Which way a call went, as far as it came."""
+    return [*_way(call), *decision_headers(call)] if DECISION in call.headers else _way(call)
+
+
+def _way(call: Call) -> Headers:
     route, attempt = call.route, call.decisive
     if call.replay_of is not None:
         way = [("idempotency-replayed", "true"), ("x-pointsman-original-request", call.replay_of)]

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from gateway.call import Call
     from gateway.explaining.decisions import Decision
 
-NAME: Final = "x-pointsman-decision"
+DECISION_HEADER: Final = "x-pointsman-decision"
 BYTES_MAX: Final = 4096
 """Servers and proxies between here and the caller take heads of 8 KiB."""
+
+
+def decision_headers(call: Call) -> list[tuple[str, str]]:
+    """The header, or none where even the shortest record is too long for one."""
+    text = decision_header(call)
+    return [(DECISION_HEADER, text)] if text else []
 
 
 def decision_header(call: Call) -> str:
