@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from gateway.importing.litellm_models import Model, Tables, read_model
+from gateway.importing.litellm_models import Model, Tables, keyless_variable, read_model
 from gateway.importing.litellm_routes import Wishes, routes_of
-from gateway.importing.sections import NO_COUNTERPART, Note, Notes, Section, is_reference
+from gateway.importing.sections import NO_COUNTERPART, Note, Notes, Section, is_reference, variables_in
 
 STRATEGIES: Final = {
     "simple-shuffle": "weighted",
@@ -68,7 +68,8 @@ def import_litellm(values: object) -> Imported:
     entries = top.take("model_list")
     if not isinstance(entries, list) or not entries:
         raise ValueError("there is no model_list in it")
-    tables, models = Tables(), list[Model]()
+    keyless = frozenset(filter(None, map(keyless_variable, entries)))
+    tables, models = Tables(variables_in(values) | keyless), list[Model]()
     for number, entry in enumerate(entries):
         found = read_model(Section(f"model_list[{number}]", entry, notes), tables)
         if found is not None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from gateway.importing.sections import is_reference, name_of, reference, variable
+from gateway.importing.sections import Notes, Section, is_reference, name_of, reference, variable
 from gateway.litellm.names import is_setting
-
-if TYPE_CHECKING:
-    from gateway.importing.sections import Section
 
 # Servers that speak OpenAI's API where LiteLLM has a word of its own for them.
 OPENAI_LIKE: Final = frozenset(
@@ -30,6 +27,7 @@ OPENAI_LIKE: Final = frozenset(
     }
 )
 OPENAI: Final = "https://api.openai.com/v1"
+OPENAI_KEY: Final = "OPENAI_API_KEY"
 # LiteLLM guesses who serves a model without a prefix by its name; these are the guesses that are safe to repeat.
 BY_NAME: Final = (
     (("gpt-", "o1", "o3", "o4", "text-embedding-", "chatgpt-", "ft:gpt-"), "openai"),
@@ -83,7 +81,12 @@ class Model:
 
 @dataclass(slots=True)
 class Tables:
-    """The policy's providers and deployments as they grow, and by which id LiteLLM knows a deployment."""
+    """The policy's providers and deployments as they grow, and by which id LiteLLM knows a deployment.
+
+    `spoken_for` are environment variables that hold something else already: no secret of the file goes into them.
+    """
+
+    spoken_for: frozenset[str] = frozenset()
 
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -136,13 +139,26 @@ def maker_of(written: str, params: Section) -> tuple[str | None, str]:
     return None, written
 
 
+def keyless_variable(entry: object) -> str | None:
+    """The environment variable that an entry without a key of its own is served with; None for one that needs none."""
+    section = Section("", entry, Notes())
+    group, params = section.text("model_name"), section.inner("litellm_params")
+    written = params.text("model") if params.keys() else group
+    maker = None if written is None else maker_of(written, params)[0]
+    if maker is None or params.peek("api_key") is not None:
+        return None
+    if maker not in OPENAI_LIKE:
+        return variable(maker, "api_key")
+    return None if params.peek("api_base") or params.peek("base_url") else OPENAI_KEY
+
+
 def _provider(maker: str, params: Section, tables: Tables) -> str:
     """The name of the provider that this entry is served by, made where there is none like it."""
     base_url = params.text("api_base") or params.text("base_url")
     made: dict[str, Any] = {"kind": "openai" if maker in OPENAI_LIKE else "litellm"}
     if made["kind"] == "openai":
         made["base_url"] = (base_url or OPENAI).rstrip("/")
-        default = "${env:OPENAI_API_KEY}" if base_url is None else "none"
+        default = f"${{env:{OPENAI_KEY}}}" if base_url is None else "none"
         made["api_key"] = _secret(params, "api_key", maker, tables) or default
         headers = dict(_headers(params, maker, tables))
         if headers:
@@ -176,7 +192,7 @@ def _moved(params: Section, where: str, wanted: str, secret: str, tables: Tables
     """A reference to the environment variable that this secret goes into; the same secret goes into one only."""
     kept = tables.variables.get(secret)
     if kept is None:
-        used = set(tables.variables.values())
+        used = tables.spoken_for.union(tables.variables.values())
         kept, number = wanted, 2
         while kept in used:
             kept, number = f"{wanted}_{number}", number + 1

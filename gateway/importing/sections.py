@@ -108,6 +108,19 @@ def is_reference(text: str) -> bool:
     return text.startswith("${env:")
 
 
+def variables_in(values: object) -> frozenset[str]:
+    """The environment variables that a foreign file names, anywhere in it."""
+    found, seen, left = set[str](), set[int](), [values]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            found.update(_BY_ENVIRONMENT.findall(value))
+        elif id(value) not in seen:  # what YAML's aliases repeat is read once
+            seen.add(id(value))
+            left += value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return frozenset(found)
+
+
 def variable(*words: str) -> str:
     """A name for an environment variable that a secret goes into."""
     return _NOT_IN_VARIABLES.sub("_", "_".join(words).upper()).strip("_") or "SECRET"

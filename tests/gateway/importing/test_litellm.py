@@ -113,6 +113,24 @@ def test_a_fallback_that_changes_the_request_is_told() -> None:
     assert "router_settings.fallbacks.g" in {note.where for note in notes}
 
 
+@pytest.mark.parametrize("others", [{"api_key": "os.environ/OPENAI_API_KEY"}, {}])
+def test_a_server_of_ones_own_never_gets_the_key_that_is_meant_for_openai(others: dict[str, str]) -> None:
+    own = {"model": "openai/llama", "api_base": "http://10.0.0.1:8000/v1", "api_key": "sk-own"}
+    entries = [
+        {"model_name": "llama", "litellm_params": own},
+        {"model_name": "gpt", "litellm_params": {"model": "openai/gpt-4o", **others}},
+    ]
+    policy, notes = import_litellm({"model_list": entries})
+    keys = {provider["base_url"]: provider["api_key"] for provider in policy["providers"].values()}
+    assert keys == {
+        "http://10.0.0.1:8000/v1": "${env:OPENAI_API_KEY_2}",
+        "https://api.openai.com/v1": "${env:OPENAI_API_KEY}",
+    }
+    assert [note.what for note in notes] == [
+        "stands in the file; put it into the environment variable OPENAI_API_KEY_2"
+    ]
+
+
 @pytest.mark.parametrize("values", [None, [], "text", {}, {"model_list": []}, {"model_list": {}}, {"model_list": [{}]}])
 def test_what_is_no_configuration_is_refused(values: object) -> None:
     with pytest.raises(ValueError, match="model"):

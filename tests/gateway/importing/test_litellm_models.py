@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gateway.importing.litellm_models import Model, Tables, maker_of, per_million, read_model
+from gateway.importing.litellm_models import Model, Tables, keyless_variable, maker_of, per_million, read_model
 from gateway.importing.sections import Notes, Section
 
 
@@ -53,7 +53,11 @@ def test_another_provider_goes_through_litellm_with_its_settings() -> None:
         "region_name": "us",
         "temperature": 0.2,
     }
-    info = {"input_cost_per_token": 3e-06, "output_cost_per_token": 0.000015, "max_input_tokens": 200000}
+    info: dict[str, Any] = {
+        "input_cost_per_token": 3e-06,
+        "output_cost_per_token": 0.000015,
+        "max_input_tokens": 200000,
+    }
     info |= {"supports_vision": True, "supports_function_calling": False, "mode": "chat", "colour": "blue"}
     _, tables, notes = read({"model_name": "c", "litellm_params": params, "model_info": info})
     assert tables.providers["bedrock"]["settings"] == {
@@ -87,6 +91,21 @@ def test_a_secret_in_the_file_is_never_copied_and_each_has_a_variable_of_its_own
     assert [deployment["provider"] for deployment in tables.deployments.values()] == ["openai", "openai-2", "openai"]
     assert len(set(tables.deployments)) == 3
     assert "sk-" not in str(tables.providers) + str(tables.deployments)
+
+
+@pytest.mark.parametrize(
+    ("params", "variable"),
+    [
+        ({"model": "gpt-4o"}, "OPENAI_API_KEY"),
+        ({"model": "azure/gpt-4o", "api_base": "https://a.example"}, "AZURE_API_KEY"),
+        ({"model": "gpt-4o", "api_key": "sk-1"}, None),
+        ({"model": "hosted_vllm/llama", "api_base": "http://10.0.0.7/v1"}, None),
+        ({"model": "who-knows"}, None),
+        ("gpt-4o", None),
+    ],
+)
+def test_an_entry_without_a_key_is_served_with_its_makers(params: object, variable: str | None) -> None:
+    assert keyless_variable({"model_name": "who-knows", "litellm_params": params}) == variable
 
 
 def test_headers_go_along_and_secret_ones_by_reference() -> None:

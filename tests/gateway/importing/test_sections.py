@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.importing.sections import NO_COUNTERPART, Note, Notes, Section, name_of, reference, variable
+from gateway.importing.sections import NO_COUNTERPART, Note, Notes, Section, name_of, reference, variable, variables_in
 
 
 def test_what_nobody_took_is_told_with_its_path_and_reason() -> None:
@@ -44,3 +44,9 @@ def test_references_variables_and_names() -> None:
     assert name_of("gpt 4o (eu)", {}) == "gpt-4o-eu"
     assert name_of("a", {"a": 1, "a-2": 1}) == "a-3"
     assert name_of("***", {}) == "unnamed"
+
+
+def test_variables_are_found_wherever_a_file_names_them() -> None:
+    again: list[object] = ["os.environ/A", {"k": "os.environ/B", "n": 1, "o": None}]
+    again.append(again)
+    assert variables_in({"x": again, "y": "redis://os.environ/C:6379"}) == {"A", "B", "C"}
