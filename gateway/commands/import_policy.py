@@ -23,19 +23,24 @@ def litellm(source: str, out: Path | None) -> int:
         sys.stderr.write(f"{source}: cannot be imported: {_gist(error)}\n")
         return REFUSED
     text = written(imported)
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        out.write_text(text, encoding="utf-8")
+    try:
+        if out is None:
+            sys.stdout.write(text)
+        else:
+            out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        sys.stderr.write(f"{out}: {error.strerror}\n")
+        return REFUSED
     for note in imported.notes:
         sys.stderr.write(f"{note}\n")
     count = len(imported.notes)
-    sys.stderr.write(f"{count} {'thing' if count == 1 else 'things'} to look at; then: pointsman check FILE\n")
+    what = f"{count} {'thing' if count == 1 else 'things'} to look at"
+    sys.stderr.write(f"{what}; then: pointsman check {'FILE' if out is None else out}\n")
     return OK
 
 
 def written(imported: Imported) -> str:
-    """The policy file, its schema named at the top so that editors complete it."""
+    """The policy file, saying at the top where it is from."""
     policy = yaml.safe_dump(imported.policy, sort_keys=False, allow_unicode=True, width=120)
     return f"# Imported from a LiteLLM configuration. What has no counterpart was told on standard error.\n{policy}"
 

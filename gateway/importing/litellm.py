@@ -108,18 +108,23 @@ def _wishes(router: Section, module: Section) -> Wishes:
     if strategy != "simple-shuffle":
         router.take("routing_strategy_args")
     retries = _either(router, module, "num_retries")
-    total_s = router.number("timeout") or module.number("request_timeout")
+    own_s, general_s = router.number("timeout"), module.number("request_timeout")
     return Wishes(
         strategy=STRATEGIES.get(strategy, "weighted"),
         attempts=None if retries is None else min(6, int(retries) + 1),
-        total_s=total_s,
+        total_s=own_s or general_s,
         first_token_s=router.number("stream_timeout"),
         fallbacks=_table(router, module, "fallbacks"),
         context_fallbacks=_table(router, module, "context_window_fallbacks"),
         content_fallbacks=_table(router, module, "content_policy_fallbacks"),
-        default_fallbacks=router.names("default_fallbacks") or module.names("default_fallbacks"),
+        default_fallbacks=_default_fallbacks(router, module),
         aliases=_aliases(router),
     )
+
+
+def _default_fallbacks(router: Section, module: Section) -> list[str]:
+    found, other = router.names("default_fallbacks"), module.names("default_fallbacks")
+    return found or other
 
 
 def _either(router: Section, module: Section, key: str) -> float | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # What is reached by one route only at last: LiteLLM goes on from a fallback's own fallbacks, this many deep.
 DEEP = 5
+WHOLE_CALL = "bounds each attempt there; here, as timeouts.total, all attempts of a call together"
 
 
 class Wishes(NamedTuple):
@@ -107,6 +108,8 @@ class _Route:
             if len(set(known)) > 1:
                 self._notes.add(f"model_list.{self._name}", f"has several limits for {ours}; the longest is kept")
             seconds = max(known, default=general)
+            if seconds is not None and ours == "total":
+                self._notes.add("timeout", WHOLE_CALL)
             if seconds is not None:
                 found[ours] = f"{round(seconds * 1000)}ms" if seconds % 1 else f"{round(seconds)}s"
         return found

@@ -19,6 +19,7 @@ def test_the_policy_goes_out_and_what_to_look_at_beside_it(tmp_path: Path, capsy
     assert "sk-1" not in out + err
     assert litellm(str(source), tmp_path / "policy.yaml") == 0
     assert (tmp_path / "policy.yaml").read_text() == out
+    assert capsys.readouterr().err.endswith(f"; then: pointsman check {tmp_path / 'policy.yaml'}\n")
 
 
 @pytest.mark.parametrize("text", ["", "[", "a: b", "\x00", "&a [*a]", "model_list: 7", "x" * (SIZE_MAX_BYTES + 1)])
@@ -37,3 +38,12 @@ def test_what_cannot_be_imported_is_refused_in_a_line(
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert litellm(str(tmp_path / "none.yaml"), None) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_to_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "config.yaml"
+    source.write_text(CONFIG)
+    assert litellm(str(source), tmp_path / "none" / "policy.yaml") == 2
+    assert capsys.readouterr().err == f"{tmp_path / 'none' / 'policy.yaml'}: No such file or directory\n"

@@ -10,6 +10,7 @@ import yaml
 
 from gateway.config import examine
 from gateway.importing.litellm import Imported, import_litellm
+from gateway.importing.litellm_routes import WHOLE_CALL
 
 LOAD_BALANCED = """
 model_list:
@@ -79,6 +80,7 @@ def test_groups_retries_fallbacks_aliases_and_keys(tmp_path: Path) -> None:
     told = {note.where for note in notes}
     assert {"litellm_settings.drop_params", "environment_variables.REGION", "general_settings.master_key"} <= told
     assert "model_list[3].model_info.base_model" in told
+    assert [note.what for note in notes if note.where == "timeout"] == [WHOLE_CALL]
     assert not {"sk-abc", "sk-1234", "u:p@h"} & set(re.findall(r"\S+", str(policy) + str(notes)))
 
 
@@ -102,6 +104,19 @@ def test_strategies_have_their_counterparts(theirs: str, ours: str, *, told: boo
     assert policy["routes"][0]["strategy"] == ours
     assert any(note.where == "router_settings.routing_strategy" for note in notes) is told
     assert problems_of(policy, tmp_path) == []
+
+
+def test_of_what_both_sections_say_the_routers_counts_and_neither_is_told_to_be_lost() -> None:
+    model = {"model_name": "g", "litellm_params": {"model": "gpt-4o"}}
+    other = model | {"model_name": "h"}
+    policy, notes = import_litellm({
+        "model_list": [model, other],
+        "router_settings": {"timeout": 30, "default_fallbacks": ["h"], "num_retries": 1},
+        "litellm_settings": {"request_timeout": 20, "default_fallbacks": ["g"], "num_retries": 4},
+    })  # fmt: skip
+    route = policy["routes"][0]
+    assert (route["timeouts"], route["fallbacks"], route["retry"]) == ({"total": "30s"}, ["h"], {"attempts": 2})
+    assert {note.what for note in notes} == {WHOLE_CALL}
 
 
 def test_a_fallback_that_changes_the_request_is_told() -> None:
@@ -158,6 +173,6 @@ def test_every_packaged_example_becomes_a_good_policy_or_says_why_not(tmp_path: 
         policy, notes = import_litellm(values)
         assert problems_of(policy, tmp_path) == [], path.name
         sections = {note.where.partition(".")[0].partition("[")[0] for note in notes}
-        assert sections <= {"config", "model_list", *values, "fallbacks", "allowed_fails"}, path.name
+        assert sections <= {"config", "model_list", *values, "fallbacks", "allowed_fails", "timeout"}, path.name
         good += 1
     assert good >= 10

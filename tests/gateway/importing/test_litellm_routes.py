@@ -55,4 +55,4 @@ def test_the_most_patient_limit_of_a_group_is_kept_and_told() -> None:
     made, notes = routes(models, NO_WISHES._replace(total_s=600, attempts=3))
     assert made[0]["timeouts"] == {"first_token": "500ms", "total": "30s"}
     assert made[0]["retry"] == {"attempts": 3}
-    assert notes == ["model_list.g"]
+    assert notes == ["model_list.g", "timeout"]
