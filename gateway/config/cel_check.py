@@ -44,8 +44,8 @@ Span = tuple[int, int]
 class Checked(NamedTuple):
     """An expression whose readings have become variables, and what might be a mistake in it, or nothing.
 
-    `source` and `tree` are what was written. Of its parts, by where they stand, `types` says the type and `places` which
-    of them are readings.
+    `source` and `tree` are what was written. Of its parts, by where they stand, `types` says the type and `places`
+    which of them are readings.
     """
 
     source: str

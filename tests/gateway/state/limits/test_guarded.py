@@ -11,9 +11,9 @@ from gateway.state.limits.in_process import InProcessLimitStore
 from gateway.state.limits.shared import RedisLimitStore, RedisOptions
 from gateway.state.limits.store import Kept, StoreUnavailable
 from gateway.state.redis.dialing import Timings
-from policies.route_rules import BreakerSettings
 from policies.degraded import DegradedRules, WhenDown
 from policies.limits import Account, Denied, Granted, Kind
+from policies.route_rules import BreakerSettings
 from tests.gateway.state.redis_rig import until
 from tests.limit_store_suite import START_S, TENANT, at_once, budget, granted, rate
 from tests.redis_servers import own_server
