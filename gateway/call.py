@@ -14,7 +14,7 @@ from policies.attempts import AttemptKind
 from policies.route_rules import NO_NEEDS, Needs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from multidict import CIMultiDictProxy
 
@@ -94,7 +94,8 @@ class Call(msgspec.Struct):
     choice: Choice | None = None
     # admit; None where no limit applies
     admitted: Admitted | None = None
-    # attempt
+    # attempt; `set_aside` are those passed over at first, by id, and until when
+    set_aside: Mapping[str, float] | None = None
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     answering: Attempt | None = None  # whose answer goes out; a hedge that lost may have begun after it
     drain: Drain | None = None  # what goes on when the caller has left

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.config import examine
 from gateway.explaining.decisions import decision_of
-from gateway.explaining.rehearsal import NoSuchKey, Question, Rehearsal
+from gateway.explaining.rehearsal import NoSuchDeployment, NoSuchKey, Question, Rehearsal
 from gateway.explaining.tables import shown
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run(config_file: Path, request_file: str, question: Question, *, as_json: bo
     except OSError as error:
         sys.stderr.write(f"{request_file}: {error.strerror}\n")
         return REFUSED
-    except NoSuchKey as error:
+    except (NoSuchKey, NoSuchDeployment) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
     decision = decision_of(rehearsed.call)

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from gateway.config.owners import moment
 from gateway.explaining.decisions import Decision, decision_of
-from gateway.explaining.rehearsal import NoSuchKey, Question, Rehearsal, body_of
+from gateway.explaining.rehearsal import NoSuchDeployment, NoSuchKey, Question, Rehearsal, body_of
 from policies.vocabulary import Endpoint
 
 Share = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3})?%$")]
@@ -35,7 +35,7 @@ class Given(Struct, forbid_unknown_fields=True):
 
 
 class Expect(Struct, forbid_unknown_fields=True):
-    """What must hold; what is left out may be anything. `refused`: deployments and why they are none."""
+    """What must hold; what is left out may be anything. `refused`: deployments and why they are no candidates."""
 
     route: str | UnsetType = UNSET
     first: str | list[str] | UnsetType = UNSET
@@ -61,6 +61,9 @@ class Cases(Struct, forbid_unknown_fields=True):
     config: str | None = None
 
 
+_SHAPES: Final[dict[str, type[Struct]]] = {"given`": Given, "expect`": Expect}
+
+
 class Result(Struct, forbid_unknown_fields=True):
     """`wrong`: every expectation that did not hold, with what was there instead."""
 
@@ -73,7 +76,7 @@ def cases_of(values: object) -> Cases:
     try:
         cases = msgspec.convert(values, Cases)
     except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(f"{error}{_words_there(str(error))}") from None
     if cases.version != 1:
         raise ValueError(f"version {cases.version} is not known - at `$.version`")
     for number, case in enumerate(cases.cases):
@@ -83,13 +86,32 @@ def cases_of(values: object) -> Cases:
     return cases
 
 
+def _words_there(problem: str) -> str:
+    """Which words are known where one that is not was found."""
+    if "unknown field" not in problem:
+        return ""
+    _, inside, place = problem.rpartition(" - at ")
+    shape = _SHAPES.get(place.rpartition(".")[2], Case) if inside else Cases
+    return f"; known there: {', '.join(shape.__struct_fields__)}"
+
+
 async def run_case(case: Case, rehearsal: Rehearsal) -> Result:
     """Raises nothing for a case that fails."""
     try:
+        rehearsal.check_deployments(_named(case.expect))
         decisions = [decision_of((await rehearsal.ask(question)).call) for question in _questions(case.given)]
-    except NoSuchKey as error:
+    except (NoSuchKey, NoSuchDeployment) as error:
         return Result(case.name, [str(error)])
     return Result(case.name, list(_differences(case.expect, decisions)))
+
+
+def _named(expect: Expect) -> Iterator[str]:
+    """The deployments of an expectation: with a slip in its name, one that is never to be asked never would be."""
+    for names in (expect.first, expect.order, expect.never, expect.refused, expect.share):
+        if isinstance(names, str):
+            yield names
+        elif not isinstance(names, UnsetType):
+            yield from names
 
 
 def _questions(given: Given) -> Iterator[Question]:
@@ -158,7 +180,7 @@ def _wrong_refusals(expect: Expect, last: Decision) -> Iterator[str]:
 
 
 def _first(decision: Decision) -> str:
-    placed = (candidate for candidate in decision.candidates if candidate.place == 1 and candidate.part != "x")
+    placed = (c for c in decision.candidates if c.place == 1 and c.part in ("target", "fallback"))
     return next((candidate.deployment for candidate in placed), f"nobody ({decision.error})")
 
 

@@ -17,7 +17,7 @@ from gateway.records.settlement import CANCELLED, OK
 from gateway.scrubbing import printable, scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from gateway.call import Attempt, Call
     from policies.choosing import Choice
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 MODEL_CHARS: Final = 200
 DETAIL_CHARS: Final = 200
+SET_ASIDE: Final = "set_aside"
 
 
 class Candidate(Struct, omit_defaults=True):
-    """A deployment of the route: either its `place` in the order of trying, from 1, or why it is `refused`.
+    """A deployment of the route: either its `place` in the order of trying, from 1, or why it is `refused`. Whom a
+    breaker had set aside when the call began was passed over, and is refused as `set_aside`.
 
     `score` is the strategy's own number, lower is better. `part`: what it is a candidate for.
     """
@@ -109,6 +111,7 @@ class Kept(NamedTuple):
     route: Route | None
     needs: Needs
     choice: Choice | None
+    set_aside_s: Mapping[str, float]
     attempts: tuple[Ended, ...]
     status: int
     error: str | None
@@ -125,6 +128,7 @@ def kept(call: Call) -> Kept:
         call.route,
         call.needs,
         call.choice,
+        {} if call.set_aside is None else _passed_over(call, call.set_aside),
         tuple([_ended(attempt, call.received_s) for attempt in call.attempts]),
         call.status,
         call.error_code,
@@ -145,7 +149,7 @@ def written(of: Kept) -> Decision:
         strategy=None if route is None else route.strategy.value,
         why="" if choice is None else choice.why,
         needs=_asked(of.needs),
-        candidates=[] if choice is None else list(_candidates(choice)),
+        candidates=[] if choice is None else list(_candidates(choice, of.set_aside_s)),
         attempts=[_step(attempt) for attempt in of.attempts],
         status=of.status,
         error=of.error,
@@ -171,25 +175,40 @@ def _asked(needs: Needs) -> Asked:
     )
 
 
-def _candidates(choice: Choice) -> Iterator[Candidate]:
+def _passed_over(call: Call, set_aside: Mapping[str, float]) -> dict[str, float]:
+    """Those that were set aside when the call began, and for how long then; but for one that was tried all the same."""
+    first = call.attempts[0].deployment.id if call.attempts else ""
+    return {id_: until_s - call.received_s for id_, until_s in set_aside.items() if id_ != first}
+
+
+def _candidates(choice: Choice, set_aside_s: Mapping[str, float]) -> Iterator[Candidate]:
     scores = dict(choice.scores)
-    for number, deployment in enumerate(choice.candidates):
-        part = "target" if number < choice.primaries else "fallback"
-        yield _candidate(deployment, number + 1, part, scores)
+    targets, fallbacks = choice.candidates[: choice.primaries], choice.candidates[choice.primaries :]
+    place = 0
     for part, deployments in (
+        ("target", targets),
+        ("fallback", fallbacks),
         ("context_fallback", choice.context_fallbacks),
         ("content_fallback", choice.content_fallbacks),
     ):
-        for number, deployment in enumerate(deployments):
-            yield _candidate(deployment, number + 1, part, scores)
+        place = place if part == "fallback" else 0
+        for deployment in deployments:
+            aside_s = set_aside_s.get(deployment.id)
+            place += aside_s is None
+            yield _candidate(deployment, place, part, scores) if aside_s is None else _aside(deployment, part, aside_s)
     for deployment, reason, detail in choice.rejected:
         yield Candidate(deployment.name, deployment.credential, refused=reason.value, detail=detail[:DETAIL_CHARS])
 
 
-def _candidate(deployment: Deployment, place: int, part: str, scores: dict[str, float]) -> Candidate:
+def _candidate(deployment: Deployment, place: int, part: str, scores: Mapping[str, float]) -> Candidate:
     score = scores.get(deployment.id)
     known = None if score is None or not math.isfinite(score) else round(score, 6)
     return Candidate(deployment.name, deployment.credential, place, part, known)
+
+
+def _aside(deployment: Deployment, part: str, aside_s: float) -> Candidate:
+    for_s = f"for {aside_s:.3g} s" if math.isfinite(aside_s) else ""
+    return Candidate(deployment.name, deployment.credential, None, part, refused=SET_ASIDE, detail=for_s)
 
 
 def _ended(attempt: Attempt, received_s: float) -> Ended:

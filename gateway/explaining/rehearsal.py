@@ -7,6 +7,7 @@ deployments are down.
 from __future__ import annotations
 
 import time
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -18,6 +19,7 @@ from adapters.schema import InferenceRequest
 from gateway.app import compiled, digest_of, when_full
 from gateway.call import Call, Reply
 from gateway.config.compile import held_keys, limits_of, zone_of
+from gateway.config.problems import did_you_mean
 from gateway.errors import GatewayError, InternalError
 from gateway.generation import Generation
 from gateway.keys.virtual_keys import KeyRing
@@ -36,7 +38,7 @@ from policies.matching import compile_routes
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gateway.config import Config
     from gateway.keys.view import KeyView
@@ -72,6 +74,10 @@ class NoSuchKey(ValueError):  # noqa: N818 - it names what is missing
     """The question's key is not in the policy file."""
 
 
+class NoSuchDeployment(ValueError):  # noqa: N818 - as above
+    """A deployment that a question or an expectation names is not in the policy file."""
+
+
 class Rehearsal:
     """One policy. Questions are answered one after another, and rotations move on between them as they would."""
 
@@ -96,9 +102,18 @@ class Rehearsal:
         known = ", ".join(sorted(self.principals)[:20]) or "none"
         raise NoSuchKey(f"{'name a key' if key is None else f'there is no key {key}'}; the policy has: {known}")
 
+    def check_deployments(self, names: Iterable[str], *, or_ids: bool = False) -> None:
+        """Raises `NoSuchDeployment` for the first that the policy does not have."""
+        known = self.generation.deployments
+        words = {deployment.name for deployment in known.values()}.union(known if or_ids else ())
+        for name in names:
+            if name not in words:
+                raise NoSuchDeployment(f"there is no deployment {name}{did_you_mean(name, sorted(words))}")
+
     async def ask(self, question: Question) -> Rehearsed:
-        """Raises `NoSuchKey`."""
+        """Raises `NoSuchKey`, `NoSuchDeployment`."""
         principal = self.principal_of(question.key)
+        self.check_deployments(question.down, or_ids=True)
         call = self._call(question, principal)
         self._down = question.down
         error = None
@@ -131,11 +146,10 @@ class Rehearsal:
 
     async def _choose(self, call: Call) -> Reply:
         choice = self._fleet.choose(call, self._clock, self._rng)
-        up = tuple(d for d in choice.candidates if d.name not in self._down and d.id not in self._down)
-        if self._down and up:  # as the attempts go: who is set aside is passed over while another is left
-            primaries = sum(d in up for d in choice.candidates[: choice.primaries])
-            choice = choice._replace(candidates=up, primaries=primaries)
         call.choice = choice
+        down = {d.id: inf for d in call.candidates if self._down & {d.name, d.id}}
+        if any(d.id not in down for d in choice.candidates):  # else the attempts go as if all were well
+            call.set_aside = down
         return Reply(_Nothing(), call.candidates[0])
 
 

@@ -100,6 +100,8 @@ class AttemptStage:
         while True:
             tried = [outcome.deployment for outcome in ended]
             live = self._fleet.live(plan.everyone if ended else plan.candidates, tried)
+            if live.set_aside and not call.attempts:
+                call.set_aside = live.set_aside
             decision = decide(plan, History(ended) if ended else NOTHING_YET, self._clock(), self._rng, live)
             if isinstance(decision, GiveUp):
                 raise given_up(decision, ended)

@@ -32,7 +32,14 @@ def policy(base_url: str) -> dict[str, Any]:
     models = {"broken": "overloaded", "well": "ok", "far": "ok"}
     return {
         "secrets": {"admin_token": TOKEN},
-        "providers": {"wall": {"kind": "openai", "base_url": base_url, "api_key": "sk-upstream-canary-000"}},
+        "providers": {
+            "wall": {
+                "kind": "openai",
+                "base_url": base_url,
+                "api_key": "sk-upstream-canary-000",
+                "breaker": {"failures": 1000},  # what one test breaks is as well as ever for the next
+            }
+        },
         "deployments": {
             name: {"provider": "wall", "model": model, "region": "us" if name == "far" else "eu", "price": {"input": 1}}
             for name, model in models.items()

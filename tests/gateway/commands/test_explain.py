@@ -22,7 +22,7 @@ def test_a_decision_for_people_and_for_programs(files: tuple[Path, str], capsys:
     assert run(*files, ASKED, as_json=False) == 0
     out = capsys.readouterr().out
     assert "small" in out
-    assert out.endswith("held to the limit key.requests.60.0 of key ci\n") or "held to the limit" in out
+    assert out.endswith("held to the limit key.requests.min of key ci\n")
     assert run(*files, ASKED, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["candidates"]
 
@@ -39,6 +39,8 @@ def test_a_wrong_file_or_key_is_told(files: tuple[Path, str], capsys: pytest.Cap
     policy, request = files
     assert run(policy, request, ASKED._replace(key=None), as_json=False) == 2
     assert "ci, euro" in capsys.readouterr().err
+    assert run(policy, request, ASKED._replace(down=frozenset({"bigg"})), as_json=False) == 2
+    assert capsys.readouterr().err == "there is no deployment bigg (did you mean 'big'?)\n"
     assert run(policy, request + "x", ASKED, as_json=False) == 2
     policy.write_text("routes: 1")
     assert run(policy, request, ASKED, as_json=False) == 2

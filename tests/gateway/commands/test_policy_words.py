@@ -15,7 +15,10 @@ def test_each_word_runs_its_command(tmp_path: Path, capsys: pytest.CaptureFixtur
     cases.write_text(json.dumps({"cases": [{"name": "a", "given": given, "expect": {"first": "small"}}]}))
     explain = ["explain", str(request), "--config", str(policy), "--key", "ci", "--json"]
     assert main([*explain, "--at", "2026-11-22T08:00Z", "--down", "small", "--header", "x-a: b"]) == 0
-    assert json.loads(capsys.readouterr().out)["candidates"][0] == {"deployment": "far", "place": 1}
+    assert json.loads(capsys.readouterr().out)["candidates"] == [
+        {"deployment": "small", "refused": "set_aside"},
+        {"deployment": "far", "place": 1},
+    ]
     assert main([*explain, "--at", "2026-11-22T20:00Z"]) == 1
     assert main(["test", str(cases), "--config", str(policy)]) == 0
     assert main(["diff", str(policy), str(policy)]) == 0

@@ -1,3 +1,4 @@
+import math
 from random import Random
 
 import msgspec
@@ -35,6 +36,27 @@ def test_every_candidate_is_told_with_its_place_and_score_or_why_it_is_none() ->
     assert told["needs"] == {"capabilities": ["images"], "input_tokens": 120, "regions": ["eu"]}
     assert (told["route"], told["strategy"], told["why"]) == ("smart", "ordered", "cheapest")
     assert (told["key"], told["team"], told["status"]) == ("ci", "platform", 200)
+
+
+def test_who_was_set_aside_has_no_place_and_says_for_how_long() -> None:
+    made = call(attempt(deployment=SECOND))
+    made.choice = CHOICE
+    made.set_aside = {DEAR.id: RECEIVED_S + 59.94, FREE_OF_PRICE.id: math.inf}
+    told = msgspec.json.decode(decision_text(made))["candidates"]
+    assert told[0] == {"deployment": "gpt-4o", "refused": "set_aside", "detail": "for 59.9 s"}
+    assert told[1]["place"] == 1
+    assert [(c["deployment"], c.get("part"), c["refused"]) for c in told[2:4]] == [
+        ("llama-eu", "fallback", "set_aside"),
+        ("llama-eu", "context_fallback", "set_aside"),
+    ]
+
+
+def test_who_was_tried_although_all_were_set_aside_has_the_first_place() -> None:
+    made = call(attempt(deployment=SECOND))
+    made.choice = CHOICE
+    made.set_aside = dict.fromkeys((DEAR.id, SECOND.id, FREE_OF_PRICE.id), RECEIVED_S + 1.0)
+    told = decision_of(made).candidates
+    assert [c.credential for c in told if c.place is not None] == ["b"]
 
 
 def test_every_attempt_is_told_with_how_it_ended_and_when() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gateway.explaining.decisions import decision_of
-from gateway.explaining.rehearsal import NoSuchKey, Question, Rehearsal, body_of
+from gateway.explaining.rehearsal import NoSuchDeployment, NoSuchKey, Question, Rehearsal, body_of
 from policies.vocabulary import Endpoint
 from tests.gateway.explaining.a_policy import POLICY, TOOLS, asking, policy
 
@@ -39,6 +39,8 @@ def test_a_header_a_time_and_what_is_down_count(rehearsal: Rehearsal) -> None:
     narrowed = Question(body, key="ci", headers=(("x-pointsman-require", "region=us"),))
     assert order(rehearsal, narrowed) == ["far"]
     assert "small" not in order(rehearsal, Question(body, key="ci", down=frozenset({"small"})))
+    with pytest.raises(NoSuchDeployment, match=r"smal \(did you mean 'small'\?\)"):
+        asyncio.run(rehearsal.ask(Question(body, key="ci", down=frozenset({"smal"}))))
     everything = frozenset({"small", "big", "far"})
     assert len(order(rehearsal, Question(body, key="ci", down=everything))) == 3
     fixed = Question(body_of(asking("fixed")), key="ci", at_s=MORNING_S)

@@ -135,6 +135,18 @@ async def test_all_set_aside_still_tries_the_one_that_comes_back_first() -> None
     assert reply.deployment is A
 
 
+async def test_who_was_passed_over_when_the_call_began_stays_known() -> None:
+    stage, fleet = a_stage()
+    for _ in range(5):
+        lease = fleet.lease(A)
+        lease.fail(REFUSED)
+        lease.release()
+    call, until_s = a_call(), fleet.set_aside((A,))["a"]
+    reply = await stage(call, upstream([Whole()]))
+    assert reply.deployment is B
+    assert call.set_aside == {"a": until_s}
+
+
 async def test_what_a_driver_refuses_to_send_is_no_failure_of_the_deployment() -> None:
     stage, fleet = a_stage()
     call = a_call()
