@@ -286,8 +286,13 @@ def test_nothing_is_ever_retried_that_must_not_be(world: World) -> None:
     declared = {candidate.id for candidate in world.plan.candidates[world.plan.primaries :]}
     for number, outcome in enumerate(life.history):
         rest = life.history[number + 1 :]
-        hedge = next((b for a, b in life.beside if outcome.deployment in (a, b)), None)
-        later = [after.deployment for after in rest if after.started_s >= outcome.ended_s or not hedge]
+        company = {name for pair in life.beside if outcome.deployment in pair for name in pair}
+        # What was under way beside it had begun already, in the very same moment perhaps.
+        later = [
+            after.deployment
+            for after in rest
+            if not (after.deployment in company - {outcome.deployment} and after.started_s <= outcome.ended_s)
+        ]
         if lacked(world, outcome):
             able = {d.id for d in world.plan.everyone if world.plan.needed <= d.has}
             assert set(later) <= able
