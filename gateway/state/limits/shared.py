@@ -179,8 +179,8 @@ class RedisLimitStore:
         await self._leases.close()
         await self._subscription.close()
         await self._tell_the_rest()
+        await self._router.close()  # what it was still sending comes back as unsent
         self._unsent.close()
-        await self._router.close()
 
     def told(self, telling: _Telling, answer: object) -> None:
         """A settlement or release arrived, or comes back to be sent again."""
