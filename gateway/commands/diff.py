@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.commands.explain import policy_of
-from gateway.explaining.differences import SHAPES, changes, standing
+from gateway.explaining.differences import SHAPES, changes
 from gateway.explaining.rehearsal import Rehearsal
+from gateway.explaining.standing import standing
 
 if TYPE_CHECKING:
     from pathlib import Path

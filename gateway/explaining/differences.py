@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.explaining.rehearsal import Rehearsed
     from policies.limit_index import Bound
-    from policies.vocabulary import Deployment, Limit, Route
+    from policies.vocabulary import Limit, Route
 
 HELLO: Final = [{"role": "user", "content": "Hello."}]
 _PICTURE: Final = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
@@ -62,37 +62,6 @@ async def changes(before: Rehearsal, after: Rehearsal) -> list[Change]:
                     for what in _told(old, new):
                         found.setdefault(what, []).append((key or "anyone", model, shape))
     return [Change(what, *map(_distinct, zip(*where, strict=True))) for what, where in found.items()]
-
-
-def standing(before: Rehearsal, after: Rehearsal) -> list[str]:
-    """What is different whoever calls: deployments and their prices."""
-    old, new = before.generation.deployments, after.generation.deployments
-    lines = [f"deployment {name} is gone" for name in old if name not in new]
-    lines += [f"deployment {name} is new" for name in new if name not in old]
-    for name in old:
-        if name in new and old[name] != new[name]:
-            lines += [f"deployment {name}: {part}" for part in _parts(old[name], new[name])]
-    return lines
-
-
-def _parts(old: Deployment, new: Deployment) -> Iterable[str]:
-    for word, before, after in (
-        ("provider", old.provider, new.provider),
-        ("model", old.model, new.model),
-        ("region", old.region, new.region),
-        ("context_tokens", old.context_tokens, new.context_tokens),
-        ("price", _price(old), _price(new)),
-    ):
-        if before != after:
-            yield f"{word} was {_or_none(before)}, becomes {_or_none(after)}"
-
-
-def _price(deployment: Deployment) -> str | None:
-    price = deployment.price
-    if price is None:
-        return None
-    rates = (price.input_nanousd, price.output_nanousd)
-    return "/".join("?" if rate is None else f"{rate / 1e9:g}" for rate in rates) + " USD per million in/out"
 
 
 async def _fate(rehearsal: Rehearsal, key: str | None, body: bytes) -> Fate:
