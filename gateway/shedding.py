@@ -58,10 +58,15 @@ class Door:
         self._timer: asyncio.TimerHandle | None = None
         self._looked_s = 0.0
         self._rules: ShedRules | None = None
+        self._wait_s: Callable[[float], float] | None = None
         self.is_shut = False
         self.paths: Container[str] = frozenset(f"{base}/{endpoint}" for base in ("", "/v1") for endpoint in Endpoint)
         registry.sample(telemetry.SHED, lambda: [((p.name.lower(),), self._refused[p]) for p in Priority])
         registry.sample(telemetry.SHEDDING, lambda: [((), 1.0 - self._state.share)])
+
+    def watch(self, wait_s: Callable[[float], float]) -> None:
+        """Ask this, too, how long connections wait to be taken; it is told the seconds since it was asked last."""
+        self._wait_s = wait_s
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -106,7 +111,9 @@ class Door:
         now = time.monotonic()
         rules = self._rules = self._current().config.server.shed.rules
         before, came = self._state, self._came
-        self._state = observe(before, now - due_s, now - self._looked_s, came, rules)
+        since_s = now - self._looked_s
+        delay_s = now - due_s if self._wait_s is None else max(now - due_s, self._wait_s(since_s))
+        self._state = observe(before, delay_s, since_s, came, rules)
         self._looked_s = now
         if before.is_shedding or self._state.is_shedding:
             self._came = [0] * len(Priority)

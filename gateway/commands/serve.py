@@ -16,6 +16,7 @@ from gateway.app import Gateway, tls_context
 from gateway.config import ConfigProblems, Severity, examine, load
 from gateway.errors import StartError
 from gateway.greeting import greet, greeting
+from gateway.listening import Listener
 from gateway.server import Server
 from gateway.supervisor.place import READY
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Stamp = tuple[int, int, int]
+Listening = Listener | asyncio.Server
 
 WATCH_INTERVAL_S = 1.0
 SETTLE_S = 2.0
@@ -101,7 +103,7 @@ class Service:
             gc.set_threshold(50_000, 20, 100)
             gateway.lifecycle.started = True
             if self._place is None:
-                self._greet(gateway, *(socket.sockets[0].getsockname()[1] for _, socket in listeners))
+                self._greet(gateway, *(listener.port for _, listener in listeners if isinstance(listener, Listener)))
             else:
                 self._report_for_duty(gateway)
             gateway.warm()
@@ -109,14 +111,16 @@ class Service:
         finally:
             await gateway.close()
 
-    async def _listen(self, gateway: Gateway) -> list[tuple[Server, asyncio.Server]]:
+    async def _listen(self, gateway: Gateway) -> list[tuple[Server, Listening]]:
         """The two listeners. A worker's are its share of the port, and a socket that only its supervisor reaches."""
         loop = asyncio.get_running_loop()
         server, place = self._config.server, self._place
         data, admin = Server(gateway.edge, loop, gateway.door), Server(gateway.operations, loop)
         listen = server.listen if place is None else server.listen._replace(port=place.port)
+        taking = await _bound(data, listen, tls_context(self._config), shared=place is not None)
+        gateway.door.watch(taking.wait_s)
         return [
-            (data, await _bound(data, listen, tls_context(self._config), shared=place is not None)),
+            (data, taking),
             (admin, await (_bound(admin, server.admin) if place is None else _private(admin, place.admin_socket))),
         ]
 
@@ -146,7 +150,7 @@ class Service:
             loop.add_signal_handler(number, gateway.lifecycle.request_stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
 
-    async def _serve(self, gateway: Gateway, listeners: list[tuple[Server, asyncio.Server]]) -> None:
+    async def _serve(self, gateway: Gateway, listeners: list[tuple[Server, Listening]]) -> None:
         watching = asyncio.create_task(self._watch(gateway))
         try:
             await gateway.lifecycle.stop_requested.wait()
@@ -186,7 +190,7 @@ class Service:
             log.info("the policy file was reloaded")
         gateway.lifecycle.reload_failed = failed
 
-    async def _drain(self, gateway: Gateway, listeners: list[tuple[Server, asyncio.Server]]) -> None:
+    async def _drain(self, gateway: Gateway, listeners: list[tuple[Server, Listening]]) -> None:
         """Readiness goes red, listeners close, calls in flight get `drain` seconds, the rest a clear error."""
         lifecycle = gateway.lifecycle
         lifecycle.draining = True
@@ -214,14 +218,13 @@ class Service:
 
 async def _bound(
     protocol_factory: Server, address: Address, tls: ssl.SSLContext | None = None, *, shared: bool = False
-) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
+) -> Listener:
+    listener = Listener(protocol_factory)
     try:
-        return await loop.create_server(
-            protocol_factory, address.host, address.port, backlog=4096, ssl=tls, reuse_port=shared or None
-        )
+        await listener.bind(address, tls, shared=shared)
     except OSError as error:
         raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+    return listener
 
 
 async def _private(protocol_factory: Server, path: Path) -> asyncio.Server:
