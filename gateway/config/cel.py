@@ -14,12 +14,18 @@ from gateway.config.cel_check import check
 from gateway.config.cel_closures import Elsewhere
 from gateway.config.cel_quick import quick
 from gateway.config.cel_readings import UNTOLD, reader
-from gateway.config.cel_syntax import CelError
+from gateway.config.cel_syntax import CelError, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from gateway.config.cel_syntax import Node
     from policies.vocabulary import Predicate, Subject
+
+ITEMS_MAX: Final = 10_000
+"""Of what a caller sent, at any depth, that the library is given; more cannot be told. Each takes it 2 us."""
+MAPPED_MAX: Final = 600
+"""The same where a condition maps or filters: the library copies what it has made so far for each further item."""
 
 _SAYS: Final = re.compile(r"(?:ERROR: <input>:[0-9]+:[0-9]+|^error): (?:Syntax error: )?([^\n.]+)", re.MULTILINE)
 
@@ -42,6 +48,7 @@ class Condition:
             raise CelError(f"is not understood: {_gist(str(error))}") from None
         self.doubt = checked.doubt
         self._readers = tuple((reading.variable, reader(reading)) for reading in checked.readings)
+        self._items_max = MAPPED_MAX if _makes_lists(checked.tree) else ITEMS_MAX
 
     def ask(self, subject: Subject) -> object:
         """True, False, or `UNTOLD`."""
@@ -56,6 +63,8 @@ class Condition:
         """The same, the long way. A variable that is not there is missed by the library only where it is needed."""
         try:
             values = {name: value for name, read in self._readers if (value := read(subject)) is not UNTOLD}
+            if _more_than(self._items_max, values):
+                return UNTOLD
             found = self._program.execute(values)
         except Exception:  # noqa: BLE001 - the library raises a dozen kinds, each meaning that it cannot be told
             return UNTOLD
@@ -88,6 +97,24 @@ def condition_for_route(text: str, headers: Collection[str] | None = ()) -> Pred
             return ask_library(subject) is True
 
     return matches
+
+
+def _makes_lists(node: Node) -> bool:
+    made = node.kind is Kind.MACRO and node.name in ("map", "filter")
+    return made or any(_makes_lists(part) for part in node.parts)
+
+
+def _more_than(most: int, values: object) -> bool:
+    """Whether there are more items than that in lists and maps, and in those inside them."""
+    left, waiting = most, [values]
+    while waiting:
+        holder = waiting.pop()
+        left -= len(holder)  # type: ignore[arg-type]  # only lists and maps wait
+        if left < 0:
+            return True
+        items = holder.values() if isinstance(holder, dict) else holder
+        waiting += [item for item in items if isinstance(item, dict | list)]  # type: ignore[attr-defined]  # as above
+    return False
 
 
 def _gist(message: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.config.cel import Condition, condition_for_limit, condition_for_route
 from gateway.config.cel_names import PRINCIPAL, REQUEST
+from gateway.config.cel_readings import UNTOLD
 from gateway.config.cel_syntax import CelError
 from gateway.config.cel_types import EMPTY
 from policies.vocabulary import Endpoint, Principal, Subject
@@ -84,6 +86,31 @@ def test_what_cannot_be_told_limits_and_does_not_route(when: str, members: dict[
 def test_what_can_be_told_is() -> None:
     for condition in (condition_for_limit, condition_for_route):
         assert [condition(when)(subject()) for when in ("request.stream", "!request.stream")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("when", "roles", "expected"),
+    [
+        ("request.messages.exists(m, m.role == 'tool')", 1_000, False),
+        ("request.messages.exists(m, m.role == 'tool')", 20_000, UNTOLD),
+        ("request.messages.filter(m, m.role == 'user').exists(m, m.role == 'tool')", 200, False),
+        ("request.messages.filter(m, m.role == 'user').exists(m, m.role == 'tool')", 4_000, UNTOLD),
+        ("request.messages.map(m, m.role).exists(r, r == 'tool')", 4_000, UNTOLD),
+        ("request.metadata.all(name, request.metadata[name] == 'tool')", 1, True),
+        ("size(request.messages) == 20000", 20_000, True),
+    ],
+)
+def test_what_callers_make_long_holds_up_nobody(when: str, roles: int, expected: object) -> None:
+    members = {"messages": "[" + ",".join(['{"role": "user"}'] * roles) + "]"}
+    began_s = time.perf_counter()
+    assert Condition(when).ask(subject(members)) is expected
+    assert time.perf_counter() - began_s < 1.0
+
+
+def test_what_lies_inside_items_counts_too() -> None:
+    inner = ",".join(["1"] * 11_000)
+    members = {"messages": '[{"content": [' + inner + "]}]"}
+    assert Condition("request.messages.exists(m, m.content == 'x')").ask(subject(members)) is UNTOLD
 
 
 def test_only_what_is_read_is_decoded() -> None:
