@@ -10,6 +10,8 @@ LEASE_S: Final = 15.0
 """How long a claim outlives its last renewal; after that the call of a process that died may be run again."""
 ENTRY_BYTES: Final = 256
 """What an outcome takes besides its text."""
+BYTES_PER_CHAR: Final = 4
+"""At most, of a text in memory and on Redis."""
 
 
 class Slot(NamedTuple):
@@ -47,7 +49,10 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def size_bytes(self) -> int:
-        return ENTRY_BYTES + len(self.body or b"") + len(self.events or b"")
+        text_bytes = len(self.body or b"") + len(self.events or b"")
+        if self.refusal is not None:  # an upstream's words, which callers can make long
+            text_bytes += BYTES_PER_CHAR * (len(self.refusal.message) + len(self.refusal.param or ""))
+        return ENTRY_BYTES + text_bytes
 
     def without_text(self) -> Outcome:
         """What is left when the room is needed for others."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.state.replays.in_process import InProcessReplays
+from gateway.state.replays.store import Outcome, Refusal
 from policies.route_rules import ReplayRules
 from tests.replay_store_suite import ROOM_BYTES, ReplayStoreSuite, made, slot, whole
 
@@ -49,3 +50,13 @@ async def test_a_smaller_room_counts_from_the_next_outcome_on() -> None:
     rig.rules = replace(rig.rules, bytes_max=20_000)
     await made(rig.store, slot("new"), whole(b"x" * 5_000))
     assert rig.store.kept_bytes <= 20_000
+
+
+async def test_the_words_of_a_refusal_take_room_like_those_of_an_answer() -> None:
+    rig = Rig()
+    refused = Outcome("req_1", refusal=Refusal(400, "invalid_request", "no" * 1_000))
+    for number in range(200):
+        await made(rig.store, slot(f"k{number}"), refused)
+    kept = sum(entry.kept.outcome.refusal is not None for entry in rig.store._kept.values())
+    assert kept * 2_000 <= ROOM_BYTES
+    assert rig.store.kept_bytes <= ROOM_BYTES
