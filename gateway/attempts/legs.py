@@ -154,6 +154,15 @@ class Leg:
             attempt.failure = failure
         self._scope.close()
 
+    def may_repeat(self, deployment: Deployment) -> bool:
+        """Whether the budget of a deployment that the call has tried has room for a further attempt."""
+        return not self._desk.fleet.live((deployment,), (deployment.id,)).spent
+
+    def go_on(self, deployment: Deployment) -> None:
+        """Another leg is to take up what this one began; where its deployment was tried before, that is a retry."""
+        if any(attempt.deployment.id == deployment.id for attempt in self._call.attempts):
+            self._desk.fleet.spend_retry(deployment)
+
     def _end(self, attempt: Attempt, error: BaseException) -> None:
         if self.outrun:
             # What became of it is written down; only whether anything was sent is known better now.

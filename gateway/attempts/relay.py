@@ -37,6 +37,7 @@ class Relay:
         plan = self._plan(exclude, only_prefill=only_prefill)
         if plan is None or self._call.cancelled:
             return None
+        self._leg.go_on(plan.candidates[0])
         self._leg, reply = await self._carry_out(plan, request)
         return reply
 
@@ -56,7 +57,10 @@ class Relay:
             if deployment.id not in exclude
             and deployment.name not in exclude
             and (not only_prefill or Capability.PREFILL in deployment.has)
-        ][:left]
+        ]
+        # Who broke off or failed before is asked again as any other second try is: one, if there is budget for it.
+        tried = {attempt.deployment.id for attempt in call.attempts}
+        able = [d for d in able if d.id not in tried][:left] or [d for d in able if self._leg.may_repeat(d)][:1]
         if not able:
             return None
         deadline_s = call.received_s + route.timeouts.total_s

@@ -104,3 +104,31 @@ async def test_nobody_is_asked_for_a_caller_who_has_left_or_beyond_the_most_atte
     call.attempts += [call.attempts[0]] * (ATTEMPTS_MAX - 1)
     assert await relay.open(call.request, exclude=NOBODY, only_prefill=False) is None
     assert ring.far.asked == ["a"]
+
+
+async def test_who_broke_off_is_asked_again_once_and_out_of_its_budget() -> None:
+    ring = Ring()
+    call, relay = await broken(ring, A)
+    ring.far.answers("a")
+    before = ring.fleet.retry_credits(A)
+    assert await relay.open(call.request, exclude=NOBODY, only_prefill=False) is not None
+    assert ring.fleet.retry_credits(A) < before - 0.5
+    relay.drop(BROKE)
+    while ring.fleet.retry_credits(A) >= 1.0:
+        ring.fleet.spend_retry(A)
+    assert await relay.open(call.request, exclude=NOBODY, only_prefill=False) is None
+    assert ring.far.asked == ["a", "a"]
+    call.scope.close()
+
+
+async def test_who_has_not_been_asked_yet_costs_no_budget() -> None:
+    ring = Ring()
+    call, relay = await broken(ring, A, B)
+    while ring.fleet.retry_credits(A) >= 1.0:
+        ring.fleet.spend_retry(A)
+    ring.far.answers("b")
+    before = ring.fleet.retry_credits(B)
+    assert await relay.open(call.request, exclude=NOBODY, only_prefill=False) is not None
+    assert ring.far.asked == ["a", "b"]
+    assert ring.fleet.retry_credits(B) >= before
+    call.scope.close()
