@@ -31,9 +31,11 @@ class CallerView(NamedTuple):
     retry_after_s: float | None = None
 
 
+BUSY_S: Final = 1.0
+"""Nobody knows when a connection comes free; callers are asked back after the shortest wait."""
 VIEW_BY_KIND: Final[Mapping[FailureKind, CallerView]] = {
     FailureKind.CONNECT: CallerView(502, "api_error", "upstream_connect_error"),
-    FailureKind.POOL: CallerView(503, "api_error", "upstream_busy"),
+    FailureKind.POOL: CallerView(503, "api_error", "upstream_busy", BUSY_S),
     FailureKind.RESET: CallerView(502, "api_error", "upstream_incomplete"),
     FailureKind.STATUS: CallerView(502, "api_error", "upstream_error"),
     FailureKind.BAD_RESPONSE: CallerView(502, "api_error", "upstream_bad_response"),
@@ -67,7 +69,8 @@ def caller_view(failure: Failure) -> CallerView:
         return AUTH_ERROR
     if status == 408:
         return VIEW_BY_KIND[FailureKind.TOTAL]
-    return VIEW_BY_KIND[failure.kind]._replace(retry_after_s=named_wait_s(failure) or None)
+    view, named_s = VIEW_BY_KIND[failure.kind], named_wait_s(failure)
+    return view._replace(retry_after_s=named_s) if named_s else view
 
 
 def _passed_on(failure: Failure, status: int | None) -> CallerView:

@@ -42,7 +42,7 @@ failures = st.builds(
         (status(418), (502, "api_error", "upstream_error", None)),
         (status(302), (502, "api_error", "upstream_error", None)),
         (Failure(FailureKind.CONNECT), (502, "api_error", "upstream_connect_error", None)),
-        (Failure(FailureKind.POOL), (503, "api_error", "upstream_busy", None)),
+        (Failure(FailureKind.POOL), (503, "api_error", "upstream_busy", 1.0)),
         (Failure(FailureKind.RESET), (502, "api_error", "upstream_incomplete", None)),
         (Failure(FailureKind.TRUNCATED), (502, "api_error", "upstream_incomplete", None)),
         (Failure(FailureKind.BAD_RESPONSE), (502, "api_error", "upstream_bad_response", None)),
