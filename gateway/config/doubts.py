@@ -4,7 +4,7 @@ may never be asked. Found on the compiled routes, since it takes what is known o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.config.compile import deployments, held_keys
 from gateway.config.compile_routes import routing
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from policies.vocabulary import Deployment, Route
 
 
+WEIGHING: Final = frozenset({"weighted", "sticky", "least_busy"})
+
+
 def doubts(config: Config) -> Iterator[Finding]:
     """Warnings about a policy that can be used."""
+    yield from _weights_for_nothing(config)
     if not _asks_for_doubt(config):
         return
     routes = routing(config, _known(config))
@@ -34,6 +38,16 @@ def doubts(config: Config) -> Iterator[Finding]:
         yield from _alone(("routes", index), route, everyone)
         yield from _no_prefill(("routes", index, "resume"), route, everyone)
     yield from _keys_for_nobody(config, routes)
+
+
+def _weights_for_nothing(config: Config) -> Iterator[Finding]:
+    for route, settings in enumerate(config.routes):
+        if settings.strategy in WEIGHING:
+            continue
+        for index, target in enumerate(settings.targets):
+            if target.weight != 1:
+                place: Place = ("routes", route, "targets", index, "weight")
+                yield place, f"counts for nothing: strategy {settings.strategy} does not go by it", Severity.WARNING
 
 
 def _asks_for_doubt(config: Config) -> bool:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LISTS: Final = ("targets", "fallbacks", "context_fallbacks", "content_fallbacks")
 DEPTH_MAX: Final = 8
+OF_A_CALL: Final = ("retry", "timeouts", "hedge", "commit", "resume", "queue", "limits", "max_output_tokens")
+"""What a call goes by is said by the route that it came for, and not by those inside that one."""
 
 
 class Step(NamedTuple):
@@ -184,6 +186,11 @@ def _settings(route: Place, body: dict[str, Any]) -> Iterator[Finding]:
         yield (*route, "spill"), "is for strategy spill only", Severity.ERROR
     if strategy not in ("sticky", "weighted") and "by" in body:
         yield (*route, "by"), "is for the strategies sticky and weighted only", Severity.ERROR
+    if "model" not in body:
+        for word in OF_A_CALL:
+            if word in body:
+                message = "counts for nothing: this route has no model, and calls go by the route that they came for"
+                yield (*route, word), message, Severity.ERROR
     if _weightless(body):
         yield (*route, "targets"), "every weight is 0, so nothing would be called", Severity.ERROR
 

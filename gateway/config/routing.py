@@ -89,7 +89,12 @@ class Destination(Shape):
 class TargetSettings(Destination):
     """A deployment or route and its share of the traffic."""
 
-    weight: Whole = Field(default=1, ge=0, le=1_000_000, description="For strategy weighted; 0 takes no share.")
+    weight: Whole = Field(
+        default=1,
+        ge=0,
+        le=1_000_000,
+        description="For the strategies weighted, sticky and least_busy; 0 takes no share.",
+    )
 
 
 def _affinity(value: object) -> object:

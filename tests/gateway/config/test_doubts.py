@@ -26,6 +26,11 @@ PREFILL = "prefill needs a deployment known to go on from a text: say supports: 
             "targets: [eu], strategy: spill, spill: {max_wait: 1s}",
             "strategy: warning: has nowhere to spill to: this route leads to one deployment",
         ),
+        (
+            "targets: [us, {deployment: eu, weight: 0}]",
+            "targets[1].weight: warning: counts for nothing: strategy ordered does not go by it",
+        ),
+        ("targets: [us, {deployment: eu, weight: 9}], strategy: least_busy", None),
         ("targets: [eu], resume: prefill", f"resume: warning: {PREFILL}"),
         ("targets: [eu, us], resume: [align, prefill]", None),
         ("targets: [eu], resume: align", None),

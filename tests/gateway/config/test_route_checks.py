@@ -44,7 +44,6 @@ BOTH = "{model: z, targets: [llama-8b, gpt]}"
             ["targets: every weight is 0, so nothing would be called"],
         ),
         ("{model: a, strategy: weighted, targets: [{deployment: gpt, weight: 0}, llama-8b]}", []),
-        ("{model: a, targets: [{deployment: gpt, weight: 0}]}", []),
     ],
 )
 def test_names_in_routes(routes: str, found: list[str], problems: Callable[..., list[str]]) -> None:
@@ -111,7 +110,12 @@ def test_one_pattern_covers_another_only_if_it_takes_all_its_models(wide: str, n
     ("routes", "found"),
     [
         ("{model: a, targets: [b]}, {model: b, targets: [gpt]}", []),
-        ("{model: a, targets: [{route: b, weight: 2}], fallbacks: [gpt]}, {model: b, targets: [gpt]}", []),
+        ("{model: a, strategy: sticky, targets: [{route: b, weight: 2}], fallbacks: [gpt]}, {model: b, targets: [gpt]}",
+         []),
+        ("{model: a, targets: [b]}, {name: b, targets: [gpt], hedge: {}, retry: {attempts: 3}}",
+         [f"routes[1].{word}: counts for nothing: this route has no model, and calls go by the route that they came for"
+          for word in ("retry", "hedge")]),
+        ("{model: a, targets: [b]}, {name: b, when: request.stream, strategy: sticky, by: key, targets: [gpt]}", []),
         ("{model: gpt, targets: [gpt]}, {model: b, targets: [{route: gpt}]}", []),
         ("{model: a, targets: [{route: gpt}]}", ["routes[0].targets[0].route: there is no route 'gpt'"]),
         ("{model: a, targets: [{deployment: b}]}, {model: b, targets: [gpt]}",
