@@ -33,6 +33,7 @@ class Listener:
         self._servers: list[asyncio.Server] = []
         self._sockets: list[socket.socket] = []
         self._taken = 0
+        self._crowded_s = 0.0
 
     async def bind(self, address: Address, tls: ssl.SSLContext | None = None, *, shared: bool = False) -> None:
         """Raises `OSError` for an address that cannot be had. `shared`: with other processes."""
@@ -52,10 +53,13 @@ class Listener:
         return int(self._sockets[0].getsockname()[1])
 
     def wait_s(self, since_s: float) -> float:
-        """How long a connection that comes now waits to be taken, by how many were in the last `since_s`."""
+        """How long a connection that comes now waits to be taken, by how many were in the `since_s` since this was asked
+        last: no longer than there has been anybody waiting.
+        """
         queued = sum(map(_queued, self._sockets))
         taken, self._taken = self._taken, 0
-        return queued * since_s / max(1, taken)
+        self._crowded_s = self._crowded_s + since_s if queued else 0.0
+        return min(queued * since_s / max(1, taken), self._crowded_s)
 
     def close(self) -> None:
         for server in self._servers:

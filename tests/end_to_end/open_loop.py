@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TICK_S = 0.005
+GOOD_WITHIN_S = 2.0
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 CODE = re.compile(rb'"code": *"(\w+)"')
 END_OF_STREAM = b"0\r\n\r\n"
@@ -47,6 +48,10 @@ class Asked:
     body: bytes = b""
 
     @property
+    def is_good(self) -> bool:
+        return self.status == 200 and self.took_s <= GOOD_WITHIN_S
+
+    @property
     def code(self) -> str:
         """The code of an error that was told as an answer."""
         found = CODE.search(self.body)
@@ -68,8 +73,8 @@ class Load:
         return [call for call in self.calls if from_s <= call.due_s < to_s]
 
     def goodput(self, from_s: float, to_s: float) -> float:
-        """Good answers a second among the calls that were due then."""
-        return sum(call.status == 200 for call in self.between(from_s, to_s)) / (to_s - from_s)
+        """Good answers a second that came while somebody still cared, among the calls that were due then."""
+        return sum(call.is_good for call in self.between(from_s, to_s)) / (to_s - from_s)
 
 
 def statuses(calls: Sequence[Asked]) -> Counter[int]:

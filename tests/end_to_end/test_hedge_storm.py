@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.end_to_end.moody_upstream import MoodyUpstream
-from tests.end_to_end.open_loop import Phase, asking, ramp, statuses
+from tests.end_to_end.open_loop import Phase, asking, ramp
 from tests.gateway_process import gateway_process
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def policy(late: str, quick: str) -> dict[str, Any]:
     price = {"input": 1, "output": 2}
     return {
         "providers": {
-            name: {"kind": "openai", "base_url": url, "api_key": "none"}
+            name: {"kind": "openai", "base_url": url, "api_key": "none", "max_connections": 2000}
             for name, url in (("late", late), ("quick", quick))
         },
         "deployments": {name: {"provider": name, "model": name, "price": price} for name in ("late", "quick")},
@@ -63,7 +63,7 @@ async def test_hedges_stay_within_their_share_and_losers_are_cancelled_and_bille
             assert await gateway.stop() == 0
         calls, hedges = len(load.calls), quick.arrived["quick"]
         log.info("%d hedges for %d calls", hedges, calls)
-        assert statuses(load.calls) == Counter({200: calls})
+        assert not [call for call in load.calls if call.status != 200]
         assert SHARE * calls / 2 <= hedges <= SHARE * calls
         assert late.arrived["late"] == calls
         assert (late.left["late"], late.answered["late"]) == (hedges, calls - hedges)

@@ -85,14 +85,15 @@ class Replacing:
     async def go_on(self, scale: Scale) -> None:
         for turn in range(scale.reloads):
             await asyncio.sleep(scale.every_s)
+            before = (await self._shown())["generation"]
             if turn % 3 == 2:
                 self._put(self._text(self.good + 2) + BAD[self.bad % len(BAD)])
                 self.bad += 1
-                await self._until(self.good + 1, failed=True)
+                await self._until(before, failed=True)
             else:
                 self.good += 1
                 self._put(self._text(self.good + 1), signalled=turn % 2 == 0)
-                await self._until(self.good + 1, failed=False)
+                await self._until(before + 1, failed=False)
 
     def _text(self, number: int) -> str:
         expect(number, self._far)
@@ -106,13 +107,16 @@ class Replacing:
             self._gateway.process.send_signal(signal.SIGHUP)
 
     async def _until(self, number: int, *, failed: bool) -> None:
-        """Until this generation is in force, and the operators are told whether the last file was any good."""
+        """Until the operators are told so, and a generation of this number or more: a signal may come just as the file
+        was found, and then it is read twice.
+        """
         async with asyncio.timeout(15):
-            while True:
-                shown = json.loads((await self._gateway.admin("/deployments"))[1])
-                if (shown["generation"], shown["reload_failed"]) == (number, failed):
-                    return
+            while (shown := await self._shown())["generation"] < number or shown["reload_failed"] != failed:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+
+    async def _shown(self) -> dict[str, Any]:
+        shown: dict[str, Any] = json.loads((await self._gateway.admin("/deployments"))[1])
+        return shown
 
 
 def expect(number: int, far: MoodyUpstream) -> None:

@@ -66,7 +66,11 @@ async def test_how_long_connections_wait_is_told_by_how_many_were_taken_of_late(
     assert listener.wait_s(0.05) == 0.0
     with ExitStack() as connecting:
         crowd(listener.port, connecting)
-        assert listener.wait_s(0.05) == pytest.approx(CROWD * 0.05), "nobody was taken yet"
+        assert listener.wait_s(0.05) == pytest.approx(0.05), "nobody was taken yet, and nobody can have waited longer"
+        assert listener.wait_s(20.0) == pytest.approx(20.05)
+        listener._taken = CROWD // 2
+        assert listener.wait_s(1.0) == pytest.approx(2.0), "they are taken at half the speed they would need"
+        listener._taken = 0
         async with asyncio.timeout(10):
             while listener._taken < CROWD:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0)
