@@ -8,6 +8,7 @@ from typing import Final
 
 import yaml
 
+from gateway.commands.shown import not_yaml
 from gateway.importing.litellm import Imported, import_litellm
 
 OK: Final = 0
@@ -57,4 +58,6 @@ def _read(source: str) -> object:
 
 
 def _gist(error: Exception) -> str:
+    if isinstance(error, yaml.YAMLError):
+        return not_yaml(error)
     return str(error).replace("\n", " ")[:500]

@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from gateway.commands.explain import policy_of
+from gateway.commands.shown import not_yaml
 from gateway.explaining.cases import cases_of, run_case
 from gateway.explaining.rehearsal import Rehearsal
 
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
 OK: Final = 0
 FAILED: Final = 1
 REFUSED: Final = 2
+SIZE_MAX_BYTES: Final = 4 << 20
 
 
 def run(file: Path, config_file: Path | None, *, as_json: bool) -> int:
     """0 where every case holds, 1 where one does not, 2 where a file is wrong."""
     try:
-        cases = cases_of(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
+        cases = cases_of(_read(file))
+    except yaml.YAMLError as error:
+        sys.stderr.write(f"{file}: {not_yaml(error)}\n")
+        return REFUSED
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         sys.stderr.write(f"{file}: {str(error).replace(chr(10), ' ')}\n")
         return REFUSED
     path = config_file or (None if cases.config is None else file.parent / cases.config)
@@ -46,6 +51,14 @@ def run(file: Path, config_file: Path | None, *, as_json: bool) -> int:
         _tell(results)
         sys.stdout.write(f"{len(results) - wrong} of {len(results)} hold\n")
     return FAILED if wrong else OK
+
+
+def _read(file: Path) -> object:
+    with file.open(encoding="utf-8") as opened:
+        text = opened.read(SIZE_MAX_BYTES + 1)
+    if len(text) > SIZE_MAX_BYTES:
+        raise ValueError("is larger than 4 MiB")
+    return yaml.safe_load(text)
 
 
 def _tell(results: list[Result]) -> None:

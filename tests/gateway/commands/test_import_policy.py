@@ -22,7 +22,10 @@ def test_the_policy_goes_out_and_what_to_look_at_beside_it(tmp_path: Path, capsy
     assert capsys.readouterr().err.endswith(f"; then: pointsman check {tmp_path / 'policy.yaml'}\n")
 
 
-@pytest.mark.parametrize("text", ["", "[", "a: b", "\x00", "&a [*a]", "model_list: 7", "x" * (SIZE_MAX_BYTES + 1)])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[", "a: b", "a: {api_key: sk-secret: bad}", "\x00", "&a [*a]", "model_list: 7", "x" * (SIZE_MAX_BYTES + 1)],
+)
 def test_what_cannot_be_imported_is_refused_in_a_line(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -33,6 +36,7 @@ def test_what_cannot_be_imported_is_refused_in_a_line(
     assert out == ""
     assert err.startswith(f"{source}: cannot be imported: ")
     assert err.count("\n") == 1
+    assert "sk-secret" not in err
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,19 @@ def test_one_that_does_not_hold_fails_the_run(folder: Path, capsys: pytest.Captu
     assert (told["failed"], told["cases"][1]["wrong"]) == (1, ["first: expected far, found big"])
 
 
+@pytest.mark.parametrize(
+    "text", ["cases: [{name: sk-secret: bad}]", "[" * 3_000 + "]" * 3_000, "x" * (5 << 20), "cases: \x00"]
+)
+def test_hostile_files_are_refused_in_a_line(text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder / "hostile.yaml"
+    file.write_text(text)
+    assert run(file, folder / "policy.yaml", as_json=False) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert len(err) < 500
+    assert "sk-secret" not in err
+
+
 def test_wrong_files_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cases(folder, {"first": "big"}), None, as_json=False) == 2
     assert "--config" in capsys.readouterr().err
