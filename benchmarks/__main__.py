@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.measure import Round, Row, Scale, soak, upstreams
 from benchmarks.parts import measure_parts
 from benchmarks.report import OURS, YARDSTICK, Results, render
+from benchmarks.sections import with_others
 from benchmarks.targets import all_targets
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -72,7 +73,7 @@ def main() -> None:
     text = render(measure(options), " ".join(["python -m benchmarks", *sys.argv[1:]]))
     print(text)
     if not options.quick and not options.target:
-        RESULTS.write_text(text)
+        RESULTS.write_text(with_others(text, RESULTS))
 
 
 if __name__ == "__main__":

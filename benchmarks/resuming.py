@@ -1,19 +1,23 @@
 """How often a stream that breaks can go on: real answers of the bundled model, cut after some of their text was sent.
 
-Run `python -m benchmarks.resuming`; it prints a Markdown table, in some two minutes on one thread. The second attempt
-is at the same model: for `align` that is the best there is, since any other model words its answer differently.
+Run `python -m benchmarks.resuming [--into FILE]`; it prints a Markdown table, in some two minutes on one thread. The
+second attempt is at the same model: for `align` that is the best there is, since any other model words its answer
+differently.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import time
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from adapters.base import Tally
 from adapters.openai_request import parse
+from benchmarks.sections import put_into
 from gateway.call import Reply
 from gateway.config.model_file import BUNDLED, PACKAGE, model_file
 from gateway.errors import UpstreamError
@@ -53,6 +57,18 @@ HERE, THERE = (Deployment(name, "bundled", "llama_cpp", "SmolLM2-135M-Instruct")
 CUT = Failure(FailureKind.TRUNCATED, "cut")
 ANSWER_TOKENS = 40
 TOTAL_S = 120.0
+HEAD = """\
+## Resuming
+
+| temperature | way | ended well | with the words of the uncut answer | tokens of the second attempt |
+| ---: | --- | ---: | ---: | ---: |"""
+TAIL = """
+
+{prompts} prompts, answers of {tokens} tokens cut at a random token, the bundled model, {took_s:.0f} s. The second
+attempt is at the same model, which is the best case for `align`: the answers of another model begin alike only by
+chance, as do those of one at temperature 1. `prefill` goes on from the text whatever the temperature. The fixed text of
+the failover scenarios flatters `align`; this is what to expect.
+"""
 
 
 class Broken:
@@ -169,22 +185,35 @@ async def trials(upstream: LocalUpstream, temperature: float) -> dict[Resume, li
     return found
 
 
-async def main() -> None:
+async def measured() -> str:
+    """The section of RESULTS.md."""
     upstream = LocalUpstream(HERE, model_file(PACKAGE + BUNDLED), EngineSettings(threads=1))
     await upstream.start()
     began_s = time.monotonic()
+    lines = [HEAD]
     try:
-        print("| temperature | way | ended well | with the words of the uncut answer | tokens of the second attempt |")
-        print("| ---: | --- | ---: | ---: | ---: |")
         for temperature in (0.0, 1.0):
             for way, tried in (await trials(upstream, temperature)).items():
                 ended, same = sum(trial.ended for trial in tried), sum(trial.same for trial in tried)
                 mean_tokens = sum(trial.tokens for trial in tried) / len(tried)
-                print(f"| {temperature:g} | {way} | {ended}/{len(tried)} | {same}/{len(tried)} | {mean_tokens:.1f} |")
+                lines.append(
+                    f"| {temperature:g} | {way} | {ended}/{len(tried)} | {same}/{len(tried)} | {mean_tokens:.1f} |"
+                )
     finally:
         await upstream.close()
-    print(f"\n{len(PROMPTS)} prompts, {time.monotonic() - began_s:.0f} s.")
+    took_s = time.monotonic() - began_s
+    return "\n".join(lines) + TAIL.format(prompts=len(PROMPTS), tokens=ANSWER_TOKENS, took_s=took_s)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.resuming", description=__doc__)
+    parser.add_argument("--into", type=Path, help="write the section into this file")
+    options = parser.parse_args()
+    text = asyncio.run(measured())
+    print(text)
+    if options.into is not None:
+        put_into(options.into, text)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -8,9 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.sections import put_into
 from tests.end_to_end.failover.running import ALIGN, DEFAULTS, RESUME, WHOLE, run
 from tests.end_to_end.failover.scenarios import SCALED, TRUE
-from tests.end_to_end.failover.table import put_into, rendered
+from tests.end_to_end.failover.table import rendered
 
 PROFILES = {profile.name: profile for profile in (TRUE, SCALED)}
 VARIANTS = {variant.name: variant for variant in (DEFAULTS, RESUME, ALIGN, WHOLE)}

@@ -10,7 +10,6 @@ from tests.end_to_end.failover.scoring import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from tests.end_to_end.failover.running import Result
     from tests.end_to_end.failover.scenarios import Profile
@@ -53,12 +52,3 @@ def _cell(result: Result) -> str:
 def _sum(results: Iterable[Result]) -> str:
     counts = Counter(result.score.verdict for result in results)
     return ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
-
-
-def put_into(file: Path, text: str) -> None:
-    """Replace the section of the same heading, or add it at the end."""
-    before, found, after = (file.read_text() if file.exists() else "").partition(f"{HEADING}\n")
-    _, next_heading, rest = after.partition("\n## ") if found else ("", "", "")
-    file.write_text(
-        before.rstrip("\n") + "\n\n" + text.rstrip("\n") + "\n" + (f"{next_heading}{rest}" if found else "")
-    )

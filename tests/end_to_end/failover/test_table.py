@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING
 from tests.end_to_end.failover.running import DEFAULTS, RESUME, WHOLE, Result
 from tests.end_to_end.failover.scenarios import SCALED, SCENARIOS
 from tests.end_to_end.failover.scoring import Ended, Heard, Seen, score
-from tests.end_to_end.failover.table import put_into, rendered
+from tests.end_to_end.failover.table import rendered
 from tests.wall_faults import TEXT, Attempt
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.end_to_end.failover.running import Variant
 
 GOOD = Heard(Ended.ANSWERED, 1.25, text=TEXT, done=True)
@@ -34,15 +32,3 @@ def test_a_row_says_verdict_attempts_time_and_why() -> None:
     assert resume == "pass (1p/0f, 1.2 s)"
     assert whole.startswith("**fail** (1p/0f, 0.5 s; passed off what was not whole")
     assert "| all | 1 safe | 1 pass | 1 fail |" in text
-
-
-def test_an_earlier_table_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
-    file = tmp_path / "RESULTS.md"
-    file.write_text("# Results\n\nSome.\n\n## Failover\n\nold\n\n## Parts\n\nMore.\n")
-    put_into(file, "## Failover\n\nnew\n")
-    assert file.read_text() == "# Results\n\nSome.\n\n## Failover\n\nnew\n\n## Parts\n\nMore.\n"
-    put_into(file, "## Failover\n\nnewer\n")
-    assert file.read_text() == "# Results\n\nSome.\n\n## Failover\n\nnewer\n\n## Parts\n\nMore.\n"
-    file.write_text("# Results\n")
-    put_into(file, "## Failover\n\nnew\n")
-    assert file.read_text() == "# Results\n\n## Failover\n\nnew\n"
