@@ -75,7 +75,9 @@ async def fit(call: Call, way: Way, candidates: tuple[Deployment, ...], counts: 
         found = _judged(way, candidates, needs, counted)
     if found.capable:
         return found
-    return _judged(way, candidates, needs, {model: _at_least(request, model, counted[model]) for model in models})
+    least = {model: _at_least(request, model, counted[model]) for model in models}
+    found = _judged(way, candidates, needs, least)
+    return found._replace(rejected=tuple([_by_least(refused) for refused in found.rejected]))
 
 
 def _judged(way: Way, candidates: tuple[Deployment, ...], needs: Needs, counted: Mapping[str, int]) -> Fit:
@@ -93,6 +95,10 @@ def _judged(way: Way, candidates: tuple[Deployment, ...], needs: Needs, counted:
     if all(deployment.id in way.spared for deployment in capable):
         capable.clear()
     return Fit(tuple(capable), tuple(rejected), needs.input_tokens)
+
+
+def _by_least(refused: Rejection) -> Rejection:
+    return refused._replace(detail=f"at least {refused.detail}") if refused.reason is Refused.CONTEXT else refused
 
 
 def _at_least(request: InferenceRequest, model: str, counted: int) -> int:

@@ -65,7 +65,7 @@ def needs_of(call: Call, way: Way) -> Needs:
         tokens = request.body_bytes + OTHERS.prompt_tokens if way.weighs else 0
     if way.lacked and Capability.PREFILL in way.lacked and _ends_with_assistant(request):
         capabilities |= {Capability.PREFILL}
-    return _new(Needs, (capabilities, tokens, request.output_tokens_max, requirements_of(call, way)))
+    return _new(Needs, (capabilities, tokens, request.output_tokens_max, requirements_of(call, way), False))
 
 
 def requirements_of(call: Call, way: Way) -> Requirements:

@@ -28,7 +28,7 @@ def filter_candidates(
     a longer answer than there can be, and most servers give them what there is. Nobody is left where the only ones left
     are declared for a kind of failure that cannot come any more.
     """
-    capabilities, input_tokens, output_tokens, requires = needs
+    capabilities, input_tokens, output_tokens, requires, _ = needs
     tokens = input_tokens + (output_tokens or 0)
     if _binds(requires) or _binds(route.requires) or _nests(route):
         return _filter_each(route, candidates, needs)

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from policies.choosing import Asked, Seen
+    from policies.route_rules import Needs
     from policies.vocabulary import Price
 
 BYTES_PER_TOKEN: Final = 4
-"""What English text and JSON come to. Bounds of input count bytes, so a quarter of one is likely."""
+"""What English text and JSON come to. Where nobody counted, a bound of input counts bytes: a quarter is likely."""
 OUTPUT_TOKENS_USUAL: Final = 400
 """How long an answer is taken for before any was seen: about what chat models say where nobody stops them."""
 
@@ -38,8 +39,13 @@ def expected_size(asked: Asked, seen: Iterable[Seen]) -> Expected:
     bound = asked.needs.output_tokens
     if bound is not None:
         output_tokens = min(output_tokens, bound)
-    input_tokens = -(-asked.needs.input_tokens // BYTES_PER_TOKEN)
+    input_tokens = likely_input_tokens(asked.needs)
     return Expected(input_tokens, output_tokens, asked.prefix, min(asked.prefix_tokens, input_tokens))
+
+
+def likely_input_tokens(needs: Needs) -> int:
+    """What a prompt comes to, as far as that was found out."""
+    return needs.input_tokens if needs.is_counted else -(-needs.input_tokens // BYTES_PER_TOKEN)
 
 
 def expected_nanousd(size: Expected, price: Price | None, seen: Seen = NOT_SEEN) -> float:

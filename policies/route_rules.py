@@ -45,12 +45,16 @@ class Priority(IntEnum):
 
 
 class Needs(NamedTuple):
-    """What one request asks of a deployment. Tokens are upper bounds; `output_tokens` None: nobody set a limit."""
+    """What one request asks of a deployment. Tokens are upper bounds; `output_tokens` None: nobody set a limit.
+
+    `is_counted`: its text was counted; else the bytes of its body stand for tokens.
+    """
 
     capabilities: frozenset[Capability] = frozenset()
     input_tokens: int = 0
     output_tokens: int | None = None
     requires: Requirements = Requirements()
+    is_counted: bool = False
 
 
 class AffinityBy(StrEnum):

@@ -65,14 +65,16 @@ class RouteStage:
 
     async def _sized(self, call: Call, way: Way, offer: Offer, then: Handler) -> Reply:
         found = await fit(call, way, offer.candidates, self._counts)
-        call.candidates, call.needs = found.capable, call.needs._replace(input_tokens=found.input_tokens)
+        is_counted = found.input_tokens < call.needs.input_tokens
+        call.needs = call.needs._replace(input_tokens=found.input_tokens, is_counted=is_counted)
+        call.candidates = found.capable
         _note(call, (*offer.rejected, *found.rejected))
         return await then(call)
 
 
 def is_for_all(way: Way, needs: Needs) -> bool:
     """Whether it is plain that every deployment of the route can and may answer."""
-    capabilities, input_tokens, output_tokens, requires = needs
+    capabilities, input_tokens, output_tokens, requires, _ = needs
     least = way.context_tokens_least
     return (
         way.is_simple

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.state.prefixes import Prefixes
 from policies.breaker import Ended, Phase
-from policies.expectations import BYTES_PER_TOKEN, OUTPUT_TOKENS_USUAL
+from policies.expectations import OUTPUT_TOKENS_USUAL, likely_input_tokens
 from policies.failures import blames_credential
 from policies.latency import UNKNOWN_LATENCY, Latency, Sample, observe
 from policies.route_rules import NO_NEEDS
@@ -108,7 +108,7 @@ class Lease:
             self._probe = breakers.admit(state.own_breaker, self._settings)
             self._credential_probe = breakers.admit(state.credential.breaker, self._settings)
         bound = needs.output_tokens
-        self._input_tokens = -(-needs.input_tokens // BYTES_PER_TOKEN)
+        self._input_tokens = likely_input_tokens(needs)
         self._tokens = self._input_tokens + (OUTPUT_TOKENS_USUAL if bound is None else min(bound, OUTPUT_TOKENS_MAX))
         state.in_flight += 1
         state.in_flight_tokens += self._tokens

@@ -77,7 +77,8 @@ async def test_the_limit_of_the_answer_counts_unless_nobody_has_room_for_it() ->
 
 async def test_what_may_be_counted_too_high_refuses_nobody() -> None:
     assert (await fitted(410, SMALL)).capable == (SMALL,)
-    assert (await fitted(450, SMALL)).capable == ()
+    refused = await fitted(450, SMALL)
+    assert (refused.capable, refused.rejected[0].detail) == ((), "at least 405 tokens, room for 400")
     assert (await fitted(900, OTHER)).capable == (OTHER,)
     assert (await fitted(900, OTHER, UNKNOWN)).capable == (UNKNOWN,)
 

@@ -27,6 +27,8 @@ def asked(needs: Needs, prefix_tokens: int = 0) -> Asked:
 
 def test_a_call_is_as_large_as_is_likely() -> None:
     assert expected_size(asked(Needs(input_tokens=4_001)), ()) == Expected(1_001, OUTPUT_TOKENS_USUAL, "abc", 0)
+    counted = Needs(input_tokens=4_001, is_counted=True)
+    assert expected_size(asked(counted), ()) == Expected(4_001, OUTPUT_TOKENS_USUAL, "abc", 0)
 
 
 def test_answers_are_as_long_as_they_were_within_the_calls_own_limit() -> None:

@@ -159,9 +159,11 @@ async def test_a_prompt_is_counted_before_a_window_rules_anyone_out() -> None:
     counts, call = Counts(10), asking(PLAIN, route(SMALL, LARGE))
     assert await routed(call, counts) == ["small", "large"]
     assert set(counts.asked) == {"gpt-4o", "b"}
-    assert call.needs.input_tokens == 10
+    assert (call.needs.input_tokens, call.needs.is_counted) == (10, True)
     assert await routed(asking(PLAIN, route(SMALL, LARGE)), Counts(100)) == ["large"]
-    assert await routed(asking(PLAIN, route(LARGE)), counts) == ["large"]
+    uncounted = asking(PLAIN, route(LARGE))
+    assert await routed(uncounted, counts) == ["large"]
+    assert not uncounted.needs.is_counted
     assert set(counts.asked) == {"gpt-4o", "b"}, "what fits by its bytes is never counted"
 
 

@@ -33,10 +33,13 @@ def test_in_flight_counts_leases_and_release_is_idempotent() -> None:
     assert (fleet.state_of(A).in_flight, fleet.state_of(A).in_flight_tokens) == (0, 0)
 
 
+@pytest.mark.parametrize("needs", [Needs(input_tokens=100 * BYTES_PER_TOKEN), Needs(input_tokens=100, is_counted=True)])
 @pytest.mark.parametrize(("stated", "weighs"), [(None, OUTPUT_TOKENS_USUAL), (7, 7), (1_000_000, OUTPUT_TOKENS_MAX)])
-def test_tokens_in_flight_are_what_a_call_may_come_to_within_reason(stated: int | None, weighs: int) -> None:
+def test_tokens_in_flight_are_what_a_call_may_come_to_within_reason(
+    needs: Needs, stated: int | None, weighs: int
+) -> None:
     fleet = Fleet(Clock())
-    lease = fleet.lease(A, needs=Needs(input_tokens=100 * BYTES_PER_TOKEN, output_tokens=stated))
+    lease = fleet.lease(A, needs=needs._replace(output_tokens=stated))
     assert fleet.state_of(A).in_flight_tokens == 100 + weighs
     lease.release()
     assert fleet.state_of(A).in_flight_tokens == 0
