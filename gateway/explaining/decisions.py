@@ -33,7 +33,9 @@ class Candidate(Struct, omit_defaults=True):
     """A deployment of the route: either its `place` in the order of trying, from 1, or why it is `refused`. Whom a
     breaker had set aside when the call began was passed over, and is refused as `set_aside`.
 
-    `score` is the strategy's own number, lower is better. `part`: what it is a candidate for.
+    `score` is the strategy's own number, lower is better: nano-USD of `cheapest`, seconds of `fastest` and of the wait
+    of `spill`, tokens per weight of `least_busy`, a distance where callers are kept together. `part`: what it is a
+    candidate for.
     """
 
     deployment: str

@@ -19,7 +19,7 @@ def shown(decision: Decision) -> str:
 
 def _lines(decision: Decision) -> Iterator[str]:
     who = "anyone" if decision.key is None else f"key {decision.key}"
-    yield f"{decision.endpoint} for {decision.model}, by {who}"
+    yield f"{decision.endpoint} for {decision.model or 'no model'}, by {who}"
     if decision.route is None:
         yield f"refused: {decision.status} {decision.error}"
         return
@@ -31,18 +31,29 @@ def _lines(decision: Decision) -> Iterator[str]:
         yield f"needs {', '.join(wanted)}"
     if decision.error is not None:
         yield f"refused: {decision.status} {decision.error}"
+    if not decision.candidates:
+        return
     yield ""
-    rows = [HEAD, *(_row(candidate) for candidate in decision.candidates)]
-    yield from _aligned(rows)
+    yield from _aligned([HEAD, *(_row(candidate, decision.strategy) for candidate in decision.candidates)])
 
 
-def _row(candidate: Candidate) -> tuple[str, ...]:
+def _row(candidate: Candidate, strategy: str | None) -> tuple[str, ...]:
     name = f"{candidate.deployment}@{candidate.credential}" if candidate.credential else candidate.deployment
     if candidate.refused is not None:
         why = f"{candidate.refused}: {candidate.detail}" if candidate.detail else candidate.refused
         return "-", name, "", "", why
-    score = "" if candidate.score is None else f"{candidate.score:g}"
+    score = "" if candidate.score is None else _score(candidate.score, strategy)
     return str(candidate.place), name, candidate.part.replace("_", " "), score, ""
+
+
+def _score(score: float, strategy: str | None) -> str:
+    match strategy:
+        case "cheapest":
+            return f"{score / 1e9:.3g} USD"
+        case "fastest" | "spill":
+            return f"{score:.3g} s"
+        case _:
+            return f"{score:.3g}"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

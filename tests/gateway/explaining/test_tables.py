@@ -1,3 +1,5 @@
+import pytest
+
 from gateway.explaining.decisions import Asked, Candidate, Decision
 from gateway.explaining.tables import shown
 
@@ -14,7 +16,7 @@ def test_a_decision_is_a_table_for_people() -> None:
         why="the price is known",
         needs=Asked(("images",), regions=("eu",)),
         candidates=[
-            Candidate("small", "b", 1, score=0.25),
+            Candidate("small", "b", 1, score=62_549_000.0),
             Candidate("big", place=2, part="fallback"),
             Candidate("far", refused="region", detail="not in eu"),
         ],
@@ -24,11 +26,23 @@ def test_a_decision_is_a_table_for_people() -> None:
         "route clever, cheapest (the price is known)\n"
         "needs images, region eu\n"
         "\n"
-        "   DEPLOYMENT  AS        SCORE  WHY NOT\n"
-        "1  small@b     target    0.25\n"
+        "   DEPLOYMENT  AS        SCORE       WHY NOT\n"
+        "1  small@b     target    0.0625 USD\n"
         "2  big         fallback\n"
-        "-  far                          region: not in eu\n"
+        "-  far                               region: not in eu\n"
     )
+
+
+@pytest.mark.parametrize(("strategy", "score"), [("spill", "0.25 s"), ("fastest", "0.25 s"), ("sticky", "0.25")])
+def test_scores_have_the_unit_of_their_strategy(strategy: str, score: str) -> None:
+    decision = Decision("req_1", 0, "chat/completions", "a", route="a", strategy=strategy)
+    decision.candidates = [Candidate("small", place=1, score=0.25)]
+    assert shown(decision).splitlines()[-1] == f"1  small       target  {score}"
+
+
+def test_a_route_that_nobody_was_chosen_on_has_no_empty_table() -> None:
+    decision = Decision("req_1", 0, "chat/completions", "a", route="a", strategy="ordered", status=400, error="x")
+    assert shown(decision) == "chat/completions for a, by anyone\nroute a, ordered\nrefused: 400 x\n"
 
 
 def test_a_refusal_has_no_table() -> None:
