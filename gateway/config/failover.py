@@ -52,7 +52,11 @@ class HedgeSettings(Shape):
         float | None,
         BeforeValidator(_late),
         WithJsonSchema({"type": "string", "pattern": f"^({P95}|{quantities.DURATION.pattern})$", "default": P95}),
-    ] = Field(default=None, alias="after", description="p95: a stream later than 95 % of the deployment's; or a duration, for any call.")
+    ] = Field(
+        default=None,
+        alias="after",
+        description="p95: a stream later than 95 % of the deployment's; or a duration, for any call.",
+    )
     share_max: Share = Field(default=0.05, alias="at_most", description="The largest share of calls that are hedged.")
 
 
