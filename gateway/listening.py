@@ -53,8 +53,8 @@ class Listener:
         return int(self._sockets[0].getsockname()[1])
 
     def wait_s(self, since_s: float) -> float:
-        """How long a connection that comes now waits to be taken, by how many were in the `since_s` since this was asked
-        last: no longer than there has been anybody waiting.
+        """How long a connection that comes now waits to be taken, by how many were in the `since_s` that passed since
+        this was last asked; but no longer than there has been anybody waiting.
         """
         queued = sum(map(_queued, self._sockets))
         taken, self._taken = self._taken, 0

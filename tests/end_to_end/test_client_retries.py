@@ -44,7 +44,9 @@ async def ask(client: AsyncOpenAI, *, stream: bool = False) -> int:
     return 200
 
 
-@pytest.mark.parametrize("breaker", [NEVER, {}], ids=["no-breaker", "breaker"])
+@pytest.mark.parametrize(
+    "breaker", [pytest.param(NEVER, id="no-breaker"), pytest.param({}, id="breaker", marks=pytest.mark.slow)]
+)
 async def test_a_clients_tries_and_the_gateways_do_not_multiply(tmp_path: Path, breaker: dict[str, Any]) -> None:
     async with MoodyUpstream() as far, gateway_process(policy(far.url, breaker), tmp_path) as gateway:
         far.mood = Mood.REFUSES
