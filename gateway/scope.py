@@ -31,16 +31,6 @@ class Scope:
         else:
             self._exits.append(exit_)
 
-    def adopt(self, other: Scope) -> None:
-        """Take over what `other` owed, as when a winning attempt's scope moves to its call. `other` is then spent."""
-        exits, other._exits = other._exits, []
-        other.closed = True
-        if self.closed:
-            for exit_ in exits:
-                exit_()
-        else:
-            self._exits += exits
-
     def close(self) -> None:
         self.closed = True
         while self._exits:

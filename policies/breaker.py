@@ -72,12 +72,11 @@ class Ended(NamedTuple):
     besides: int = 0
 
 
-DEFAULT_SETTINGS: Final = DEFAULT_BREAKER
 # How long an attempt weighs in the share of failures: after this time, 37 % of what it did at first.
 MEMORY_S: Final = 30.0
 
 
-def admit(state: BreakerState, now: float, settings: BreakerSettings = DEFAULT_SETTINGS) -> Admission:
+def admit(state: BreakerState, now: float, settings: BreakerSettings = DEFAULT_BREAKER) -> Admission:
     """Whether an attempt may go to this deployment now; past the cooldown, one at a time as a probe."""
     if state.phase is Phase.CLOSED:
         return Admission(state, allowed=True)
@@ -102,7 +101,7 @@ def recalled(state: BreakerState, now: float) -> BreakerState:
     return replace(state, until_s=now)
 
 
-def record(state: BreakerState, ended: Ended, now: float, settings: BreakerSettings = DEFAULT_SETTINGS) -> BreakerState:
+def record(state: BreakerState, ended: Ended, now: float, settings: BreakerSettings = DEFAULT_BREAKER) -> BreakerState:
     """A deployment's breaker after an attempt ended. Each admitted attempt is recorded once, however it ended."""
     probing = _is_probe(state, ended)
     failure = ended.failure
@@ -121,7 +120,7 @@ def record(state: BreakerState, ended: Ended, now: float, settings: BreakerSetti
 
 
 def record_credential(
-    state: BreakerState, ended: Ended, now: float, settings: BreakerSettings = DEFAULT_SETTINGS
+    state: BreakerState, ended: Ended, now: float, settings: BreakerSettings = DEFAULT_BREAKER
 ) -> BreakerState:
     """A credential's breaker after an attempt with it ended: only the provider's word on the credential counts."""
     probing = _is_probe(state, ended)

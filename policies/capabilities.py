@@ -71,11 +71,6 @@ def fits(deployment: Deployment, needs: Needs) -> bool:
     return needs.input_tokens + (needs.output_tokens or 0) <= deployment.context_tokens
 
 
-def proven(deployment: Deployment, needs: Needs) -> bool:
-    """Whether the deployment is known to do all that the request needs, rather than not known to lack it."""
-    return needs.capabilities <= deployment.has and fits(deployment, needs)
-
-
 def is_in(region: str | None, required: str) -> bool:
     """Whether a deployment's region is the required one or lies in it: `eu-west-1` is in `eu`."""
     return region is not None and (region == required or region.startswith(f"{required}-"))

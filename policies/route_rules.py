@@ -66,6 +66,10 @@ class AffinityBy(StrEnum):
     PREFIX = "prefix"  # the beginning of the conversation, which caches of prompts go by
 
 
+LOAD_MAX: Final = 1.25
+"""Of the mean load, where a route says nothing of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Affinity:
     """Calls that share this go to the same target. `header`: which one, lower case. With strategy `sticky` a target
@@ -75,7 +79,7 @@ class Affinity:
 
     by: AffinityBy
     header: str = ""
-    load_max: float = 1.25
+    load_max: float = LOAD_MAX
 
 
 @dataclass(frozen=True, slots=True)

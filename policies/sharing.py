@@ -9,18 +9,15 @@ Sources: nginx, ngx_http_upstream_round_robin.c, "smooth weighted round-robin"; 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from policies.arranging import Ranking, by_score, first_of, led_by
 from policies.rendezvous import distances, room
-from policies.route_rules import AffinityBy
+from policies.route_rules import LOAD_MAX, AffinityBy
 
 if TYPE_CHECKING:
     from policies.arranging import Field
     from policies.route_plan import RouteState
-
-LOAD_MAX: Final = 1.25
-"""Of the mean, where a route says nothing of it."""
 
 
 def share(field: Field, state: RouteState) -> Ranking:

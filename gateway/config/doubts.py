@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from policies.vocabulary import Deployment, Route
 
 
-WEIGHING: Final = frozenset({"weighted", "sticky", "least_busy"})
+BY_WEIGHT: Final = frozenset({"weighted", "sticky", "least_busy"})
 
 
 def doubts(config: Config) -> Iterator[Finding]:
@@ -42,7 +42,7 @@ def doubts(config: Config) -> Iterator[Finding]:
 
 def _weights_for_nothing(config: Config) -> Iterator[Finding]:
     for route, settings in enumerate(config.routes):
-        if settings.strategy in WEIGHING:
+        if settings.strategy in BY_WEIGHT:
             continue
         for index, target in enumerate(settings.targets):
             if target.weight != 1:

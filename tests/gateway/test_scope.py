@@ -29,22 +29,3 @@ def test_an_exit_that_raises_is_logged_and_the_others_still_run(caplog: pytest.L
         scope.close()
     assert seen == ["given back"]
     assert "an exit failed" in caplog.text
-
-
-def test_a_winning_attempts_exits_move_to_the_call() -> None:
-    call, attempt, seen = Scope(), Scope(), []
-    call.defer(lambda: seen.append("call"))
-    attempt.defer(lambda: seen.append("attempt"))
-    call.adopt(attempt)
-    attempt.close()
-    assert seen == []
-    call.close()
-    assert seen == ["attempt", "call"]
-
-
-def test_adopting_into_a_closed_scope_gives_back_at_once() -> None:
-    call, attempt, seen = Scope(), Scope(), []
-    attempt.defer(lambda: seen.append("attempt"))
-    call.close()
-    call.adopt(attempt)
-    assert seen == ["attempt"]

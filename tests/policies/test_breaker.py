@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from policies.breaker import (
-    DEFAULT_SETTINGS,
     MEMORY_S,
     BreakerState,
     Ended,
@@ -19,7 +18,7 @@ from policies.breaker import (
     record_credential,
     set_aside_until_s,
 )
-from policies.route_rules import BreakerSettings
+from policies.route_rules import DEFAULT_BREAKER, BreakerSettings
 from policies.vocabulary import Failure, FailureKind
 
 BROKEN = Failure(FailureKind.STATUS, status=500)
@@ -84,8 +83,8 @@ def test_every_other_kind_counts(kind: FailureKind) -> None:
     ("failure", "until_s"),
     [
         (limited(2.0), 2.0),
-        (limited(3600.0), DEFAULT_SETTINGS.named_max_s),
-        (limited(float("inf")), DEFAULT_SETTINGS.named_max_s),
+        (limited(3600.0), DEFAULT_BREAKER.named_max_s),
+        (limited(float("inf")), DEFAULT_BREAKER.named_max_s),
     ],
 )
 def test_one_failure_that_names_its_cooldown_is_enough(failure: Failure, until_s: float) -> None:
@@ -134,13 +133,13 @@ def test_a_probe_that_proves_nothing_is_free_again_at_once(ended: Ended) -> None
 
 def test_a_lost_probe_lapses() -> None:
     state = half_open()
-    assert not admit(state, 5.0 + DEFAULT_SETTINGS.probe_s - 0.1).allowed
-    assert admit(state, 5.0 + DEFAULT_SETTINGS.probe_s).probe
+    assert not admit(state, 5.0 + DEFAULT_BREAKER.probe_s - 0.1).allowed
+    assert admit(state, 5.0 + DEFAULT_BREAKER.probe_s).probe
 
 
 def test_the_outcome_of_a_lapsed_probe_does_not_speak_for_the_next() -> None:
     first = half_open()
-    second = admit(first, 5.0 + DEFAULT_SETTINGS.probe_s)
+    second = admit(first, 5.0 + DEFAULT_BREAKER.probe_s)
     assert record(second.state, Ended(probe=first.probe), 66.0) == second.state
 
 
@@ -234,7 +233,7 @@ NO_KEY = Failure(FailureKind.STATUS, status=403, code="invalid_api_key")
 def test_a_refused_credential_is_its_own_breakers_business(failure: Failure) -> None:
     assert after(*[failure] * 9) == BreakerState()
     refused = record_credential(BreakerState(), Ended(failure), 0.0)
-    assert set_aside_until_s(refused, 0.0) == DEFAULT_SETTINGS.credential_cooldown_s
+    assert set_aside_until_s(refused, 0.0) == DEFAULT_BREAKER.credential_cooldown_s
 
 
 FORBIDDEN = Failure(FailureKind.STATUS, status=403)  # of this model, or of this prompt
@@ -292,7 +291,7 @@ class Traffic(RuleBasedStateMachine):
 
     @invariant()
     def at_most_one_live_probe(self) -> None:
-        alive = [p for p, since in self.in_flight if p and self.now < since + DEFAULT_SETTINGS.probe_s]
+        alive = [p for p, since in self.in_flight if p and self.now < since + DEFAULT_BREAKER.probe_s]
         running = [p for p in alive if self.state.phase is Phase.HALF_OPEN and p == self.state.probe]
         assert len(running) <= 1
         assert len(set(alive)) == len(alive)
@@ -300,7 +299,7 @@ class Traffic(RuleBasedStateMachine):
     @invariant()
     def never_shut_for_good(self) -> None:
         until_s = set_aside_until_s(self.state, self.now)
-        longest_s = max(DEFAULT_SETTINGS.cooldown_max_s, DEFAULT_SETTINGS.named_max_s, DEFAULT_SETTINGS.probe_s)
+        longest_s = max(DEFAULT_BREAKER.cooldown_max_s, DEFAULT_BREAKER.named_max_s, DEFAULT_BREAKER.probe_s)
         assert until_s is None or until_s - self.now <= longest_s
         assert admit(self.state, self.now + longest_s).allowed
 

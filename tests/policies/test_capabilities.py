@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.capabilities import filter_candidates, fits, is_in, lacking, proven
+from policies.capabilities import filter_candidates, fits, is_in, lacking
 from policies.choosing import Refused
 from policies.matching import candidates
 from policies.route_rules import NO_NEEDS, Capability, Needs, Requirements
@@ -53,14 +53,6 @@ def test_what_is_unknown_rules_nobody_out() -> None:
 def test_a_detail_names_all_that_is_missing() -> None:
     needs = Needs(frozenset({TOOLS, IMAGES, Capability.STREAM}))
     assert kept(route(one(lacks="tools images")), needs)[1] == [("d", Refused.CAPABILITY, "images, tools")]
-
-
-def test_only_what_is_known_to_do_it_all_is_proven() -> None:
-    needs = Needs(frozenset({TOOLS, IMAGES}), 10)
-    assert proven(one(has="tools images stream"), needs)
-    assert not proven(one(has="tools"), needs)
-    assert not proven(one(has="tools images", context_tokens=5), needs)
-    assert proven(one(), NO_NEEDS)
 
 
 # --- context ---
