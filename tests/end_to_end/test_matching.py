@@ -31,7 +31,7 @@ LONG = [{"role": "user", "content": "word " * 600}]
 
 
 def policy(base_url: str) -> dict[str, Any]:
-    names = {
+    names: dict[str, dict[str, Any]] = {
         "tools": {}, "gold": {}, "pictures": {}, "usual": {"lacks": ["images"], "region": "us-east-1"},
         "seeing": {"region": "eu-west-1", "data_classes": ["pii"]}, "tiny": {"context_tokens": 200}, "roomy": {},
     }  # fmt: skip

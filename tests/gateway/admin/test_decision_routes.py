@@ -22,9 +22,9 @@ async def test_the_latest_decisions_and_one_of_them(tmp_path: Path) -> None:
         assert [decision["request_id"] for decision in told] == [made[2].id, made[1].id]
         assert (await here.ask("GET", f"{DECISIONS}?key=nobody")).body == {"decisions": []}
         assert len((await here.ask("GET", f"{DECISIONS}?route=smart&key=ci")).body["decisions"]) == 3
-        one = await here.ask("GET", f"{DECISIONS}/{made[0].id}")
-        assert one.body["request_id"] == made[0].id
-        assert one.body["attempts"][0]["deployment"] == "gpt-4o"
+        first = await here.ask("GET", f"{DECISIONS}/{made[0].id}")
+        assert first.body["request_id"] == made[0].id
+        assert first.body["attempts"][0]["deployment"] == "gpt-4o"
 
 
 @pytest.mark.parametrize(

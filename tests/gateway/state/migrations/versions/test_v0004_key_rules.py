@@ -29,8 +29,8 @@ def as_it_was(path: Path) -> None:
         config.set_main_option("script_location", str(MIGRATIONS))
         command.upgrade(config, "0003")
     engine.dispose()
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(KEY)
+    with closing(sqlite3.connect(path)) as ledger, ledger:
+        ledger.execute(KEY)
 
 
 async def test_a_key_of_before_requires_nothing_and_is_as_important_as_any(tmp_path: Path) -> None:
