@@ -15,7 +15,7 @@ LAST = "Again"
 def sections_of(text: str) -> dict[str, str]:
     """Title to section, its heading included; what stands before the first heading under the empty title."""
     marks = [*_HEADING.finditer(text)]
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    ends = [*(mark.start() for mark in marks[1:]), len(text)][: len(marks)]
     found = {"": text[: marks[0].start()] if marks else text}
     return found | {mark[1]: text[mark.start() : end] for mark, end in zip(marks, ends, strict=True)}
 
