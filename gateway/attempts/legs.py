@@ -11,6 +11,7 @@ from gateway.errors import CancelledUnsent, InternalError, RequestError, Upstrea
 from gateway.records.settlement import HEDGE_LOST
 from gateway.scope import Scope
 from policies.attempts import AttemptKind
+from policies.vocabulary import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -186,8 +187,11 @@ class Leg:
         assert attempt is not None  # noqa: S101 - it has won
         attempt.ended_s = self._desk.clock()
         attempt.sent = True
-        if attempt.failure is not None:
-            self._lease.fail(attempt.failure, attempt)
+        failure = attempt.failure
+        if failure is not None:
+            # A long answer, or a caller who reads slowly, uses up a call's time; neither speaks against who answers.
+            if failure.kind is not FailureKind.TOTAL:
+                self._lease.fail(failure, attempt)
         elif not attempt.cancelled:
             self._lease.succeed(attempt)
         self._lease.release()

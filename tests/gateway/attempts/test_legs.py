@@ -86,3 +86,25 @@ async def test_a_leg_that_lost_teaches_its_deployment_that_it_is_slow() -> None:
         await running
     assert ring.fleet.late_s(A) is not None
     assert call.attempts[0].stopped == "hedge_lost"
+
+
+@pytest.mark.parametrize(("kind", "failures"), [(FailureKind.TOTAL, 0), (FailureKind.IDLE, 9)])
+async def test_callers_who_use_up_their_time_set_nobody_aside(kind: FailureKind, failures: int) -> None:
+    """As slow readers would, who otherwise could take a deployment from everybody else."""
+    ring = Ring()
+    for _ in range(9):
+        call = a_call()
+        leg = leg_of(ring, call)
+        leg.win(await answered(ring, leg))
+        call.attempts[0].failure = Failure(kind, maybe_billed=True)
+        call.scope.close()
+    state = ring.fleet.state_of(A)
+    assert (state.failures, bool(ring.fleet.set_aside((A,)))) == (failures, failures > 0)
+    assert ring.in_flight() == {"a": 0}
+
+
+async def test_a_time_that_is_up_within_the_commit_window_is_the_deployments_failure() -> None:
+    ring, call = Ring(), a_call(commit=CommitRules(tokens=3))
+    with pytest.raises(UpstreamError):
+        await answered(ring, leg_of(ring, call), b"one", UpstreamError(Failure(FailureKind.TOTAL), "a"))
+    assert ring.fleet.state_of(A).failures == 1
