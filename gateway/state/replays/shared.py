@@ -102,7 +102,8 @@ class SharedReplays:
         if not claim:
             return
         if len(self._unsent) < UNSENT_MAX:  # until Redis has taken it
-            self._unsent[place] = _Unsent(slot, outcome, self._clock() + self._rules().ttl_s)
+            waiting = outcome if self._has_room(outcome) else outcome.without_text()
+            self._unsent[place] = _Unsent(slot, waiting, self._clock() + self._rules().ttl_s)
         try:
             await self._keep(slot, claim, outcome)
         except StoreUnavailable as error:
@@ -151,6 +152,11 @@ class SharedReplays:
     @property
     def _lease(self) -> bytes:
         return b"%d" % int(self._options.lease_s * 1000)
+
+    def _has_room(self, outcome: Outcome) -> bool:
+        """Whether it may wait here whole: a Redis that is full takes claims for longer than it takes answers."""
+        waiting_bytes = sum(unsent.outcome.size_bytes for unsent in self._unsent.values())
+        return waiting_bytes + outcome.size_bytes <= self._rules().bytes_max
 
     async def _keep_claims(self) -> None:
         while True:

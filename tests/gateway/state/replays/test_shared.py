@@ -142,6 +142,21 @@ async def test_an_outcome_waits_for_redis_to_return(rigs: list[Rig], server: Red
     assert await second.claim(slot()) == Kept(slot().fingerprint, whole())
 
 
+async def test_what_waits_for_redis_is_bounded(rigs: list[Rig], server: RedisServer) -> None:
+    """Beyond the room for answers only the mark waits that there was one."""
+    rig = Rig(server.url, QUICK)
+    rigs.append(rig)
+    first, text = rig.stores[0], b"x" * (ROOM_BYTES // 2)
+    for name in ("a", "b", "c"):
+        assert isinstance(await first.claim(slot(name)), Claimed)
+    with server.stopped():
+        for name in ("a", "b", "c"):
+            await first.keep(slot(name), whole(text))
+        found = [await first.claim(slot(name)) for name in ("a", "b", "c")]
+    assert [isinstance(kept, Kept) and not kept.outcome.is_spent for kept in found] == [True, False, False]
+    assert first.unsent == 3
+
+
 async def test_a_claim_that_its_caller_did_not_wait_for_is_given_back(rigs: list[Rig], server: RedisServer) -> None:
     rig = Rig(server.url)
     rigs.append(rig)
