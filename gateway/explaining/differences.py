@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.explaining.decisions import decision_of
 from gateway.explaining.rehearsal import NoSuchKey, Question, Rehearsal, body_of
-from policies.vocabulary import Strategy
+from policies.vocabulary import Route, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.explaining.rehearsal import Rehearsed
     from policies.limit_index import Bound
-    from policies.vocabulary import Limit, Route
+    from policies.vocabulary import Destination, Limit
 
 HELLO: Final = [{"role": "user", "content": "Hello."}]
 _PICTURE: Final = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
@@ -89,9 +89,36 @@ def _targets(route: Route | None, names: list[str]) -> list[str]:
         return names
     if route.strategy is not Strategy.WEIGHTED:
         return [f"{name} ({route.strategy})" for name in sorted(names)]
-    weights = {target.to.name: target.weight for target in route.targets if target.to.name in names}
+    shares = _shares(route, names)
+    return [f"{name} ({100 * shares.get(name, 0.0):.3g}%)" for name in sorted(names)]
+
+
+def _shares(route: Route, names: list[str]) -> dict[str, float]:
+    """Of those `names` that may answer, who is asked first how often: all there is to tell of a route without weights
+    is that its first does, and of one that goes by live numbers, that each may.
+    """
+    below = {target.to.name: _leading(target.to, names) for target in route.targets}
+    if route.strategy is not Strategy.WEIGHTED:
+        found = [shares for shares in below.values() if shares]
+        first = found[:1] if route.strategy in (Strategy.ORDERED, Strategy.SPILL) else found
+        return _mixed([(1.0 / len(first), shares) for shares in first])
+    weights = {target.to.name: target.weight for target in route.targets if below[target.to.name]}
     total = sum(weights.values()) or 1
-    return [f"{name} ({100 * weights.get(name, 0) / total:.3g}%)" for name in sorted(names)]
+    return _mixed([(weight / total, below[name]) for name, weight in weights.items()])
+
+
+def _leading(to: Destination, names: list[str]) -> dict[str, float]:
+    if isinstance(to, Route):
+        return _shares(to, names)
+    return {to.name: 1.0} if to.name in names else {}
+
+
+def _mixed(parts: list[tuple[float, dict[str, float]]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part, shares in parts:
+        for name, share in shares.items():
+            found[name] = found.get(name, 0.0) + part * share
+    return found
 
 
 def _bound(bound: Bound) -> str:

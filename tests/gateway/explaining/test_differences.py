@@ -26,6 +26,28 @@ def test_a_canary_that_grows_is_told_for_whom_it_grows(tmp_path: Path) -> None:
     assert set(change.shapes) == set(SHAPES) - {"tools", "images"}
 
 
+CANARY = """
+routes:
+  - model: clever
+    strategy: weighted
+    targets: [{deployment: small, weight: 95}, {route: canary, weight: 5}]
+  - {name: canary, targets: [big, far]}
+"""
+
+
+def test_a_canary_that_is_a_route_has_its_share_where_that_begins(tmp_path: Path) -> None:
+    begin, rest = POLICY.partition("routes:")[0], POLICY[POLICY.index("keys:") :]
+    text = begin + CANARY.lstrip() + rest
+    old, new = policy(tmp_path, text), policy(tmp_path, text.replace("weight: 5}", "weight: 95}"), "other.yaml")
+    told = [change.what for change in asyncio.run(changes(Rehearsal(old), Rehearsal(new)))]
+    assert "went to big (5%), far (0%), small (95%), goes to big (50%), far (0%), small (50%)" in told
+    turned = policy(
+        tmp_path, text.replace("targets: [big, far]", "strategy: least_busy, targets: [big, far]"), "o.yaml"
+    )
+    told = [change.what for change in asyncio.run(changes(Rehearsal(old), Rehearsal(turned)))]
+    assert "went to big (5%), far (0%), small (95%), goes to big (2.5%), far (2.5%), small (95%)" in told
+
+
 def test_limits_refusals_and_keys_are_told(tmp_path: Path) -> None:
     found = between(
         tmp_path,
