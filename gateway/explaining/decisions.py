@@ -73,7 +73,7 @@ class Asked(Struct, omit_defaults=True):
 
 
 class Decision(Struct, omit_defaults=True):
-    """`status` 0: nothing was sent to anybody."""
+    """`status` 0: nothing was sent to anybody. `replay_of`: the earlier call whose answer this one got."""
 
     request_id: str
     at_ms: int
@@ -89,6 +89,7 @@ class Decision(Struct, omit_defaults=True):
     attempts: list[Step] = []
     status: int = 0
     error: str | None = None
+    replay_of: str | None = None
 
 
 class Ended(NamedTuple):
@@ -117,6 +118,7 @@ class Kept(NamedTuple):
     attempts: tuple[Ended, ...]
     status: int
     error: str | None
+    replay_of: str | None
 
 
 def kept(call: Call) -> Kept:
@@ -134,6 +136,7 @@ def kept(call: Call) -> Kept:
         tuple([_ended(attempt, call.received_s) for attempt in call.attempts]),
         call.status,
         call.error_code,
+        call.replay_of,
     )
 
 
@@ -155,6 +158,7 @@ def written(of: Kept) -> Decision:
         attempts=[_step(attempt) for attempt in of.attempts],
         status=of.status,
         error=of.error,
+        replay_of=of.replay_of,
     )
 
 

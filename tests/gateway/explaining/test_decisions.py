@@ -87,6 +87,14 @@ def test_a_call_without_a_route_has_a_record_too() -> None:
     assert not {"route", "candidates", "key"} & set(told)
 
 
+def test_an_answer_that_was_given_before_names_the_call_it_was_given_to() -> None:
+    made = call()
+    made.replay_of = "req_first"
+    told = msgspec.to_builtins(decision_of(made))
+    assert told["replay_of"] == "req_first"
+    assert not {"candidates", "attempts"} & set(told)
+
+
 def test_the_record_as_text_reads_back() -> None:
     made = call(attempt(), model=f"ä{Random(1).random()}")
     made.choice = CHOICE
