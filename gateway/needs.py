@@ -14,6 +14,7 @@ from gateway.prompts.bounds import OTHERS
 from gateway.prompts.estimates import quick_bound
 from gateway.prompts.media import media_in
 from gateway.prompts.parts import ELSEWHERE
+from gateway.scrubbing import printable
 from policies.route_rules import NO_REQUIREMENTS, Capability, Needs, Requirements
 from policies.vocabulary import Endpoint
 
@@ -73,9 +74,23 @@ def requirements_of(call: Call, way: Way) -> Requirements:
     required = way.route.requires
     if call.principal is not None and call.principal.requires is not NO_REQUIREMENTS:
         required = both(required, call.principal.requires)
+    for name in call.headers:
+        if "requir" in name or "REQUIR" in name or "Requir" in name:
+            refuse_misspelt(name)
     if REQUIRE in call.headers:
         required = both(required, read_requirements(call.headers.getall(REQUIRE)))
     return required
+
+
+def refuse_misspelt(name: str) -> None:
+    """Whoever misspells what shall bind a call believes that it is bound. Raises `RequestError`."""
+    spelt = name.lower()
+    if "pointsman" in spelt and spelt != REQUIRE.lower():
+        raise RequestError(
+            f"There is no header {printable(name, 100)}; did you mean {REQUIRE.lower()}?",
+            code="invalid_header",
+            param=printable(name, 100),
+        )
 
 
 @lru_cache(256)  # bounded: callers may ask for what they like

@@ -137,3 +137,16 @@ def test_a_header_that_cannot_be_read_is_refused_and_never_ignored(value: str) -
     with pytest.raises(RequestError, match="x-pointsman-require") as refused:
         read_requirements([value])
     assert (refused.value.status, refused.value.param) == (400, "x-pointsman-require")
+
+
+@pytest.mark.parametrize(
+    "name", ["x-pointsman-requires", "X_Pointsman_Require", "Pointsman-Require", "X-POINTSMAN-REQUIRED"]
+)
+def test_a_misspelt_requirement_is_refused_since_its_caller_believes_to_be_bound(name: str) -> None:
+    with pytest.raises(RequestError, match="did you mean x-pointsman-require"):
+        requirements_of(asking({}, headers=((name, "region=eu"),)), way())
+
+
+def test_other_headers_may_require_what_they_like() -> None:
+    headers = (("X-Required-By", "somebody"), ("x-pointsman-route", "m"))
+    assert requirements_of(asking({}, headers=headers), way()) == NO_REQUIREMENTS
