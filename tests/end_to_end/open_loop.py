@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TICK_S = 0.005
 GOOD_WITHIN_S = 2.0
+# For proofs of something else: a machine that is busy with other things must not make the gateway refuse anybody.
+NO_SHEDDING = {"shed": {"max_delay": "1m"}}
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 CODE = re.compile(rb'"code": *"(\w+)"')
 END_OF_STREAM = b"0\r\n\r\n"

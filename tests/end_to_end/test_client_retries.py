@@ -11,6 +11,7 @@ import pytest
 from openai import APIStatusError, AsyncOpenAI
 
 from tests.end_to_end.moody_upstream import Mood, MoodyUpstream
+from tests.end_to_end.open_loop import NO_SHEDDING
 from tests.gateway_process import KEY, gateway_process, one_route
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ NEVER = {"failures": 1000, "failure_share": "100%", "of_at_least": 100_000}
 def policy(url: str, breaker: dict[str, Any]) -> dict[str, Any]:
     made = one_route(url, retry={"attempts": GATEWAY_TRIES}, timeouts={"first_token": "300ms", "total": "3s"})
     made["providers"]["scripted"]["breaker"] = breaker
+    made["server"] = NO_SHEDDING
     return made
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.end_to_end.moody_upstream import MoodyUpstream
-from tests.end_to_end.open_loop import Phase, asking, ramp
+from tests.end_to_end.open_loop import NO_SHEDDING, Phase, asking, ramp
 from tests.gateway_process import gateway_process
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Scale:
 def policy(late: str, quick: str) -> dict[str, Any]:
     price = {"input": 1, "output": 2}
     return {
+        "server": NO_SHEDDING,
         "providers": {
             name: {"kind": "openai", "base_url": url, "api_key": "none", "max_connections": 2000}
             for name, url in (("late", late), ("quick", quick))

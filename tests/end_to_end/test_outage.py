@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.end_to_end.moody_upstream import Mood, MoodyUpstream
-from tests.end_to_end.open_loop import Phase, asking, ramp, statuses
+from tests.end_to_end.open_loop import NO_SHEDDING, Phase, asking, ramp, statuses
 from tests.gateway_process import gateway_process
 from tests.process_figures import cpu_s, resident_bytes
 
@@ -52,6 +52,7 @@ def policy(far: str, near: str, breaker: dict[str, Any], mood: Mood) -> dict[str
     route = {"retry": {"attempts": 3}, "timeouts": quick if mood is Mood.STALLS else {}}
     price = {"input": 1, "output": 2}
     return {
+        "server": NO_SHEDDING,
         "providers": {
             "far": {"kind": "openai", "base_url": far, "api_key": "none", "breaker": breaker, "max_connections": 4000},
             "near": {"kind": "openai", "base_url": near, "api_key": "none"},

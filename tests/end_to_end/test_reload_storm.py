@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.end_to_end.moody_upstream import TEXT, Mood, MoodyUpstream
-from tests.end_to_end.open_loop import Phase, asking, ramp, statuses
+from tests.end_to_end.open_loop import NO_SHEDDING, Phase, asking, ramp, statuses
 from tests.gateway_process import complete, gateway_process
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def policy(number: int, far: str, near: str) -> dict[str, Any]:
         return {"kind": "openai", "base_url": url, "api_key": f"sk-{name}-{number}-of-the-provider", "breaker": NEVER}
 
     return {
+        "server": NO_SHEDDING,
         "providers": {"far": provider(far, "far"), "near": provider(near, "near")},
         "deployments": {
             "first": {"provider": "far", "model": f"first-{number}", "price": price},
