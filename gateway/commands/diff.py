@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.commands.explain import policy_of
+from gateway.commands.asked_policy import policy_of
 from gateway.explaining.differences import SHAPES, changes
 from gateway.explaining.rehearsal import Rehearsal
 from gateway.explaining.standing import standing

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.config import examine
+from gateway.commands.asked_policy import policy_of
 from gateway.explaining.decisions import decision_of
 from gateway.explaining.rehearsal import NoSuchDeployment, NoSuchKey, Question, Rehearsal
 from gateway.explaining.tables import shown
@@ -18,7 +17,6 @@ from gateway.explaining.tables import shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.config import Config
     from policies.vocabulary import Endpoint
 
 OK: Final = 0
@@ -51,15 +49,6 @@ def run(config_file: Path, request_file: str, question: Question, *, as_json: bo
         sys.stderr.write(f"{rehearsed.error.message}\n")
         return NOBODY
     return OK
-
-
-def policy_of(path: Path) -> Config | None:
-    """The policy, or None with all that is wrong on standard error."""
-    config, problems = examine(path, os.environ)
-    if config is None:
-        for problem in problems:
-            sys.stderr.write(f"{problem}\n")
-    return config
 
 
 def question_of(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import yaml
 
-from gateway.commands.explain import policy_of
+from gateway.commands.asked_policy import policy_of
 from gateway.commands.shown import not_yaml
 from gateway.explaining.cases import cases_of, run_case
 from gateway.explaining.rehearsal import Rehearsal
