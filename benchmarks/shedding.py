@@ -26,11 +26,13 @@ from benchmarks.processes import GATEWAY_CORE, LOAD_CORE, Server, free_port, run
 
 KEYS = {priority: f"sk-{priority}-priority-for-tests-0123456789" for priority in ("low", "normal", "high")}
 MIX = ("low", "normal", "normal", "high", "low", "normal", "normal", "high", "low", "normal")
+DEPLOYMENTS = ("a", "b", "c", "d", "e", "f")  # each has 256 connections, and none of them shall be what is scarce
 GOOD_WITHIN_S = 1.0
 GIVE_UP_S = 3.0
 TICK_S = 0.002
 CALLERS = 4_000
 WINDOW_S = 0.25
+RAMP_S = 3.0
 
 
 @dataclass
@@ -39,6 +41,8 @@ class Phase:
 
     name: str
     rate: float
+    before: float = 0.0
+    ramp_s: float = 0.0
     began_s: float = 0.0
     took_ns: dict[str, list[int]] = field(default_factory=lambda: {"good": [], "late": [], "shed": []})
     lost: int = 0
@@ -88,12 +92,14 @@ class OpenLoop:
 
     async def run(self, phase: Phase, seconds: float) -> None:
         phase.began_s = start = time.monotonic()
-        sent = 0
+        owed, last, number = 0.0, start, 0
         while (now := time.monotonic()) < start + seconds:
-            due = int((now - start) * phase.rate)
-            for number in range(sent, due):
-                self.send(phase, MIX[number % len(MIX)], start + number / phase.rate)
-            sent = max(sent, due)
+            rise = min(1.0, (now - start) / phase.ramp_s) if phase.ramp_s else 1.0
+            owed += (now - last) * (phase.before + (phase.rate - phase.before) * rise)
+            for _ in range(int(owed)):
+                self.send(phase, MIX[number % len(MIX)], now)
+                number += 1
+            owed, last = owed % 1.0, now
             self.give_up(now - GIVE_UP_S)
             await asyncio.sleep(TICK_S)
 
@@ -142,8 +148,8 @@ class OpenLoop:
                 caller.transport.abort()
 
 
-async def peak(url: str, body: bytes, seconds: float) -> float:
-    """Calls per second that 64 callers get answered who each wait for their answer."""
+async def peak(url: str, body: bytes, callers_max: int, seconds: float) -> float:
+    """Calls per second that so many callers get answered who each wait for their answer."""
     count, over = 0, False
     request = request_bytes(url, KEYS["normal"], body)
 
@@ -153,7 +159,7 @@ async def peak(url: str, body: bytes, seconds: float) -> float:
         if not over and not caller.lost:
             caller.send()
 
-    callers = [await connect(url, request, finished) for _ in range(64)]
+    callers = [await connect(url, request, finished) for _ in range(callers_max)]
     for caller in callers:
         caller.send()
     await asyncio.sleep(1.0)
@@ -169,13 +175,13 @@ async def peak(url: str, body: bytes, seconds: float) -> float:
 
 async def measure(url: str, gateway: Server, options: argparse.Namespace) -> None:
     body = request_body("m", 1024, stream=options.stream)
-    best = options.peak or await peak(url, body, 3.0)
+    best = options.peak or await peak(url, body, 400 if options.stream else 64, 3.0)
     print(json.dumps({"peak good/s": round(best)}))
     load = OpenLoop(url, body)
     await load.open()
     phases = [
         (Phase("1x", 0.8 * best), 4.0),
-        (Phase(f"{options.times:g}x", options.times * best), options.seconds),
+        (Phase(f"{options.times:g}x", options.times * best, 0.8 * best, RAMP_S), options.seconds),
         (Phase("back", 0.5 * best), 8.0),
     ]
     for phase, seconds in phases:
@@ -196,6 +202,7 @@ async def measure(url: str, gateway: Server, options: argparse.Namespace) -> Non
 
 
 def policy(upstream_port: int, port: int, folder: Path) -> dict[str, Any]:
+    deployment = {"provider": "mock", "model": "gpt-4o-mini", "price": {"input": 0.15, "output": 0.6}}
     return {
         "server": {"listen": f"127.0.0.1:{port}", "admin": f"127.0.0.1:{free_port()}"},
         "ledger": {"url": f"sqlite:///{folder / 'ledger.db'}"},
@@ -203,8 +210,8 @@ def policy(upstream_port: int, port: int, folder: Path) -> dict[str, Any]:
         "providers": {
             "mock": {"kind": "openai", "base_url": f"http://127.0.0.1:{upstream_port}/v1", "api_key": "none"}
         },
-        "deployments": {"a": {"provider": "mock", "model": "gpt-4o-mini", "price": {"input": 0.15, "output": 0.6}}},
-        "routes": [{"model": "m", "targets": ["a"]}],
+        "deployments": dict.fromkeys(DEPLOYMENTS, deployment),
+        "routes": [{"model": "m", "strategy": "weighted", "targets": list(DEPLOYMENTS)}],
         "keys": [{"name": name, "secret": key, "priority": name} for name, key in KEYS.items()],
     }
 

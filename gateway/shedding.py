@@ -19,7 +19,7 @@ from gateway.server import render_head
 from gateway.signals import telemetry
 from gateway.stages.authenticate import API_KEY, AUTHORIZATION, X_API_KEY, identify
 from policies.route_rules import Priority
-from policies.shedding import AT_EASE, is_full, observe, sheds
+from policies.shedding import AT_EASE, Look, is_full, observe, sheds
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Door:
         self._priorities: dict[str, Priority] = {}
         self._refusals = [_prepared(seconds) for seconds in RETRY_AFTER_S]
         self._timer: asyncio.TimerHandle | None = None
-        self._looked_s = 0.0
+        self._looked_s = self._worked_s = 0.0
         self._rules: ShedRules | None = None
         self._wait_s: Callable[[float], float] | None = None
         self.is_shut = False
@@ -70,7 +70,7 @@ class Door:
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._looked_s = loop.time()
+        self._looked_s, self._worked_s = time.monotonic(), time.thread_time()
         self._arm(loop, self._looked_s)
 
     def close(self) -> None:
@@ -110,11 +110,12 @@ class Door:
     def _look(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
         now = time.monotonic()
         rules = self._rules = self._current().config.server.shed.rules
-        before, came = self._state, self._came
-        since_s = now - self._looked_s
-        delay_s = now - due_s if self._wait_s is None else max(now - due_s, self._wait_s(since_s))
-        self._state = observe(before, delay_s, since_s, came, rules)
-        self._looked_s = now
+        before, since_s, worked_s = self._state, now - self._looked_s, time.thread_time()
+        busy = (worked_s - self._worked_s) / since_s if since_s > 0.0 else 0.0
+        outside_s = 0.0 if self._wait_s is None else self._wait_s(since_s)
+        look = Look(now - due_s, since_s, busy, self._lifecycle.in_flight, self._came, outside_s)
+        self._state = observe(before, look, rules)
+        self._looked_s, self._worked_s = now, worked_s
         if before.is_shedding or self._state.is_shedding:
             self._came = [0] * len(Priority)
             self._priorities.clear()

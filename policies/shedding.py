@@ -3,11 +3,12 @@
 Past its capacity a server that takes everything finishes nothing: each call waits behind all the others until whoever
 made it has gone. What is refused at once leaves the rest served at the speed of a busy day.
 
-The sign is how late the event loop runs what is due, seen several times in a row: a machine that is busy but keeps up
-is late now and then, and a stall, however long, is one late moment. Once it is there, the share of calls that is let in
-shrinks while the loop is later than a tenth of what is tolerated, so that refusals come quickly too, and is not
-catching up; it grows back while the loop is in time. Shrinking by a factor and growing by a sum is how TCP shares a
-line; that only a standing delay counts is CoDel's (Nichols and Jacobson, 2012), the order by priority DAGOR's (2018).
+The sign is how late the event loop runs what is due, of late, while the process is at work on many calls. A machine
+that is busy but keeps up is late now and then; a stall, however long, is one late look and counts no more than a short
+one; and who is late because others have the processor helps nobody by refusing. Once it is there, the share of calls
+that is let in shrinks while the loop is late and is not catching up, and grows back while it is in time. Shrinking by a
+factor and growing by a sum is how TCP shares a line; that only a standing delay counts is CoDel's (Nichols and
+Jacobson, 2012), the order by priority DAGOR's (Zhou and others, 2018).
 """
 
 from __future__ import annotations
@@ -21,16 +22,28 @@ if TYPE_CHECKING:
 
     from policies.route_rules import ShedRules
 
-LATE_IN_A_ROW: Final = 3
-CALM_PART: Final = 0.1
-"""Of the delay that is tolerated: where the loop is held while calls are shed."""
-FIRST_SHARE: Final = 0.5
-SHRINK_PER_S: Final = 0.05
-SHRINK_MAX: Final = 0.5
-"""Looks come as seldom as the loop is late, so it goes by time; but no single look can halve it more than once."""
-GROWTH_PER_S: Final = 0.15
+WAITS: Final = 4
+"""How often a call waits for the loop at the least: when it comes, to be sent on, for its answer, to be answered."""
+NEWEST_PART: Final = 0.2
+MOST_PART: Final = 2.0
+"""Of what counts as late, the most that one look adds to the smoothed delay: no look alone is late enough."""
+LATE_AGAIN: Final = 3
+AT_WORK: Final = 0.3
+IN_FLIGHT_MIN: Final = 32
+"""Who is late with less to do is late for other reasons."""
+FULLY_BUSY: Final = 0.985
+CALM_BUSY: Final = 0.96
+HELD_PART: Final = 0.5
+CALM_PART: Final = 0.25
+"""Of what counts as late: the loop is held between these while calls are shed, so that refusals come quickly, too."""
+FIRST_SHARE: Final = 0.1
+"""What was taken on too much must be worked off first, in the time that what is let in meanwhile leaves for it."""
+RISE_PER_S: Final = 3.0
+"""By this factor the share grows back until the loop is late for the first time: TCP's slow start."""
+GROWTH_PER_S: Final = 0.25
 CALM_LOOKS: Final = 10
 """In a row make it grow as fast again: when the crowd has gone, nobody should be refused for long."""
+SHRINK: Final = 0.85
 CATCHING_UP: Final = 0.97
 """Of the last delay: below that the loop is on its way back, and refusing more would only leave it idle later."""
 SHARE_MIN: Final = 0.02
@@ -43,10 +56,24 @@ Shares = tuple[float, ...]
 ALL_IN: Final[Shares] = (1.0,) * len(Priority)
 
 
+class Look(NamedTuple):
+    """What was seen: how late the loop was, how long after the last look, which part of that time it was at work, how
+    many calls are under way, how many of each priority came since, and how long connections wait to be taken.
+    """
+
+    delay_s: float
+    since_s: float
+    busy: float
+    in_flight: int
+    came: Sequence[int]
+    outside_s: float = 0.0
+
+
 class ShedState(NamedTuple):
     """`share` is how much of all calls is let in, `shares` how much of each priority's, lowest first. `mix` is how many
-    of each came of late; `late` counts late moments in a row, `calm` those in time while calls are shed;
-    `delay_s` is the last one's.
+    of each came of late. `delay_s` is smoothed while everybody is let in and the last one's otherwise, `busy` always
+    smoothed; `late` and `calm` count looks while calls are shed. `is_rising` until it is late for the first time after
+    it was let work off what it had.
     """
 
     share: float = 1.0
@@ -54,7 +81,9 @@ class ShedState(NamedTuple):
     late: int = 0
     mix: Shares = (0.0,) * len(Priority)
     delay_s: float = 0.0
+    busy: float = 0.0
     calm: int = 0
+    is_rising: bool = False
 
     @property
     def is_shedding(self) -> bool:
@@ -64,25 +93,28 @@ class ShedState(NamedTuple):
 AT_EASE: Final = ShedState()
 
 
-def observe(state: ShedState, delay_s: float, since_s: float, came: Sequence[int], rules: ShedRules) -> ShedState:
-    """The state after one more look: how late the loop was, how long after the last look, and how many calls of each
-    priority came since then.
-    """
+def observe(state: ShedState, look: Look, rules: ShedRules) -> ShedState:
+    """The state after one more look."""
+    delay_s, late_s = max(look.delay_s, look.outside_s), rules.delay_max_s / WAITS
+    busy = state.busy + NEWEST_PART * (look.busy - state.busy)
     if not state.is_shedding:
-        late = state.late + 1 if delay_s > rules.delay_max_s else 0
-        if late < LATE_IN_A_ROW:
-            return state if late == state.late else AT_EASE._replace(late=late)
-        return ShedState(FIRST_SHARE, shares_of(FIRST_SHARE, state.mix), 0, state.mix, delay_s)
-    share, calm = state.share, 0
-    if delay_s <= rules.delay_max_s * CALM_PART:
-        calm = state.calm + 1
-        share += GROWTH_PER_S * min(since_s, 0.5) * (1.0 + calm / CALM_LOOKS)
-    elif delay_s > state.delay_s * CATCHING_UP:
-        share = max(SHARE_MIN, share * max(SHRINK_MAX, SHRINK_PER_S**since_s))
+        smooth_s = state.delay_s + NEWEST_PART * (min(delay_s, late_s * MOST_PART) - state.delay_s)
+        is_at_it = look.in_flight > IN_FLIGHT_MIN and busy > AT_WORK
+        if smooth_s <= late_s or not (is_at_it or look.outside_s > rules.delay_max_s):
+            return AT_EASE._replace(delay_s=smooth_s, busy=busy)
+        return ShedState(FIRST_SHARE, shares_of(FIRST_SHARE, state.mix), 0, state.mix, delay_s, busy, is_rising=True)
+    share, late, calm, is_rising = state.share, state.late, 0, state.is_rising
+    if delay_s > late_s * HELD_PART or busy > FULLY_BUSY:
+        late += 1
+        if late >= LATE_AGAIN and (delay_s > state.delay_s * CATCHING_UP or busy > FULLY_BUSY):
+            late, share, is_rising = 0, max(SHARE_MIN, share * SHRINK), False
+    elif delay_s <= late_s * CALM_PART and busy < CALM_BUSY:
+        late, calm, for_s = 0, state.calm + 1, min(look.since_s, 0.5)
+        share += for_s * (share * RISE_PER_S if is_rising else GROWTH_PER_S * (1.0 + calm / CALM_LOOKS))
     if share >= 1.0:
         return AT_EASE
-    mix = tuple(MIX_MEMORY * was + now for was, now in zip(state.mix, came, strict=True))
-    return ShedState(share, shares_of(share, mix), 0, mix, delay_s, calm)
+    mix = tuple(MIX_MEMORY * was + now for was, now in zip(state.mix, look.came, strict=True))
+    return ShedState(share, shares_of(share, mix), late, mix, delay_s, busy, calm, is_rising)
 
 
 def shares_of(share: float, mix: Shares) -> Shares:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -97,9 +98,12 @@ def test_calls_beyond_the_stated_number_find_no_room() -> None:
 
 
 async def look(ground: Ground, late_s: float) -> None:
-    """The timer's look, so much later than it was due."""
+    """The timer's look at a busy process, so much later than it was due."""
     loop = asyncio.get_running_loop()
     ground.door.close()
+    ground.lifecycle.in_flight = 1000
+    since_s = LOOK_EVERY_S + late_s
+    ground.door._looked_s, ground.door._worked_s = loop.time() - since_s, time.thread_time() - 0.9 * since_s
     ground.door._look(loop, loop.time() - late_s)
     ground.door.close()
 
@@ -108,10 +112,10 @@ async def test_it_shuts_when_the_loop_is_late_again_and_again_and_says_so_once(
     ground: Ground, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    for _ in range(3):
-        await look(ground, 0.4)
-        assert not ground.door.is_shut
     await look(ground, 0.4)
+    assert not ground.door.is_shut
+    for _ in range(5):
+        await look(ground, 0.4)
     assert ground.door.is_shut
     while ground.ask(KEYS[Priority.LOW]) is None:
         pass
@@ -120,16 +124,24 @@ async def test_it_shuts_when_the_loop_is_late_again_and_again_and_says_so_once(
     assert len(caplog.messages) == 1
     assert ground.samples("pointsman_shedding_ratio") == [((), pytest.approx(0.98))]
     while ground.door.is_shut:
-        ground.door._looked_s -= LOOK_EVERY_S
         await look(ground, 0.0)
     assert caplog.messages[1:] == ["all calls are let in again; 1 were refused"]
+
+
+async def test_it_shuts_when_those_who_wait_outside_wait_too_long(ground: Ground) -> None:
+    """The loop is in time, as nobody is let into the process who could make it late."""
+    ground.door.watch(lambda since_s: 0.4 + 0 * since_s)
+    for _ in range(10):
+        await look(ground, 0.0)
+    assert ground.door.is_shut
 
 
 async def test_a_stall_shuts_nobody_out(ground: Ground) -> None:
     for _ in range(10):
         await look(ground, 30.0)
-        await look(ground, 0.01)
         assert not ground.door.is_shut
+        for _ in range(20):
+            await look(ground, 0.01)
 
 
 async def test_it_looks_by_itself() -> None:
