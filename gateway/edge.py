@@ -291,10 +291,11 @@ def view_of(error: GatewayError) -> View:
     if isinstance(error, UpstreamError):
         status, kind, code, retry_after_s = caller_view(error.failure)
         message = error.message or explain(error.failure)
-        if code == "upstream_auth_error":  # the provider's words may quote the gateway's own key
+        refused_us = code == "upstream_auth_error"
+        if refused_us:  # the provider's words may quote the gateway's own key
             message = "The upstream refused the gateway's credential. The operator of the gateway can mend this."
         param = error.failure.param if kind == "invalid_request_error" else None
-        return View(status, kind, code, message, param, retry_after_s)
+        return View(status, kind, code, message, param, retry_after_s, should_retry=not refused_us)
     view = View(error.status, error.type, error.code, error.message, error.param)
     if isinstance(error, LimitError):
         view.retry_after_s, view.should_retry = error.retry_after_s, error.should_retry

@@ -39,12 +39,14 @@ class Ground:
     gateway: GatewayProcess
     refusals: dict[tuple[str, str], int] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    told_not_to_retry: bool = False
 
     async def ask(self, model: str) -> tuple[int, dict[str, Any]]:
         data = await self.gateway.ask(
             post("/v1/chat/completions", {"model": model, "messages": [{"role": "user", "content": "?"}]})
         )
         head, _, body = data.partition(b"\r\n\r\n")
+        self.told_not_to_retry = b"\r\nx-should-retry: false" in head
         assert not any(key.encode() in data for key in KEYS.values())
         return int(head.split()[1]), json.loads(body)
 
@@ -132,6 +134,7 @@ async def test_where_every_credential_is_refused_the_caller_is_not_blamed(ground
     for _ in range(5):
         status, body = await ground.ask("c")
         assert (status, body["error"]["code"]) == (502, "upstream_auth_error")
+    assert ground.told_not_to_retry, "no wait of seconds mends it"
     assert len(ground.alarms("c")) == 2, "one for each, not one for each call"
     ground.refusals.clear()
     assert (await ground.ask("c"))[0] == 200, "never eject the last one"
