@@ -67,7 +67,8 @@ class Peer:
 
     def abort(self) -> None:
         """Unless the connection is gone: asyncio fails over one whose last bytes went out after it was closed."""
-        if self.writer.get_extra_info("socket").fileno() != -1:
+        sock = self.writer.get_extra_info("socket")
+        if sock is not None and sock.fileno() != -1:
             self.writer.transport.abort()
 
 
