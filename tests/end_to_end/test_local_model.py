@@ -277,9 +277,9 @@ def test_what_it_cannot_do_is_refused_by_name(client: OpenAI) -> None:
     assert caught.value.code == "unsupported_endpoint"
     with pytest.raises(openai.BadRequestError, match="does not offer responses"):
         client.responses.create(model="local", input="x")
-    with pytest.raises(openai.BadRequestError, match="reads text only") as caught:
+    with pytest.raises(openai.BadRequestError, match="takes images") as caught:
         client.chat.completions.create(model="local", messages=[{"role": "user", "content": [image]}])
-    assert caught.value.code == "unsupported_parameter"
+    assert caught.value.code == "no_capable_deployment"
 
 
 # many callers, callers who leave, an engine that dies

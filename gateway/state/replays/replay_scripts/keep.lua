@@ -10,7 +10,7 @@ local mark_bytes = tonumber(ARGV[7])
 local found = call('GET', entry)
 if found and found ~= ARGV[1] then return found == ARGV[2] and 1 or 0 end
 local time = call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000 -- to the microsecond: many come in one millisecond
 local used = tonumber(call('GET', bytes) or '0')
 
 local function taken_apart(member)
