@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from policies.vocabulary import Principal
 
 SEED: Final = 1
+ALL_ASIDE: Final = "all are set aside, so only the one that is back first is asked"
 
 
 class Question(NamedTuple):
@@ -148,8 +149,10 @@ class Rehearsal:
         choice = self._fleet.choose(call, self._clock, self._rng)
         call.choice = choice
         down = {d.id: inf for d in call.candidates if self._down & {d.name, d.id}}
-        if any(d.id not in down for d in choice.candidates):  # else the attempts go as if all were well
+        if any(d.id not in down for d in choice.candidates):
             call.set_aside = down
+        elif down:  # the last one is never ejected
+            call.choice = choice._replace(why=ALL_ASIDE)
         return Reply(_Nothing(), call.candidates[0])
 
 

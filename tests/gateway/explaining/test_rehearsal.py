@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gateway.explaining.decisions import decision_of
-from gateway.explaining.rehearsal import NoSuchDeployment, NoSuchKey, Question, Rehearsal, body_of
+from gateway.explaining.rehearsal import ALL_ASIDE, NoSuchDeployment, NoSuchKey, Question, Rehearsal, body_of
 from policies.vocabulary import Endpoint
 from tests.gateway.explaining.a_policy import POLICY, TOOLS, asking, policy
 
@@ -43,6 +43,8 @@ def test_a_header_a_time_and_what_is_down_count(rehearsal: Rehearsal) -> None:
         asyncio.run(rehearsal.ask(Question(body, key="ci", down=frozenset({"smal"}))))
     everything = frozenset({"small", "big", "far"})
     assert len(order(rehearsal, Question(body, key="ci", down=everything))) == 3
+    last = asyncio.run(rehearsal.ask(Question(body, key="ci", down=everything)))
+    assert decision_of(last.call).why == ALL_ASIDE
     fixed = Question(body_of(asking("fixed")), key="ci", at_s=MORNING_S)
     assert order(rehearsal, fixed) == ["small", "far"]
     refused = asyncio.run(rehearsal.ask(fixed._replace(at_s=EVENING_S)))
