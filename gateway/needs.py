@@ -87,9 +87,9 @@ def refuse_misspelt(name: str) -> None:
     spelt = name.lower()
     if "pointsman" in spelt and spelt != REQUIRE.lower():
         raise RequestError(
-            f"There is no header {printable(name, 100)}; did you mean {REQUIRE.lower()}?",
+            f"There is no header {printable(spelt, 100)}; did you mean {REQUIRE.lower()}?",
             code="invalid_header",
-            param=printable(name, 100),
+            param=printable(spelt, 100),  # not the header's own name, whose type JSON does not know
         )
 
 

@@ -93,6 +93,8 @@ async def ask(gateway: GatewayProcess, body: dict[str, Any], *headers: str, key:
         ({"model": "plain"}, ("X-Pointsman-Require: region=eu, data_class=pii",), "seeing"),
         ({"model": "plain"}, ("X-Pointsman-Require: region=mars",), "403 no_compliant_deployment"),
         ({"model": "plain"}, ("X-Pointsman-Require: everything",), "400 invalid_header"),
+        ({"model": "plain"}, ("X-Pointsman-Requires: region=eu",), "400 invalid_header"),
+        ({"model": "plain"}, ("x_pointsman_require: region=eu",), "400 invalid_header"),
         ({"model": "blind", "messages": PICTURE}, (), "400 no_capable_deployment"),
         ({"model": "sized"}, (), "tiny"),
         ({"model": "sized", "messages": LONG}, (), "roomy"),

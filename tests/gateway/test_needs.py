@@ -143,8 +143,9 @@ def test_a_header_that_cannot_be_read_is_refused_and_never_ignored(value: str) -
     "name", ["x-pointsman-requires", "X_Pointsman_Require", "Pointsman-Require", "X-POINTSMAN-REQUIRED"]
 )
 def test_a_misspelt_requirement_is_refused_since_its_caller_believes_to_be_bound(name: str) -> None:
-    with pytest.raises(RequestError, match="did you mean x-pointsman-require"):
+    with pytest.raises(RequestError, match="did you mean x-pointsman-require") as caught:
         requirements_of(asking({}, headers=((name, "region=eu"),)), way())
+    assert (caught.value.param, type(caught.value.param)) == (name.lower(), str)
 
 
 def test_other_headers_may_require_what_they_like() -> None:
