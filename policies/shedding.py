@@ -99,8 +99,8 @@ def observe(state: ShedState, look: Look, rules: ShedRules) -> ShedState:
     busy = state.busy + NEWEST_PART * (look.busy - state.busy)
     if not state.is_shedding:
         smooth_s = state.delay_s + NEWEST_PART * (min(delay_s, late_s * MOST_PART) - state.delay_s)
-        is_at_it = look.in_flight > IN_FLIGHT_MIN and busy > AT_WORK
-        if smooth_s <= late_s or not (is_at_it or look.outside_s > rules.delay_max_s):
+        has_much_to_do = look.in_flight > IN_FLIGHT_MIN or look.outside_s > rules.delay_max_s
+        if smooth_s <= late_s or busy <= AT_WORK or not has_much_to_do:
             return AT_EASE._replace(delay_s=smooth_s, busy=busy)
         return ShedState(FIRST_SHARE, shares_of(FIRST_SHARE, state.mix), 0, state.mix, delay_s, busy, is_rising=True)
     share, late, calm, is_rising = state.share, state.late, 0, state.is_rising

@@ -50,6 +50,15 @@ def test_a_stall_is_one_late_look_however_long(stall_s: float, then_s: float) ->
         assert not state.is_shedding
 
 
+@pytest.mark.parametrize(("busy", "sheds_then"), [(AT_WORK, False), (0.9, True)])
+def test_a_queue_outside_counts_only_while_the_process_is_at_work(busy: float, *, sheds_then: bool) -> None:
+    """Else somebody else has the processor, and nobody is served sooner for being refused."""
+    state = AT_EASE
+    for _ in range(10):
+        state = observe(state, Look(0.0, LOOK_S, busy, 0, NOBODY, outside_s=2 * RULES.delay_max_s), RULES)
+    assert state.is_shedding is sheds_then
+
+
 def test_late_for_a_second_is_too_much() -> None:
     looks = 1
     while not after(AT_EASE, *[LATE] * looks).is_shedding:
