@@ -1,7 +1,7 @@
 """What passes between the gateway and the bundled engine: jobs one way, events the other.
 
-The types are plain msgspec structs, packed as arrays. They are the seam behind which a scheduler with many slots can
-replace an engine that runs one job at a time: nothing on either side knows how jobs share the context.
+The types are plain msgspec structs, packed as arrays; nothing on either side knows how jobs share the context. Some jobs
+ask for text, some for vectors, some for scores; the model that is loaded can do one of the three.
 """
 
 from __future__ import annotations
@@ -37,8 +37,23 @@ class ToolSpec(msgspec.Struct, frozen=True, array_like=True):
     parameters: str | None
 
 
-class Job(msgspec.Struct, frozen=True, array_like=True):
-    """One request for text. Exactly one of `messages` (a conversation for the chat template) and `prompt` is given.
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a request stands in the engine's line.
+
+    `flow` is whose burst waits behind itself, `weight` its share, `scope` within which beginnings of prompts may be
+    shared (an org). Work that has not begun after `patience_s` is not begun any more.
+    """
+
+    flow: str = ""
+    weight: float = 1.0
+    priority: int = 1
+    scope: str = ""
+    patience_s: float = 3600.0
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True, tag="text"):
+    """One request for text. Exactly one of `messages` (a conversation for the chat template), `prompt` and
+    `prompt_tokens` is given. `adapter` names the LoRA adapter that it is answered with.
 
     `schema` is a JSON schema that the text must obey (`{}`: any JSON object), `strict` refuses what a grammar cannot
     hold it to. `forced_tools` makes the answer one call of one of them: the text is then its name, a line feed, and
@@ -56,6 +71,26 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     choices: int = 1
+    place: Place = Place()
+    adapter: str | None = None
+    prompt_tokens: tuple[int, ...] | None = None
+
+
+class EmbedJob(msgspec.Struct, frozen=True, array_like=True, tag="embed"):
+    """One request for vectors, one for each input: a text or the ids of its tokens."""
+
+    id: int
+    inputs: tuple[str | tuple[int, ...], ...]
+    place: Place = Place()
+
+
+class RerankJob(msgspec.Struct, frozen=True, array_like=True, tag="rerank"):
+    """One request for scores: how well each document answers the query."""
+
+    id: int
+    query: str
+    documents: tuple[str, ...]
+    place: Place = Place()
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
@@ -73,15 +108,18 @@ class ChosenLogprob(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Started(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """The engine has begun to read the prompt, `cached_tokens` of which it still knew.
+    """The engine has begun to read the prompt, `cached_tokens` of which it still knew, after `queue_s` in its line.
 
-    `ignored` names members of the request that have no effect with this model.
+    `ignored` names members of the request that have no effect with this model. `truncated_tokens` of the prompt were
+    left out because the engine was told to do so with what is too long.
     """
 
     job: int
     prompt_tokens: int
     cached_tokens: int
     ignored: tuple[str, ...] = ()
+    queue_s: float = 0.0
+    truncated_tokens: int = 0
 
 
 class Delta(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -95,22 +133,51 @@ class Delta(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 
 class Finished(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """One choice is complete: `reason` is `stop` or `length`."""
+    """One choice is complete: `reason` is `stop` or `length`.
+
+    `read_s` went by from the slot to the first token, `write_s` from there to the end; `compute_s` is the engine's time
+    that this choice alone had, each step's being shared among those that it served.
+    """
 
     job: int
     choice: int
     reason: str
     completion_tokens: int
+    read_s: float = 0.0
+    write_s: float = 0.0
+    compute_s: float = 0.0
+
+
+class Vectors(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """All vectors of an embedding job, in the order of its inputs, as little-endian float32. They end the job."""
+
+    job: int
+    vectors: tuple[bytes, ...]
+    prompt_tokens: int
+    compute_s: float = 0.0
+
+
+class Scores(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """All scores of a rerank job, in the order of its documents; higher is better. They end the job."""
+
+    job: int
+    scores: tuple[float, ...]
+    prompt_tokens: int
+    compute_s: float = 0.0
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """The job ended without an answer. `status` 400 blames the request, at `param`; 500 blames the engine."""
+    """The job ended without an answer. `status` 400 blames the request, at `param`; 500 blames the engine; 503 says that
+    there is too much to do, and when that may be over.
+    """
 
     job: int
     status: int
     code: str
     message: str
     param: str | None = None
+    retry_after_s: float | None = None
 
 
-Event = Started | Delta | Finished | Failed
+AnyJob = Job | EmbedJob | RerankJob
+Event = Started | Delta | Finished | Failed | Vectors | Scores

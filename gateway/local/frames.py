@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from adapters.llama_cpp_job import Delta, Failed, Finished, Job, Started
+from adapters.llama_cpp_job import AnyJob, Delta, Failed, Finished, Scores, Started, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,21 +20,51 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH_BYTES = 4
 
 
+class Tuning(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """How the engine computes. 0 and None leave a choice to the worker.
+
+    `context_tokens` is what one slot holds. `unified` lets all slots share one pool of cells: less memory, slower steps,
+    and answers that depend a little on who else is there. `deterministic` reads prompts on a fixed grid and does
+    without guesses, so that on a CPU an answer depends on its request alone.
+    """
+
+    slots: int = 0
+    context_tokens: int = 0
+    batch_tokens: int = 512
+    threads: int = 0
+    unified: bool = False
+    deterministic: bool = False
+    max_decode_gap_s: float = 0.25
+    on_overflow: str = "error"
+    speculate: bool = True
+    cache_bytes: int = 0
+    cache_folder: str | None = None
+    kv_type: str = "f16"
+    flash_attention: bool | None = None
+    gpu_layers: int = -1
+    devices: tuple[str, ...] = ()
+    split: str = "layer"
+    tensor_split: tuple[float, ...] = ()
+
+
 class Load(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """The first order: which model, and how. None leaves the choice to the worker.
+    """The first order: which model, for what `task` (text, embed or rerank), and how.
 
     `plain_weights` keeps weights as they are in the file, for processors that fault on llama.cpp's faster layouts.
+    `adapters` are LoRA files by name. `max_waiting` runs may wait for a slot.
     """
 
     model_path: str
-    context_tokens: int | None = None
-    threads: int | None = None
+    task: str = "text"
+    tuning: Tuning = Tuning()
     chat_template: str | None = None
+    adapters: tuple[tuple[str, str], ...] = ()
+    max_waiting: int = 64
     plain_weights: bool = False
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    job: Job
+    job: AnyJob
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -56,13 +86,25 @@ class Progress(msgspec.Struct, frozen=True, array_like=True, tag=11):
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=12):
-    """The model is loaded and has decoded a token."""
+    """The model is loaded and has decoded a token.
+
+    `dialect` is how the model writes tool calls and `reasoning` how it marks its thoughts, by names of
+    `adapters.dialects`; empty where it does neither. `vector_size` is 0 for models of text. `devices` hold its layers.
+    """
 
     model: str
     context_tokens: int
     threads: int
     knows_tools: bool
     load_s: float
+    slots: int = 1
+    task: str = "text"
+    dialect: str = ""
+    reasoning: str = ""
+    vector_size: int = 0
+    devices: tuple[str, ...] = ()
+    model_bytes: int = 0
+    context_bytes: int = 0
 
 
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag=13):
@@ -72,6 +114,33 @@ class Pong(msgspec.Struct, frozen=True, array_like=True, tag=13):
     busy: bool
 
 
+class Standing(msgspec.Struct, frozen=True, array_like=True, tag=15):
+    """The engine as it is now, sent a few times a second while it works and once when it comes to rest.
+
+    `waiting_tokens` are prompt tokens in the line, `reading_tokens` those of running prompts still to be read. Paces are
+    decayed means, 0 before anything was measured. Totals count since the worker began.
+    """
+
+    waiting: int = 0
+    waiting_tokens: int = 0
+    running: int = 0
+    reading_tokens: int = 0
+    known_cells: int = 0
+    cells: int = 0
+    read_tokens_per_s: float = 0.0
+    write_tokens_per_s: float = 0.0
+    run_s: float = 0.0
+    steps: int = 0
+    step_s: float = 0.0
+    python_s: float = 0.0
+    read_tokens: int = 0
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    guessed_tokens: int = 0
+    accepted_tokens: int = 0
+    longest_gap_s: float = 0.0
+
+
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag=14):
     """The model cannot be loaded at all; starting again will not help until something changes."""
 
@@ -79,7 +148,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=14):
 
 
 Order = Load | Submit | Cancel | Ping | Shutdown
-Report = Started | Delta | Finished | Failed | Progress | Ready | Pong | Refused
+Report = Started | Delta | Finished | Failed | Vectors | Scores | Progress | Ready | Pong | Standing | Refused
 
 
 class BrokenFrame(Exception):  # noqa: N818 - it names the frame, not the handling

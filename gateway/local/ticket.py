@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Started
+from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Scores, Started, Vectors
 from policies.vocabulary import Usage
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Ticket:
             return
         if isinstance(event, Failed):
             self.failed = event
+        elif isinstance(event, Vectors | Scores):
+            self._open_choices = 0
         else:
             self._events.append(event)
             if isinstance(event, Delta):

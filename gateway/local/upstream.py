@@ -15,7 +15,7 @@ from adapters.schema import InvalidRequest
 from gateway.errors import RequestError, UpstreamError
 from gateway.local.answer import LocalAnswer
 from gateway.local.engine_check import check_engine
-from gateway.local.frames import Load
+from gateway.local.frames import Load, Tuning
 from gateway.local.supervisor import State, Supervisor
 from gateway.local.ticket import Ticket
 from policies.vocabulary import Failure, FailureKind
@@ -56,7 +56,8 @@ class LocalUpstream:
         on_progress: Callable[[int], None] | None = None,
         supervisor: Supervisor | None = None,
     ) -> None:
-        load = Load(str(model_path), settings.context_tokens or None, settings.threads or None, settings.chat_template)
+        tuning = Tuning(slots=1, context_tokens=settings.context_tokens, threads=settings.threads)
+        load = Load(str(model_path), tuning=tuning, chat_template=settings.chat_template)
         self._deployment = deployment
         self._model_path = model_path
         self._supervisor = supervisor or Supervisor(load, on_progress=on_progress)

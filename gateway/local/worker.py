@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from adapters.llama_cpp_job import Failed
+from adapters.llama_cpp_job import Failed, Job
 from adapters.schema import InvalidRequest
 from gateway.local.engine import SerialEngine
 from gateway.local.frames import (
@@ -104,8 +104,12 @@ class Desk:
     def _take(self, order: Order) -> None:
         match order:
             case Submit():
-                handle = Handle(order.job)
-                self._handles[order.job.id] = handle
+                job = order.job
+                if not isinstance(job, Job):
+                    self._line.send([Failed(job.id, 400, "unsupported_endpoint", "This model makes text.")])
+                    return
+                handle = Handle(job)
+                self._handles[job.id] = handle
                 self._arrivals.put(handle)
             case Cancel():
                 if (known := self._handles.get(order.job)) is not None:
@@ -164,8 +168,8 @@ def _serve(load: Load, line: Line, desk: Desk) -> None:
     model = Model(Path(load.model_path), _reporter(line), plain_weights=load.plain_weights)
     source = load.chat_template or model.chat_template()
     template = ChatTemplate(source, bos=model.bos_text, eos=model.eos_text) if source else None
-    threads = load.threads or default_threads()
-    context_tokens = load.context_tokens or min(model.trained_context_tokens, DEFAULT_CONTEXT_TOKENS)
+    threads = load.tuning.threads or default_threads()
+    context_tokens = load.tuning.context_tokens or min(model.trained_context_tokens, DEFAULT_CONTEXT_TOKENS)
     context = Context(model, context_tokens, threads)
     _warm_up(context)
     engine = SerialEngine(model, context, line.send)

@@ -7,13 +7,18 @@ from hypothesis import strategies as st
 from adapters.llama_cpp_job import (
     ChosenLogprob,
     Delta,
+    EmbedJob,
     Failed,
     Finished,
     Job,
+    Place,
+    RerankJob,
     Sampling,
+    Scores,
     Started,
     TokenLogprob,
     ToolSpec,
+    Vectors,
 )
 from gateway.local.frames import (
     MAX_FRAME_BYTES,
@@ -28,14 +33,16 @@ from gateway.local.frames import (
     Refused,
     Report,
     Shutdown,
+    Standing,
     Submit,
+    Tuning,
     pack,
     unpack_order,
     unpack_reports,
 )
 
 ORDERS = [
-    Load("/m.gguf", 512, 2, "{{ x }}", plain_weights=True),
+    Load("/m.gguf", tuning=Tuning(slots=4, threads=2), chat_template="{{ x }}", plain_weights=True),
     Submit(
         Job(
             7,
@@ -45,6 +52,8 @@ ORDERS = [
             stop=("\n",),
         )
     ),
+    Submit(EmbedJob(8, ("a", (1, 2)), Place("acme/red", 2.0, scope="acme"))),
+    Submit(RerankJob(9, "q", ("a", "b"))),
     Cancel(7),
     Ping(),
     Shutdown(),
@@ -57,6 +66,9 @@ REPORTS: list[Report] = [
     Progress(50),
     Ready("m", 8192, 1, knows_tools=False, load_s=0.5),
     Pong(3, busy=True),
+    Vectors(1, (b"\x00\x00\x80?",), 3, 0.1),
+    Scores(1, (0.5, -1.0), 3),
+    Standing(waiting=1, step_s=0.25),
     Refused("no"),
 ]
 

@@ -24,6 +24,7 @@ from gateway.local.frames import (
     Refused,
     Shutdown,
     Submit,
+    Tuning,
     pack,
     unpack_reports,
 )
@@ -90,7 +91,7 @@ def started_worker() -> Iterator[tuple[Line, subprocess.Popen[bytes]]]:
 def worker(model_path: Path) -> Iterator[Line]:
     """One worker for all tests that leave it well."""
     with started_worker() as (line, _):
-        line.send(Load(str(model_path), context_tokens=512))
+        line.send(Load(str(model_path), tuning=Tuning(context_tokens=512)))
         percents = []
         while isinstance(report := line.next((Progress, Ready)), Progress):
             percents.append(report.percent)
@@ -159,7 +160,7 @@ def test_a_model_that_cannot_be_used_is_refused(tmp_path: Path, model_path: Path
         path = tmp_path / "broken.gguf"
         path.write_bytes(b"GGUF" + bytes(64))
     with started_worker() as (line, process):
-        line.send(Load(str(path), 512, chat_template=template))
+        line.send(Load(str(path), tuning=Tuning(context_tokens=512), chat_template=template))
         refused = line.next(Refused)
         assert isinstance(refused, Refused)
         assert ("cannot load" if template is None else "does not parse") in refused.message
