@@ -1,7 +1,7 @@
 """What passes between the gateway and the bundled engine: jobs one way, events the other.
 
-The types are plain msgspec structs, packed as arrays; nothing on either side knows how jobs share the context. Some jobs
-ask for text, some for vectors, some for scores; the model that is loaded can do one of the three.
+The types are plain msgspec structs, packed as arrays; nothing on either side knows how jobs share the context. Some
+jobs ask for text, some for vectors, some for scores; the model that is loaded can do one of the three.
 """
 
 from __future__ import annotations
@@ -167,8 +167,8 @@ class Scores(msgspec.Struct, frozen=True, array_like=True, tag=7):
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """The job ended without an answer. `status` 400 blames the request, at `param`; 500 blames the engine; 503 says that
-    there is too much to do, and when that may be over.
+    """The job ended without an answer. `status` 400 blames the request, at `param`; 500 blames the engine; 503 says
+    that there is too much to do, and when that may be over.
     """
 
     job: int

@@ -40,8 +40,8 @@ class Reader(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """What a step may hold. `grid_tokens` other than 0: chunks end at its multiples or at the prompt's end, nowhere else,
-    so that a prompt is cut in the same places whoever else is there.
+    """What a step may hold. `grid_tokens` other than 0: chunks end at its multiples or at the prompt's end, nowhere
+    else, so that a prompt is cut in the same places whoever else is there.
     """
 
     batch_tokens: int

@@ -23,8 +23,8 @@ _LENGTH_BYTES = 4
 class Tuning(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """How the engine computes. 0 and None leave a choice to the worker.
 
-    `context_tokens` is what one slot holds. `unified` lets all slots share one pool of cells: less memory, slower steps,
-    and answers that depend a little on who else is there. `deterministic` reads prompts on a fixed grid and does
+    `context_tokens` is what one slot holds. `unified` lets all slots share one pool of cells: less memory, slower
+    steps, and answers that depend a little on who else is there. `deterministic` reads prompts on a fixed grid and does
     without guesses, so that on a CPU an answer depends on its request alone.
     """
 
@@ -117,8 +117,8 @@ class Pong(msgspec.Struct, frozen=True, array_like=True, tag=13):
 class Standing(msgspec.Struct, frozen=True, array_like=True, tag=15):
     """The engine as it is now, sent a few times a second while it works and once when it comes to rest.
 
-    `waiting_tokens` are prompt tokens in the line, `reading_tokens` those of running prompts still to be read. Paces are
-    decayed means, 0 before anything was measured. Totals count since the worker began.
+    `waiting_tokens` are prompt tokens in the line, `reading_tokens` those of running prompts still to be read. Paces
+    are decayed means, 0 before anything was measured. Totals count since the worker began.
     """
 
     waiting: int = 0
