@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.config import model_file
+from tests.tiny_gguf import tiny_adapter, tiny_embedding_model, tiny_rerank_model, tiny_text_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,3 +51,32 @@ def context(shared_context: Context) -> Context:
     """A context of 512 tokens that knows nothing."""
     shared_context.rewind(0)
     return shared_context
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if importlib.util.find_spec("llama_cpp") is None:
+        pytest.skip("llama-cpp-python is not installed")
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path(tiny_folder: Path) -> Path:
+    """A text model of 200 KB: see tests/tiny_gguf.py."""
+    return tiny_text_model(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_embedding_path(tiny_folder: Path) -> Path:
+    return tiny_embedding_model(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_rerank_path(tiny_folder: Path) -> Path:
+    return tiny_rerank_model(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter_path(tiny_folder: Path) -> Path:
+    """A LoRA adapter for the tiny text model."""
+    return tiny_adapter(tiny_folder)
