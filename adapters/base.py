@@ -22,12 +22,24 @@ class WireRequest(msgspec.Struct, frozen=True):
     method: str = "POST"
 
 
+class EngineTimes(msgspec.Struct, frozen=True):
+    """Where an answer's time went in an engine of ours, in seconds: in its line, reading the prompt, writing.
+
+    `compute_s` is the part of the engine's own time that this answer had, each step's being shared among all in it.
+    """
+
+    queue_s: float = 0.0
+    read_s: float = 0.0
+    write_s: float = 0.0
+    compute_s: float = 0.0
+
+
 class Tally(msgspec.Struct):
     """What an answer has shown of itself so far: the basis of metering, cost and estimates.
 
     `usage` is None until the upstream reported it. `text` holds what was generated, in order, so that it can be counted
     when no usage comes; decoders stop adding beyond `adapters.openai.TEXT_KEPT_BYTES` and add to `text_dropped_chars`.
-    `damaged_events` could not be read and were left out.
+    `damaged_events` could not be read and were left out. `engine` is None where the engine is not ours.
     """
 
     usage: Usage | None = None
@@ -37,6 +49,7 @@ class Tally(msgspec.Struct):
     text: list[str] = msgspec.field(default_factory=list)
     text_dropped_chars: int = 0
     damaged_events: int = 0
+    engine: EngineTimes | None = None
 
 
 class StreamDecoder(Protocol):

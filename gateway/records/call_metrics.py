@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.records.settlement import OK
 from gateway.signals import telemetry
-from gateway.signals.telemetry import NONE, OTHER, Outcome, Unpriced
+from gateway.signals.telemetry import NANO, NONE, OTHER, Outcome, Unpriced
 from policies.attempts import AttemptKind
 from policies.matching import candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from adapters.base import EngineTimes
     from gateway.call import Call
     from gateway.records.settlement import SettledCall, Settlement
     from gateway.signals.metrics import Registry
@@ -117,6 +118,8 @@ class CallMetrics:
         self._per_token = registry.histograms(telemetry.PER_TOKEN)
         self._unpriced = registry.cells(telemetry.UNPRICED)
         self._estimated = registry.cells(telemetry.ESTIMATED)
+        self._phases = registry.histograms(telemetry.LOCAL_PHASE)
+        self._compute = registry.cells(telemetry.LOCAL_COMPUTE)
         self._fallbacks = registry.cells(telemetry.FALLBACKS)
         self._retries = registry.cells(telemetry.RETRIES)
         self._moves = {
@@ -182,6 +185,17 @@ class CallMetrics:
             self._unpriced.at(deployment.provider, deployment.model, reason).inc()
         if settlement.estimated is not None:
             self._estimated.at(deployment.provider, settlement.estimated.value).inc()
+        tally = settlement.attempt.tally
+        if tally is not None and tally.engine is not None:
+            self._add_engine(deployment.name, team, tally.engine)
+
+    def _add_engine(self, deployment: str, team: str, times: EngineTimes) -> None:
+        """A phase that did not come is no sample: whoever left in the queue read nothing."""
+        phases = (("queue", times.queue_s), ("prefill", times.read_s), ("decode", times.write_s))
+        for phase, spent_s in phases:
+            if spent_s > 0.0 or phase == "queue":
+                self._phases.at(deployment, phase).observe(spent_s)
+        self._compute.at(deployment, team).value += round(times.compute_s * NANO)
 
     def _bind(self, bound: dict[Key, Meters], make: Callable[[Registry, Key], Meters], key: Key) -> Meters:
         meters = make(self._registry, key)

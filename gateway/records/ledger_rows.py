@@ -10,6 +10,7 @@ from gateway.scrubbing import printable
 from gateway.state.ledger.schema import LedgerRow
 
 if TYPE_CHECKING:
+    from gateway.call import Attempt
     from gateway.records.settlement import SettledCall, Settlement
     from policies.vocabulary import Cost, Principal
 
@@ -74,7 +75,13 @@ def _row(
         round(ttft_s * 1000) if ttft_s is not None else None,
         *owner,
         call.admitted.charges(attempt) if call.admitted is not None else None,
+        engine_ms(attempt),
     )
+
+
+def engine_ms(attempt: Attempt) -> int | None:
+    times = attempt.tally.engine if attempt.tally is not None else None
+    return round(times.compute_s * 1000) if times is not None else None
 
 
 def _amounts(cost: Cost | None) -> tuple[int | None, int | None, int | None, int | None, int | None]:

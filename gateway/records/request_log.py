@@ -16,6 +16,7 @@ from gateway.signals.telemetry import LOG_SCHEMA_VERSION, NANO, REQUEST_COMPLETE
 from policies.attempts import AttemptKind
 
 if TYPE_CHECKING:
+    from adapters.base import EngineTimes
     from gateway.call import Attempt
     from gateway.records.settlement import SettledCall, Settlement
     from policies.vocabulary import Cost
@@ -64,6 +65,15 @@ class TimingEvent(msgspec.Struct, gc=False):
     ttft: float | None
 
 
+class EngineEvent(msgspec.Struct, gc=False):
+    """Milliseconds in an engine of ours; `compute` is this call's share of what the engine spent."""
+
+    queue: float = 0.0
+    prefill: float = 0.0
+    decode: float = 0.0
+    compute: float = 0.0
+
+
 class BytesEvent(msgspec.Struct, gc=False):
     in_: int = msgspec.field(name="in")
     out: int = 0
@@ -105,6 +115,7 @@ class RequestEvent(msgspec.Struct, omit_defaults=True, gc=False):
     cost: CostEvent | None = None
     user_agent: str | None = None
     replay_of: str | None = None
+    engine_ms: EngineEvent | None = None
 
 
 class RequestLog:
@@ -166,9 +177,16 @@ def _add_attempts(event: RequestEvent, attempts: list[Settlement], last: Attempt
     if last.tally is not None:
         event.model_served = printable(last.tally.model) if last.tally.model else None
         event.finish_reason = printable(last.tally.finish_reasons[0]) if last.tally.finish_reasons else None
+        if last.tally.engine is not None:
+            event.engine_ms = _engine(last.tally.engine)
     if last.failure is not None:
         event.error_type = last.failure.kind.value
         event.error_message = scrub(last.failure.message) or None
+
+
+def _engine(times: EngineTimes) -> EngineEvent:
+    seconds = (times.queue_s, times.read_s, times.write_s, times.compute_s)
+    return EngineEvent(*(round(part_s * 1000, 2) for part_s in seconds))
 
 
 def _attempt(settlement: Settlement) -> AttemptEvent:

@@ -112,6 +112,8 @@ def _usual_usage(attempt: Attempt) -> Usage | None:
     tally = attempt.tally
     if tally is None or tally.usage is None or attempt.usage is not None or tally.usage.estimated:
         return None
+    if tally.engine is not None:  # it has more numbers, and milliseconds enough for them
+        return None
     return tally.usage if is_plausible(tally.usage) else None
 
 
@@ -162,6 +164,7 @@ def _row(kind: Kind, call: Call, attempt: Attempt, numbers: Numbers) -> LedgerRo
         None,
         *kind.owner,
         call.admitted.charges(attempt) if call.admitted is not None else None,
+        None,
     ))  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from gateway.signals.tracing import attempt_span_id
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
+    from adapters.base import EngineTimes, Tally
     from gateway.call import Call
     from gateway.records.settlement import SettledCall, Settlement
     from policies.vocabulary import Cost, Usage
@@ -130,20 +131,35 @@ def _add_answer(attributes: dict[str, Value], settlement: Settlement) -> None:
         attributes[Attr.ERROR_TYPE] = str(status) if status is not None else settlement.outcome
         if status is not None:
             attributes[Attr.HTTP_STATUS] = status
-    tally = attempt.tally
-    if tally is not None:
-        if tally.id:
-            attributes[Attr.RESPONSE_ID] = printable(tally.id)
-        if tally.model:
-            attributes[Attr.RESPONSE_MODEL] = printable(tally.model)
-        if tally.finish_reasons:
-            attributes[Attr.FINISH_REASONS] = tuple(printable(reason) for reason in tally.finish_reasons[:16])
+    if attempt.tally is not None:
+        _add_tally(attributes, attempt.tally)
     if usage.input_tokens or usage.output_tokens or settlement.cost is not None:
         _add_usage(attributes, usage)
     if settlement.cost is not None:
         _add_cost(attributes, settlement.cost, usage)
     if settlement.unpriced is not None:
         attributes[Attr.COST_UNPRICED] = settlement.unpriced
+
+
+def _add_tally(attributes: dict[str, Value], tally: Tally) -> None:
+    if tally.id:
+        attributes[Attr.RESPONSE_ID] = printable(tally.id)
+    if tally.model:
+        attributes[Attr.RESPONSE_MODEL] = printable(tally.model)
+    if tally.finish_reasons:
+        attributes[Attr.FINISH_REASONS] = tuple(printable(reason) for reason in tally.finish_reasons[:16])
+    if tally.engine is not None:
+        _add_engine(attributes, tally.engine)
+
+
+def _add_engine(attributes: dict[str, Value], times: EngineTimes) -> None:
+    """In seconds, as OpenTelemetry has durations."""
+    attributes |= {
+        Attr.ENGINE_QUEUE_S: times.queue_s,
+        Attr.ENGINE_READ_S: times.read_s,
+        Attr.ENGINE_WRITE_S: times.write_s,
+        Attr.ENGINE_COMPUTE_S: times.compute_s,
+    }
 
 
 def _add_usage(attributes: dict[str, Value], usage: Usage) -> None:

@@ -284,6 +284,21 @@ SHED = Family(
     ("priority",),
 )
 SHEDDING = Family("pointsman_shedding_ratio", Kind.GAUGE, "The share of requests that is refused at the door now.")
+LOCAL_PHASE = Family(
+    "pointsman_local_phase_seconds",
+    Kind.HISTOGRAM,
+    "Where the time of answers of the bundled engine went: queue, prefill or decode.",
+    ("deployment", "phase"),
+    _DURATION,
+)
+LOCAL_COMPUTE = Family(
+    "pointsman_local_compute_seconds_total",
+    Kind.COUNTER,
+    "The bundled engine's time, shared among the calls of each step by what they had of it.",
+    ("deployment", "team"),
+    scale=NANO,
+    cap=5_000,
+)
 BUILD_INFO = Family("pointsman_build_info", Kind.GAUGE, "Always 1.", ("version", "python"))
 CONFIG_INFO = Family("pointsman_config_info", Kind.GAUGE, "Always 1; the policy in force.", ("hash",))
 PROCESS_CPU = Family("process_cpu_seconds_total", Kind.COUNTER, "User and system time.")
@@ -347,6 +362,10 @@ class Attr:
     PRICE_INPUT = "pointsman.price.input_per_mtok"
     PRICE_CACHED_INPUT = "pointsman.price.cached_input_per_mtok"
     PRICE_OUTPUT = "pointsman.price.output_per_mtok"
+    ENGINE_QUEUE_S = "pointsman.engine.queue"
+    ENGINE_READ_S = "pointsman.engine.prefill"
+    ENGINE_WRITE_S = "pointsman.engine.decode"
+    ENGINE_COMPUTE_S = "pointsman.engine.compute"
 
 
 FIRST_CHUNK_EVENT = "pointsman.first_chunk"

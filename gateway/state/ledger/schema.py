@@ -17,7 +17,7 @@ class LedgerRow(NamedTuple):
 
     Flags are 0 or 1: sqlite3 asks around for how to adapt anything that is not exactly a number or a text. `tags` is a
     JSON array of texts; `charges` a JSON array of [account, window_start_s, amount]: the calendar accounts, named
-    "tenant|account", that this attempt was charged to.
+    "tenant|account", that this attempt was charged to. `engine_ms` is its share of the time of an engine of ours.
     """
 
     request_id: str
@@ -58,6 +58,7 @@ class LedgerRow(NamedTuple):
     org: str | None = None
     tags: str | None = None
     charges: str | None = None
+    engine_ms: int | None = None
 
 
 LARGEST: Final = 2**53

@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0004');
+INSERT INTO "alembic_version" VALUES('0005');
 CREATE TABLE attempts (
 	request_id TEXT NOT NULL, 
 	attempt INTEGER NOT NULL, 
@@ -39,7 +39,7 @@ CREATE TABLE attempts (
 	price_source TEXT, 
 	price_as_of TEXT, 
 	duration_ms INTEGER NOT NULL, 
-	ttft_ms INTEGER, org TEXT, tags TEXT, charges TEXT, 
+	ttft_ms INTEGER, org TEXT, tags TEXT, charges TEXT, engine_ms INTEGER, 
 	PRIMARY KEY (request_id, attempt)
 );
 CREATE TABLE charges (

@@ -3,7 +3,7 @@ from __future__ import annotations
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from policies.vocabulary import Failure, FailureKind, Period, Principal, Usage
-from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call
+from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call, from_an_engine
 from tests.gateway.limited_calls import NOW_S, Gate, limit
 
 
@@ -40,6 +40,12 @@ def test_what_the_caller_wrote_cannot_break_a_line() -> None:
     (row,) = ledger_rows(settle(call(attempt(Usage(1, 1)), model="a\nb\x1b[2J\ud800" + "x" * 999)))
     assert row.model_requested.startswith("a\\nb\\x1b[2J\\ud800xxx")
     assert len(row.model_requested) <= 256
+
+
+def test_a_row_says_how_long_an_engine_of_ours_worked_for_it() -> None:
+    (row,) = ledger_rows(settle(from_an_engine()))
+    (other,) = ledger_rows(settle(call(attempt(Usage(1, 1)))))
+    assert (row.engine_ms, other.engine_ms) == (1250, None)
 
 
 def test_a_row_says_who_pays() -> None:

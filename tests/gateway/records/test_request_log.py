@@ -9,7 +9,7 @@ from gateway.records.settlement import HEDGE_LOST, settle
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.attempts import AttemptKind
 from policies.vocabulary import Failure, FailureKind, Usage
-from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
+from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call, from_an_engine
 
 if TYPE_CHECKING:
     from gateway.call import Call
@@ -149,3 +149,9 @@ def test_a_hedged_call_tells_of_the_answer_that_went_out() -> None:
 def test_people_see_which_attempt_went_beside_which() -> None:
     line = RequestLog(as_json=False).line(settle(a_hedged_call(hedge_won=True))).decode()
     assert "smart -> gpt-4o | llama-eu" in line
+
+
+def test_each_call_of_an_engine_tells_its_own_times() -> None:
+    log = RequestLog(as_json=True)
+    times = [json.loads(log.line(settle(from_an_engine(queue_s=queue_s))))["engine_ms"] for queue_s in (0.25, 0.5)]
+    assert times == [{"queue": wait, "prefill": 500.0, "decode": 2000.0, "compute": 1250.0} for wait in (250.0, 500.0)]

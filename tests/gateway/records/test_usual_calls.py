@@ -17,7 +17,7 @@ from gateway.records.usual_calls import MOST_KINDS, UsualCalls
 from gateway.signals.exposition import render
 from gateway.signals.metrics import Registry
 from policies.vocabulary import Deployment, Failure, FailureKind, Price, Principal, Usage
-from tests.gateway.calls import DEAR, FREE_OF_PRICE, ROUTE, answered, attempt, call
+from tests.gateway.calls import DEAR, FREE_OF_PRICE, ROUTE, answered, attempt, call, from_an_engine
 
 if TYPE_CHECKING:
     from gateway.call import Attempt, Call
@@ -154,3 +154,9 @@ def test_whom_a_call_is_charged_to_is_said_alike(charges: list[str | None], tags
         assert taken is not None
         assert (taken[0].org, taken[0].charges) == ("acme", said)
         assert json.loads(taken[0].tags or "[]") == tags
+
+
+def test_a_call_of_an_engine_takes_the_general_form() -> None:
+    usual = UsualCalls(CallMetrics(Registry()))
+    assert usual.take(answered()) is not None
+    assert usual.take(from_an_engine()) is None

@@ -6,7 +6,7 @@ from gateway.signals.telemetry import FIRST_CHUNK_EVENT, Attr
 from gateway.signals.tracing import attempt_span_id
 from policies.attempts import AttemptKind
 from policies.vocabulary import Failure, FailureKind, Usage
-from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, call
+from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, call, from_an_engine
 
 MS = 1_000_000
 
@@ -95,3 +95,9 @@ def test_only_our_own_faults_mark_the_request_as_failed() -> None:
     assert (denied.error, denied.attributes[Attr.ERROR_TYPE]) == (None, "invalid_api_key")
     broken, *_ = spans_of(settle(call(status=500, error_code="internal_error")))
     assert broken.error == "gateway_error"
+
+
+def test_an_attempt_at_an_engine_of_ours_says_where_its_time_went() -> None:
+    _, attempted = spans_of(settle(from_an_engine()))
+    names = (Attr.ENGINE_QUEUE_S, Attr.ENGINE_READ_S, Attr.ENGINE_WRITE_S, Attr.ENGINE_COMPUTE_S)
+    assert [attempted.attributes[name] for name in names] == [0.25, 0.5, 2.0, 1.25]
