@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Under this many tokens a chunk costs hardly less than a whole one would.
 LEAST_CHUNK_TOKENS = 32
+# So much waiting is worth one priority: nobody is starved by those above.
+AGING_S = 10.0
 
 
 class Candidate(NamedTuple):
@@ -69,6 +71,11 @@ class Step(NamedTuple):
 
     chunks: tuple[Chunk, ...]
     writers: tuple[int, ...]
+
+
+def aged(priority: int, waited_s: float) -> int:
+    """The priority that counts after so much waiting, for candidates and readers alike."""
+    return priority + int(max(0.0, waited_s) / AGING_S)
 
 
 def next_candidate(waiting: Sequence[Candidate], now: float) -> Candidate | None:

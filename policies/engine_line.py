@@ -1,0 +1,72 @@
+"""How long a newcomer waits for a slot of the engine, and what it is told when that is too long.
+
+A run holds its slot for `run_s` on the average, so a full engine of so many slots frees one every `run_s / slots`. That
+mean was measured while `shared_by` runs shared the engine. If now more will share it, each takes longer, though less
+than in proportion, since a batch of two costs less than two batches: the geometric mean of both extremes is assumed.
+And no line moves faster than the engine reads its prompts.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Final, NamedTuple
+
+# Where nothing was measured yet, somebody who is turned away may ask again after so long.
+UNKNOWN_WAIT_S: Final = 1.0
+LEAST_RETRY_AFTER_S: Final = 0.1
+
+
+class EngineNow(NamedTuple):
+    """The engine as it is: `running` of its slots are taken, and `reading_tokens` of their prompts not yet read.
+
+    `run_s` is the decayed mean of what a run spent in its slot, while `shared_by` runs on the average shared the
+    engine. 0 where nothing was measured.
+    """
+
+    slots: int = 1
+    running: int = 0
+    reading_tokens: int = 0
+    read_tokens_per_s: float = 0.0
+    run_s: float = 0.0
+    shared_by: float = 0.0
+
+
+class Ahead(NamedTuple):
+    """Who is served before the newcomer: so many runs, and so many tokens in their prompts."""
+
+    runs: int = 0
+    prompt_tokens: int = 0
+
+
+def expected_wait_s(ahead: Ahead, engine: EngineNow) -> float:
+    """How long until the newcomer gets a slot; 0 where one is free, or where nothing is known of the engine's pace."""
+    departures = ahead.runs + 1 - max(0, engine.slots - engine.running)
+    if departures <= 0:
+        return 0.0
+    return max(departures * slot_interval_s(engine), _reading_s(ahead, departures, engine))
+
+
+def slot_interval_s(engine: EngineNow) -> float:
+    """How often a full engine frees a slot; 0 where no run has ended yet."""
+    shared_by = min(max(1.0, engine.shared_by), engine.slots)
+    return engine.run_s / sqrt(shared_by * engine.slots)
+
+
+def _reading_s(ahead: Ahead, departures: int, engine: EngineNow) -> float:
+    """What must be read before so many have left: those that run, and those ahead that must come and go as well."""
+    if engine.read_tokens_per_s <= 0.0:
+        return 0.0
+    own = min(1.0, departures / max(1, engine.running)) * engine.reading_tokens
+    others = max(0, departures - engine.running) / max(1, ahead.runs) * ahead.prompt_tokens
+    return (own + others) / engine.read_tokens_per_s
+
+
+def retry_after_s(wait_s: float, patience_s: float) -> float:
+    """When somebody as patient would be let in, if `wait_s` is expected now and nobody else comes."""
+    return max(LEAST_RETRY_AFTER_S, wait_s - patience_s)
+
+
+def full_line_retry_after_s(engine: EngineNow, places: int) -> float:
+    """When so many places of a full line will have become free."""
+    interval_s = slot_interval_s(engine) or UNKNOWN_WAIT_S
+    return max(LEAST_RETRY_AFTER_S, places * interval_s)
