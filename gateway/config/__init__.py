@@ -5,12 +5,13 @@ judged by the models (`model`), what no part can judge alone by the checks (`nam
 result into the policies' vocabulary.
 """
 
+from gateway.config.llama_cpp import LlamaCppProvider
 from gateway.config.loader import examine, examine_text, load
 from gateway.config.model import Config
 from gateway.config.model_file import model_file
 from gateway.config.owners import KeySettings
 from gateway.config.problems import ConfigProblems, Problem, Severity
-from gateway.config.providers import LitellmProvider, LlamaCppProvider, OpenAIProvider, ProviderSettings
+from gateway.config.providers import LitellmProvider, OpenAIProvider, ProviderSettings
 from gateway.config.quantities import Address
 from gateway.config.routing import DeploymentSettings, RouteSettings
 

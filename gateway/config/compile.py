@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from gateway.config.compile_routes import called
 from gateway.config.limits import OwnLimits, limits_for_all, limits_of_owner
+from gateway.config.llama_cpp import LlamaCppProvider
 from gateway.config.owners import DEFAULT_ORG, time_zone
-from gateway.config.providers import LlamaCppProvider, OpenAIProvider
+from gateway.config.providers import OpenAIProvider
 from gateway.config.residency import requirements, together
 from gateway.config.route_names import route_names, routes_by_word
 from gateway.keys.virtual_keys import HeldKey

@@ -24,10 +24,6 @@ WORDS: Final[dict[Place, tuple[str, ...]]] = {
     ("providers", ANY, "kind"): ("anthropic", "gemini"),
 }
 
-ABOVE_ONE: Final[dict[Place, str]] = {
-    ("providers", ANY, "slots"): "more than one slot",
-}
-
 
 def not_yet(tree: Tree) -> Iterator[tuple[Place, str]]:
     """Each place that asks for something later, and what to say about it."""
@@ -38,14 +34,6 @@ def not_yet(tree: Tree) -> Iterator[tuple[Place, str]]:
         yield from (
             (place, f"'{value}' {NOT_YET}") for place, value in _matches(tree.values, pattern) if value in words
         )
-    for pattern, what in ABOVE_ONE.items():
-        yield from (
-            (place, f"{what} {NOT_YET}") for place, value in _matches(tree.values, pattern) if _above_one(value)
-        )
-
-
-def _above_one(value: object) -> bool:
-    return isinstance(value, int | str) and str(value).isdecimal() and len(str(value)) < 19 and int(value) > 1
 
 
 def _matches(value: Any, pattern: Place, at: Place = ()) -> Iterator[tuple[Place, Any]]:  # noqa: ANN401 - a file's values

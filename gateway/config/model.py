@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from gateway.config.fields import OrgName, Shape, Table
 from gateway.config.limits import LimitSettings
+from gateway.config.llama_cpp import EnginesSettings
 from gateway.config.operation import PricesSettings, SecretsSettings, ServerSettings, TelemetrySettings
 from gateway.config.owners import KeySettings, OrgSettings, TeamSettings, UserSettings
 from gateway.config.providers import ProviderSettings
@@ -29,6 +30,7 @@ class Config(Shape):
     secrets: SecretsSettings = Field(default_factory=SecretsSettings.model_construct)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings.model_construct)
     prices: PricesSettings = Field(default_factory=PricesSettings.model_construct)
+    engines: EnginesSettings = Field(default_factory=EnginesSettings.model_construct)
     providers: Table[ProviderSettings] = Field(
         min_length=1, description="Companies and servers, and how to reach them."
     )

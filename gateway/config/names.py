@@ -81,6 +81,17 @@ def _deployments(tree: Tree) -> Iterator[Finding]:
             yield place, f"model is missing: what '{body['provider']}' calls it", Severity.ERROR
         elif kind == "litellm" and isinstance(model, str) and model and provider_of(model) is None:
             yield (*place, "model"), NO_LITELLM_MODEL, Severity.ERROR
+        elif kind == "llama_cpp" and isinstance(model, str) and provider:
+            yield from _adapter((*place, "model"), model, provider.get("adapters"))
+
+
+def _adapter(place: Place, model: str, declared: object) -> Iterator[Finding]:
+    """`base:adapter` names one that the provider declares."""
+    _, colon, name = model.rpartition(":")
+    known = declared if isinstance(declared, dict) else {}
+    if colon and name not in known:
+        hint = did_you_mean(name, known) or ("" if known else "; the provider declares none")
+        yield place, f"there is no adapter '{name}'{hint}", Severity.ERROR
 
 
 def _credentials(tree: Tree) -> Iterator[Finding]:

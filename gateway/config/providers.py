@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.failover import HealthSettings, OwnBreaker
 from gateway.config.fields import (
-    AbsolutePath,
     Credential,
     CredentialOrNone,
     ForwardedHeader,
@@ -19,15 +18,13 @@ from gateway.config.fields import (
     Shape,
     Url,
     Whole,
-    absolute,
     no_entries,
 )
-from gateway.config.model_file import PACKAGE
+from gateway.config.llama_cpp import LlamaCppProvider
 from gateway.config.owners import Limits
 from gateway.litellm.names import is_setting
 from gateway.secret import Secret
 
-_PACKAGE_NAME: Final = re.compile(r"package:[A-Za-z_][A-Za-z0-9_]*")
 _SETTING: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 # What the driver decides per call; a setting of that name would change requests behind everyone's back.
@@ -37,14 +34,6 @@ _OWN_WORDS: Final = (
     "timeout tools"
 )
 OWN_SETTINGS: Final = frozenset(_OWN_WORDS.split())
-
-
-def _model_path(value: object, info: ValidationInfo) -> object:
-    if isinstance(value, str) and value.startswith(PACKAGE):
-        if not _PACKAGE_NAME.fullmatch(value):
-            raise ValueError("must be package:NAME with the name of one top-level Python package")
-        return value
-    return str(absolute(value, info))
 
 
 def _setting_name(name: str) -> str:
@@ -112,26 +101,6 @@ class OpenAIProvider(_Keyed):
         if (self.api_key or self.api_keys) and "authorization" in self.headers:
             raise ValueError("has both api_key and an authorization header; use one (api_key: none for the header)")
         return self
-
-
-class LlamaCppProvider(Shape):
-    """The bundled engine with one model."""
-
-    kind: Literal["llama_cpp"]
-    model_path: Annotated[str, BeforeValidator(_model_path)] = Field(
-        description="A GGUF file, or package:NAME for the one inside an installed Python package."
-    )
-    context_tokens: Whole = Field(
-        default=0, ge=0, le=16_777_216, description="Context size; 0 takes the model's or a default."
-    )
-    threads: Whole = Field(default=0, ge=0, le=1024, description="Compute threads; 0 takes the cores less one.")
-    chat_template: AbsolutePath | None = Field(
-        default=None, description="A Jinja file instead of the model's own template."
-    )
-    max_queue: Whole = Field(default=64, ge=0, le=100_000, description="Calls that may wait for the engine.")
-    slots: Whole = Field(default=1, ge=1, le=1, description="Calls computed at once; this version has one.")
-    breaker: OwnBreaker | None = Field(default=None, description="When its deployments are set aside.")
-    limits: Limits = ()
 
 
 class LitellmProvider(_Keyed):

@@ -19,11 +19,6 @@ PROVIDERS = "{{openai: {{kind: openai, api_key: none}}, x: {}}}"
         ("cache", "{}", f"cache: 'cache' {LATER}"),
         ("prices", "{unknown: price_as}", f"prices.unknown: 'price_as' {LATER}"),
         ("providers", PROVIDERS.format("{kind: anthropic, api_key: none}"), f"providers.x.kind: 'anthropic' {LATER}"),
-        (
-            "providers",
-            PROVIDERS.format("{kind: llama_cpp, model_path: 'package:json', slots: 16}"),
-            f"providers.x.slots: more than one slot {LATER}",
-        ),
         ("routes", "[{model: a, targets: [gpt], cache: x}]", f"routes[0].cache: 'cache' {LATER}"),
     ],
 )

