@@ -3,19 +3,25 @@
 A *run* is one choice of one request. It waits, then a *slot* (a sequence of the context) is its until it ends: first it
 *reads* its prompt, in chunks, then it *writes*, one token a step. Nothing here knows tokens or text: a step is made of
 numbers of slots and borders of chunks.
+
+Nobody is starved. Waiting raises a priority (`aged`), so that sooner or later no newcomer goes first. Among readers of
+one priority, steps take turns: one serves them in the order of coming, the next the shortest first. A long prompt gets
+every other step at least, and a short one is not kept behind it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Under this many tokens a chunk costs hardly less than a whole one would.
-LEAST_CHUNK_TOKENS = 32
+LEAST_CHUNK_TOKENS: Final = 32
+# So many are read beside writers while nobody knows yet how long that takes.
+CAUTIOUS_CHUNK_TOKENS: Final = 128
 # So much waiting is worth one priority: nobody is starved by those above.
-AGING_S = 10.0
+AGING_S: Final = 10.0
 
 
 class Candidate(NamedTuple):
@@ -32,7 +38,9 @@ class Candidate(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """A run that has a slot and still reads: its prompt is known up to `start`, and ends at `end`."""
+    """A run that has a slot and still reads: its prompt is known up to `start`, and ends at `end`. `priority` has aged;
+    `number` is the order of coming.
+    """
 
     slot: int
     start: int
@@ -43,12 +51,15 @@ class Reader(NamedTuple):
 
 class Budget(NamedTuple):
     """What a step may hold. `grid_tokens` other than 0: chunks end at its multiples or at the prompt's end, nowhere
-    else, so that a prompt is cut in the same places whoever else is there.
+    else, so that a prompt is cut in the same places whoever else is there; the batch has room for one at least.
+
+    `is_mixed`: writers' tokens take room of the same batch; otherwise they have a batch of their own.
     """
 
     batch_tokens: int
     max_decode_gap_s: float
     grid_tokens: int = 0
+    is_mixed: bool = True
 
 
 class Pace(NamedTuple):
@@ -78,29 +89,57 @@ def aged(priority: int, waited_s: float) -> int:
     return priority + int(max(0.0, waited_s) / AGING_S)
 
 
-def next_candidate(waiting: Sequence[Candidate], now: float) -> Candidate | None:
-    """Who gets the next free slot; None where nobody can use it now."""
-    ready = [one for one in waiting if not one.is_held and now < one.deadline_s]
-    return min(ready, key=lambda one: (-one.priority, one.finish, one.number), default=None)
+def next_candidate(waiting: Sequence[Candidate], now: float, free_slots: int = 1) -> Candidate | None:
+    """Who gets the next free slot; None where nobody can use it now.
 
-
-def plan_step(readers: Sequence[Reader], writers: Sequence[int], budget: Budget, pace: Pace) -> Step:
-    """What the next step computes. Every writer writes; what is read besides keeps the gap between two of their tokens
-    within `max_decode_gap_s`, as far as the pace foretells it, yet is never nothing.
+    Who is held keeps a free slot for itself: a hold is short, and those behind would have the slot for long.
     """
-    room = budget.batch_tokens - len(writers)
-    if writers and pace.read_tokens_per_s > 0.0:
-        time_s = max(0.0, budget.max_decode_gap_s - pace.write_step_s)
-        room = min(room, max(LEAST_CHUNK_TOKENS, budget.grid_tokens, int(time_s * pace.read_tokens_per_s)))
-    chunks = []
-    for reader in sorted(readers, key=lambda one: (-one.priority, one.number)):
+    held = 0
+    for one in sorted(waiting, key=lambda one: (-one.priority, one.finish, one.number)):
+        if now < one.deadline_s:
+            if not one.is_held:
+                return one
+            held += 1
+            if held >= free_slots:
+                break
+    return None
+
+
+def plan_step(readers: Sequence[Reader], writers: Sequence[int], budget: Budget, pace: Pace, turn: int = 0) -> Step:
+    """What the next step computes. Every writer writes; what is read besides keeps the gap between two of their tokens
+    within `max_decode_gap_s`, as far as the pace foretells it, yet is never nothing. `turn` counts steps.
+    """
+    if not readers:
+        return Step((), tuple(writers))
+    room = _room(len(writers), budget, pace)
+    chunks: list[Chunk] = []
+    for reader in _in_turn(readers, turn):
         end = _border(reader, room, budget.grid_tokens)
-        if end > reader.start:
+        if end > reader.start and (not chunks or end == reader.end or end - reader.start >= LEAST_CHUNK_TOKENS):
             chunks.append(Chunk(reader.slot, reader.start, end))
             room -= end - reader.start
-        if room <= 0:
-            break
+            if room <= 0:
+                break
     return Step(tuple(chunks), tuple(writers))
+
+
+def _room(writers: int, budget: Budget, pace: Pace) -> int:
+    """How many tokens of prompts the step may read."""
+    room = budget.batch_tokens - writers * budget.is_mixed
+    if not writers:
+        return room
+    if pace.read_tokens_per_s <= 0.0:
+        return min(room, max(CAUTIOUS_CHUNK_TOKENS, budget.grid_tokens))
+    time_s = max(0.0, budget.max_decode_gap_s - pace.write_step_s)
+    return min(room, max(LEAST_CHUNK_TOKENS, budget.grid_tokens, int(time_s * pace.read_tokens_per_s)))
+
+
+def _in_turn(readers: Sequence[Reader], turn: int) -> Sequence[Reader]:
+    if len(readers) == 1:
+        return readers
+    if turn % 2:
+        return sorted(readers, key=lambda one: (-one.priority, one.end - one.start, one.number))
+    return sorted(readers, key=lambda one: (-one.priority, one.number))
 
 
 def _border(reader: Reader, room: int, grid_tokens: int) -> int:

@@ -8,10 +8,13 @@ how fast an answer begins would tell one tenant what another asks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+# Most prompts part from most slots within so many tokens; what goes on together is compared in ever larger parts.
+_FIRST_LOOK_TOKENS: Final = 64
 
 
 class SlotText(NamedTuple):
@@ -44,26 +47,31 @@ class Hold(NamedTuple):
 
 class Terms(NamedTuple):
     """`grid_tokens`: only whole cells of the reading grid can be kept (1: any number). Copies and waits are worth it
-    from so many tokens on.
+    from so many tokens on. `is_packed`: only neighbours are computed together, so busy slots should be neighbours.
     """
 
     grid_tokens: int = 1
     copy_from_tokens: int = 32
     hold_from_tokens: int = 64
     can_copy: bool = True
+    is_packed: bool = True
 
 
 def common_tokens(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens two texts begin with together."""
-    low, high = 0, min(len(left), len(right))
-    if left[:high] == right[:high]:
-        return high
-    while low < high:
-        middle = (low + high + 1) // 2
+    """How many tokens two texts begin with together. Both must be of one type; slices of arrays compare fastest."""
+    low, size, end = 0, _FIRST_LOOK_TOKENS, min(len(left), len(right))
+    high = min(end, size)
+    while left[low:high] == right[low:high]:
+        if high == end:
+            return end
+        size *= 4
+        low, high = high, min(end, high + size)
+    while high - low > 1:
+        middle = (low + high) // 2
         if left[low:middle] == right[low:middle]:
             low = middle
         else:
-            high = middle - 1
+            high = middle
     return low
 
 
@@ -72,20 +80,42 @@ def place(prompt: Sequence[int], scope: str, slots: Sequence[SlotText], terms: T
     free = [one for one in slots if one.is_free]
     if not free:
         return None
+    known: dict[int, int] = {}
+    hold = Hold(-1, 0)
     most = len(prompt) - 1
-    own = [one for one in slots if one.scope == scope]
-    known = {one.slot: _whole(min(most, common_tokens(one.tokens, prompt)), terms) for one in own}
-    for one in own:
-        shared = _whole(min(most, common_tokens(one.coming, prompt)), terms)
-        if not one.is_free and shared - max(known.values(), default=0) >= terms.hold_from_tokens:
-            return Hold(one.slot, shared)
-    best_free = max(free, key=lambda one: (known.get(one.slot, 0), -one.used_s, -one.slot))
-    kept = known.get(best_free.slot, 0)
-    source = max(own, key=lambda one: known[one.slot], default=None)
-    if source is not None and terms.can_copy and known[source.slot] - kept >= terms.copy_from_tokens:
-        target = min(free, key=lambda one: (one.used_s, one.slot))
-        return Placement(target.slot, source.slot, known[source.slot])
-    return Placement(best_free.slot, best_free.slot, kept)
+    for one in slots:
+        if one.scope == scope:
+            # What is in the cells is the beginning of what is coming: one comparison tells both.
+            reads = not one.is_free and len(one.coming) > len(one.tokens)
+            shared = min(most, common_tokens(one.coming if reads else one.tokens, prompt))
+            known[one.slot] = _whole(min(shared, len(one.tokens)), terms)
+            if reads and _whole(shared, terms) > hold.shared_tokens:
+                hold = Hold(one.slot, _whole(shared, terms))
+    source = max(known, key=lambda slot: known[slot], default=-1)
+    most_known = known.get(source, 0)
+    if hold.shared_tokens - most_known >= terms.hold_from_tokens:
+        return hold
+    target = _target(free, slots, known, terms)
+    kept = known.get(target, 0)
+    if terms.can_copy and most_known - kept >= terms.copy_from_tokens:
+        return Placement(target, source, most_known)
+    return Placement(target, target, kept)
+
+
+def _target(free: Sequence[SlotText], slots: Sequence[SlotText], known: Mapping[int, int], terms: Terms) -> int:
+    """The free slot to take. Where copying is possible a place among neighbours counts more than what the slot knows;
+    after both, the one that was at work longest ago.
+    """
+    busy = {one.slot for one in slots if not one.is_free} if terms.is_packed else set()
+
+    def cost(one: SlotText) -> tuple[int, int, float, int]:
+        neighbours = (one.slot - 1 in busy) + (one.slot + 1 in busy)
+        kept = known.get(one.slot, 0)
+        if not terms.can_copy:
+            return -kept, -neighbours, one.used_s, one.slot
+        return -neighbours, -kept if kept >= terms.copy_from_tokens else 0, one.used_s, one.slot
+
+    return min(free, key=cost).slot
 
 
 def _whole(tokens: int, terms: Terms) -> int:
