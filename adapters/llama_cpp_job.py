@@ -57,7 +57,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True, tag="text"):
 
     `schema` is a JSON schema that the text must obey (`{}`: any JSON object), `strict` refuses what a grammar cannot
     hold it to. `forced_tools` makes the answer one call of one of them: the text is then its name, a line feed, and
-    its arguments. `tools` are shown to a chat template that knows what tools are. `choices` is OpenAI's `n`.
+    its arguments. `tools` are shown to the model. `template_options` are more names that its chat template may ask for.
+    `choices` is OpenAI's `n`.
     """
 
     id: int
@@ -74,6 +75,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, tag="text"):
     place: Place = Place()
     adapter: str | None = None
     prompt_tokens: tuple[int, ...] | None = None
+    template_options: dict[str, Any] | None = None
 
 
 class EmbedJob(msgspec.Struct, frozen=True, array_like=True, tag="embed"):
@@ -111,7 +113,8 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """The engine has begun to read the prompt, `cached_tokens` of which it still knew, after `queue_s` in its line.
 
     `ignored` names members of the request that have no effect with this model. `truncated_tokens` of the prompt were
-    left out because the engine was told to do so with what is too long.
+    left out because the engine was told to do so with what is too long. `opening` are marks of the model's dialect that
+    the prompt ends with, so that the answer stands inside of them from its first token on.
     """
 
     job: int
@@ -120,6 +123,7 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag=1):
     ignored: tuple[str, ...] = ()
     queue_s: float = 0.0
     truncated_tokens: int = 0
+    opening: str = ""
 
 
 class Delta(msgspec.Struct, frozen=True, array_like=True, tag=2):
