@@ -162,7 +162,8 @@ def _extras(tree: Tree) -> Iterator[Finding]:
     """Parts of Pointsman that serving will need. As with files, another machine may have them."""
     for place, body in entries(tree, "providers"):
         kind = body.get("kind")
-        extra = EXTRAS.get(kind) if isinstance(kind, str) else None
+        is_elsewhere = kind == "llama_cpp" and "base_url" in body
+        extra = EXTRAS.get(kind) if isinstance(kind, str) and not is_elsewhere else None
         if extra is not None and not is_installed(extra):
             yield (*place, "kind"), remedy(extra), Severity.WARNING
     if _section(tree, "telemetry").get("otlp") is not None and not is_installed(OTLP):

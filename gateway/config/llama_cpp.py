@@ -4,12 +4,23 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from gateway.config.failover import OwnBreaker
-from gateway.config.fields import AbsolutePath, Duration, Flag, Number, Shape, Size, Whole, absolute
+from gateway.config.fields import (
+    AbsolutePath,
+    CredentialOrNone,
+    Duration,
+    Flag,
+    Number,
+    Shape,
+    Size,
+    Url,
+    Whole,
+    absolute,
+)
 from gateway.config.model_file import PACKAGE
 from gateway.config.owners import Limits
 from gateway.config.quantities import DURATION, duration_s
@@ -19,6 +30,8 @@ _ADAPTER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _DEVICE: Final = re.compile(r"[A-Za-z][A-Za-z0-9._:-]{0,63}")
 
 FOREVER: Final = "forever"
+ONLY_ELSEWHERE: Final = frozenset({"api_key", "max_connections"})
+ELSEWHERE: Final = ONLY_ELSEWHERE | {"kind", "base_url", "breaker", "limits"}
 TEXT_ONLY: Final = ("chat_template", "adapters", "speculate")
 EXACT_KV: Final = frozenset({"f32", "f16", "bf16"})
 """Types of cells that are no approximation by blocks; llama.cpp keeps the others with flash attention only."""
@@ -30,6 +43,11 @@ def _model_path(value: object, info: ValidationInfo) -> object:
             raise ValueError("must be package:NAME with the name of one top-level Python package")
         return value
     return str(absolute(value, info))
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """Empty is no value to write."""
+    schema.pop("default")
 
 
 def _adapter_name(name: str) -> str:
@@ -85,11 +103,19 @@ class EngineCacheSettings(Shape):
 
 
 class LlamaCppProvider(Shape):
-    """The bundled engine with one model."""
+    """The bundled engine with one model: here, or with `base_url` one that runs elsewhere."""
 
     kind: Literal["llama_cpp"]
     model_path: Annotated[str, BeforeValidator(_model_path)] = Field(
-        description="A GGUF file, or package:NAME for the one inside an installed Python package."
+        default="",
+        json_schema_extra=_without_default,
+        description="A GGUF file, or package:NAME for the one inside an installed Python package.",
+    )
+    base_url: Url | None = Field(
+        default=None, description="Instead of model_path: a `pointsman engine` elsewhere, up to and with /v1."
+    )
+    api_key: CredentialOrNone = Field(
+        default=None, description="Of the engine at base_url: a reference such as ${env:ENGINE_KEY}."
     )
     task: Literal["auto", "text", "embed", "rerank"] = Field(
         default="auto", description="What it is for; auto goes by what the file says of itself."
@@ -103,7 +129,7 @@ class LlamaCppProvider(Shape):
     kv: Literal["split", "unified"] = Field(
         default="split", description="Cells of its own for each slot, or one pool for all."
     )
-    kv_type: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"] = Field(
+    kv_type: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] = Field(
         default="f16", description="How cells are kept."
     )
     flash_attention: Attention = Field(default=None, json_schema_extra={"default": "auto"}, description="Or auto.")
@@ -140,8 +166,26 @@ class LlamaCppProvider(Shape):
     )
     pinned: Flag = Field(default=False, description="Once loaded it stays, whatever else needs the memory.")
     warm_up: Flag = Field(default=True, description="Compute once before it counts as ready.")
+    max_connections: Whole = Field(
+        default=256, ge=1, le=10_000, description="The most connections open to base_url at once."
+    )
     breaker: OwnBreaker | None = Field(default=None, description="When its deployments are set aside.")
     limits: Limits = ()
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        stated = {type(self).model_fields[name].alias or name for name in self.model_fields_set}
+        if self.base_url is None and not self.model_path:
+            raise ValueError("needs model_path, or the base_url of an engine elsewhere")
+        if self.base_url is not None and (here := sorted(stated - ELSEWHERE)):
+            raise ValueError(f"has {here[0]}, which the engine at base_url decides for itself")
+        if self.base_url is None and (there := sorted(stated & ONLY_ELSEWHERE)):
+            raise ValueError(f"has {there[0]}, which is for engines elsewhere: it needs base_url")
+        return self
+
+    @property
+    def is_elsewhere(self) -> bool:
+        return self.base_url is not None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

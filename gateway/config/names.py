@@ -81,7 +81,7 @@ def _deployments(tree: Tree) -> Iterator[Finding]:
             yield place, f"model is missing: what '{body['provider']}' calls it", Severity.ERROR
         elif kind == "litellm" and isinstance(model, str) and model and provider_of(model) is None:
             yield (*place, "model"), NO_LITELLM_MODEL, Severity.ERROR
-        elif kind == "llama_cpp" and isinstance(model, str) and provider:
+        elif kind == "llama_cpp" and isinstance(model, str) and provider and "base_url" not in provider:
             yield from _adapter((*place, "model"), model, provider.get("adapters"))
 
 

@@ -92,7 +92,7 @@ def test_the_engines_share_what_they_are_given(made: Callable[..., Config]) -> N
         (", threads: -1", ".threads: must be at least 0"),
         (", batch_tokens: 1", ".batch_tokens: must be at least 32"),
         (", context_tokens: 1e9", ".context_tokens: must be a whole number"),
-        (", api_key: none", ".api_key: unknown key 'api_key'"),
+        (", api_key: none", ": has api_key, which is for engines elsewhere: it needs base_url"),
         (", slot: 3", ".slot: unknown key 'slot' (did you mean 'slots'?)"),
         (", kv: splitted", ".kv: must be one of 'split' or 'unified' (did you mean 'split'?)"),
         (", task: chat", ".task: must be one of 'auto', 'text', 'embed' or 'rerank'"),
@@ -136,7 +136,7 @@ def test_problems(settings: str, found: str, problems: Callable[..., list[str]])
     ("model", "found"),
     [
         ("model_path: ''", "x.model_path: must be a path"),
-        ("threads: 1", "x.model_path: is missing"),
+        ("threads: 1", "x: needs model_path, or the base_url of an engine elsewhere"),
         (
             "model_path: 'package:a.b'",
             "x.model_path: must be package:NAME with the name of one top-level Python package",
@@ -175,3 +175,36 @@ def test_an_adapter_is_one_that_the_provider_declares(
     deployments = f"{{gpt: {{provider: openai, model: a}}, l: {{provider: x, model: '{model}'}}}}"
     said = problems(providers=local(adapters), deployments=deployments)
     assert [line for line in said if "warning" not in line] == [f"2: deployments.l.model: {line}" for line in found]
+
+
+ENGINE = "base_url: 'http://10.0.0.7:8090/v1'"
+
+
+def test_an_engine_elsewhere_is_an_address_and_its_key(made: Callable[..., Config]) -> None:
+    providers = f"{{openai: {{kind: openai, api_key: none}}, x: {{kind: llama_cpp, {ENGINE}, api_key: secret-of-it}}}}"
+    found = made(providers=providers).providers["x"]
+    assert isinstance(found, LlamaCppProvider)
+    assert (found.is_elsewhere, found.base_url, found.model_path) == (True, "http://10.0.0.7:8090/v1", "")
+    assert found.api_key is not None
+    assert found.api_key.reveal() == "secret-of-it"
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        (f"{ENGINE}, model_path: m.gguf", ": has model_path, which the engine at base_url decides for itself"),
+        (f"{ENGINE}, keep_alive: 5m", ": has keep_alive, which the engine at base_url decides for itself"),
+        ("model_path: m.gguf, api_key: abcdefgh", ": has api_key, which is for engines elsewhere: it needs base_url"),
+        ("base_url: 'ftp://x'", ".base_url: "),
+    ],
+)
+def test_an_engine_is_here_or_elsewhere(settings: str, found: str, problems: Callable[..., list[str]]) -> None:
+    said = problems(providers=f"{{openai: {{kind: openai, api_key: none}}, x: {{kind: llama_cpp, {settings}}}}}")
+    assert [line.startswith(f"1: providers.x{found}") for line in said if "warning" not in line] == [True]
+
+
+def test_adapters_of_an_engine_elsewhere_are_its_own_affair(problems: Callable[..., list[str]]) -> None:
+    deployments = "{gpt: {provider: openai, model: a}, l: {provider: x, model: 'base:support'}}"
+    providers = f"{{openai: {{kind: openai, api_key: none}}, x: {{kind: llama_cpp, {ENGINE}}}}}"
+    said = problems(providers=providers, deployments=deployments)
+    assert [line for line in said if "warning" not in line] == []
