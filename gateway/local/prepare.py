@@ -11,13 +11,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapters.schema import InvalidRequest
+from gateway.local.constraint import Constraint
+from gateway.local.gbnf import GrammarTooLarge
+from gateway.local.grammar import Grammar
 from gateway.local.json_schema import grammar_for_schema, grammar_for_tools
+from gateway.local.notation import NotationError
 from gateway.local.sampling import Chooser
+from gateway.local.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from adapters.llama_cpp_job import Job, ToolSpec
     from gateway.local.llama import Model
     from gateway.local.template import ChatTemplate
+
+
+_KEPT_GRAMMARS = 8
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -50,6 +58,8 @@ class Preparer:
         self._model = model
         self._template = template
         self._context_tokens = context_tokens
+        self._grammars: dict[str, Grammar] = {}
+        self._vocabulary: Vocabulary | None = None
 
     def prepare(self, handle: Handle) -> Work:
         """Raises `InvalidRequest` when the request is to blame."""
@@ -94,24 +104,40 @@ class Preparer:
         return self._template.render(messages, job.tools)
 
     def _choosers(self, job: Job) -> list[Chooser]:
-        grammar = None
-        if job.forced_tools:
-            grammar = grammar_for_tools(job.forced_tools)
-        elif job.schema is not None:
-            grammar = grammar_for_schema(job.schema, strict=job.strict)
+        grammar = self._grammar(job)
         if any(token >= self._model.vocab_size for token, _ in job.sampling.logit_bias):
             message = f"A token of `logit_bias` is not below {self._model.vocab_size}, the size of this vocabulary."
             raise InvalidRequest(message, param="logit_bias", code="invalid_request")
         seed = secrets.randbits(31) if job.sampling.seed is None else job.sampling.seed
-        choosers: list[Chooser] = []
-        try:
-            for choice in range(job.choices):
-                choosers.append(Chooser(self._model, job.sampling, seed=seed + choice, grammar=grammar))  # noqa: PERF401 - closed below
-        except InvalidRequest:
-            for chooser in choosers:
-                chooser.close()
-            raise
-        return choosers
+        return [
+            Chooser(self._model, job.sampling, seed=seed + choice, constraint=self._constraint(grammar))
+            for choice in range(job.choices)
+        ]
+
+    def _grammar(self, job: Job) -> Grammar | None:
+        if job.forced_tools:
+            text = grammar_for_tools(job.forced_tools)
+        elif job.schema is not None:
+            text = grammar_for_schema(job.schema, strict=job.strict)
+        else:
+            return None
+        if (known := self._grammars.pop(text, None)) is None:
+            try:
+                known = Grammar(text)
+            except (NotationError, GrammarTooLarge) as error:
+                message = f"The JSON schema makes no usable grammar: {error or 'it is too large'}."
+                raise InvalidRequest(message, "response_format", "invalid_json_schema") from None
+        self._grammars[text] = known
+        if len(self._grammars) > _KEPT_GRAMMARS:
+            del self._grammars[next(iter(self._grammars))]
+        return known
+
+    def _constraint(self, grammar: Grammar | None) -> Constraint | None:
+        if grammar is None:
+            return None
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary(self._model)
+        return Constraint(grammar, self._vocabulary)
 
 
 def _begun(job: Job) -> str:

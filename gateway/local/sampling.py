@@ -1,66 +1,94 @@
-"""Choosing the next token from a row of logits: llama.cpp's samplers, a grammar where one is set, log-probabilities."""
+"""Choosing the next token from a row of logits: biases, penalties, sampling settings, a grammar; log-probabilities.
+
+The samplers are our own and not llama.cpp's: theirs copy the whole vocabulary into a structure of their own for each
+token, index memory by a logit that is no number, and end the process when a grammar and a token disagree.
+"""
 
 from __future__ import annotations
 
-import ctypes
-from typing import TYPE_CHECKING, Any
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from adapters.llama_cpp_job import ChosenLogprob, Sampling, TokenLogprob
-from adapters.schema import InvalidRequest
-from gateway.local.llama import LLAMA
+from adapters.llama_cpp_job import ChosenLogprob, TokenLogprob
+from gateway.local.constraint import Constraint, DeadEnd
+from gateway.local.draws import Support, draw, draw_from, race, support_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from gateway.local.llama import Model
+    from adapters.llama_cpp_job import Sampling
+    from gateway.local.vocabulary import Pieces
 
-_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
-# llama.cpp reads this seed as "choose one at random".
-_RANDOM_SEED = 0xFFFFFFFF
+    Row = NDArray[np.float32]
+
+# What `choose_many` says in place of a token.
+DEAD_END: Final = -1
+NO_NUMBERS: Final = -2
+UNCHOSEN: Final = {
+    DEAD_END: ("grammar_dead_end", "The grammar of this answer leads nowhere with this model's vocabulary."),
+    NO_NUMBERS: ("engine_failure", "The model computed values that are no numbers."),
+}
+
+_POOL_FROM_VALUES = 1 << 18
+_MAX_POOL_THREADS = 4
 
 
-class DeadEnd(Exception):  # noqa: N818 - it says where the grammar led
-    """The grammar allows no token at all."""
+class NoNumbers(Exception):  # noqa: N818 - it says what the row holds
+    """The row holds NaN or infinity where its greatest value should be, or nothing but -infinity."""
 
 
 class Chooser:
-    """Chooses the tokens of one choice. Made by any one thread, used by one, and closed exactly once."""
+    """Chooses the tokens of one choice. Made by any one thread and used by one at a time.
 
-    def __init__(self, model: Model, sampling: Sampling, *, seed: int, grammar: str | None) -> None:
+    The same seed and rows give the same tokens. Penalties count what was chosen here, not the prompt.
+    """
+
+    def __init__(self, model: Pieces, sampling: Sampling, *, seed: int, constraint: Constraint | None = None) -> None:
         self._model = model
-        self._top_logprobs = sampling.top_logprobs
-        self._grammar = _grammar(model, grammar) if grammar is not None else None
-        self._chain = None if _is_plain_argmax(sampling) else _chain(model, sampling, seed)
-        needs_candidates = self._chain is not None or self._grammar is not None
-        self._candidates = np.empty(model.vocab_size if needs_candidates else 0, _CANDIDATE)
-        self._ids = np.arange(len(self._candidates), dtype=np.int32)
+        self._sampling = sampling
+        self._constraint = constraint
+        self._rng = Random(seed)  # noqa: S311 - nobody is kept from guessing it: the caller may set it
+        self._counts: dict[int, int] | None = {} if _has_penalties(sampling) else None
+        self._bias_tokens = np.array([token for token, _ in sampling.logit_bias], np.int64)
+        self._biases = np.array([bias for _, bias in sampling.logit_bias], np.float32)
+        # Free rows of temperature 0 take 10 us; all others several times that.
+        self.is_quick = sampling.temperature <= 0 and constraint is None and self._counts is None
 
-    def choose(self, row: NDArray[np.float32]) -> int:
-        """The next token; it counts as chosen. Raises `DeadEnd`."""
-        token = self._pick(row)
-        # Checking one token against the grammar is some hundred times cheaper than checking the vocabulary.
-        if self._grammar and not self._is_allowed(token):
-            token = self._pick_allowed(row)
-        if not self._model.ends_text(token):
-            if self._chain:
-                LLAMA.llama_sampler_accept(self._chain, token)
-            if self._grammar:
-                LLAMA.llama_sampler_accept(self._grammar, token)
+    def choose(self, row: Row) -> int:
+        """The next token; it counts as chosen. Raises `DeadEnd` and `NoNumbers`."""
+        row = self._adjusted(row)
+        best = int(row.argmax())
+        top = float(row[best])
+        if not math.isfinite(top):
+            raise NoNumbers
+        if self._sampling.temperature <= 0:
+            token = best if self._constraint is None else self._constraint.likeliest(row, best)
+        else:
+            token = draw_from(row, top, self._sampling, self._rng)
+            if self._constraint is not None and not self._constraint.allows(token):
+                token = self._drawn_again(row, top)
+        if self._constraint is not None:
+            self._constraint.accept(token)
+        if self._counts is not None:
+            self._counts[token] = self._counts.get(token, 0) + 1
         return token
 
-    def logprob(self, row: NDArray[np.float32], token: int) -> ChosenLogprob | None:
+    def logprob(self, row: Row, token: int) -> ChosenLogprob | None:
         """What the model itself thought of the choice, before sampling settings; None where nobody asked."""
-        if self._top_logprobs is None:
+        if self._sampling.top_logprobs is None:
             return None
         top = float(row.max())
-        total = top + float(np.log(np.exp(row - top).sum(dtype=np.float64)))
+        total = top + math.log(float(np.exp(row - top).sum(dtype=np.float64)))
         best: list[int] = []
-        if count := min(self._top_logprobs, len(row)):
-            some = np.argpartition(row, -count)[-count:]
+        if count := min(self._sampling.top_logprobs, len(row)):
+            some = np.argpartition(row, len(row) - count)[len(row) - count :]
             best = [int(index) for index in some[np.argsort(-row[some], kind="stable")]]
 
         def entry(index: int) -> TokenLogprob:
@@ -69,81 +97,87 @@ class Chooser:
         return ChosenLogprob(entry(token), tuple(map(entry, best)))
 
     def close(self) -> None:
-        for sampler in (self._chain, self._grammar):
-            if sampler:
-                LLAMA.llama_sampler_free(sampler)
-        self._chain = self._grammar = None
+        """Nothing is chosen any more."""
+        self._constraint = None
 
-    def _pick(self, row: NDArray[np.float32]) -> int:
-        if self._chain is None:
-            return int(row.argmax())
-        return self._run_chain(self._filled(row))
-
-    def _pick_allowed(self, row: NDArray[np.float32]) -> int:
-        array = self._filled(row)
-        LLAMA.llama_sampler_apply(self._grammar, ctypes.byref(array))
-        logits = self._candidates["logit"]
-        best = int(logits.argmax())
-        if np.isneginf(logits[best]):
+    def _drawn_again(self, row: Row, top: float) -> int:
+        """A token that the grammar allows, by the same chances: of those that sampling leaves, else of all."""
+        constraint = self._constraint
+        assert constraint is not None  # noqa: S101 - only called with one
+        support = support_of(row, top, self._sampling)
+        possible = constraint.possible(support.tokens)
+        for token in race(Support(support.tokens[possible], support.logits[possible]), self._rng).tolist():
+            if constraint.allows(token):
+                return int(token)
+        tokens = constraint.likeliest_few(row)
+        if not tokens:
             raise DeadEnd
-        return int(self._candidates["id"][best]) if self._chain is None else self._run_chain(array)
+        few = row[tokens]
+        rest = support_of(few, float(few.max()), self._sampling)
+        return tokens[draw(rest, self._rng)]
 
-    def _run_chain(self, array: Any) -> int:  # noqa: ANN401 - a ctypes structure
-        LLAMA.llama_sampler_apply(self._chain, ctypes.byref(array))
-        return int(array.data[array.selected].id)
-
-    def _is_allowed(self, token: int) -> bool:
-        one = LLAMA.llama_token_data(token, 1.0, 0.0)
-        array = LLAMA.llama_token_data_array(ctypes.pointer(one), 1, -1, False)
-        LLAMA.llama_sampler_apply(self._grammar, ctypes.byref(array))
-        return not np.isneginf(one.logit)
-
-    def _filled(self, row: NDArray[np.float32]) -> Any:  # noqa: ANN401 - a ctypes structure
-        candidates = self._candidates
-        candidates["id"] = self._ids
-        candidates["logit"] = row
-        candidates["p"] = 0.0
-        data = candidates.ctypes.data_as(LLAMA.llama_token_data_p)
-        return LLAMA.llama_token_data_array(data, len(candidates), -1, False)
+    def _adjusted(self, row: Row) -> Row:
+        """The row with biases and penalties; as it is where there are none."""
+        if not len(self._biases) and not self._counts:
+            return row
+        row = row.copy()
+        if len(self._biases):
+            row[self._bias_tokens] += self._biases
+        if self._counts:
+            sampling = self._sampling
+            tokens = np.fromiter(self._counts.keys(), np.int64, len(self._counts))
+            times = np.fromiter(self._counts.values(), np.float32, len(self._counts))
+            values = row[tokens]
+            values = np.where(values > 0, values / sampling.repeat_penalty, values * sampling.repeat_penalty)
+            row[tokens] = values - times * sampling.frequency_penalty - sampling.presence_penalty
+        return row
 
 
-def _is_plain_argmax(sampling: Sampling) -> bool:
-    return sampling.temperature <= 0 and not sampling.logit_bias and not _has_penalties(sampling)
+class StepChooser:
+    """Chooses for all rows of a step, on several threads where there is enough to do. It belongs to one thread."""
+
+    def __init__(self, threads: int = 0) -> None:
+        self._threads = threads or min(_MAX_POOL_THREADS, len(os.sched_getaffinity(0)))
+        self._pool: ThreadPoolExecutor | None = None
+
+    def choose_many(self, pairs: Sequence[tuple[Chooser, Row]]) -> list[int]:
+        """A token for each pair, in their order; a key of `UNCHOSEN` where there is none."""
+        heavy = [number for number, (chooser, _) in enumerate(pairs) if not chooser.is_quick]
+        values = sum(len(pairs[number][1]) for number in heavy)
+        if len(heavy) < 2 or self._threads < 2 or values < _POOL_FROM_VALUES:
+            return [_chosen(pair) for pair in pairs]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, "choosing")
+        shares = [heavy[first :: self._threads] for first in range(1, self._threads)]
+        futures = [self._pool.submit(_chosen_all, [pairs[number] for number in share]) for share in shares if share]
+        mine = [number for number in range(len(pairs)) if pairs[number][0].is_quick] + heavy[:: self._threads]
+        tokens = dict(zip(mine, _chosen_all([pairs[number] for number in mine]), strict=True))
+        for share, future in zip(shares, futures, strict=False):
+            tokens |= zip(share, future.result(), strict=True)
+        return [tokens[number] for number in range(len(pairs))]
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def choose_many(pairs: Sequence[tuple[Chooser, Row]]) -> list[int]:
+    """A token for each pair, in their order; a key of `UNCHOSEN` where there is none."""
+    return _chosen_all(pairs)
+
+
+def _chosen_all(pairs: Sequence[tuple[Chooser, Row]]) -> list[int]:
+    return [_chosen(pair) for pair in pairs]
+
+
+def _chosen(pair: tuple[Chooser, Row]) -> int:
+    try:
+        return pair[0].choose(pair[1])
+    except DeadEnd:
+        return DEAD_END
+    except NoNumbers:
+        return NO_NUMBERS
 
 
 def _has_penalties(sampling: Sampling) -> bool:
     return bool(sampling.presence_penalty or sampling.frequency_penalty or sampling.repeat_penalty != 1.0)
-
-
-def _chain(model: Model, sampling: Sampling, seed: int) -> Any:  # noqa: ANN401 - an opaque pointer
-    """llama.cpp's sampler chain. Top-k comes before top-p: sorting a whole vocabulary costs milliseconds."""
-    chain = LLAMA.llama_sampler_chain_init(LLAMA.llama_sampler_chain_default_params())
-
-    def add(make: Callable[..., Any], *values: object) -> None:
-        LLAMA.llama_sampler_chain_add(chain, make(*values))
-
-    if sampling.logit_bias:
-        biases = (LLAMA.llama_logit_bias * len(sampling.logit_bias))(*sampling.logit_bias)
-        add(LLAMA.llama_sampler_init_logit_bias, model.vocab_size, len(biases), biases)
-    if _has_penalties(sampling):
-        penalties = (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty)
-        add(LLAMA.llama_sampler_init_penalties, model.vocab_size, model.trained_context_tokens, *penalties)
-    if sampling.temperature <= 0:
-        add(LLAMA.llama_sampler_init_greedy)
-        return chain
-    if sampling.top_k:
-        add(LLAMA.llama_sampler_init_top_k, sampling.top_k)
-    if sampling.top_p < 1.0:
-        add(LLAMA.llama_sampler_init_top_p, sampling.top_p, 1)
-    if sampling.min_p > 0.0:
-        add(LLAMA.llama_sampler_init_min_p, sampling.min_p, 1)
-    add(LLAMA.llama_sampler_init_temp, sampling.temperature)
-    add(LLAMA.llama_sampler_init_dist, seed % _RANDOM_SEED)
-    return chain
-
-
-def _grammar(model: Model, text: str) -> Any:  # noqa: ANN401 - an opaque pointer
-    sampler = LLAMA.llama_sampler_init_grammar(model.vocab, text.encode(), b"root")
-    if not sampler:
-        raise InvalidRequest("The JSON schema makes no usable grammar.", "response_format", "invalid_json_schema")
-    return sampler
