@@ -79,11 +79,15 @@ class Job(msgspec.Struct, frozen=True, array_like=True, tag="text"):
 
 
 class EmbedJob(msgspec.Struct, frozen=True, array_like=True, tag="embed"):
-    """One request for vectors, one for each input: a text or the ids of its tokens."""
+    """One request for vectors, one for each input: a text or the ids of its tokens.
+
+    `dimensions` other than 0: the vectors are cut to so many numbers and made unit vectors again.
+    """
 
     id: int
     inputs: tuple[str | tuple[int, ...], ...]
     place: Place = Place()
+    dimensions: int = 0
 
 
 class RerankJob(msgspec.Struct, frozen=True, array_like=True, tag="rerank"):
