@@ -1,41 +1,42 @@
-"""The engine: one thread that owns the context and turns work into events.
+"""The engine: one thread that owns the context, and computes for all runs that have a slot, step by step.
 
-This one serves one job after another. Whatever replaces it needs the same four methods, gets the same `Work`, and
-reports through the same `emit`; neither the worker around it nor the gateway can tell how many jobs share a step.
-
-On a CPU its output depends on the request alone, not on what ran before: prompts are read in chunks that lie on a fixed
-grid, and only whole chunks of an earlier prompt are reused, because llama.cpp's sums come out a little differently
-when the same tokens are grouped differently, and a little is enough to turn a sentence.
+A step first reads: chunks of prompts, and whoever's prompt ends there gets its first token at once. Then all writers
+write one token each, in one call. In between nothing waits: events go out right before llama.cpp computes the next
+call, so that whoever packs and sends them does so beside it.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
+import sys
+import time
 from typing import TYPE_CHECKING, Protocol
 
-from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Started
-from gateway.local.llama import Context, DecodeFailed, Model
-from gateway.local.sampling import DeadEnd
-from gateway.local.text import TextStream
+from gateway.local.admission import Admission
+from gateway.local.computing import Computing
+from gateway.local.frames import Standing
+from gateway.local.gauges import Gauges
+from gateway.local.runs import runs_of
+from gateway.local.slots import GRID_TOKENS, SlotTable
+from policies.batching import Budget, Reader, plan_step
+from policies.engine_line import EngineNow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from adapters.llama_cpp_job import Event
+    from gateway.local.context import Context
+    from gateway.local.frames import Tuning
+    from gateway.local.line import RunLine
+    from gateway.local.llama import Model
     from gateway.local.prepare import Work
-    from gateway.local.sampling import Chooser
-
-# A cancelled job leaves within one chunk: about 0.4 s of prompt on one slow core. Smaller chunks cost throughput.
-CHUNK_TOKENS = 64
+    from gateway.local.runs import Run
 
 
 class Engine(Protocol):
     """What the worker needs of an engine."""
 
-    steps: int
+    @property
+    def steps(self) -> int: ...
 
     @property
     def busy(self) -> bool: ...
@@ -49,138 +50,111 @@ class Engine(Protocol):
     def stop(self) -> None:
         """Return from `run` after the current step."""
 
+    def standing(self) -> Standing:
+        """The engine as it is now."""
 
-class SerialEngine:
-    """One job at a time, in the order of arrival."""
 
-    def __init__(self, model: Model, context: Context, emit: Callable[[list[Event]], None]) -> None:
-        self.steps = 0
-        self._model = model
+class BatchEngine:
+    """Many runs at a time, each in its slot."""
+
+    def __init__(
+        self, model: Model, context: Context, line: RunLine[Run], emit: Callable[[list[Event]], None], tuning: Tuning
+    ) -> None:
         self._context = context
+        self._line = line
         self._emit = emit
-        self._line: deque[Work] = deque()
-        self._wakeup = threading.Condition()
+        self._gauges = Gauges()
+        self._slots = SlotTable(context, deterministic=tuning.deterministic)
+        self._computing = Computing(model, context, self._slots, self._gauges, emit)
+        self._admission = Admission(line, self._slots, self._computing, self._gauges)
+        grid_tokens = min(GRID_TOKENS, context.batch_tokens) if tuning.deterministic else 0
+        self._budget = Budget(context.batch_tokens, tuning.max_decode_gap_s, grid_tokens, is_mixed=context.unified)
         self._stopping = False
-        self._running = False
-        self._known: list[int] = []
+
+    @property
+    def steps(self) -> int:
+        return self._gauges.steps
 
     @property
     def busy(self) -> bool:
-        return self._running or bool(self._line)
+        return bool(self._slots.running) or bool(len(self._line))
 
     def submit(self, work: Work) -> None:
-        with self._wakeup:
-            self._line.append(work)
-            self._wakeup.notify()
+        runs = runs_of(work, time.monotonic())
+        refusal = self._line.put(runs)
+        if refusal is not None:
+            work.close()
+            self._emit([refusal])
 
     def stop(self) -> None:
-        with self._wakeup:
-            self._stopping = True
-            self._wakeup.notify()
+        self._stopping = True
+        self._line.wake()
 
     def run(self) -> None:
-        while (work := self._next()) is not None:
-            try:
-                self._serve(work)
-            except DecodeFailed as error:
-                self._forget()
-                self._emit([Failed(work.handle.job.id, 500, "engine_failure", str(error))])
-            finally:
-                work.close()
-                self._running = False
-
-    def _next(self) -> Work | None:
-        with self._wakeup:
-            while not self._line and not self._stopping:
-                self._wakeup.wait()
-            if self._stopping:
-                return None
-            self._running = True
-            return self._line.popleft()
-
-    def _serve(self, work: Work) -> None:
-        if work.handle.cancelled:
-            return
-        cached = self._reuse(work.tokens)
-        self._emit([Started(work.handle.job.id, len(work.tokens), cached, work.ignored)])
-        row = self._read_prompt(work)
-        if row is None:
-            return
-        if len(work.choosers) > 1:
-            row = row.copy()
-        for choice, chooser in enumerate(work.choosers):
-            if choice and self._context.rewind(len(work.tokens)) != len(work.tokens):
-                self._known.clear()
-                self._read_prompt(work)
-            self._generate(work, choice, chooser, row)
-            if work.handle.cancelled:
-                return
-
-    def _reuse(self, tokens: list[int]) -> int:
-        """Keep what the context shares with this prompt, in whole chunks; at least one token is always read anew."""
-        common = 0
-        for known, wanted in zip(self._known, tokens[:-1], strict=False):
-            if known != wanted:
-                break
-            common += 1
-        kept = self._context.rewind(common - common % CHUNK_TOKENS)
-        del self._known[kept:]
-        return kept
-
-    def _read_prompt(self, work: Work) -> NDArray[np.float32] | None:
-        """Prefill; the logits after the last token, or None when the job was cancelled on the way."""
-        tokens = work.tokens
-        row = None
-        for start in range(len(self._known), len(tokens), self._chunk_tokens):
-            if work.handle.cancelled:
-                return None
-            chunk = tokens[start : start + self._chunk_tokens]
-            if start + len(chunk) == len(tokens):
-                row = self._context.decode(chunk)
+        while not self._stopping:
+            started_s = time.perf_counter()
+            self._computing.computed_s = 0.0
+            if self._step():
+                self._gauges.stepped(time.perf_counter() - started_s, self._computing.computed_s)
             else:
-                self._context.append(chunk)
-            self.steps += 1
-            self._known += chunk
-        return row
+                self._computing.flush()
+                self._line.wait()
+        self._computing.flush()
 
-    def _generate(self, work: Work, choice: int, chooser: Chooser, row: NDArray[np.float32]) -> None:
-        job = work.handle.job
-        text = TextStream(job.stop)
-        count = unreported = 0
-        reason = "stop"
-        while True:
-            try:
-                token = chooser.choose(row)
-            except DeadEnd:
-                break
-            if self._model.ends_text(token):
-                break
-            count += 1
-            unreported += 1
-            shown = text.push(self._model.piece(token), chooser.logprob(row, token))
-            if shown:
-                self._emit([Delta(job.id, choice, shown, unreported, text.take_logprobs())])
-                unreported = 0
-            if text.stopped:
-                break
-            if count >= work.max_tokens:
-                reason = "length"
-                break
-            if work.handle.cancelled:
-                return
-            row = self._context.decode([token])
-            self.steps += 1
-        self._emit([*self._last(job.id, choice, text, unreported), Finished(job.id, choice, reason, count)])
+    def _step(self) -> bool:
+        """One step; whether there was anything to do."""
+        try:
+            now = time.monotonic()
+            if self._admission.update(now):
+                self._tell()
+            return self._compute(now)
+        except Exception as error:  # noqa: BLE001 - a bug must not end this thread: nobody would be served again
+            sys.stderr.write(f"a step of the engine failed: {error!r}\n")
+            self._computing.fail_all()
+            return True
 
-    def _last(self, job: int, choice: int, text: TextStream, unreported: int) -> list[Event]:
-        shown = text.finish()
-        logprobs = text.take_logprobs()
-        return [Delta(job, choice, shown, unreported, logprobs)] if shown or logprobs or unreported else []
+    def _compute(self, now: float) -> bool:
+        readers, writers = [], []
+        for slot, run in self._slots.runs():
+            rest = len(run.tokens) - slot.known
+            if slot.paused:
+                continue
+            if rest == 1:
+                writers.append(slot.number)
+            else:
+                readers.append(Reader(slot.number, slot.known, len(run.tokens), run.priority(now), run.number))
+        if not readers and not writers:
+            return False
+        step = plan_step(readers, writers, self._budget, self._gauges.pace(), self._gauges.steps)
+        self._computing.compute(step)
+        return True
 
-    @property
-    def _chunk_tokens(self) -> int:
-        return min(CHUNK_TOKENS, self._context.batch_tokens)
+    def _tell(self) -> None:
+        gauges = self._gauges
+        reading = sum(len(run.tokens) - slot.known for slot, run in self._slots.runs() if not run.is_writing)
+        pace = gauges.reading.value
+        slots = self._slots
+        now = EngineNow(len(slots.slots), slots.running, reading, pace, gauges.run_s.value, gauges.shared_by.value)
+        self._line.tell(now)
 
-    def _forget(self) -> None:
-        self._context.rewind(0)
-        self._known.clear()
+    def standing(self) -> Standing:
+        gauges, slots = self._gauges, self._slots
+        reading = sum(max(0, len(run.tokens) - slot.known) for slot, run in slots.runs() if not run.is_writing)
+        return Standing(
+            waiting=len(self._line),
+            waiting_tokens=self._line.waiting_tokens,
+            running=slots.running,
+            reading_tokens=reading,
+            known_cells=slots.known_cells,
+            cells=self._context.cells,
+            read_tokens_per_s=gauges.reading.value,
+            write_tokens_per_s=gauges.writing.value,
+            run_s=gauges.run_s.value,
+            steps=gauges.steps,
+            step_s=gauges.step_s.value,
+            python_s=gauges.python_s.value,
+            read_tokens=gauges.read_tokens,
+            cached_tokens=gauges.cached_tokens,
+            written_tokens=gauges.written_tokens,
+            longest_gap_s=gauges.longest_gap_s,
+        )

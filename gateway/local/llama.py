@@ -10,19 +10,14 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 # ctypes bindings whose annotations describe C; treated as untyped, and wrapped right here.
 LLAMA: Any = importlib.import_module("llama_cpp.llama_cpp")
 
 _ERROR_LEVEL = 4
-_SEQUENCE = 0
 
 
 class ModelUnusable(Exception):  # noqa: N818 - it states a fact about the model
@@ -67,6 +62,7 @@ class Model:
         self.vocab_size: int = LLAMA.llama_vocab_n_tokens(self.vocab)
         self.trained_context_tokens: int = LLAMA.llama_model_n_ctx_train(self.handle)
         self._pieces: list[bytes | None] = [None] * self.vocab_size
+        self._enders: dict[int, bool] = {}
         self._longest_piece_bytes = 0
 
     def chat_template(self) -> str | None:
@@ -85,7 +81,10 @@ class Model:
         return self.special_text(LLAMA.llama_vocab_eos(self.vocab))
 
     def ends_text(self, token: int) -> bool:
-        return bool(LLAMA.llama_vocab_is_eog(self.vocab, token))
+        ends = self._enders.get(token)
+        if ends is None:
+            ends = self._enders[token] = bool(LLAMA.llama_vocab_is_eog(self.vocab, token))
+        return ends
 
     def piece(self, token: int) -> bytes:
         """The bytes that a token stands for; none for control tokens."""
@@ -126,73 +125,4 @@ class Model:
     def close(self) -> None:
         if self.handle:
             LLAMA.llama_model_free(self.handle)
-            self.handle = None
-
-
-class Context:
-    """A model's working memory. It belongs to one thread; positions count from the start of the one sequence."""
-
-    def __init__(self, model: Model, context_tokens: int, threads: int) -> None:
-        parameters = LLAMA.llama_context_default_params()
-        parameters.n_ctx = context_tokens
-        parameters.n_batch = parameters.n_ubatch = min(512, context_tokens)
-        parameters.n_seq_max = 1
-        parameters.n_threads = parameters.n_threads_batch = threads
-        self._model = model
-        self.handle = LLAMA.llama_init_from_model(model.handle, parameters)
-        if not self.handle:
-            raise ModelUnusable(f"llama.cpp cannot make a context of {context_tokens} tokens: too little memory?")
-        self._memory = LLAMA.llama_get_memory(self.handle)
-        # Both are read back: llama.cpp rounds them, and aborts the process on a batch that is longer than its own idea.
-        self.context_tokens: int = LLAMA.llama_n_ctx(self.handle)
-        self.batch_tokens: int = LLAMA.llama_n_batch(self.handle)
-        self._batch = LLAMA.llama_batch_init(self.batch_tokens, 0, 1)
-        for index in range(self.batch_tokens):
-            self._batch.n_seq_id[index] = 1
-            self._batch.seq_id[index][0] = _SEQUENCE
-        shape = (self.batch_tokens,)
-        self._tokens = np.ctypeslib.as_array(self._batch.token, shape)
-        self._positions = np.ctypeslib.as_array(self._batch.pos, shape)
-        self._outputs = np.ctypeslib.as_array(self._batch.logits, shape)
-        self._end = 0
-
-    def append(self, tokens: Sequence[int]) -> None:
-        """Read tokens whose continuation nobody wants to know yet."""
-        self._run(tokens, wants_row=False)
-
-    def decode(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """Read tokens; the row of logits after the last one, valid until the next call."""
-        self._run(tokens, wants_row=True)
-        row = LLAMA.llama_get_logits_ith(self.handle, len(tokens) - 1)
-        if not row:
-            raise DecodeFailed("llama.cpp kept no logits")
-        return np.ctypeslib.as_array(row, (self._model.vocab_size,))
-
-    def _run(self, tokens: Sequence[int], *, wants_row: bool) -> None:
-        count = len(tokens)
-        if not 0 < count <= self.batch_tokens or self._end + count > self.context_tokens:
-            raise DecodeFailed(f"{count} tokens at {self._end} do not fit")
-        self._batch.n_tokens = count
-        self._tokens[:count] = tokens
-        self._positions[:count] = range(self._end, self._end + count)
-        self._outputs[:count] = 0
-        self._outputs[count - 1] = wants_row
-        verdict = LLAMA.llama_decode(self.handle, self._batch)
-        if verdict != 0:
-            raise DecodeFailed(f"llama_decode says {verdict}")
-        self._end += count
-
-    def rewind(self, end: int) -> int:
-        """Forget everything from position `end` on; where the model cannot forget in part, everything. The new end."""
-        if end < self._end:
-            if end == 0 or not LLAMA.llama_memory_seq_rm(self._memory, _SEQUENCE, end, -1):
-                LLAMA.llama_memory_seq_rm(self._memory, _SEQUENCE, -1, -1)
-                end = 0
-            self._end = end
-        return self._end
-
-    def close(self) -> None:
-        if self.handle:
-            LLAMA.llama_batch_free(self._batch)
-            LLAMA.llama_free(self.handle)
             self.handle = None

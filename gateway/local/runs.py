@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
+from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Started
 from gateway.local.text import TextStream
+from policies.batching import aged
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from adapters.llama_cpp_job import Place
+    from adapters.llama_cpp_job import ChosenLogprob, Place
     from gateway.local.prepare import Work
     from gateway.local.sampling import Chooser
 
@@ -21,10 +23,14 @@ _NUMBERS = count(1)
 
 @dataclass(slots=True, eq=False)
 class Family:
-    """What the runs of one job have in common. `row` is the logits after the prompt, kept for choices still to come."""
+    """What the runs of one job have in common: samplers, and the prompt.
+
+    `reading` is the slot that reads it first; `row` is the logits after it, kept for choices still to come.
+    """
 
     work: Work
     open_runs: int
+    reading: int | None = None
     started: bool = False
     over: bool = False
     row: NDArray[np.float32] | None = None
@@ -39,6 +45,13 @@ class Family:
         if not self.open_runs:
             self.row = None
             self.work.close()
+
+    def fail(self, status: int, code: str, message: str) -> list[Event]:
+        """The job's last event, unless it had one; all of its runs are over with it."""
+        if self.cancelled:
+            return []
+        self.over = True
+        return [Failed(self.work.handle.job.id, status, code, message)]
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +68,7 @@ class Run:
     unreported: int = 0
     slot_s: float = 0.0
     first_token_s: float = 0.0
+    last_token_s: float = 0.0
     compute_s: float = 0.0
 
     @property
@@ -74,6 +88,9 @@ class Run:
         """Nobody wants it any more: its caller left, or another choice of its job failed."""
         return self.family.cancelled
 
+    def priority(self, now: float) -> int:
+        return aged(self.place.priority, now - self.arrived_s)
+
     @property
     def chooser(self) -> Chooser:
         return self.family.work.choosers[self.choice]
@@ -91,6 +108,50 @@ class Run:
     def deadline_s(self) -> float:
         """It is not begun any more from here on."""
         return self.arrived_s + self.place.patience_s
+
+    @property
+    def is_writing(self) -> bool:
+        return self.written > 0
+
+    def begin(self, cached_tokens: int, now: float) -> list[Event]:
+        """It has got a slot. What its job's caller hears of that, once for all choices."""
+        self.slot_s = now
+        family = self.family
+        if family.started:
+            return []
+        family.started = True
+        waited_s = now - self.arrived_s
+        return [Started(self.job_id, self.prompt_tokens, cached_tokens, self.work.ignored, waited_s)]
+
+    def add(self, token: int, piece: bytes, logprob: ChosenLogprob | None, now: float) -> Delta | None:
+        """One more token is written; what of the text may be shown now."""
+        if not self.written:
+            self.first_token_s = now
+        self.tokens.append(token)
+        self.written += 1
+        self.unreported += 1
+        shown = self.text.push(piece, logprob)
+        return self._delta(shown) if shown else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why nothing more is written: a stop string, or the length; None while there is more to come."""
+        if self.text.stopped:
+            return "stop"
+        return "length" if self.written >= self.max_tokens else None
+
+    def finish(self, reason: str, now: float) -> list[Event]:
+        """The last events of this choice."""
+        first_s = self.first_token_s or now
+        shown = self.text.finish()
+        rest = self._delta(shown)
+        times = (first_s - self.slot_s, now - first_s, self.compute_s)
+        end = Finished(self.job_id, self.choice, reason, self.written, *times)
+        return [rest, end] if shown or rest.logprobs or rest.tokens else [end]
+
+    def _delta(self, shown: str) -> Delta:
+        tokens, self.unreported = self.unreported, 0
+        return Delta(self.job_id, self.choice, shown, tokens, self.text.take_logprobs())
 
 
 def runs_of(work: Work, now: float) -> list[Run]:

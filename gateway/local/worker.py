@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from adapters.llama_cpp_job import Failed, Job
 from adapters.schema import InvalidRequest
-from gateway.local.engine import SerialEngine
+from gateway.local.context import Context, Part
+from gateway.local.engine import BatchEngine
 from gateway.local.frames import (
     BrokenFrame,
     Cancel,
@@ -36,7 +39,8 @@ from gateway.local.frames import (
     pack,
     unpack_order,
 )
-from gateway.local.llama import Context, Model, ModelUnusable, start_library
+from gateway.local.line import RunLine
+from gateway.local.llama import Model, ModelUnusable, start_library
 from gateway.local.prepare import Handle, Preparer
 from gateway.local.template import ChatTemplate
 
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from gateway.local.frames import Order, Report
 
 DEFAULT_CONTEXT_TOKENS = 8192
+DEFAULT_SLOTS = 4
 _PR_SET_PDEATHSIG = 1
 # Every ctypes call gives up the interpreter lock; at the default 5 ms the engine could wait long to get it back.
 _SWITCH_INTERVAL_S = 0.0005
@@ -170,9 +175,11 @@ def _serve(load: Load, line: Line, desk: Desk) -> None:
     template = ChatTemplate(source, bos=model.bos_text, eos=model.eos_text) if source else None
     threads = load.tuning.threads or default_threads()
     context_tokens = load.tuning.context_tokens or min(model.trained_context_tokens, DEFAULT_CONTEXT_TOKENS)
-    context = Context(model, context_tokens, threads)
+    slots = load.tuning.slots or DEFAULT_SLOTS
+    tuning = msgspec.structs.replace(load.tuning, slots=slots, context_tokens=context_tokens, threads=threads)
+    context = Context(model, tuning)
     _warm_up(context)
-    engine = SerialEngine(model, context, line.send)
+    engine = BatchEngine(model, context, RunLine(load.max_waiting), line.send, tuning)
     desk.open(engine, Preparer(model, template, context.context_tokens))
     ready = Ready(
         model=Path(load.model_path).name,
@@ -180,6 +187,7 @@ def _serve(load: Load, line: Line, desk: Desk) -> None:
         threads=threads,
         knows_tools=template is not None and template.knows_tools,
         load_s=time.monotonic() - started_s,
+        slots=slots,
     )
     line.send([ready])
     engine.run()
@@ -199,9 +207,9 @@ def _reporter(line: Line) -> Callable[[float], None]:
 
 def _warm_up(context: Context) -> None:
     """Decode once, so that a build that faults on this processor does so before anyone waits for an answer."""
-    context.append([0] * min(16, context.batch_tokens))
-    context.decode([0])
-    context.rewind(0)
+    context.read([Part(0, [0] * min(16, context.batch_tokens), 1)])
+    context.write([0], [0])
+    context.clear(0)
 
 
 def _die_with_parent() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gateway.local.llama import Context, Model
+    from gateway.local.llama import Model
 
 
 @pytest.fixture(scope="session")
@@ -38,22 +38,6 @@ def model(model_path: Path) -> Iterator[Model]:
 
 
 @pytest.fixture(scope="session")
-def shared_context(model: Model) -> Iterator[Context]:
-    from gateway.local.llama import Context  # noqa: PLC0415 - loads llama.cpp
-
-    context = Context(model, 512, 1)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def context(shared_context: Context) -> Context:
-    """A context of 512 tokens that knows nothing."""
-    shared_context.rewind(0)
-    return shared_context
-
-
-@pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if importlib.util.find_spec("llama_cpp") is None:
         pytest.skip("llama-cpp-python is not installed")
@@ -64,6 +48,16 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model_path(tiny_folder: Path) -> Path:
     """A text model of 200 KB: see tests/tiny_gguf.py."""
     return tiny_text_model(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_model_path: Path) -> Iterator[Model]:
+    from gateway.local.llama import Model, start_library  # noqa: PLC0415 - loads llama.cpp
+
+    start_library()
+    model = Model(tiny_model_path, lambda _: None)
+    yield model
+    model.close()
 
 
 @pytest.fixture(scope="session")

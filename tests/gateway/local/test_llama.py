@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.local.llama import Context, Model
+    from gateway.local.llama import Model
 
 TEXT = "<|im_start|>user\nGrüße, ☃!<|im_end|>\n"
 
@@ -47,32 +46,3 @@ def test_progress_is_reported_up_to_the_end(model_path: Path, model: Model) -> N
     type(model)(model_path, seen.append, plain_weights=True).close()
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
-
-
-def test_rewinding_gives_the_same_logits_again(model: Model, context: Context) -> None:
-    tokens = model.tokenize(TEXT)
-    row = context.decode(tokens).copy()
-    context.decode(tokens[:3])
-    assert context.rewind(0) == 0
-    assert np.array_equal(context.decode(tokens), row)
-
-
-def test_a_batch_that_does_not_fit_is_refused_before_llama_cpp_aborts(model: Model) -> None:
-    from gateway.local.llama import Context, DecodeFailed  # noqa: PLC0415 - loads llama.cpp
-
-    context = Context(model, 64, 1)
-    for tokens in ([], [1] * (context.batch_tokens + 1)):
-        with pytest.raises(DecodeFailed, match="do not fit"):
-            context.append(tokens)
-    for _ in range(context.context_tokens // context.batch_tokens):
-        context.append([1] * context.batch_tokens)
-    with pytest.raises(DecodeFailed, match="do not fit"):
-        context.decode([1])
-    context.close()
-
-
-def test_a_token_that_does_not_exist_is_llama_cpps_no(context: Context) -> None:
-    from gateway.local.llama import DecodeFailed  # noqa: PLC0415 - loads llama.cpp
-
-    with pytest.raises(DecodeFailed, match="llama_decode says"):
-        context.decode([10**6])

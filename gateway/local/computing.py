@@ -1,0 +1,215 @@
+"""One step carried out: chunks are read, tokens written, events made of them; and what is done when llama.cpp fails."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from gateway.local.context import BrokenContext, NoRoom, Part
+from gateway.local.llama import DecodeFailed
+from gateway.local.sampling import UNCHOSEN, StepChooser
+from policies.compute_share import shares_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from adapters.llama_cpp_job import ChosenLogprob, Event
+    from gateway.local.context import Context
+    from gateway.local.gauges import Gauges
+    from gateway.local.llama import Model
+    from gateway.local.runs import Run
+    from gateway.local.slots import Slot, SlotTable
+    from policies.batching import Chunk, Step
+
+# A prompt's chunk of so many tokens has a call of its own: llama.cpp would cut a call with unequal ones into pieces,
+# each of which costs a pass over the weights.
+LONE_CHUNK_TOKENS = 64
+# So many failed calls in a row, and the context is made anew.
+MOST_FAILURES = 2
+
+
+class Computing:
+    """What happens with runs that have a slot. `computed_s` sums the time that calls took."""
+
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        slots: SlotTable,
+        gauges: Gauges,
+        emit: Callable[[list[Event]], None],
+    ) -> None:
+        self.computed_s = 0.0
+        self._model = model
+        self._context = context
+        self._slots = slots
+        self._gauges = gauges
+        self._emit = emit
+        self._events: list[Event] = []
+        self._failures = 0
+        self._chooser = StepChooser()
+
+    def report(self, events: Sequence[Event]) -> None:
+        """Events that go out before the next call."""
+        self._events += events
+
+    def flush(self) -> None:
+        if self._events:
+            events, self._events = self._events, []
+            self._emit(events)
+
+    def compute(self, step: Step) -> None:
+        writers = [self._slots[number] for number in step.writers]
+        if self._context.unified:
+            if not self._call([self._chunk(one) for one in step.chunks] + [(slot, 1) for slot in writers]):
+                return
+        else:
+            for call in _calls(step.chunks, 0 if self._slots.is_deterministic else LONE_CHUNK_TOKENS):
+                if not self._call([self._chunk(one) for one in call]):
+                    return
+            if writers:
+                self._call([(slot, 1) for slot in writers])
+
+    def _chunk(self, chunk: Chunk) -> tuple[Slot, int]:
+        return self._slots[chunk.slot], chunk.end - chunk.start
+
+    def _call(self, parts: list[tuple[Slot, int]]) -> bool:
+        """One call, and the tokens that its rows lead to; False where the step must be planned anew."""
+        self.flush()
+        try:
+            rows = self._decode(parts)
+        except NoRoom:
+            self.computed_s += self._context.call_s
+            self._yield_room([slot for slot, _ in parts])
+            return False
+        except DecodeFailed as error:
+            self.computed_s += self._context.call_s
+            self._recover([slot for slot, _ in parts], error)
+            return False
+        self._failures = 0
+        self._account(parts)
+        self._choose(parts, rows)
+        return True
+
+    def _decode(self, parts: list[tuple[Slot, int]]) -> NDArray[np.float32]:
+        if all(count == 1 for _, count in parts):
+            numbers = [slot.number for slot, _ in parts]
+            return self._context.write(numbers, [slot.tokens[slot.known] for slot, _ in parts])
+        return self._context.read(
+            [
+                Part(slot.number, slot.tokens[slot.known : slot.known + count], slot.known + count == len(slot.tokens))
+                for slot, count in parts
+            ]
+        )
+
+    def _account(self, parts: list[tuple[Slot, int]]) -> None:
+        """What the call made known, and whose its time was."""
+        duration_s = self._context.call_s
+        self.computed_s += duration_s
+        counts = [count for _, count in parts]
+        for (slot, count), share_s in zip(parts, shares_s(duration_s, counts), strict=True):
+            run = slot.run
+            if run is None:
+                continue
+            run.compute_s += share_s
+            slot.known += count
+            if not run.is_writing:
+                slot.on_grid = slot.known
+        written = sum(count == 1 for count in counts)
+        read = sum(counts) - written
+        if read:
+            self._gauges.read(read, duration_s * read / (read + written))
+        if written:
+            self._gauges.wrote(written, duration_s * written / (read + written))
+
+    def _choose(self, parts: list[tuple[Slot, int]], rows: NDArray[np.float32]) -> None:
+        """Tokens for all runs whose text is known to its end now."""
+        ended = [(slot, run) for slot, _ in parts if (run := slot.run) is not None and slot.known == len(run.tokens)]
+        for (_, run), row in zip(ended, rows, strict=True):
+            family = run.family
+            if family.open_runs > 1 and family.row is None and not run.is_writing:
+                family.row = row.copy()
+        self._write(ended, rows)
+
+    def write_from_sibling(self, slot: Slot, run: Run) -> None:
+        """The first token of a choice whose prompt another choice has read."""
+        if run.family.row is not None:
+            self._write([(slot, run)], [run.family.row])
+
+    def _write(self, ended: list[tuple[Slot, Run]], rows: Iterable[NDArray[np.float32]]) -> None:
+        pairs = [(run.chooser, row) for (_, run), row in zip(ended, rows, strict=True)]
+        tokens = self._chooser.choose_many(pairs)
+        now = time.monotonic()
+        for (slot, run), (chooser, row), token in zip(ended, pairs, tokens, strict=True):
+            if token in UNCHOSEN:
+                self._fail(slot, run, *UNCHOSEN[token])
+            elif self._model.ends_text(token):
+                self._finish(slot, run, "stop", now)
+            else:
+                self._add(slot, run, token, chooser.logprob(row, token), now)
+
+    def _add(self, slot: Slot, run: Run, token: int, logprob: ChosenLogprob | None, now: float) -> None:
+        gauges = self._gauges
+        gauges.written_tokens += 1
+        if run.written and now - run.last_token_s > gauges.longest_gap_s:
+            gauges.longest_gap_s = now - run.last_token_s
+        run.last_token_s = now
+        delta = run.add(token, self._model.piece(token), logprob, now)
+        if delta is not None:
+            self._events.append(delta)
+        if run.reason is not None:
+            self._finish(slot, run, run.reason, now)
+
+    def _finish(self, slot: Slot, run: Run, reason: str, now: float) -> None:
+        self._events += run.finish(reason, now)
+        self._gauges.ended(now - run.slot_s, self._slots.running)
+        self.leave(slot, run)
+
+    def leave(self, slot: Slot, run: Run) -> None:
+        """The run is over, in whatever way; its slot is free."""
+        if run.family.reading == slot.number and run.family.row is None:
+            run.family.reading = None
+        self._slots.release(slot, time.monotonic())
+        run.family.leave()
+
+    def _fail(self, slot: Slot, run: Run, code: str, message: str) -> None:
+        self._events += run.family.fail(500, code, message)
+        self.leave(slot, run)
+
+    def _yield_room(self, wanted: list[Slot]) -> None:
+        """The cells are full. Nobody is lost while somebody can give way."""
+        if self._slots.yield_room() is None:
+            for slot in wanted:
+                if slot.run is not None:
+                    self._fail(slot, slot.run, "engine_failure", "the engine's cells are full")
+
+    def _recover(self, failed: list[Slot], error: DecodeFailed) -> None:
+        """Those in the failed call end; a context that keeps failing is made anew, and the others read theirs again."""
+        self._failures += 1
+        for slot in failed:
+            if slot.run is not None:
+                self._fail(slot, slot.run, "engine_failure", str(error))
+            self._slots.forget(slot)
+        if isinstance(error, BrokenContext) and self._failures >= MOST_FAILURES:
+            self._renew()
+
+    def _renew(self) -> None:
+        self._context.renew()
+        self._slots.forget_all()
+        self._failures = 0
+
+    def fail_all(self) -> None:
+        """After a bug: nothing is known for certain any more."""
+        for slot, run in self._slots.runs():
+            self._fail(slot, run, "engine_failure", "the engine failed")
+        self._renew()
+
+
+def _calls(chunks: Sequence[Chunk], lone_from_tokens: int) -> list[list[Chunk]]:
+    """Which chunks share a call: short ones, which come first."""
+    short = [one for one in chunks if one.end - one.start < lone_from_tokens]
+    lone = [[one] for one in chunks if one.end - one.start >= lone_from_tokens]
+    return [short, *lone] if short else lone

@@ -1,0 +1,232 @@
+"""llama.cpp's context with many sequences, made safe: what would abort the process is refused here first.
+
+A sequence is what one slot knows. It belongs to one thread, with everything else in here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gateway.local.llama import LLAMA, DecodeFailed, ModelUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from gateway.local.frames import Tuning
+    from gateway.local.llama import Model
+
+# Rows of logits that one run may want of a step: the one after its last token and those that check guesses.
+ROWS_PER_SLOT = 9
+_NO_ROOM = 1
+_INVALID_BATCH = -1
+_FLASH_ATTENTION = {None: -1, False: 0, True: 1}
+_CELL_TYPES = {"f32": 0, "f16": 1, "q8_0": 8, "q5_1": 7, "q5_0": 6, "q4_1": 3, "q4_0": 2, "bf16": 30}
+
+
+class NoRoom(DecodeFailed):
+    """The cells do not hold the batch. Nothing was computed."""
+
+
+class BrokenContext(DecodeFailed):
+    """llama.cpp failed on the way: what the context knows now is in doubt."""
+
+
+class Part(NamedTuple):
+    """What one sequence adds in a call. Rows of logits are wanted after its last `rows` tokens."""
+
+    slot: int
+    tokens: Sequence[int]
+    rows: int
+
+
+class Context:
+    """A model's working memory. Positions count from the start of each sequence.
+
+    `call_s` is how long the last call computed, failed or not.
+    """
+
+    def __init__(self, model: Model, tuning: Tuning) -> None:
+        self._model = model
+        self._tuning = tuning
+        self.slots = max(1, tuning.slots)
+        self.unified = tuning.unified
+        self.call_s = 0.0
+        # A recurrent state cannot be cut, so a copy of a longer text is of no use.
+        self.can_copy = not (LLAMA.llama_model_is_recurrent(model.handle) or LLAMA.llama_model_is_hybrid(model.handle))
+        # On a device a stream is copied there; through the host it would be the cells in use, but twice.
+        self._copies_streams = tuning.gpu_layers != 0 and LLAMA.llama_supports_gpu_offload()
+        self._copied = np.empty(0, np.uint8)
+        self.handle: Any = None
+        self._open()
+        # Read back: llama.cpp rounds it, and aborts the process on a batch that is longer than its own idea.
+        self.batch_tokens: int = LLAMA.llama_n_batch(self.handle)
+        self.context_tokens: int = LLAMA.llama_n_ctx_seq(self.handle)
+        self.cells: int = LLAMA.llama_n_ctx(self.handle)
+        self.most_rows = min(self.batch_tokens, self.slots * ROWS_PER_SLOT)
+        self._fill_batch()
+
+    def _open(self) -> None:
+        tuning = self._tuning
+        parameters = LLAMA.llama_context_default_params()
+        parameters.n_ctx = tuning.context_tokens * (1 if self.unified else self.slots)
+        parameters.n_batch = parameters.n_ubatch = max(self.slots, min(tuning.batch_tokens, tuning.context_tokens))
+        parameters.n_seq_max = self.slots
+        parameters.n_outputs_max = min(parameters.n_batch, self.slots * ROWS_PER_SLOT)
+        parameters.n_threads = parameters.n_threads_batch = tuning.threads
+        parameters.kv_unified = self.unified
+        parameters.flash_attn_type = _FLASH_ATTENTION[tuning.flash_attention]
+        parameters.type_k = parameters.type_v = _CELL_TYPES[tuning.kv_type]
+        self.handle = LLAMA.llama_init_from_model(self._model.handle, parameters)
+        if not self.handle:
+            about = f"{self.slots} slots of {tuning.context_tokens} tokens"
+            raise ModelUnusable(f"llama.cpp cannot make a context of {about}: too little memory?")
+        self._memory = LLAMA.llama_get_memory(self.handle)
+        self._ends = np.zeros(self.slots, np.int32)
+
+    def _fill_batch(self) -> None:
+        """A batch over arrays of our own, so that filling it is a few copies, whatever the number of rows."""
+        room = self.batch_tokens
+        self._tokens = np.zeros(room, np.int32)
+        self._positions = np.zeros(room, np.int32)
+        self._counts = np.ones(room, np.int32)
+        self._sequences = np.zeros(room, np.int32)
+        self._outputs = np.zeros(room, np.int8)
+        # llama.cpp wants a pointer to the sequences of each token: one array of pointers into the array above.
+        self._pointers = self._sequences.ctypes.data + np.arange(room, dtype=np.uintp) * self._sequences.itemsize
+        fields = dict(LLAMA.llama_batch._fields_)
+
+        def pointer(name: str, array: NDArray[Any]) -> Any:  # noqa: ANN401 - a ctypes pointer
+            return ctypes.cast(array.ctypes.data, fields[name])
+
+        self._batch = LLAMA.llama_batch(
+            n_tokens=0,
+            token=pointer("token", self._tokens),
+            embd=None,
+            pos=pointer("pos", self._positions),
+            n_seq_id=pointer("n_seq_id", self._counts),
+            seq_id=pointer("seq_id", self._pointers),
+            logits=pointer("logits", self._outputs),
+        )
+
+    def end(self, slot: int) -> int:
+        """How many tokens the slot knows."""
+        return int(self._ends[slot])
+
+    def read(self, parts: Sequence[Part]) -> NDArray[np.float32]:
+        """Read the parts in one call, each slot at most once. The wanted rows in order, valid until the next call.
+
+        Raises `NoRoom`, with nothing done; `DecodeFailed`, with nothing known for certain of the slots in the batch.
+        """
+        at = 0
+        for part in parts:
+            start, count = int(self._ends[part.slot]), len(part.tokens)
+            end = at + count
+            if count <= 0 or end > self.batch_tokens or start + count > self.context_tokens or part.rows > count:
+                raise DecodeFailed(f"{count} tokens at {start} do not fit")
+            self._tokens[at:end] = part.tokens
+            self._positions[at:end] = np.arange(start, start + count, dtype=np.int32)
+            self._sequences[at:end] = part.slot
+            self._outputs[at:end] = 0
+            self._outputs[end - part.rows : end] = 1
+            at = end
+        rows = self._decode(at, sum(part.rows for part in parts))
+        for part in parts:
+            self._ends[part.slot] += len(part.tokens)
+        return rows
+
+    def write(self, slots: Sequence[int], tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Add one token to each slot; the row after each. Raises as `read` does."""
+        count = len(slots)
+        sequences = np.array(slots, np.int32)
+        starts = self._ends[sequences]
+        if not 0 < count <= self.most_rows or int(starts.max()) >= self.context_tokens:
+            raise DecodeFailed(f"{count} rows do not fit")
+        self._tokens[:count] = tokens
+        self._positions[:count] = starts
+        self._sequences[:count] = sequences
+        self._outputs[:count] = 1
+        rows = self._decode(count, count)
+        self._ends[sequences] += 1
+        return rows
+
+    def _decode(self, count: int, rows: int) -> NDArray[np.float32]:
+        if rows > self.most_rows:
+            raise DecodeFailed(f"{rows} rows of logits do not fit")
+        self._batch.n_tokens = count
+        started_s = perf_counter()
+        try:
+            return self._computed(rows)
+        finally:
+            self.call_s = perf_counter() - started_s
+
+    def _computed(self, rows: int) -> NDArray[np.float32]:
+        verdict = LLAMA.llama_decode(self.handle, self._batch)
+        if verdict == _NO_ROOM:
+            raise NoRoom("the engine's cells are full")
+        if verdict != 0:
+            kind = DecodeFailed if verdict == _INVALID_BATCH else BrokenContext
+            raise kind(f"llama_decode says {verdict}")
+        if not rows:
+            # The call may still be computing on a device; its time must not be taken for the next one's.
+            LLAMA.llama_synchronize(self.handle)
+            return np.empty((0, self._model.vocab_size), np.float32)
+        logits = LLAMA.llama_get_logits(self.handle)
+        if not logits:
+            raise BrokenContext("llama.cpp kept no logits")
+        return np.ctypeslib.as_array(logits, (rows, self._model.vocab_size))
+
+    def rewind(self, slot: int, end: int) -> int:
+        """Forget what a slot knows from position `end` on; where the model cannot do that in part, all. The new end."""
+        if end < self._ends[slot]:
+            if end == 0 or not LLAMA.llama_memory_seq_rm(self._memory, slot, end, -1):
+                self.clear(slot)
+                end = 0
+            self._ends[slot] = end
+        return int(self._ends[slot])
+
+    def clear(self, slot: int) -> None:
+        LLAMA.llama_memory_seq_rm(self._memory, slot, -1, -1)
+        self._ends[slot] = 0
+
+    def copy(self, source: int, target: int, end: int) -> int:
+        """Let `target` know the first `end` tokens of `source`, and nothing else. How many it knows now."""
+        self.clear(target)
+        if self.unified:
+            LLAMA.llama_memory_seq_cp(self._memory, source, target, 0, end)
+        elif self._copies_streams:
+            LLAMA.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        elif not self._copy_state(source, target):
+            return 0
+        self._ends[target] = end if self.unified else self._ends[source]
+        return self.rewind(target, end)
+
+    def _copy_state(self, source: int, target: int) -> bool:
+        """Copies the cells in use. llama.cpp's own copy takes a whole stream's, full or not."""
+        size = LLAMA.llama_state_seq_get_size(self.handle, source)
+        # Memory that was touched before is copied to ten times as fast as fresh pages.
+        if len(self._copied) < size:
+            self._copied = np.empty(size, np.uint8)
+        place = ctypes.cast(self._copied.ctypes.data, ctypes.POINTER(ctypes.c_uint8))
+        if LLAMA.llama_state_seq_get_data(self.handle, place, size, source) != size:
+            return False
+        if LLAMA.llama_state_seq_set_data(self.handle, place, size, target) != size:
+            self.clear(target)
+            return False
+        return True
+
+    def renew(self) -> None:
+        """Forget everything, in a new context of the same shape."""
+        LLAMA.llama_free(self.handle)
+        self.handle = None
+        self._open()
+
+    def close(self) -> None:
+        if self.handle:
+            LLAMA.llama_free(self.handle)
+            self.handle = None
