@@ -1,180 +1,176 @@
 from __future__ import annotations
 
+import random
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Job, Sampling, Started
+from tests.gateway.local.engine_rig import GREEDY, Rig, tuned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from gateway.local.engine import SerialEngine
-    from gateway.local.llama import Context, Model
+    from gateway.local.llama import Model
     from gateway.local.prepare import Handle
 
-GREEDY = Sampling(temperature=0)
-LONG = "The quick brown fox jumps over the lazy dog. " * 16
-
-
-class Bench:
-    """An engine on a thread, and what it said. `on_event` sees each event on the engine's thread."""
-
-    def __init__(self, model: Model, context: Context) -> None:
-        from gateway.local.engine import SerialEngine  # noqa: PLC0415 - loads llama.cpp
-        from gateway.local.prepare import Preparer  # noqa: PLC0415 - loads llama.cpp
-
-        self.events: list[Event] = []
-        self.on_event: Callable[[Event], None] = lambda _: None
-        self.engine: SerialEngine = SerialEngine(model, context, self._note)
-        self._preparer = Preparer(model, None, context.context_tokens)
-        self._change = threading.Condition()
-        self.thread = threading.Thread(target=self.engine.run)
-        self.thread.start()
-
-    def _note(self, events: list[Event]) -> None:
-        with self._change:
-            self.events += events
-            self._change.notify_all()
-        for event in events:
-            self.on_event(event)
-
-    def submit(self, job: Job) -> Handle:
-        from gateway.local.prepare import Handle  # noqa: PLC0415 - loads llama.cpp
-
-        handle = Handle(job)
-        self.engine.submit(self._preparer.prepare(handle))
-        return handle
-
-    def ends(self, job: int) -> list[Event]:
-        return [event for event in self.events if isinstance(event, Finished | Failed) and event.job == job]
-
-    def until_end(self, job: Job) -> None:
-        with self._change:
-            assert self._change.wait_for(lambda: len(self.ends(job.id)) == job.choices, 20)
-
-    def run(self, job: Job) -> list[str]:
-        """The texts of the job's choices."""
-        self.submit(job)
-        self.until_end(job)
-        deltas = [event for event in self.events if isinstance(event, Delta) and event.job == job.id]
-        return ["".join(one.text for one in deltas if one.choice == choice) for choice in range(job.choices)]
+LONG = "The quick brown fox jumps over the lazy dog. " * 4
 
 
 @pytest.fixture
-def bench(model: Model, context: Context) -> Iterator[Bench]:
-    bench = Bench(model, context)
-    yield bench
-    bench.engine.stop()
-    bench.thread.join(10)
-    assert not bench.thread.is_alive()
+def rig(tiny_model: Model) -> Iterator[Rig]:
+    with Rig(tiny_model) as rig:
+        yield rig
 
 
-def test_a_job_starts_speaks_and_finishes(bench: Bench) -> None:
-    (text,) = bench.run(Job(1, prompt="Once upon a time", sampling=GREEDY, max_tokens=5))
-    assert len(text) > 5
-    assert bench.events[0] == Started(1, 4, 0)
-    assert bench.events[-1] == Finished(1, 0, "length", 5)
-    assert sum(event.tokens for event in bench.events if isinstance(event, Delta)) == 5
+def test_a_job_starts_speaks_and_finishes(rig: Rig) -> None:
+    ((text,),) = rig.run(Job(1, prompt="Once upon a time", sampling=GREEDY, max_tokens=5))
+    started, *deltas, finished = rig.events
+    assert isinstance(started, Started)
+    assert (started.job, started.cached_tokens) == (1, 0)
+    assert isinstance(finished, Finished)
+    assert (finished.reason, finished.completion_tokens) == ("length", 5)
+    assert all(isinstance(event, Delta) for event in deltas)
+    assert sum(event.tokens for event in deltas if isinstance(event, Delta)) == 5
+    assert len(text) >= 5
+    rig.at_rest()
 
 
-@pytest.mark.parametrize("sampling", [GREEDY, Sampling(seed=11)], ids=["greedy", "seeded"])
-def test_what_ran_before_changes_nothing(bench: Bench, sampling: Sampling) -> None:
-    """The same request gives the same text cold, with its prompt still known, and after another's."""
-    cold, again, other, after = (
-        bench.run(Job(number, prompt=prompt, sampling=sampling, max_tokens=12))
-        for number, prompt in enumerate([LONG, LONG, LONG[:300] + "Then the cat", LONG], 1)
-    )
-    assert cold == again == after
-    assert other != cold
-    starts = [event for event in bench.events if isinstance(event, Started)]
-    assert [start.cached_tokens for start in starts] == [0, 128, 64, 64]
+def test_jobs_share_their_steps(rig: Rig) -> None:
+    """Four jobs of twenty tokens take about as many steps as one."""
+    rig.run(*[Job(number, prompt=f"{number}: ", sampling=GREEDY, max_tokens=20) for number in range(1, 5)])
+    assert rig.engine.steps < 30
+    assert rig.engine.standing().written_tokens == 80
 
 
-def test_choices_share_the_prompt_and_differ(bench: Bench) -> None:
-    first, second = bench.run(Job(1, prompt="Once upon a time", sampling=Sampling(seed=1), max_tokens=8, choices=2))
-    assert first != second
-    alone = bench.run(Job(2, prompt="Once upon a time", sampling=Sampling(seed=2), max_tokens=8))
-    assert alone == [second]
+def test_events_of_a_step_are_one_list(tiny_model: Model) -> None:
+    sizes = []
+    with Rig(tiny_model) as rig:
+        note, rig.engine._computing._emit = rig._note, lambda events: (sizes.append(len(events)), note(events))  # type: ignore[assignment, func-returns-value]  # noqa: SLF001 - what else would tell them apart
+        rig.run(*[Job(number, prompt=f"{number}: ", sampling=GREEDY, max_tokens=9) for number in range(1, 5)])
+    assert sizes.count(4) >= 5
+    assert len(sizes) < 16
 
 
-def test_a_stop_string_ends_the_text_before_itself(bench: Bench) -> None:
-    (whole,) = bench.run(Job(1, prompt="Once upon a time", sampling=GREEDY, max_tokens=12))
+def test_more_choices_than_slots_share_the_prompt_and_differ(tiny_model: Model) -> None:
+    """They are what each of them would be alone; all but the first need not read the prompt."""
+    with Rig(tiny_model, tuned(slots=3)) as rig:
+        (texts,) = rig.run(Job(1, prompt=LONG, sampling=Sampling(seed=1), max_tokens=8, choices=7))
+        assert len(set(texts)) == 7
+        assert rig.engine.standing().read_tokens < 1.5 * rig.started(1).prompt_tokens
+        ((fifth,),) = rig.run(Job(2, prompt=LONG, sampling=Sampling(seed=5), max_tokens=8))
+        assert fifth == texts[4]
+        rig.at_rest()
+
+
+def test_a_stop_string_ends_the_text_before_itself(rig: Rig) -> None:
+    ((whole,),) = rig.run(Job(1, prompt="Once upon a time", sampling=GREEDY, max_tokens=12))
     stop = whole[6:10]
-    (cut,) = bench.run(Job(2, prompt="Once upon a time", sampling=GREEDY, max_tokens=12, stop=(stop,)))
+    ((cut,),) = rig.run(Job(2, prompt="Once upon a time", sampling=GREEDY, max_tokens=12, stop=(stop,)))
     assert cut == whole[: whole.index(stop)]
-    assert bench.ends(2)[0].reason == "stop"  # type: ignore[union-attr]
+    (end,) = rig.ends(2)
+    assert isinstance(end, Finished)
+    assert end.reason == "stop"
 
 
-def test_logprobs_come_with_their_text(bench: Bench) -> None:
-    (text,) = bench.run(Job(1, prompt="One, two,", sampling=Sampling(temperature=0, top_logprobs=2), max_tokens=4))
-    entries = [entry for event in bench.events if isinstance(event, Delta) for entry in event.logprobs]
-    assert b"".join(entry.chosen.token for entry in entries).decode() == text
+def test_logprobs_come_with_their_text(rig: Rig) -> None:
+    ((text,),) = rig.run(Job(1, prompt="One, two,", sampling=Sampling(temperature=0, top_logprobs=2), max_tokens=4))
+    entries = [entry for event in rig.events if isinstance(event, Delta) for entry in event.logprobs]
+    assert b"".join(entry.chosen.token for entry in entries).decode(errors="replace") == text
     assert all(entry.top[0] == entry.chosen and len(entry.top) == 2 for entry in entries)
 
 
-def test_a_schema_is_obeyed(bench: Bench) -> None:
-    schema = '{"type": "array", "items": {"enum": ["x", "y"]}, "minItems": 1, "maxItems": 2}'
-    (text,) = bench.run(Job(1, prompt="List:", sampling=Sampling(seed=3), schema=schema, max_tokens=60))
-    assert bench.ends(1)[0].reason == "stop"  # type: ignore[union-attr]
-    assert text.startswith("[")
-    assert text.endswith("]")
+def test_time_is_told_and_shared(rig: Rig) -> None:
+    rig.run(*[Job(number, prompt=LONG[number:], sampling=GREEDY, max_tokens=6) for number in range(4)])
+    ends = [event for event in rig.events if isinstance(event, Finished)]
+    standing = rig.engine.standing()
+    assert 0 < sum(end.compute_s for end in ends) <= max(end.read_s + end.write_s for end in ends)
+    assert min(standing.read_tokens_per_s, standing.write_tokens_per_s, standing.step_s, standing.run_s) > 0
+    assert 0 < standing.python_s < standing.step_s
+    assert 0 < standing.longest_gap_s < 5
 
 
-def test_a_cancelled_generation_ends_within_one_step(bench: Bench) -> None:
+DETERMINISTIC = tuned(deterministic=True, context_tokens=320)
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(seed=11)], ids=["greedy", "seeded"])
+def test_company_changes_nothing(model: Model, sampling: Sampling) -> None:
+    """The bundled model says the same alone and in full slots, cold and where the prompt is known."""
+    jobs = [
+        Job(number, prompt=prompt, sampling=sampling, max_tokens=6, choices=choices)
+        for number, (prompt, choices) in enumerate(
+            [(LONG * 2 + "One", 1), ("Two", 1), (LONG * 2 + "Three", 2), (LONG + "Four and", 1), (LONG * 2 + "One", 1)]
+        )
+    ]
+    alone = []
+    with Rig(model, tuned(deterministic=True, context_tokens=320, slots=1)) as rig:
+        alone = [rig.run(job)[0] for job in jobs]
+    with Rig(model, DETERMINISTIC) as rig:
+        assert rig.run(*jobs) == alone
+        assert sum(rig.started(number).cached_tokens for number in range(5)) > 0
+        assert all(rig.started(number).cached_tokens % 64 == 0 for number in range(5))
+
+
+@pytest.mark.parametrize("unified", [False, True])
+def test_whatever_comes_and_goes_everything_ends_once(tiny_model: Model, *, unified: bool) -> None:
+    """Random arrivals and cancels: no slot and no cell is lost, and every choice has one end, or none if cancelled."""
+    rng = random.Random(7)  # noqa: S311 - a test's
     handles: dict[int, Handle] = {}
-    gate = threading.Event()
+    with Rig(tiny_model, tuned(slots=3, context_tokens=256, batch_tokens=64, unified=unified)) as rig:
 
-    def cancel_at_first_token(event: Event) -> None:
-        if isinstance(event, Delta) and event.job == 1:
-            gate.wait(5)
-            handles[1].cancelled = True
+        def disturb(event: Event) -> None:
+            if rng.random() < 0.03:
+                handles[rng.choice(list(handles))].cancelled = True
 
-    bench.on_event = cancel_at_first_token
-    handles[1] = bench.submit(Job(1, prompt="Once upon a time", sampling=GREEDY))
-    gate.set()
-    bench.run(Job(2, prompt="Next", sampling=GREEDY, max_tokens=1))
-    assert sum(isinstance(event, Delta) and event.job == 1 for event in bench.events) == 1
-    assert bench.ends(1) == []
-
-
-def test_a_cancelled_prompt_is_not_read_to_its_end(bench: Bench) -> None:
-    handles: dict[int, Handle] = {}
-    gate = threading.Event()
-
-    def cancel_at_start(event: Event) -> None:
-        if isinstance(event, Started) and event.job == 1:
-            gate.wait(5)
-            handles[1].cancelled = True
-
-    bench.on_event = cancel_at_start
-    handles[1] = bench.submit(Job(1, prompt=LONG, sampling=GREEDY))
-    gate.set()
-    bench.run(Job(2, prompt="Next", sampling=GREEDY, max_tokens=1))
-    assert bench.engine.steps == 1
-    assert [event for event in bench.events if event.job == 1] == [bench.events[0]]
-
-
-def test_a_job_cancelled_in_line_never_starts(bench: Bench) -> None:
-    bench.on_event = lambda event: gate.wait(5) if isinstance(event, Started) and event.job == 1 else None  # type: ignore[assignment]
-    gate = threading.Event()
-    bench.submit(Job(1, prompt="One", sampling=GREEDY, max_tokens=1))
-    bench.submit(Job(2, prompt="Two", sampling=GREEDY, max_tokens=1)).cancelled = True
-    assert bench.engine.busy
-    gate.set()
-    bench.run(Job(3, prompt="Three", sampling=GREEDY, max_tokens=1))
-    assert {event.job for event in bench.events} == {1, 3}
+        rig.on_event = disturb
+        jobs = []
+        for number in range(40):
+            prompt = LONG[: rng.randrange(5, 150)] + str(rng.randrange(3))
+            job = Job(
+                number,
+                prompt=prompt,
+                sampling=Sampling(seed=number, top_logprobs=rng.choice([None, 2])),
+                max_tokens=rng.randrange(1, 60),
+                choices=rng.choice([1, 1, 1, 2, 4]),
+                stop=rng.choice([(), ("e",)]),
+            )
+            jobs.append(job)
+            handles[number] = rig.submit(job)
+            if rng.random() < 0.5:
+                rig.start()
+        rig.until(lambda: all(rig.is_over(job) or handles[job.id].cancelled for job in jobs))
+        rig.at_rest()
+    for job in jobs:
+        ends = rig.ends(job.id)
+        assert not [end for end in ends if isinstance(end, Failed)]
+        choices = [end.choice for end in ends if isinstance(end, Finished)]
+        assert len(set(choices)) == len(choices)
+        assert len(choices) == job.choices or handles[job.id].cancelled
+    assert all(handle.cancelled or rig.texts(job) for handle, job in zip(handles.values(), jobs, strict=True))
 
 
-def test_a_failed_decode_fails_its_job_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gateway.local.llama import Context, DecodeFailed  # noqa: PLC0415 - loads llama.cpp
+def test_an_engine_that_stops_lets_its_thread_go(tiny_model: Model) -> None:
+    begun = threading.Event()
+    with Rig(tiny_model) as rig:
+        rig.on_event = lambda event: begun.set() if isinstance(event, Delta) else None
+        rig.submit(Job(1, prompt="On and on", sampling=GREEDY))
+        rig.start()
+        assert begun.wait(10)
+        rig.engine.stop()
+        rig.thread.join(10)
+        assert not rig.thread.is_alive()
 
-    def fail(*_: object) -> None:
-        raise DecodeFailed("llama_decode says -3")
 
-    with monkeypatch.context() as broken:
-        broken.setattr(Context, "decode", fail)
-        bench.run(Job(1, prompt="One", sampling=GREEDY, max_tokens=1))
-    assert bench.ends(1) == [Failed(1, 500, "engine_failure", "llama_decode says -3")]
-    assert bench.run(Job(2, prompt="Once upon a time", sampling=GREEDY, max_tokens=2)) != [""]
+def test_a_bug_in_a_step_ends_what_runs_and_no_more(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gateway.local import engine  # noqa: PLC0415 - loads llama.cpp
+
+    def broken(*_: object) -> None:
+        raise ValueError("a bug")
+
+    with monkeypatch.context() as bug:
+        bug.setattr(engine, "plan_step", broken)
+        rig.run(Job(1, prompt="One", sampling=GREEDY, max_tokens=1))
+    assert rig.ends(1) == [Failed(1, 500, "engine_failure", "the engine failed")]
+    assert rig.run(Job(2, prompt="Two", sampling=GREEDY, max_tokens=2)) != [[""]]
+    rig.at_rest()
