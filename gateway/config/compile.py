@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from gateway.config.compile_routes import called
 from gateway.config.limits import OwnLimits, limits_for_all, limits_of_owner
 from gateway.config.llama_cpp import LlamaCppProvider
+from gateway.config.model_task import endpoints_of
 from gateway.config.owners import DEFAULT_ORG, time_zone
 from gateway.config.providers import OpenAIProvider
 from gateway.config.residency import requirements, together
@@ -50,7 +51,6 @@ class HasLimits(Protocol):
 
 ENDPOINTS: Final = {
     "openai": frozenset(Endpoint),
-    "llama_cpp": frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS}),
     "litellm": frozenset({Endpoint.CHAT, Endpoint.EMBEDDINGS}),
 }
 
@@ -60,7 +60,8 @@ def deployments(config: Config, price_of: PriceOf, facts_of: FactsOf | None = No
 
     `facts_of` None: nothing is known of a model but what the file says.
     """
-    known = _Known(price_of, facts_of)
+    local = {name: one for name, one in config.providers.items() if isinstance(one, LlamaCppProvider)}
+    known = _Known(price_of, facts_of, {name: endpoints_of(one) for name, one in local.items()})
     found = (
         deployment
         for name, settings in config.deployments.items()
@@ -139,10 +140,11 @@ def _limits_of_owners(config: Config) -> Iterator[Limit]:
 
 
 class _Known(NamedTuple):
-    """What tables tell of models."""
+    """What tables tell of models, and their own files of those that run here, by provider."""
 
     price_of: PriceOf
     facts_of: FactsOf | None
+    endpoints: Mapping[str, frozenset[Endpoint]]
 
 
 def _side_by_side(
@@ -171,7 +173,7 @@ def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSetti
         provider=settings.provider,
         kind=provider.kind,
         model=settings.model or name,
-        endpoints=ENDPOINTS[provider.kind],
+        endpoints=known.endpoints.get(settings.provider) or ENDPOINTS.get(provider.kind, frozenset()),
         region=settings.region,
         context_tokens=context_tokens,
         price=known.price_of(*where) if settings.price is None else _stated_price(name, settings.price),
