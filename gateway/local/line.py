@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from adapters.llama_cpp_job import Failed
 from policies.batching import Candidate, aged
-from policies.engine_line import Ahead, EngineNow, expected_wait_s, full_line_retry_after_s, retry_after_s
+from policies.engine_line import (
+    UNKNOWN_WAIT_S,
+    Ahead,
+    EngineNow,
+    expected_wait_s,
+    full_line_retry_after_s,
+    retry_after_s,
+)
 from policies.queueing import Applicant, Entry, FairQueue, join, leave, serve
 
 if TYPE_CHECKING:
@@ -23,7 +31,10 @@ if TYPE_CHECKING:
 
 # What an answer is taken to be that may become longer: it counts for a flow's share of the engine, and nothing else.
 USUAL_ANSWER_TOKENS: Final = 256
+LEAST_WEIGHT: Final = 0.001
 NEVER_S: Final = float("inf")
+# More slots than any engine has; of as many as run now, the last that began are taken to be those.
+_BEGUN_KEPT: Final = 1024
 
 
 class Waiting(Protocol):
@@ -77,6 +88,7 @@ class RunLine(Generic[R]):
         self._standers: dict[int, _Stander[R]] = {}
         self._engine = EngineNow()
         self._changed = threading.Condition()
+        self._begun: deque[float] = deque(maxlen=_BEGUN_KEPT)
         self._closed = False
         self._woken = False
 
@@ -121,6 +133,7 @@ class RunLine(Generic[R]):
         with self._changed:
             stander = self._standers.pop(number)
             self._queue = serve(self._queue, stander.entry)
+            self._begun.append(self._clock())
             for other in self._standers.values():
                 if other.run.job_id == stander.run.job_id:
                     other.deadline_s = NEVER_S
@@ -141,11 +154,12 @@ class RunLine(Generic[R]):
             told.add(one.run.job_id)
         return result
 
-    def wait(self, timeout_s: float | None = None) -> None:
-        """Return once somebody waits, the line was closed or woken, or time is up."""
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Return once somebody waits, the line was closed or woken, or time is up: then it is false."""
         with self._changed:
-            self._changed.wait_for(lambda: self._standers or self._closed or self._woken, timeout_s)
+            came = self._changed.wait_for(lambda: bool(self._standers) or self._closed or self._woken, timeout_s)
             self._woken = False
+        return came
 
     def wake(self) -> None:
         """Let `wait` return though nobody came."""
@@ -164,22 +178,20 @@ class RunLine(Generic[R]):
         return self._closed
 
     def _stand(self, run: R) -> None:
-        place = run.place
-        tokens = run.prompt_tokens + min(run.max_tokens, USUAL_ANSWER_TOKENS)
-        applicant = Applicant(place.flow, max(place.weight, 1e-3), tokens, frozenset())
-        self._queue, entry = join(self._queue, applicant, run.deadline_s)
+        self._queue, entry = _joined(self._queue, run)
         self._standers[run.number] = _Stander(run, entry, run.deadline_s)
 
     def _refusal(self, runs: Sequence[R]) -> Failed | None:
         job_id, patience_s = runs[0].job_id, runs[0].place.patience_s
         if self._closed:
-            return _busy(job_id, "The engine is shutting down.", 1.0)
-        if len(self._standers) + len(runs) > self._max_waiting + self._free_slots():
+            return _busy(job_id, "The engine is shutting down.", UNKNOWN_WAIT_S)
+        excess = len(self._standers) + len(runs) - self._max_waiting - self._free_slots()
+        if excess > 0:
             message = f"The engine's line is full: {len(self._standers)} wait already."
-            return _busy(job_id, message, full_line_retry_after_s(self._engine, len(runs)))
-        left_s = runs[0].deadline_s - self._clock()
-        wait_s = expected_wait_s(self._ahead_of(runs[0]), self._engine)
-        if wait_s < left_s:
+            return _busy(job_id, message, full_line_retry_after_s(self._engine, excess))
+        now = self._clock()
+        wait_s = self._expected_wait_s(runs[0], now)
+        if wait_s < runs[0].deadline_s - now:
             return None
         message = f"The engine would not begin in time: about {wait_s:.1f} s, and the request waits {patience_s:.1f} s."
         return _busy(job_id, message, retry_after_s(wait_s, patience_s))
@@ -187,21 +199,27 @@ class RunLine(Generic[R]):
     def _free_slots(self) -> int:
         return max(0, self._engine.slots - self._engine.running)
 
-    def _ahead_of(self, run: R) -> Ahead:
-        """Those in the line who would be served before a newcomer."""
-        now = self._clock()
-        place = run.place
-        start = max(self._queue.virtual, self._queue.finishes.get(place.flow, self._queue.virtual))
-        tokens = run.prompt_tokens + min(run.max_tokens, USUAL_ANSWER_TOKENS)
-        own = (-aged(place.priority, 0.0), start + tokens / max(place.weight, 1e-3), run.number)
+    def _expected_wait_s(self, run: R, now: float) -> float:
+        """How long a newcomer like `run` would wait behind those that are served before it."""
+        _, entry = _joined(self._queue, run)
+        own = (-aged(run.place.priority, 0.0), entry.finish, run.number)
         before = [one.run.prompt_tokens for one in self._standers.values() if one.key(now) < own]
-        return Ahead(len(before), sum(before))
+        begun = list(self._begun)[-self._engine.running :] if self._engine.running else []
+        seated_s = now - sum(begun) / len(begun) if begun else 0.0
+        return expected_wait_s(Ahead(len(before), sum(before), seated_s), self._engine)
 
     def _too_late(self, run: R) -> Failed:
         message = f"The engine had no slot within {run.place.patience_s:.1f} s."
         with self._changed:
-            wait_s = expected_wait_s(self._ahead_of(run), self._engine)
+            wait_s = self._expected_wait_s(run, self._clock())
         return _busy(run.job_id, message, retry_after_s(wait_s, run.place.patience_s))
+
+
+def _joined(queue: FairQueue, run: R) -> tuple[FairQueue, Entry]:
+    place = run.place
+    tokens = run.prompt_tokens + min(run.max_tokens, USUAL_ANSWER_TOKENS)
+    applicant = Applicant(place.flow, max(place.weight, LEAST_WEIGHT), tokens, frozenset())
+    return join(queue, applicant, run.deadline_s)
 
 
 def _busy(job_id: int, message: str, after_s: float) -> Failed:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from policies.batching import Budget, Candidate, Pace, Reader, Step, aged, next_candidate, plan_step
+from policies.engine_line import Ahead, EngineNow, expected_wait_s
 from policies.placement import Hold, Placement, SlotText, Terms, place
 
 READ_TOKENS_PER_S = 1000.0
 STEP_S = 0.004
 WRITER_S = 0.002
 NEVER_S = 1e9
+KEPT = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class EngineWorld:
         self.endings: dict[int, str] = {}
         self.began_s: dict[int, float] = {}
         self.first_token_s: dict[int, float] = {}
-        self.ended_s: dict[int, float] = {}
+        self.promised_s: dict[int, float] = {}
+        self.engine = EngineNow(slots, read_tokens_per_s=READ_TOKENS_PER_S)
         self.now = 0.0
         self._slots = [_Slot() for _ in range(slots)]
         self._budget = budget
@@ -59,10 +62,23 @@ class EngineWorld:
             if not self._waiting and not self.busy:
                 self.now = max(self.now, requests[coming[0]].arrives_s)
             while coming and requests[coming[0]].arrives_s <= self.now:
-                self._waiting.append(coming.pop(0))
+                self._arrive(coming.pop(0))
             self._dismiss()
             self._admit()
             self._step()
+
+    def _arrive(self, number: int) -> None:
+        begun = sorted(self.began_s.values())[-len(self.busy) :] if self.busy else []
+        seated_s = self.now - sum(begun) / len(begun) if begun else 0.0
+        tokens = sum(len(self._requests[one].prompt) for one in self._waiting)
+        ahead = Ahead(len(self._waiting), tokens, seated_s)
+        self.promised_s[number] = expected_wait_s(ahead, self._told())
+        self._waiting.append(number)
+
+    def _told(self) -> EngineNow:
+        """The numbers that the engine tells its line."""
+        reading = sum(len(self._coming(slot)) - len(slot.text) for slot in self._slots)
+        return self.engine._replace(running=len(self.busy), reading_tokens=reading)
 
     def _dismiss(self) -> None:
         for number in list(self._waiting):
@@ -84,7 +100,11 @@ class EngineWorld:
         assert slot.number is not None
         assert slot.number not in self.endings
         self.endings[slot.number] = ending
-        self.ended_s[slot.number] = self.now
+        lasted_s, shared_by = self.now - self.began_s[slot.number], len(self.busy)
+        was = self.engine
+        self.engine = was._replace(
+            run_s=_decayed(was.run_s, lasted_s), shared_by=_decayed(was.shared_by, float(shared_by))
+        )
         slot.number, slot.used_s = None, self.now
 
     def _admit(self) -> None:
@@ -172,3 +192,7 @@ class EngineWorld:
         slot.text = [*slot.text, -slot.written]
         if slot.written >= self._requests[slot.number].writes:
             self._end(slot, "written")
+
+
+def _decayed(mean: float, value: float) -> float:
+    return KEPT * mean + (1.0 - KEPT) * value if mean else value
