@@ -12,7 +12,7 @@ from adapters.openai_errors import classify, not_an_answer
 from adapters.openai_responses import ResponsesDecoder
 from adapters.openai_stream import ChatDecoder
 from adapters.openai_text import TEXT_KEPT_BYTES, mended
-from policies.vocabulary import Endpoint, Failure
+from policies.vocabulary import ONLY_READ, Endpoint, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ class OpenAIAdapter:
     def decoder(self, request: InferenceRequest) -> StreamDecoder:
         if request.endpoint is Endpoint.RESPONSES:
             return ResponsesDecoder(request)
-        if request.endpoint is Endpoint.EMBEDDINGS:
+        if request.endpoint in ONLY_READ:
             raise FailedStream(not_an_answer(b""))
         return ChatDecoder(request)
 

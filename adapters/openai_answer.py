@@ -10,7 +10,7 @@ from adapters.base import FailedStream, Tally
 from adapters.openai_errors import in_band, not_an_answer
 from adapters.openai_responses import Response, finish_reason
 from adapters.openai_text import Choice, TextKeeper, add_delta
-from adapters.openai_usage import read_usage
+from adapters.openai_usage import read_ranking_usage, read_usage
 from policies.vocabulary import Endpoint
 
 
@@ -32,12 +32,24 @@ class Embedded(msgspec.Struct, gc=False):
     model: Any = None
 
 
+class Ranked(msgspec.Struct, gc=False):
+    """A ranking; its documents are skipped over. Voyage calls the results `data`; Cohere reports under `meta`."""
+
+    results: list[msgspec.Raw] | None = None
+    data: list[msgspec.Raw] | None = None
+    usage: Any = None
+    meta: Any = None
+    id: Any = None
+    model: Any = None
+
+
 class Responded(Response, gc=False):
     output: list[Any] | None = None
 
 
 _GENERATED = msgspec.json.Decoder(Generated)
 _EMBEDDED = msgspec.json.Decoder(Embedded)
+_RANKED = msgspec.json.Decoder(Ranked)
 _RESPONDED = msgspec.json.Decoder(Responded)
 _GENERATION: Final = (Endpoint.CHAT, Endpoint.COMPLETIONS)
 
@@ -47,7 +59,7 @@ def read_answer(endpoint: Endpoint, body: bytes) -> Tally:
     try:
         if endpoint in _GENERATION:
             return _read_generated(body)
-        return _read_embedded(body) if endpoint is Endpoint.EMBEDDINGS else _read_responded(body)
+        return _OTHERS[endpoint](body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise FailedStream(not_an_answer(body)) from None
 
@@ -73,6 +85,15 @@ def _read_embedded(body: bytes) -> Tally:
     if not answer.data:
         raise _refuse(body)
     return _tally(answer)
+
+
+def _read_ranked(body: bytes) -> Tally:
+    answer = _RANKED.decode(body)
+    if not (answer.results or answer.data):
+        raise _refuse(body)
+    tally = _tally(answer)
+    tally.usage = tally.usage or read_ranking_usage(answer.usage, answer.meta)
+    return tally
 
 
 def _read_responded(body: bytes) -> Tally:
@@ -101,7 +122,7 @@ def _texts(item: object) -> list[str]:
     return [text for text in found if isinstance(text, str)]
 
 
-def _tally(answer: Generated | Embedded | Responded) -> Tally:
+def _tally(answer: Generated | Embedded | Ranked | Responded) -> Tally:
     model = answer.model if isinstance(answer.model, str) and answer.model else None
     name = answer.id if isinstance(answer.id, str) and answer.id else None
     return Tally(usage=read_usage(answer.usage), model=model, id=name)
@@ -113,3 +134,10 @@ def _refuse(body: bytes) -> FailedStream:
     if isinstance(value, dict) and (value.get("error") or value.get("object") == "error"):
         return FailedStream(in_band(value, maybe_billed=False))
     return FailedStream(not_an_answer(body))
+
+
+_OTHERS: Final = {
+    Endpoint.EMBEDDINGS: _read_embedded,
+    Endpoint.RERANK: _read_ranked,
+    Endpoint.RESPONSES: _read_responded,
+}

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 MESSAGES_KEPT: Final = 16_384
 STOP_KEPT_CHARS: Final = 4096
+DOCUMENTS_KEPT: Final = 10_000
 _TOKENS_KEPT: Final = 2**31 - 1
 
 _TokenCount = Annotated[int, Meta(ge=1, le=_TOKENS_KEPT)] | None
@@ -111,6 +112,23 @@ class EmbeddingsBody(Body, gc=False, kw_only=True):
     input: str | list[str | int | list[int]]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: _TokenCount = None
+
+
+class Document(Struct, gc=False):
+    """A document that is more than its text. What is no text would be read, and paid for, by nobody knows what."""
+
+    text: str
+    image: None = None
+    image_url: None = None
+
+
+class RerankBody(Body, gc=False, kw_only=True):
+    """The form that Cohere, Jina, vLLM and llama.cpp share."""
+
+    query: Annotated[str, Meta(min_length=1)]
+    documents: Annotated[list[str | Document], Meta(min_length=1, max_length=DOCUMENTS_KEPT)]
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool | None = None
 
 
 class ResponsesBody(Body, gc=False, kw_only=True):

@@ -25,6 +25,7 @@ ITEMS_KEPT: Final = 1_000_000
 VALUES_KEPT: Final = 100_000
 SMALL_MEMBER_BYTES: Final = 256 * 1024
 
+_WEIGHED: Final = {Endpoint.RESPONSES: "input", Endpoint.RERANK: "documents"}
 _SCHEMA_FIELDS: Final = frozenset(("tools", "functions", "response_format", "text"))
 # Members of which none has room for so much, whatever the escapes: looking at each entry first would take seconds.
 _SMALL: Final = ("logit_bias", "metadata", "stop", "stream_options", "user", "encoding_format")
@@ -82,7 +83,7 @@ def _check_counts(members: dict[str, msgspec.Raw]) -> None:
     for name in _SMALL:
         if name in members and memoryview(members[name]).nbytes > SMALL_MEMBER_BYTES:
             raise InvalidRequest(f"'{name}' is larger than {SMALL_MEMBER_BYTES} bytes.", name)
-    for name in ("input", "prompt"):
+    for name in ("input", "prompt", "documents"):
         raw = bytes(members.get(name, b""))
         if raw.startswith(b"[") and raw.count(b",") > ITEMS_KEPT:
             raise InvalidRequest(f"'{name}' has more than {ITEMS_KEPT} items.", name, "context_length_exceeded")
@@ -90,7 +91,7 @@ def _check_counts(members: dict[str, msgspec.Raw]) -> None:
 
 def _check_values(endpoint: Endpoint, members: dict[str, msgspec.Raw]) -> None:
     """Refuse a conversation of more values than anybody needs: whoever weighs it builds them all, for seconds."""
-    name = "input" if endpoint is Endpoint.RESPONSES else "messages"
+    name = _WEIGHED.get(endpoint, "messages")
     if name in members and _has_more_values(bytes(members[name]), VALUES_KEPT):
         raise InvalidRequest(f"'{name}' holds more than {VALUES_KEPT} values.", name, "context_length_exceeded")
 
@@ -214,6 +215,13 @@ def _check_embeddings(body: bodies.Body, _: dict[str, msgspec.Raw]) -> _Size:
     return _Size(_check_texts("input", fields.input), 0)
 
 
+def _check_rerank(body: bodies.Body, _: dict[str, msgspec.Raw]) -> _Size:
+    fields = cast("bodies.RerankBody", body)
+    if fields.stream:
+        raise InvalidRequest("Rankings cannot be streamed.", "stream")
+    return _Size(len(fields.documents), 0)
+
+
 def _check_texts(name: str, value: str | list[str | int | list[int]]) -> int:
     """How many texts: one string or one array of token ids counts one."""
     if isinstance(value, str):
@@ -261,4 +269,5 @@ _FORMS: Final = {
     Endpoint.COMPLETIONS: _form(bodies.CompletionsBody, _check_completions),
     Endpoint.EMBEDDINGS: _form(bodies.EmbeddingsBody, _check_embeddings),
     Endpoint.RESPONSES: _form(bodies.ResponsesBody, _check_responses),
+    Endpoint.RERANK: _form(bodies.RerankBody, _check_rerank),
 }

@@ -21,6 +21,19 @@ def read_usage(value: object) -> Usage | None:
     return _read_plain(value) or _read_any(value)
 
 
+def read_ranking_usage(usage: object, meta: object) -> Usage | None:
+    """The usage of a ranking that names no prompt tokens: Jina's and Voyage's total, or what Cohere has read or bills.
+
+    All of it is input. Search units are no tokens.
+    """
+    meta = meta if isinstance(meta, dict) else {}
+    for value in (usage, meta.get("tokens"), meta.get("billed_units")):
+        found = _first(value, "total_tokens", "input_tokens") if isinstance(value, dict) else None
+        if found:
+            return Usage(found)
+    return None
+
+
 def _read_plain(value: dict[str, object]) -> Usage | None:
     """OpenAI's own form without reasoning, as nearly every answer's is, at a quarter of the cost; None for others."""
     if not value.keys() <= _PLAIN:

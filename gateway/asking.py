@@ -11,7 +11,7 @@ from policies.choosing import NOBODY, Asked, Caller
 from policies.expectations import BYTES_PER_TOKEN
 from policies.matching import inner_routes
 from policies.route_rules import AffinityBy
-from policies.vocabulary import Endpoint, Strategy
+from policies.vocabulary import ONLY_READ, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -105,7 +105,7 @@ def _prefix(request: InferenceRequest) -> tuple[str, int]:
 
 def _beginning(request: InferenceRequest) -> Iterator[bytes | memoryview]:
     members = request.members
-    if request.endpoint is Endpoint.EMBEDDINGS:
+    if request.endpoint in ONLY_READ:
         return
     for name in ("tools", "instructions"):
         if name in members:

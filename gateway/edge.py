@@ -73,10 +73,13 @@ class Edge:
         self._drains = drains
         self._door = door
         self._rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret; the system's source is slow
-        self._resources: dict[str, Resource] = {"/models": ("GET", self._list_models)}
+        self._resources: dict[str, Resource] = dict.fromkeys(("/models", "/v1/models"), ("GET", self._list_models))
         for endpoint in Endpoint:
-            self._resources[f"/{endpoint}"] = ("POST", partial(self._infer, endpoint))
-        self._resources |= {f"/v1{path}": resource for path, resource in self._resources.items()}
+            self._resources |= dict.fromkeys(endpoint.paths, ("POST", partial(self._infer, endpoint)))
+
+    def add(self, method: str, path: str, respond: Callable[[Inbound, str], Awaitable[Outbound]]) -> None:
+        """Serve one more path, with and without `/v1`. Before calls are taken."""
+        self._resources[path] = self._resources[f"/v1{path}"] = (method, respond)
 
     async def __call__(self, inbound: Inbound) -> Outbound:
         request_id = self._new_id()

@@ -27,7 +27,7 @@ DOES: Final = {
     Capability.REASONING: "takes a reasoning effort",
     Capability.PREFILL: "goes on from an assistant message at the end",
 }
-_PROMPT: Final = {Endpoint.CHAT: "messages", Endpoint.COMPLETIONS: "prompt"}
+_PROMPT: Final = {Endpoint.CHAT: "messages", Endpoint.COMPLETIONS: "prompt", Endpoint.RERANK: "documents"}
 
 
 def unknown_model(model: str) -> RequestError:

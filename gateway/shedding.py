@@ -60,7 +60,7 @@ class Door:
         self._rules: ShedRules | None = None
         self._wait_s: Callable[[float], float] | None = None
         self.is_shut = False
-        self.paths: Container[str] = frozenset(f"{base}/{endpoint}" for base in ("", "/v1") for endpoint in Endpoint)
+        self.paths: Container[str] = frozenset(path for endpoint in Endpoint for path in endpoint.paths)
         registry.sample(telemetry.SHED, lambda: [((p.name.lower(),), self._refused[p]) for p in Priority])
         registry.sample(telemetry.SHEDDING, lambda: [((), 1.0 - self._state.share)])
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from policies.route_rules import (
     AT_FIRST_TOKEN,
@@ -35,8 +35,19 @@ class Endpoint(StrEnum):
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
     RESPONSES = "responses"
+    RERANK = "rerank"  # not OpenAI's, but the same shape at everybody who ranks: Cohere, Jina, vLLM, llama.cpp
 
     __hash__ = str.__hash__  # an enum's own is a Python function, and endpoints are looked up for every call
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where callers find it. SDKs disagree on whether `/v1` is part of their base URL; Cohere's ask under `/v2`."""
+        paths = (f"/{self.value}", f"/v1/{self.value}")
+        return (*paths, "/v2/rerank") if self is Endpoint.RERANK else paths
+
+
+ONLY_READ: Final = frozenset((Endpoint.EMBEDDINGS, Endpoint.RERANK))
+"""Endpoints whose answers hold nothing that was generated, so that only input is paid for."""
 
 
 class Strategy(StrEnum):

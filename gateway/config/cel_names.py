@@ -16,19 +16,19 @@ PRINCIPAL: Final = {
     "priority": STRING,
 }
 _TEXTS: Final = (
-    "encoding_format endpoint instructions model previous_response_id prompt_cache_key reasoning_effort "
+    "encoding_format endpoint instructions model previous_response_id prompt_cache_key query reasoning_effort "
     "safety_identifier service_tier suffix truncation user verbosity"
 )
 _INTS: Final = (
     "best_of dimensions images max_completion_tokens max_output_tokens max_tokens max_tool_calls n seed tokens "
-    "top_logprobs"
+    "top_logprobs top_n"
 )
 REQUEST: Final[dict[str, Type]] = {
     **dict.fromkeys(_TEXTS.split(), STRING),
     **dict.fromkeys(_INTS.split(), INT),
     **dict.fromkeys(("frequency_penalty", "presence_penalty", "temperature", "top_p"), DOUBLE),
-    **dict.fromkeys(("background", "echo", "parallel_tool_calls", "store", "stream"), BOOL),
-    **dict.fromkeys(("functions", "include", "messages", "modalities", "tools"), LIST),
+    **dict.fromkeys(("background", "echo", "parallel_tool_calls", "return_documents", "store", "stream"), BOOL),
+    **dict.fromkeys(("documents", "functions", "include", "messages", "modalities", "tools"), LIST),
     **dict.fromkeys(("audio", "logit_bias", "prediction", "reasoning", "response_format"), MAP),
     **dict.fromkeys(("stream_options", "text", "web_search_options"), MAP),
     "metadata": Type("map", STRING),

@@ -19,8 +19,9 @@ from gateway.prompts.bounds import (
     find,
 )
 from gateway.prompts.count_cache import CountCache, Counted
-from gateway.prompts.parts import UNREADABLE, is_elsewhere, is_plain, more_than_text, parts_of
+from gateway.prompts.parts import UNREADABLE, is_elsewhere, is_plain, more_than_text, pairs_bound, parts_of
 from gateway.prompts.tokens import encoding_of, utf8_bytes
+from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -141,6 +142,8 @@ def prompt_bound(request: InferenceRequest, context_tokens: int | None = None) -
 
 def quick_bound(request: InferenceRequest) -> int:
     """What `Estimator.quick` says."""
+    if request.endpoint is Endpoint.RERANK:
+        return prompt_bound(request)
     if request.has_media or is_elsewhere(request):
         return prompt_bound(request)
     return request.body_bytes + OTHERS.prompt_tokens + _definitions_bound(request)
@@ -163,7 +166,7 @@ def _other_tokens(found: Found, family: Family) -> int:
 
 def _beyond_text(request: InferenceRequest, context_tokens: int | None) -> int:
     """What the bytes of the body do not bound: definitions, images, and what is not in it at all."""
-    tokens, elsewhere = _definitions_bound(request), is_elsewhere(request)
+    tokens, elsewhere = _definitions_bound(request) + pairs_bound(request), is_elsewhere(request)
     try:
         for item in more_than_text(request):
             found = find(item)

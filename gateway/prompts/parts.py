@@ -26,7 +26,8 @@ _UNSEEN: Final = frozenset({
     "best_of", "temperature", "top_p", "top_k", "min_p", "stop", "seed", "presence_penalty", "frequency_penalty",
     "logit_bias", "logprobs", "top_logprobs", "encoding_format", "dimensions", "include", "background", "echo",
     "parallel_tool_calls", "reasoning_effort", "verbosity", "modalities", "audio", "truncation", "max_tool_calls",
-    "tool_choice", "previous_response_id", "conversation",
+    "tool_choice", "previous_response_id", "conversation", "top_n", "return_documents", "max_tokens_per_doc",
+    "rank_fields",
 })  # fmt: skip
 # Members by which an upstream is told to put before the model what is not in the body: stored conversations, searches,
 # OpenRouter's plugins, vLLM's templates.
@@ -45,6 +46,10 @@ _OWN_TOOLS: Final = ("function", "custom")
 
 # What has been parsed may still be too deep here, farther down the stack.
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError)
+
+
+PAIR_TOKENS: Final = 128
+"""What ranking models put around a query and a document: Qwen3's rerankers some 80 tokens, classifiers four."""
 
 
 class _Tool(msgspec.Struct, gc=False):
@@ -109,6 +114,7 @@ class Parts(NamedTuple):
 def parts_of(request: InferenceRequest, profile: str) -> Parts:
     """The pieces of a request's prompt, in order. `profile` names the way in which they are going to be counted."""
     messages, texts = _MESSAGES_MEMBER.get(request.endpoint), _TEXTS_MEMBER.get(request.endpoint)
+    pairs = "documents" if request.endpoint is Endpoint.RERANK else None
     parts: list[Part] = []
     framed = id_tokens = 0
     for name, raw in request.members.items():
@@ -121,10 +127,25 @@ def parts_of(request: InferenceRequest, profile: str) -> Parts:
             written, id_tokens = _texts(value if isinstance(value, list) else [value])
             framed += len(written)
             parts += [_part(msgspec.json.encode(text), profile) for text in written]
+        elif name == pairs:
+            documents = [bytes(item) for item in _items(raw)]
+            framed += len(documents)
+            parts += [_part(item, profile) for item in documents]
+        elif name == "query" and pairs:
+            # Each document is read with the query before it.
+            parts += [_part(bytes(raw), profile)] * request.choices
+            id_tokens = PAIR_TOKENS * request.choices
         elif name not in _UNSEEN:
             parts.append(_part(bytes(raw), profile, is_message=name == "instructions"))
     has_tools = "tools" in request.members or "functions" in request.members
     return Parts(parts, framed, id_tokens, messages is not None, has_tools)
+
+
+def pairs_bound(request: InferenceRequest) -> int:
+    """What ranking reads beyond the body's bytes: the query with each document but the first, and words around both."""
+    if request.endpoint is not Endpoint.RERANK or "query" not in request.members:
+        return 0
+    return (request.choices - 1) * memoryview(request.members["query"]).nbytes + request.choices * PAIR_TOKENS
 
 
 def is_plain(request: InferenceRequest) -> bool:

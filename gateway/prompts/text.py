@@ -39,7 +39,9 @@ _PROMPT_MEMBERS = {
     Endpoint.COMPLETIONS: ("prompt", "suffix"),
     Endpoint.EMBEDDINGS: ("input",),
     Endpoint.RESPONSES: ("instructions", "input"),
+    Endpoint.RERANK: ("query", "documents"),
 }
+_BYTES_PER_TOKEN = 4
 
 
 @dataclass(slots=True)
@@ -56,6 +58,9 @@ def prompt_of(request: InferenceRequest) -> Prompt:
     for name in _PROMPT_MEMBERS[request.endpoint]:
         if (raw := request.members.get(name)) is not None:
             _read(prompt, name, raw)
+    if request.endpoint is Endpoint.RERANK and "query" in request.members:
+        # The query is read again with each document. A guess for that, not its text as often: it may be long.
+        prompt.other_tokens += (request.choices - 1) * memoryview(request.members["query"]).nbytes // _BYTES_PER_TOKEN
     if request.endpoint in (Endpoint.CHAT, Endpoint.RESPONSES):
         prompt.other_tokens += REPLY_TOKENS
         for name in _SCHEMA_MEMBERS:

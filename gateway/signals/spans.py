@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 Value = str | int | float | bool | tuple[str, ...]
 
-_OPERATIONS = {Endpoint.COMPLETIONS: "text_completion", Endpoint.EMBEDDINGS: "embeddings"}
+# OpenTelemetry's conventions have no name for reranking yet and allow others.
+_OPERATIONS = {
+    Endpoint.COMPLETIONS: "text_completion",
+    Endpoint.EMBEDDINGS: "embeddings",
+    Endpoint.RERANK: "rerank",
+}
 _FAULTS = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR})
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.limits import refusals
 from policies.pricing import is_free, is_known
-from policies.vocabulary import Endpoint
+from policies.vocabulary import ONLY_READ
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
@@ -76,7 +76,7 @@ class Admit:
 
 def keep_priced(call: Call, among: Collection[Deployment] | None = None) -> None:
     """Drop those (`among` these) of whose price too little is known. Raises `RequestError` where none is left."""
-    generates = call.request.endpoint is not Endpoint.EMBEDDINGS
+    generates = call.request.endpoint not in ONLY_READ
     doubtful = call.candidates if among is None else among
     priced = tuple([d for d in call.candidates if d not in doubtful or is_known(d.price, generates=generates)])
     if not priced:
