@@ -44,19 +44,21 @@ class LocalAnswer:
         self._deadline_s = exchange.deadline_s
         self._idle_s = exchange.timeouts.idle_s
         self._stream = StreamEncoder(shape)
+        self._encoder: WholeEncoder | StreamEncoder = self._stream
         self._held = b""
         self._ended = False
 
     async def gather(self) -> None:
         """Wait for the whole answer. Raises `UpstreamError` and `RequestError`."""
-        encoder = WholeEncoder(self._shape)
+        encoder = self._encoder = WholeEncoder(self._shape)
         while not self._ticket.is_drained:
-            for event in await self._events(self._deadline_s, FailureKind.TOTAL):
+            events = await self._events(self._deadline_s, FailureKind.TOTAL)
+            encoder.inside = self._ticket.opening
+            for event in events:
                 if isinstance(event, Delta):
                     encoder.delta(event)
                 else:
                     encoder.finished(event)
-                    self._note(event)
         self._check()
         self.body = encoder.body(self._settle())
         self._ended = True
@@ -107,19 +109,19 @@ class LocalAnswer:
 
     def _encode(self, events: Sequence[Delta | Finished]) -> bytes:
         pieces = []
+        self._stream.inside = self._ticket.opening
         for event in events:
             if isinstance(event, Delta):
                 pieces.append(self._stream.delta(event))
             else:
                 pieces.append(self._stream.finished(event))
-                self._note(event)
         return b"".join(pieces)
 
-    def _note(self, event: Finished) -> None:
-        self.tally.finish_reasons.append(self._shape.reason(event.reason))
-
     def _settle(self) -> Usage:
-        usage = self.tally.usage = self._ticket.usage()
+        """What has been used so far, and why which choice is over."""
+        thoughts = self._encoder.reasoning_tokens
+        usage = self.tally.usage = self._ticket.usage()._replace(reasoning_tokens=thoughts)
+        self.tally.finish_reasons = self._encoder.reasons
         return usage
 
     def _show_ignored(self) -> None:

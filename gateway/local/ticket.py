@@ -16,7 +16,7 @@ class Ticket:
     """Collects a job's events for the one task that waits for them. What it holds is bounded by the model's context."""
 
     __slots__ = ("_events", "_on_close", "_open_choices", "_waiter", "cached_tokens", "closed", "failed", "ignored",
-                 "is_lost", "output_tokens", "prompt_tokens", "started")  # fmt: skip
+                 "is_lost", "opening", "output_tokens", "prompt_tokens", "started")  # fmt: skip
 
     def __init__(self, choices: int, on_close: Callable[[Ticket], None]) -> None:
         self.started = False
@@ -25,6 +25,7 @@ class Ticket:
         self.closed = False
         self.prompt_tokens = self.cached_tokens = self.output_tokens = 0
         self.ignored: tuple[str, ...] = ()
+        self.opening = ""
         self._events: list[Delta | Finished] = []
         self._open_choices = choices
         self._on_close = on_close
@@ -48,8 +49,11 @@ class Ticket:
         """An event from the engine."""
         if isinstance(event, Started):
             self.started = True
-            self.prompt_tokens, self.cached_tokens = event.prompt_tokens, event.cached_tokens
+            # A job with several prompts starts once for each.
+            self.prompt_tokens += event.prompt_tokens
+            self.cached_tokens += event.cached_tokens
             self.ignored += event.ignored
+            self.opening = event.opening
             return
         if isinstance(event, Failed):
             self.failed = event

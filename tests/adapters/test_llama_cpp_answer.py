@@ -19,6 +19,7 @@ USAGE_JSON = {
     "completion_tokens": 3,
     "total_tokens": 13,
     "prompt_tokens_details": {"cached_tokens": 4},
+    "completion_tokens_details": {"reasoning_tokens": 0},
 }
 LOGPROB = ChosenLogprob(TokenLogprob(b"x", -1.0), (TokenLogprob(b"x", -1.0),))
 NASTY = 'line\n"quote" \\ é ☃ \x00 \u2028 </script>'
