@@ -55,6 +55,9 @@ class Job(msgspec.Struct, frozen=True, array_like=True, tag="text"):
     """One request for text. Exactly one of `messages` (a conversation for the chat template), `prompt` and
     `prompt_tokens` is given. `adapter` names the LoRA adapter that it is answered with.
 
+    `more_prompts`, texts or ids of tokens, have `choices` answers each, as the first prompt has: answers are counted
+    through. `echo` puts the prompt before each. `ignore_eos` goes on where the model would have ended its text.
+
     `schema` is a JSON schema that the text must obey (`{}`: any JSON object), `strict` refuses what a grammar cannot
     hold it to. `forced_tools` makes the answer one call of one of them: the text is then its name, a line feed, and
     its arguments. `tools` are shown to the model. `template_options` are more names that its chat template may ask for.
@@ -76,6 +79,14 @@ class Job(msgspec.Struct, frozen=True, array_like=True, tag="text"):
     adapter: str | None = None
     prompt_tokens: tuple[int, ...] | None = None
     template_options: dict[str, Any] | None = None
+    more_prompts: tuple[str | tuple[int, ...], ...] = ()
+    echo: bool = False
+    ignore_eos: bool = False
+
+    @property
+    def answers(self) -> int:
+        """How many choices the answer holds."""
+        return self.choices * (1 + len(self.more_prompts))
 
 
 class EmbedJob(msgspec.Struct, frozen=True, array_like=True, tag="embed"):

@@ -34,7 +34,7 @@ class Automaton:
     """
 
     def __init__(self, rules: dict[str, Node], root: str) -> None:
-        """Raises `NotationError` for a name without a rule and `GrammarTooLarge`."""
+        """Raises `NotationError` for a name without a rule and for texts that never end, and `GrammarTooLarge`."""
         self.steps: list[list[tuple[int, int, int]]] = []
         self.calls: list[list[tuple[int, int]]] = []
         self.skips: list[list[int]] = []
@@ -49,6 +49,7 @@ class Automaton:
             self.closed[end] = number
             self._build(node, self.starts[number], end)
         self._skip_what_may_be_empty()
+        self._leave_out_what_never_ends()
 
     def _state(self) -> int:
         if len(self.steps) >= MAX_STATES:
@@ -136,3 +137,40 @@ class Automaton:
                 seen.add(state)
                 todo += self.skips[state]
         return False
+
+    def _leave_out_what_never_ends(self) -> None:
+        """Ways from which no end can be reached, as of a rule that cannot but call itself, are taken out."""
+        ending = self._ending()
+        if self.starts[self.root] not in ending:
+            raise NotationError("it allows no text that ever ends")
+        for state in range(len(self.steps)):
+            self.steps[state] = [step for step in self.steps[state] if step[2] in ending]
+            self.skips[state] = [after for after in self.skips[state] if after in ending]
+            self.calls[state] = [
+                (rule, after) for rule, after in self.calls[state] if after in ending and self.starts[rule] in ending
+            ]
+
+    def _ending(self) -> set[int]:
+        """All states from which the end of their rule can be reached."""
+        before: list[list[int]] = [[] for _ in self.steps]
+        callers: list[list[tuple[int, int]]] = [[] for _ in self.starts]
+        calls_to: list[list[tuple[int, int]]] = [[] for _ in self.steps]
+        for state in range(len(self.steps)):
+            for after in [step[2] for step in self.steps[state]] + self.skips[state]:
+                before[after].append(state)
+            for rule, after in self.calls[state]:
+                callers[rule].append((state, after))
+                calls_to[after].append((rule, state))
+        rules = {start: rule for rule, start in enumerate(self.starts)}
+        ending: set[int] = set()
+        todo = list(self.closed)
+        while todo:
+            state = todo.pop()
+            if state in ending:
+                continue
+            ending.add(state)
+            todo += before[state]
+            todo += [caller for rule, caller in calls_to[state] if self.starts[rule] in ending]
+            if (called := rules.get(state)) is not None:
+                todo += [caller for caller, after in callers[called] if after in ending]
+        return ending

@@ -80,10 +80,11 @@ class BatchEngine:
         return bool(self._slots.running) or bool(len(self._line))
 
     def submit(self, work: Work) -> None:
-        runs = runs_of(work, time.monotonic())
-        refusal = self._line.put(runs)
+        works, now = (work, *work.siblings), time.monotonic()
+        refusal = self._line.put([run for one in works for run in runs_of(one, now)])
         if refusal is not None:
-            work.close()
+            for one in works:
+                one.close()
             self._emit([refusal])
 
     def stop(self) -> None:

@@ -101,11 +101,14 @@ class Model:
             )
         return self._longest_piece_bytes
 
-    def tokenize(self, text: str) -> list[int]:
-        """Tokens of a rendered prompt: control tokens are recognised, a start token is added unless it is there."""
+    def tokenize(self, text: str, *, begins: bool = True) -> list[int]:
+        """Tokens of a rendered prompt: control tokens are recognised, a start token is added unless it is there.
+
+        `begins` False: the text goes on from another, and gets no start token.
+        """
         data = text.encode(errors="replace")
         bos = self.bos_text
-        add_special = not (bos and text.startswith(bos))
+        add_special = begins and not (bos and text.startswith(bos))
         room = len(data) + 8
         tokens = (LLAMA.llama_token * room)()
         count = LLAMA.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, True)

@@ -1,4 +1,4 @@
-"""Jobs made ready for the engine: rendered, tokenized, checked against the context, with their samplers built.
+"""Jobs made ready for the engine: rendered, tokenized, checked against the context, with what chooses their tokens.
 
 This is done on a thread of its own, so that a hostile schema or a megabyte of text delays other preparations at most,
 and never a running generation.
@@ -6,9 +6,12 @@ and never a running generation.
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from adapters.schema import InvalidRequest
 from gateway.local.constraint import Constraint
@@ -16,14 +19,17 @@ from gateway.local.gbnf import GrammarTooLarge
 from gateway.local.grammar import Grammar
 from gateway.local.json_schema import grammar_for_schema, grammar_for_tools
 from gateway.local.notation import NotationError
+from gateway.local.prompt import ERROR, Prompt, Prompter
 from gateway.local.sampling import Chooser
+from gateway.local.text import TextStream
 from gateway.local.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from adapters.llama_cpp_job import Job, ToolSpec
+    from collections.abc import Sequence
+
+    from adapters.llama_cpp_job import Job, Sampling
     from gateway.local.llama import Model
     from gateway.local.template import ChatTemplate
-
 
 _KEPT_GRAMMARS = 8
 
@@ -38,13 +44,25 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A job that the engine can run: prompt tokens, one chooser per choice, and how much may be generated."""
+    """One prompt of a job, which the engine can run: its tokens, a chooser per choice, and how much may be generated.
+
+    Its choices are numbered from `first_choice`. `truncated_tokens` of the prompt are missing from `tokens`. `siblings`
+    are the work of the job's other prompts: they are taken over together with it.
+    """
 
     handle: Handle
     tokens: list[int]
     choosers: list[Chooser]
     max_tokens: int
     ignored: tuple[str, ...]
+    first_choice: int = 0
+    truncated_tokens: int = 0
+    echo: str = ""
+    siblings: tuple[Work, ...] = ()
+
+    def new_text(self) -> TextStream:
+        """The text of one of its choices, which nothing has been written of yet."""
+        return TextStream(self.handle.job.stop, self.echo)
 
     def close(self) -> None:
         for chooser in self.choosers:
@@ -54,65 +72,58 @@ class Work:
 class Preparer:
     """Turns jobs into work for one model."""
 
-    def __init__(self, model: Model, template: ChatTemplate | None, context_tokens: int) -> None:
+    def __init__(
+        self, model: Model, template: ChatTemplate | None, context_tokens: int, on_overflow: str = ERROR
+    ) -> None:
         self._model = model
-        self._template = template
-        self._context_tokens = context_tokens
+        self._prompter = Prompter(model, template, context_tokens, on_overflow)
         self._grammars: dict[str, Grammar] = {}
         self._vocabulary: Vocabulary | None = None
 
     def prepare(self, handle: Handle) -> Work:
-        """Raises `InvalidRequest` when the request is to blame."""
+        """The work of the job's first prompt, with the others as its siblings. Raises `InvalidRequest`."""
         job = handle.job
-        tokens = self._tokens(job)
-        room = self._context_tokens - len(tokens)
-        max_tokens = room if job.max_tokens is None else min(job.max_tokens, room)
-        knows_tools = self._template is not None and self._template.knows_tools
-        ignored = ("tools",) if job.tools and not job.forced_tools and not knows_tools else ()
-        return Work(handle, tokens, self._choosers(job), max_tokens, ignored)
-
-    def _tokens(self, job: Job) -> list[int]:
-        text = self._text(job)
-        # Tokenizing what cannot fit anyway would take long for a text of many megabytes.
-        least = len(text) // self._model.longest_piece_bytes()
-        tokens = self._model.tokenize(text) if least < self._context_tokens else None
-        count = least if tokens is None else len(tokens)
-        if tokens is None or count >= self._context_tokens:
-            about = "at least " if tokens is None else ""
-            message = (
-                f"This model's maximum context length is {self._context_tokens} tokens. "
-                f"However, your prompt has {about}{count} tokens, which leaves no room for an answer."
-            )
-            raise InvalidRequest(
-                message, param="messages" if job.messages else "prompt", code="context_length_exceeded"
-            )
-        if not tokens:
-            raise InvalidRequest("The prompt is empty.", param="prompt", code="invalid_request")
-        return tokens
-
-    def _text(self, job: Job) -> str:
-        if job.messages is None:
-            return job.prompt or ""
-        if self._template is None:
-            message = "This model file brings no chat template, so it cannot hold conversations; set one for it."
-            raise InvalidRequest(message, param="messages", code="no_chat_template")
-        messages = job.messages
-        if job.forced_tools and not self._template.knows_tools:
-            messages = _with_instruction(messages, _instruction(job.forced_tools))
-        if begun := _begun(job):
-            return self._template.render(messages[:-1], job.tools) + begun
-        return self._template.render(messages, job.tools)
-
-    def _choosers(self, job: Job) -> list[Chooser]:
+        sampling = self._sampling(job)
         grammar = self._grammar(job)
-        if any(token >= self._model.vocab_size for token, _ in job.sampling.logit_bias):
-            message = f"A token of `logit_bias` is not below {self._model.vocab_size}, the size of this vocabulary."
+        seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
+        works = []
+        for number, (prompt, echo) in enumerate(self._prompts(job)):
+            choosers = [
+                Chooser(self._model, sampling, seed=seed + choice, constraint=self._constraint(grammar))
+                for choice in range(job.choices)
+            ]
+            most, first = self._prompter.answer_tokens(len(prompt.tokens), job.max_tokens), number * job.choices
+            works.append(Work(handle, prompt.tokens, choosers, most, self._ignored(job), first, prompt.left_out, echo))
+        return dataclasses.replace(works[0], siblings=tuple(works[1:]))
+
+    def _prompts(self, job: Job) -> list[tuple[Prompt, str]]:
+        """All prompts, each with what goes before its answers."""
+        if job.messages is not None:
+            return [(self._prompter.conversation(job), "")]
+        first = job.prompt if job.prompt_tokens is None else job.prompt_tokens
+        asked = [first or "", *job.more_prompts]
+        prompts = [self._prompter.plain(prompt, job.max_tokens) for prompt in asked]
+        return [(prompt, self._text(one) if job.echo else "") for prompt, one in zip(prompts, asked, strict=True)]
+
+    def _text(self, prompt: str | Sequence[int]) -> str:
+        if isinstance(prompt, str):
+            return prompt
+        return b"".join(map(self._model.piece, prompt)).decode(errors="replace")
+
+    def _ignored(self, job: Job) -> tuple[str, ...]:
+        return ("tools",) if job.tools and not job.forced_tools and not self._prompter.knows_tools else ()
+
+    def _sampling(self, job: Job) -> Sampling:
+        """How tokens are chosen, checked against the vocabulary. Raises `InvalidRequest`."""
+        sampling, size = job.sampling, self._model.vocab_size
+        if any(token >= size for token, _ in sampling.logit_bias):
+            message = f"A token of `logit_bias` is not below {size}, the size of this vocabulary."
             raise InvalidRequest(message, param="logit_bias", code="invalid_request")
-        seed = secrets.randbits(31) if job.sampling.seed is None else job.sampling.seed
-        return [
-            Chooser(self._model, job.sampling, seed=seed + choice, constraint=self._constraint(grammar))
-            for choice in range(job.choices)
-        ]
+        if not job.ignore_eos:
+            return sampling
+        never = tuple((token, float("-inf")) for token in range(size) if self._model.ends_text(token))
+        others = tuple(bias for bias in sampling.logit_bias if not self._model.ends_text(bias[0]))
+        return replace(sampling, logit_bias=others + never)
 
     def _grammar(self, job: Job) -> Grammar | None:
         if job.forced_tools:
@@ -121,9 +132,11 @@ class Preparer:
             text = grammar_for_schema(job.schema, strict=job.strict)
         else:
             return None
+        # What a grammar has learnt of its own texts is worth keeping: the same schemas come again and again.
         if (known := self._grammars.pop(text, None)) is None:
             try:
                 known = Grammar(text)
+                known.start()
             except (NotationError, GrammarTooLarge) as error:
                 message = f"The JSON schema makes no usable grammar: {error or 'it is too large'}."
                 raise InvalidRequest(message, "response_format", "invalid_json_schema") from None
@@ -138,31 +151,3 @@ class Preparer:
         if self._vocabulary is None:
             self._vocabulary = Vocabulary(self._model)
         return Constraint(grammar, self._vocabulary)
-
-
-def _begun(job: Job) -> str:
-    """The beginning of the answer, where the conversation ends with one: text of the assistant's that goes on as it is.
-
-    An answer that must obey a grammar begins with its own beginning.
-    """
-    messages = job.messages or []
-    last = messages[-1] if len(messages) > 1 and not job.forced_tools and job.schema is None else {}
-    is_begun = last.get("role") == "assistant" and not last.get("tool_calls")
-    return str(last.get("content") or "") if is_begun else ""
-
-
-def _instruction(tools: tuple[ToolSpec, ...]) -> str:
-    """What a model whose template has no word for tools is told when it must call one."""
-    lines = ["Answer with a call of a function: its name on one line, then its arguments as a JSON object."]
-    for tool in tools:
-        lines.append(f"Function {tool.name}: {tool.description or 'no description'}")
-        if tool.parameters:
-            lines.append(f"Its arguments obey this JSON schema: {tool.parameters}")
-    return "\n".join(lines)
-
-
-def _with_instruction(messages: list[dict[str, object]], text: str) -> list[dict[str, object]]:
-    if messages and messages[0].get("role") == "system":
-        first = {**messages[0], "content": f"{messages[0].get('content') or ''}\n\n{text}"}
-        return [first, *messages[1:]]
-    return [{"role": "system", "content": text}, *messages]

@@ -7,7 +7,6 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Started
-from gateway.local.text import TextStream
 from policies.batching import aged
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from adapters.llama_cpp_job import ChosenLogprob, Place
     from gateway.local.prepare import Work
     from gateway.local.sampling import Chooser
+    from gateway.local.text import TextStream
 
 _NUMBERS = count(1)
 
@@ -50,7 +50,8 @@ class Family:
         """The job's last event, unless it had one; all of its runs are over with it."""
         if self.cancelled:
             return []
-        self.over = True
+        # The job's other prompts have families of their own, and end with this one.
+        self.over = self.work.handle.cancelled = True
         return [Failed(self.work.handle.job.id, status, code, message)]
 
 
@@ -93,7 +94,7 @@ class Run:
 
     @property
     def chooser(self) -> Chooser:
-        return self.family.work.choosers[self.choice]
+        return self.work.choosers[self.choice - self.work.first_choice]
 
     @property
     def prompt_tokens(self) -> int:
@@ -121,7 +122,8 @@ class Run:
             return []
         family.started = True
         waited_s = now - self.arrived_s
-        return [Started(self.job_id, self.prompt_tokens, cached_tokens, self.work.ignored, waited_s)]
+        work = self.work
+        return [Started(self.job_id, self.prompt_tokens, cached_tokens, work.ignored, waited_s, work.truncated_tokens)]
 
     def add(self, token: int, piece: bytes, logprob: ChosenLogprob | None, now: float) -> Delta | None:
         """One more token is written; what of the text may be shown now."""
@@ -157,5 +159,5 @@ class Run:
 def runs_of(work: Work, now: float) -> list[Run]:
     """A run for each choice of the work."""
     family = Family(work, len(work.choosers))
-    stop = work.handle.job.stop
-    return [Run(family, choice, now, list(work.tokens), TextStream(stop)) for choice in range(len(work.choosers))]
+    choices = range(work.first_choice, work.first_choice + len(work.choosers))
+    return [Run(family, choice, now, list(work.tokens), work.new_text()) for choice in choices]

@@ -54,7 +54,7 @@ class Chooser:
         self._model = model
         self._sampling = sampling
         self._constraint = constraint
-        self._rng = Random(seed)  # noqa: S311 - nobody is kept from guessing it: the caller may set it
+        self._rng = Random(seed % 2**64)  # noqa: S311 - nobody is kept from guessing it: the caller may set it
         self._counts: dict[int, int] | None = {} if _has_penalties(sampling) else None
         self._bias_tokens = np.array([token for token, _ in sampling.logit_bias], np.int64)
         self._biases = np.array([bias for _, bias in sampling.logit_bias], np.float32)

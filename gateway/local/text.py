@@ -14,10 +14,12 @@ class TextStream:
     """The text of one choice as tokens arrive.
 
     Text that could be the beginning of a stop string is held back until it is clear that it is none. A stop string ends
-    the text right before it. Log-probabilities leave together with the last of their token's text.
+    the text right before it. Log-probabilities leave together with the last of their token's text. `before` is shown
+    with the first of it, and is not searched for stop strings.
     """
 
-    def __init__(self, stop: tuple[str, ...]) -> None:
+    def __init__(self, stop: tuple[str, ...], before: str = "") -> None:
+        self._before = before
         self.stopped = False
         self._stop = stop
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -32,16 +34,16 @@ class TextStream:
         self._decoded_chars += len(text)
         if logprob is not None:
             self._logprobs.append((self._decoded_chars, logprob))
-        return self._release(text)
+        return self._with_before(self._release(text))
 
     def finish(self) -> str:
         """What was held back, at the end of generation; an unfinished character shows as U+FFFD."""
         if self.stopped:
-            return ""
+            return self._with_before("")
         text = self._release(self._decoder.decode(b"", final=True))
         rest, self._held = self._held, ""
         self._shown_chars += len(rest)
-        return text + rest
+        return self._with_before(text + rest)
 
     def take_logprobs(self) -> tuple[ChosenLogprob, ...]:
         """The log-probabilities of all tokens whose text has been shown and that were not handed out before."""
@@ -49,6 +51,11 @@ class TextStream:
         while self._logprobs and self._logprobs[0][0] <= self._shown_chars:
             taken.append(self._logprobs.popleft()[1])
         return tuple(taken)
+
+    def _with_before(self, text: str) -> str:
+        if self._before:
+            text, self._before = self._before + text, ""
+        return text
 
     def _release(self, text: str) -> str:
         if not self._stop:
