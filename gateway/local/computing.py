@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -141,15 +142,22 @@ class Computing:
 
     def _write(self, ended: list[tuple[Slot, Run]], rows: Iterable[NDArray[np.float32]]) -> None:
         pairs = [(run.chooser, row) for (_, run), row in zip(ended, rows, strict=True)]
-        tokens = self._chooser.choose_many(pairs)
+        try:
+            tokens = self._chooser.choose_many(pairs)
+            logprobs = [chooser.logprob(row, token) for (chooser, row), token in zip(pairs, tokens, strict=True)]
+        except Exception as error:  # noqa: BLE001 - what is wrong with these rows is no reason to end others
+            sys.stderr.write(f"tokens could not be chosen: {error!r}\n")
+            for slot, run in ended:
+                self._fail(slot, run, "engine_failure", "the next token could not be chosen")
+            return
         now = time.monotonic()
-        for (slot, run), (chooser, row), token in zip(ended, pairs, tokens, strict=True):
+        for (slot, run), token, logprob in zip(ended, tokens, logprobs, strict=True):
             if token in UNCHOSEN:
                 self._fail(slot, run, *UNCHOSEN[token])
             elif self._model.ends_text(token):
                 self._finish(slot, run, "stop", now)
             else:
-                self._add(slot, run, token, chooser.logprob(row, token), now)
+                self._add(slot, run, token, logprob, now)
 
     def _add(self, slot: Slot, run: Run, token: int, logprob: ChosenLogprob | None, now: float) -> None:
         gauges = self._gauges

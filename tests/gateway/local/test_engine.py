@@ -47,7 +47,7 @@ def test_jobs_share_their_steps(rig: Rig) -> None:
 def test_events_of_a_step_are_one_list(tiny_model: Model) -> None:
     sizes = []
     with Rig(tiny_model) as rig:
-        note, rig.engine._computing._emit = rig._note, lambda events: (sizes.append(len(events)), note(events))  # type: ignore[assignment, func-returns-value]  # noqa: SLF001 - what else would tell them apart
+        note, rig.engine._computing._emit = rig._note, lambda events: (sizes.append(len(events)), note(events))  # type: ignore[assignment, func-returns-value]
         rig.run(*[Job(number, prompt=f"{number}: ", sampling=GREEDY, max_tokens=9) for number in range(1, 5)])
     assert sizes.count(4) >= 5
     assert len(sizes) < 16
@@ -115,7 +115,7 @@ def test_company_changes_nothing(model: Model, sampling: Sampling) -> None:
 @pytest.mark.parametrize("unified", [False, True])
 def test_whatever_comes_and_goes_everything_ends_once(tiny_model: Model, *, unified: bool) -> None:
     """Random arrivals and cancels: no slot and no cell is lost, and every choice has one end, or none if cancelled."""
-    rng = random.Random(7)  # noqa: S311 - a test's
+    rng = random.Random(7)
     handles: dict[int, Handle] = {}
     with Rig(tiny_model, tuned(slots=3, context_tokens=256, batch_tokens=64, unified=unified)) as rig:
 

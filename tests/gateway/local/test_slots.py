@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from adapters.llama_cpp_job import Job, Place
+from gateway.local.runs import runs_of
+from gateway.local.slots import SlotTable
+from gateway.local.text import TextStream
+from policies.placement import Hold, Placement
+
+if TYPE_CHECKING:
+    from gateway.local.context import Context
+    from gateway.local.prepare import Work
+    from gateway.local.runs import Run
+
+PROMPT = list(range(200))
+
+
+@dataclass
+class FakeContext:
+    """Counts cells, as llama.cpp would."""
+
+    slots: int = 3
+    unified: bool = False
+    can_copy: bool = True
+    can_cut: bool = True
+    cells: int = 1000
+    ends: dict[int, int] = field(default_factory=dict)
+
+    def rewind(self, slot: int, end: int) -> int:
+        known = self.ends.get(slot, 0)
+        self.ends[slot] = min(end, known) if self.can_cut or end >= known else 0
+        return self.ends[slot]
+
+    def copy(self, source: int, target: int, end: int) -> int:
+        assert end <= self.ends[source]
+        self.ends[target] = end
+        return end
+
+    def clear(self, slot: int) -> None:
+        self.ends[slot] = 0
+
+
+@dataclass
+class FakeHandle:
+    job: Job
+    cancelled: bool = False
+
+
+@dataclass
+class FakeWork:
+    handle: FakeHandle
+    tokens: list[int]
+    choosers: list[int]
+    max_tokens: int = 10
+    first_choice: int = 0
+
+    def new_text(self) -> TextStream:
+        return TextStream(())
+
+    def close(self) -> None:
+        pass
+
+
+class Table:
+    def __init__(self, context: FakeContext | None = None, *, deterministic: bool = False) -> None:
+        self.context = context or FakeContext()
+        self.slots = SlotTable(cast("Context", self.context), deterministic=deterministic)
+        self.now = 0.0
+
+    def runs(self, tokens: list[int], choices: int = 1, scope: str = "", adapter: str | None = None) -> list[Run]:
+        job = Job(1, choices=choices, place=Place(scope=scope), adapter=adapter)
+        return runs_of(cast("Work", FakeWork(FakeHandle(job), tokens, list(range(choices)))), self.now)
+
+    def seat(self, run: Run) -> int:
+        placement = self.slots.place(run)
+        assert isinstance(placement, Placement)
+        self.now += 1.0
+        return self.slots.seat(run, placement, self.now)
+
+    def know(self, run: Run, tokens: int | None = None) -> None:
+        """It has read its prompt so far."""
+        (slot,) = [slot for slot, one in self.slots.runs() if one is run]
+        slot.known = slot.on_grid = self.context.ends[slot.number] = len(run.tokens) if tokens is None else tokens
+
+    def end(self, run: Run) -> None:
+        (slot,) = [slot for slot, one in self.slots.runs() if one is run]
+        self.slots.release(slot, self.now)
+
+    def one(self, tokens: list[int], scope: str = "", adapter: str | None = None) -> Run:
+        return self.runs(tokens, scope=scope, adapter=adapter)[0]
+
+
+def test_a_free_slot_that_knows_the_beginning_is_gone_on_with() -> None:
+    table = Table()
+    first = table.one(PROMPT)
+    assert table.seat(first) == 0
+    table.know(first)
+    table.end(first)
+    assert table.seat(table.one([*PROMPT[:150], 999])) == 150
+    assert table.slots.running == 1
+    assert table.slots.known_cells == 150
+
+
+def test_what_a_busy_slot_knows_is_copied() -> None:
+    table = Table()
+    first = table.one(PROMPT)
+    table.seat(first)
+    table.know(first)
+    assert table.seat(table.one(PROMPT)) == 199
+    assert table.slots.known_cells == 399
+
+
+def test_what_is_being_read_is_waited_for_and_then_copied() -> None:
+    table = Table()
+    first, second = table.one(PROMPT), table.one([*PROMPT[:150], 999])
+    table.seat(first)
+    assert table.slots.place(second) == Hold(0, 150)
+    table.know(first, 149)
+    assert table.seat(second) == 149
+
+
+def test_scopes_and_adapters_share_nothing() -> None:
+    table = Table()
+    first = table.one(PROMPT, scope="a")
+    table.seat(first)
+    table.know(first)
+    assert table.seat(table.one(PROMPT, scope="b")) == 0
+    assert table.seat(table.one(PROMPT, scope="a", adapter="poet")) == 0
+
+
+def test_on_the_grid_only_what_was_read_there_is_kept() -> None:
+    """What was written token by token came out of other sums than what is read in chunks."""
+    table = Table(deterministic=True)
+    first = table.one(PROMPT[:100])
+    table.seat(first)
+    table.know(first)
+    ((slot, _),) = table.slots.runs()
+    first.tokens += PROMPT[100:]
+    slot.known = table.context.ends[0] = 200
+    table.end(first)
+    assert table.seat(table.one(PROMPT)) == 64
+
+
+def test_choices_wait_for_the_one_that_reads_and_take_all_of_it() -> None:
+    table = Table()
+    first, second, third = table.runs(PROMPT[:20], choices=3)
+    table.seat(first)
+    first.family.reading = 0
+    assert isinstance(table.slots.place(second), Hold)
+    table.know(first)
+    first.family.row = np.zeros(1, np.float32)
+    assert table.seat(second) == 20
+    table.end(first)
+    assert table.slots.place(third) == Placement(0, 0, 20)
+
+
+def test_choices_read_again_where_nobody_knows_the_prompt_any_more() -> None:
+    table = Table(FakeContext(slots=1))
+    first, second = table.runs(PROMPT, choices=2)
+    table.seat(first)
+    table.know(first)
+    first.family.row = np.zeros(1, np.float32)
+    table.end(first)
+    other = table.one(PROMPT[100:])
+    table.seat(other)
+    table.end(other)
+    assert table.seat(second) == 0
+
+
+def test_a_state_that_cannot_be_cut_is_read_anew() -> None:
+    table = Table(FakeContext(can_copy=False, can_cut=False))
+    first = table.one(PROMPT)
+    table.seat(first)
+    table.know(first)
+    table.end(first)
+    assert table.seat(table.one([*PROMPT[:150], 999])) == 0
+
+
+def test_full_cells_are_taken_from_the_free_then_from_the_youngest() -> None:
+    table = Table(FakeContext(unified=True, cells=700))
+    runs = [table.one([number, *PROMPT]) for number in range(3)]
+    for run in runs:
+        table.seat(run)
+        table.know(run)
+    table.end(runs[0])
+    slots = table.slots
+    assert slots.yield_room() is slots[0]
+    assert slots.yield_room() is slots[2]
+    assert slots[2].paused
+    assert slots[2].run is runs[2]
+    assert slots.yield_room() is None
+    slots.resume()
+    assert not slots[2].paused
+
+
+def test_the_paused_wait_for_cells_enough() -> None:
+    table = Table(FakeContext(unified=True, cells=500))
+    runs = [table.one([number, *PROMPT]) for number in range(2)]
+    for run in runs:
+        table.seat(run)
+        table.know(run)
+    runs[0].tokens += [0] * 60
+    table.slots.yield_room()
+    table.slots.resume()
+    assert table.slots[1].paused
+    table.end(runs[0])
+    table.slots.resume()
+    assert not table.slots[1].paused
+
+
+def test_nobody_is_let_in_where_there_are_no_cells_for_it() -> None:
+    table = Table(FakeContext(unified=True, cells=500))
+    first, second = table.one(PROMPT), table.one([999, *PROMPT, *PROMPT])
+    table.seat(first)
+    table.know(first)
+    assert isinstance(table.slots.place(second), Hold)
+    table.end(first)
+    assert table.seat(second) == 0
+    assert table.context.ends[0] == 0
+
+
+def test_after_a_new_context_nothing_is_known() -> None:
+    table = Table()
+    first = table.one(PROMPT)
+    table.seat(first)
+    table.know(first)
+    table.slots.forget_all()
+    assert table.slots.known_cells == 0
+    assert table.slots.running == 1
