@@ -1,0 +1,35 @@
+"""How a job of the bundled engine ended, where that was not well: the error that its caller hears."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.errors import RequestError, UpstreamError
+from policies.failures import CONTEXT_CODES
+from policies.vocabulary import Failure, FailureKind
+
+if TYPE_CHECKING:
+    from gateway.local.ticket import Ticket
+
+_BAD_REQUEST = 400
+_UNAVAILABLE = 503
+
+
+def error_of(ticket: Ticket, deployment: str) -> RequestError | UpstreamError:
+    """For a ticket that is over and not complete. What is too long here may fit another model, so that is not final."""
+    if (failed := ticket.failed) is None:
+        message = "The bundled engine crashed while it worked on this request; it is being restarted."
+        crash = Failure(FailureKind.CRASHED, message, code="engine_crashed", maybe_billed=ticket.started)
+        return UpstreamError(crash, deployment)
+    if failed.status == _BAD_REQUEST and failed.code not in CONTEXT_CODES:
+        return RequestError(failed.message, code=failed.code, param=failed.param)
+    failure = Failure(
+        FailureKind.STATUS,
+        failed.message,
+        failed.status,
+        failed.code,
+        failed.retry_after_s,
+        maybe_billed=failed.status not in (_BAD_REQUEST, _UNAVAILABLE),
+        param=failed.param,
+    )
+    return UpstreamError(failure, deployment)
