@@ -10,7 +10,7 @@ from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Job, Sampling
 from tests.gateway.local.engine_rig import GREEDY, Rig, tuned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from gateway.local.llama import Model
 
@@ -28,7 +28,7 @@ def fail(rig: Rig, error: Exception, times: int, when: Any) -> None:
     context, left = rig.context, [times]
     read, write = context.read, context.write
 
-    def failing(call: Any, slots: list[int], *arguments: Any) -> Any:
+    def failing(call: Any, slots: Sequence[int], *arguments: Any) -> Any:
         if left[0] and when(slots):
             left[0] -= 1
             raise error
@@ -92,13 +92,12 @@ def test_full_cells_lose_nobody(tiny_model: Model) -> None:
         jobs = [Job(number, prompt=f"{number} {LONG[:60]}", sampling=GREEDY, max_tokens=150) for number in range(4)]
         yields: list[object] = []
         yield_room = rig.engine._slots.yield_room
-        rig.engine._slots.yield_room = lambda: (yields.append(1), yield_room())[1]  # type: ignore[method-assign]
+        rig.engine._slots.yield_room = lambda: (yields.append(1), yield_room())[1]  # type: ignore[method-assign, func-returns-value]
         texts = rig.run(*jobs)
         assert yields
         assert all(isinstance(end, Finished) for job in jobs for end in rig.ends(job.id))
-        assert [end.completion_tokens for job in jobs for end in rig.ends(job.id) if isinstance(end, Finished)] == [
-            150
-        ] * 4
+        ends = [end for job in jobs for end in rig.ends(job.id) if isinstance(end, Finished)]
+        assert [end.completion_tokens for end in ends] == [150] * 4
         assert all(len(text) > 50 for (text,) in texts)
         rig.at_rest()
 

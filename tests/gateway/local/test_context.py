@@ -40,7 +40,8 @@ def context(make: Callable[[Tuning], Context], request: pytest.FixtureRequest) -
 def read(context: Context, slot: int, tokens: list[int]) -> np.ndarray:
     from gateway.local.context import Part  # noqa: PLC0415 - loads llama.cpp
 
-    return context.read([Part(slot, tokens, 1)])[0].copy()
+    row: np.ndarray = context.read([Part(slot, tokens, 1)])[0].copy()
+    return row
 
 
 def test_what_a_sequence_knows_leads_to_the_same_row(context: Context) -> None:

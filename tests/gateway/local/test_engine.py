@@ -119,7 +119,7 @@ def test_whatever_comes_and_goes_everything_ends_once(tiny_model: Model, *, unif
     handles: dict[int, Handle] = {}
     with Rig(tiny_model, tuned(slots=3, context_tokens=256, batch_tokens=64, unified=unified)) as rig:
 
-        def disturb(event: Event) -> None:
+        def disturb(_: Event) -> None:
             if rng.random() < 0.03:
                 handles[rng.choice(list(handles))].cancelled = True
 
