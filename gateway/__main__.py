@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.commands.admin_words import add_admin_words
+from gateway.commands.engine_words import add_engine_words
 from gateway.commands.policy_words import add_policy_words
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(run=_check)
 
+    add_engine_words(commands)
     add_policy_words(commands)
 
     keys = commands.add_parser("keys", help="virtual keys").add_subparsers(required=True, metavar="COMMAND")

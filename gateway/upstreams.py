@@ -12,6 +12,7 @@ from gateway.errors import StartError
 from gateway.extras import LLAMA, require
 from gateway.http_upstream import HttpUpstream
 from gateway.records.prices import provider_of
+from gateway.remote_engine import EngineWatch, RemoteEngine
 from gateway.transport import Pool
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def make_upstream(deployment: Deployment, provider: ProviderSettings) -> Upstrea
     if isinstance(provider, OpenAIProvider):
         return openai_upstream(deployment, provider)
     if isinstance(provider, LlamaCppProvider):
-        return llama_cpp_upstream(deployment, provider)
+        return remote_engine(deployment, provider) if provider.base_url else llama_cpp_upstream(deployment, provider)
     return litellm_upstream(deployment, provider)
 
 
@@ -108,6 +109,15 @@ def openai_upstream(deployment: Deployment, provider: OpenAIProvider) -> Upstrea
     pool = Pool(provider.base_url, tuple(headers), max_connections=provider.max_connections)
     host = provider_of("openai", provider.base_url, deployment.model)
     return HttpUpstream(deployment, pool, ADAPTERS["openai_itself" if host in ("openai", "azure") else "openai"])
+
+
+def remote_engine(deployment: Deployment, provider: LlamaCppProvider) -> RemoteEngine:
+    """An engine elsewhere, with a connection of its own for asking how it stands."""
+    base_url, key = provider.base_url or "", provider.api_key
+    headers = () if key is None else (("authorization", f"Bearer {key.reveal()}"),)
+    pool = Pool(base_url, headers, max_connections=provider.max_connections)
+    watch = EngineWatch(deployment.name, Pool(base_url, headers, max_connections=1))
+    return RemoteEngine(deployment, pool, ADAPTERS["openai"], watch)
 
 
 def llama_cpp_upstream(deployment: Deployment, provider: LlamaCppProvider) -> Upstream:

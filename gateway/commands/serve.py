@@ -22,6 +22,7 @@ from gateway.supervisor.place import READY
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
     from pathlib import Path
 
     from gateway.config import Config
@@ -68,10 +69,11 @@ async def _supervise(path: Path, config: Config, key_file: Path | None) -> None:
 
 
 class Manner(NamedTuple):
-    """How a gateway is run: with a key to show in its greeting, or as a worker in its place."""
+    """How a gateway is run: with a key to show in its greeting, or as a worker in its place; `dress` adds to it."""
 
     key_file: Path | None
     place: Place | None
+    dress: Callable[[Gateway], None] | None = None
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -84,18 +86,20 @@ def stamp_of(path: Path) -> Stamp | None:
 
 
 class Service:
-    """The process's run: its listeners, its signals and its policy file."""
+    """The process's run: its listeners, its signals and its policy file, if it has one."""
 
-    def __init__(self, path: Path, stamp: Stamp | None, config: Config, manner: Manner) -> None:
+    def __init__(self, path: Path | None, stamp: Stamp | None, config: Config, manner: Manner) -> None:
         self._path = path
         self._stamp = stamp
         self._config = config
-        self._key_file, self._place = manner
+        self._key_file, self._place, self._dress = manner
         self._reload = asyncio.Event()
 
     async def run(self) -> None:
         gateway = await Gateway.start(self._config)
         try:
+            if self._dress is not None:
+                self._dress(gateway)
             listeners = await self._listen(gateway)
             self._catch_signals(gateway)
             gc.collect()
@@ -151,14 +155,15 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
 
     async def _serve(self, gateway: Gateway, listeners: list[tuple[Server, Listening]]) -> None:
-        watching = asyncio.create_task(self._watch(gateway))
+        watching = None if self._path is None else asyncio.create_task(self._watch(gateway, self._path))
         try:
             await gateway.lifecycle.stop_requested.wait()
         finally:
-            watching.cancel()
+            if watching is not None:
+                watching.cancel()
         await self._drain(gateway, listeners)
 
-    async def _watch(self, gateway: Gateway) -> None:
+    async def _watch(self, gateway: Gateway, path: Path) -> None:
         """Reload on SIGHUP and when the policy file changes. A bad file keeps the old policy and says why."""
         seen = self._stamp
         while True:
@@ -166,16 +171,16 @@ class Service:
                 async with asyncio.timeout(WATCH_INTERVAL_S):
                     await self._reload.wait()
             except TimeoutError:
-                if stamp_of(self._path) == seen:
+                if stamp_of(path) == seen:
                     continue
             self._reload.clear()
-            seen = stamp_of(self._path)
-            await self._reload_policy(gateway)
+            seen = stamp_of(path)
+            await self._reload_policy(gateway, path)
 
-    async def _reload_policy(self, gateway: Gateway) -> None:
+    async def _reload_policy(self, gateway: Gateway, path: Path) -> None:
         failed = True
         try:
-            config = await asyncio.to_thread(load, self._path, dict(os.environ))
+            config = await asyncio.to_thread(load, path, dict(os.environ))
             await gateway.reload(config)
             failed = False
         except ConfigProblems as found:

@@ -1,0 +1,198 @@
+"""A bundled engine that runs elsewhere, reached over HTTP: an upstream like any other that tells how it stands.
+
+Its numbers are asked for once a second, apart from calls, so that a burst meets a line that is known already; a header
+on answers would be silent just when nobody has called for a while, and late when all calls are long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from math import isfinite
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from adapters.base import WireRequest
+from gateway.http_upstream import HttpUpstream
+from gateway.transport import TransportError
+from policies.vocabulary import Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from adapters.base import Adapter
+    from gateway.transport import Pool
+    from gateway.upstream import Answer, Exchange
+    from policies.vocabulary import Deployment
+
+log = logging.getLogger(__name__)
+
+Number = str | int | float | None
+
+INTERVAL_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 30.0
+# Numbers that are older say nothing of the line any more.
+FRESH_S: Final = 3.0
+PATIENCE_S: Final = 2.0
+ANSWER_BYTES: Final = 16 * 1024
+NUMBERS_MAX: Final = 64
+TEXT_CHARS: Final = 100
+_ASK: Final = WireRequest("/engine", b"", (), "GET")
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What GET /v1/engine answers: whether the model is loaded, how many calls wait, and all live numbers."""
+
+    ready: bool
+    queued: int | None = None
+    slots: int | None = None
+    live: dict[str, Number] = msgspec.field(default_factory=dict)
+
+
+class Silent(Exception):  # noqa: N818 - it names what the engine is
+    """The engine did not tell, and why not, in a word that names no host."""
+
+
+_DECODER = msgspec.json.Decoder(Told)
+
+
+def read_told(body: bytes) -> Told:
+    """The numbers, within bounds: whoever answers could say anything. Raises `Silent`."""
+    try:
+        told = _DECODER.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Silent("not_an_engine") from error
+    live = {name[:TEXT_CHARS]: _bounded(value) for name, value in list(told.live.items())[:NUMBERS_MAX]}
+    return msgspec.structs.replace(told, queued=_count(told.queued), slots=_count(told.slots), live=live)
+
+
+def _count(value: int | None) -> int | None:
+    return None if value is None else min(max(0, value), 1 << 31)
+
+
+def _bounded(value: Number) -> Number:
+    if isinstance(value, str):
+        return value[:TEXT_CHARS]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def pause_s(failures: int) -> float:
+    """How long until the engine is asked again, after so many questions in a row without an answer."""
+    return min(LONGEST_PAUSE_S, INTERVAL_S * 2.0 ** min(failures, 10))
+
+
+class EngineWatch:
+    """Asks one engine for its numbers, again and again; `told` are the last ones and `told_s` is when they came.
+
+    The pool is its own, so that no crowd of calls keeps it from asking.
+    """
+
+    def __init__(self, deployment: str, pool: Pool, clock: Callable[[], float] = time.monotonic) -> None:
+        self.told: Told | None = None
+        self.told_s = 0.0
+        self.silence = ""
+        self._deployment = deployment
+        self._pool = pool
+        self._clock = clock
+        self._asking: asyncio.Task[None] | None = None
+
+    @property
+    def age_s(self) -> float:
+        return self._clock() - self.told_s
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.told is not None and self.age_s <= FRESH_S
+
+    def start(self) -> None:
+        self._asking = asyncio.ensure_future(self._keep_asking())
+
+    async def close(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+            self._asking = None
+        await self._pool.close()
+
+    async def ask(self) -> None:
+        """Ask once, and note what came of it."""
+        try:
+            told = await self._answer()
+        except Silent as silent:
+            if (word := str(silent)) != self.silence:
+                log.warning("the engine of %s does not tell how it stands: %s", self._deployment, word)
+                self.silence = word
+            return
+        if self.silence:
+            log.info("the engine of %s tells how it stands again", self._deployment)
+        self.told, self.told_s, self.silence = told, self._clock(), ""
+
+    async def _answer(self) -> Told:
+        try:
+            response = await self._pool.request(
+                _ASK, (), Timeouts(connect_s=PATIENCE_S), asyncio.get_running_loop().time() + PATIENCE_S
+            )
+            if response.status != 200:
+                await response.read_start(ANSWER_BYTES, PATIENCE_S)
+                raise Silent(f"status_{response.status}")
+            body = await response.read_all(ANSWER_BYTES)
+        except TransportError as error:
+            raise Silent(error.failure.kind.value) from error
+        return read_told(body)
+
+    async def _keep_asking(self) -> None:
+        failures = 0
+        while True:
+            await self.ask()
+            failures = failures + 1 if self.silence else 0
+            await asyncio.sleep(pause_s(failures))
+
+
+class RemoteEngine:
+    """One deployment of an engine elsewhere."""
+
+    def __init__(self, deployment: Deployment, pool: Pool, adapter: Adapter, watch: EngineWatch) -> None:
+        self._http = HttpUpstream(deployment, pool, adapter)
+        self._pool = pool
+        self._watch = watch
+
+    @property
+    def ready(self) -> bool:
+        """As far as is known: an engine that tells nothing may answer all the same."""
+        told = self._watch.told
+        return self._http.ready and (told is None or not self._watch.is_fresh or told.ready)
+
+    @property
+    def queued(self) -> int | None:
+        """Calls that wait for a slot there: as many as it says, at least those of ours beyond its slots."""
+        told = self._watch.told
+        if told is None:
+            return None
+        ours = self._pool.open_count - self._pool.idle_count
+        beyond = 0 if told.slots is None else max(0, ours - told.slots)
+        if not self._watch.is_fresh:
+            return None if told.slots is None else beyond
+        return beyond if told.queued is None else max(told.queued, beyond)
+
+    def describe(self) -> Mapping[str, Number]:
+        """The engine's own live numbers, how old they are, and this side's connections."""
+        watch, told = self._watch, self._watch.told
+        return {
+            **({} if told is None else told.live),
+            "told_s_ago": None if told is None else round(watch.age_s, 3),
+            "silence": watch.silence or None,
+            **self._http.describe(),
+        }
+
+    async def start(self) -> None:
+        await self._http.start()
+        self._watch.start()
+
+    async def close(self) -> None:
+        await self._watch.close()
+        await self._http.close()
+
+    async def send(self, exchange: Exchange) -> Answer:
+        return await self._http.send(exchange)
