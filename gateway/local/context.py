@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gateway.local.devices import place_cells
 from gateway.local.llama import LLAMA, DecodeFailed, ModelUnusable
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 ROWS_PER_SLOT = 9
 _NO_ROOM = 1
 _INVALID_BATCH = -1
-_FLASH_ATTENTION = {None: -1, False: 0, True: 1}
-_CELL_TYPES = {"f32": 0, "f16": 1, "q8_0": 8, "q5_1": 7, "q5_0": 6, "q4_1": 3, "q4_0": 2, "bf16": 30}
 
 
 class NoRoom(DecodeFailed):
@@ -80,8 +79,7 @@ class Context:
         parameters.n_outputs_max = min(parameters.n_batch, self.slots * ROWS_PER_SLOT)
         parameters.n_threads = parameters.n_threads_batch = tuning.threads
         parameters.kv_unified = self.unified
-        parameters.flash_attn_type = _FLASH_ATTENTION[tuning.flash_attention]
-        parameters.type_k = parameters.type_v = _CELL_TYPES[tuning.kv_type]
+        place_cells(parameters, tuning)
         self.handle = LLAMA.llama_init_from_model(self._model.handle, parameters)
         if not self.handle:
             about = f"{self.slots} slots of {tuning.context_tokens} tokens"

@@ -89,7 +89,8 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=12):
     """The model is loaded and has decoded a token.
 
     `dialect` is how the model writes tool calls and `reasoning` how it marks its thoughts, by names of
-    `adapters.dialects`; empty where it does neither. `vector_size` is 0 for models of text. `devices` hold its layers.
+    `adapters.dialects`; empty where it does neither. `vector_size` is 0 for models of text. `devices` hold its layers;
+    `warning` says what whoever set the engine up would not expect of that.
     """
 
     model: str
@@ -105,6 +106,7 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=12):
     devices: tuple[str, ...] = ()
     model_bytes: int = 0
     context_bytes: int = 0
+    warning: str = ""
 
 
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag=13):

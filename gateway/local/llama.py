@@ -10,6 +10,10 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from gateway.local.devices import find_devices, load_ggml, overhear, place_weights, signs_of_gpu, wish_of
+from gateway.local.frames import Tuning
+from policies.engine_devices import check_homes, homes, placement
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -44,8 +48,19 @@ def start_library() -> None:
 class Model:
     """A loaded GGUF: its vocabulary and what it says of itself. Methods may be called from any thread."""
 
-    def __init__(self, path: Path, on_progress: Callable[[float], None], *, plain_weights: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_progress: Callable[[float], None],
+        *,
+        plain_weights: bool = False,
+        tuning: Tuning = Tuning(),  # noqa: B008 - frozen
+    ) -> None:
+        """Raises `ModelUnusable`, and `DeviceRefused` where the tuning's devices are not to be had."""
+        build = find_devices(load_ggml())
+        where = placement(wish_of(tuning), build, has_signs_of_gpu=bool(signs_of_gpu()))
         parameters = LLAMA.llama_model_default_params()
+        kept = place_weights(parameters, where, LLAMA.LLAMA_MAX_DEVICES)
         # Weights repacked for the processor's matrix units are faster, but those units fault on some virtual machines.
         parameters.use_extra_bufts = not plain_weights
 
@@ -55,9 +70,14 @@ class Model:
 
         callback = LLAMA.llama_progress_callback(report)
         parameters.progress_callback = callback
-        self.handle = LLAMA.llama_model_load_from_file(str(path).encode(), parameters)
+        with overhear(LLAMA, _log) as buffers:
+            self.handle = LLAMA.llama_model_load_from_file(str(path).encode(), parameters)
+        del kept
         if not self.handle:
             raise ModelUnusable(f"llama.cpp cannot load {path}")
+        self.devices = homes(buffers, build)
+        self.warning = where.warning
+        check_homes(where, self.devices)
         self.vocab = LLAMA.llama_model_get_vocab(self.handle)
         self.vocab_size: int = LLAMA.llama_vocab_n_tokens(self.vocab)
         self.trained_context_tokens: int = LLAMA.llama_model_n_ctx_train(self.handle)
