@@ -29,6 +29,9 @@ UNREMARKED: Final = frozenset(
     )
 )  # fmt: skip
 UNSUPPORTED: Final = frozenset(("audio", "functions", "function_call", "web_search_options", "suffix", "best_of"))
+MAX_PROMPTS: Final = 64
+MAX_TOKEN: Final = 2**31
+MAX_ANSWERS: Final = 128
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -61,6 +64,7 @@ class Body(Struct, kw_only=True):
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    ignore_eos: bool | None = None
 
 
 def job_of(request: InferenceRequest, job_id: int) -> Job:
@@ -71,10 +75,18 @@ def job_of(request: InferenceRequest, job_id: int) -> Job:
     if forced and schema is not None:
         _refuse("a forced tool call cannot be combined with 'response_format'", "tool_choice")
     is_chat = request.endpoint is Endpoint.CHAT
+    prompts = [] if is_chat else _prompts(body.prompt)
+    first = prompts[0] if prompts else None
+    if len(prompts) * (body.n or 1) > MAX_ANSWERS:
+        _refuse(f"may ask for up to {MAX_ANSWERS} answers, n times prompts, of the bundled engine", "prompt")
     return Job(
         id=job_id,
         messages=conversation(body.messages or []) if is_chat else None,
-        prompt=None if is_chat else _prompt(body.prompt),
+        prompt=first if isinstance(first, str) else None,
+        prompt_tokens=first if isinstance(first, tuple) else None,
+        more_prompts=tuple(prompts[1:]),
+        echo=body.echo is True and not is_chat,
+        ignore_eos=body.ignore_eos is True,
         tools=tools,
         forced_tools=forced,
         schema=schema,
@@ -106,8 +118,8 @@ def _read(request: InferenceRequest) -> Body:
             except (msgspec.MsgspecError, RecursionError) as error:
                 raise InvalidRequest(f"Invalid value for '{name}': {str(error)[:200]}.", name) from None
     body = Body(**values)
-    if body.echo:
-        _refuse("is not supported by the bundled engine", "echo")
+    if body.echo and body.logprobs is not None and body.logprobs is not False:
+        _refuse("cannot be combined with 'logprobs': the bundled engine keeps none of the prompt", "echo")
     if body.modalities not in (None, ["text"]):
         _refuse("can only be ['text'] with the bundled engine", "modalities")
     return body
@@ -164,12 +176,29 @@ def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
     return texts
 
 
-def _prompt(prompt: str | list[Any] | None) -> str:
-    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
-        prompt = prompt[0]
-    if not isinstance(prompt, str):
-        _refuse("must be one text with the bundled engine (no token ids, no lists of several)", "prompt")
-    return prompt
+def _prompts(prompt: str | list[Any] | None) -> list[str | tuple[int, ...]]:
+    """All prompts. One may be a text or a list of token ids, several are a list of those."""
+    if isinstance(prompt, str):
+        return [prompt]
+    if not prompt:
+        raise InvalidRequest("'prompt' must not be empty.", "prompt")
+    if all(_is_token(one) for one in prompt):
+        return [tuple(prompt)]
+    if len(prompt) > MAX_PROMPTS:
+        _refuse(f"may hold up to {MAX_PROMPTS} prompts with the bundled engine", "prompt")
+    prompts: list[str | tuple[int, ...]] = []
+    for one in prompt:
+        if isinstance(one, str):
+            prompts.append(one)
+        elif isinstance(one, list) and one and all(_is_token(token) for token in one):
+            prompts.append(tuple(one))
+        else:
+            raise InvalidRequest("Invalid value for 'prompt': expected texts or lists of token ids.", "prompt")
+    return prompts
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_TOKEN
 
 
 def _schema(response_format: dict[str, Any] | None) -> tuple[str | None, bool]:

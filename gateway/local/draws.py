@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from random import Random
 
     from numpy.typing import NDArray
@@ -53,16 +52,12 @@ def draw_from(row: NDArray[np.float32], top: float, sampling: Sampling, rng: Ran
 def support_of(row: NDArray[np.float32], top: float, sampling: Sampling) -> Support:
     """What top-k, top-p and min-p leave of a row whose greatest value is `top`; in this order, as llama.cpp does."""
     spread = _NO_CHANCE * max(1.0 if sampling.top_p < 1.0 else sampling.temperature, 1e-6)
+    if sampling.min_p > 0.0 and sampling.top_p >= 1.0:
+        spread = min(spread, 0.001 - math.log(sampling.min_p))
     total = 0.0
     if sampling.top_p < 1.0 and not sampling.top_k:
         total = float(np.exp(row - np.float32(top)).sum())
-    tokens = np.empty(0, np.int64)
-    for above, is_last in _borders(row, top, spread):
-        if sampling.top_k and np.count_nonzero(above) < sampling.top_k and not is_last:
-            continue
-        tokens = np.flatnonzero(above)
-        if not total or is_last or float(np.exp(row[tokens] - np.float32(top)).sum()) >= sampling.top_p * total:
-            break
+    tokens = _likeliest(row, top, sampling, spread, sampling.top_p * total)
     logits = row[tokens]
     if 0 < sampling.top_k < len(tokens):
         kept = _greatest(logits, sampling.top_k)
@@ -95,12 +90,17 @@ def race(support: Support, rng: Random) -> NDArray[np.int64]:
     return support.tokens[np.argsort(-(support.logits + noise), kind="stable")]
 
 
-def _borders(row: NDArray[np.float32], top: float, spread: float) -> Iterator[tuple[NDArray[np.bool_], bool]]:
-    """Which tokens are above borders that lie further and further below the greatest value."""
-    for border in _BORDERS:
-        if border < spread:
-            yield row >= np.float32(top - border), False
-    yield row >= np.float32(top - spread), True
+def _likeliest(
+    row: NDArray[np.float32], top: float, sampling: Sampling, spread: float, wanted: float
+) -> NDArray[np.int64]:
+    """All tokens that can matter: the likeliest `top_k`, or those that hold the `wanted` sum, and perhaps some more."""
+    for border in _BORDERS if sampling.top_k or wanted else ():
+        above = row >= np.float32(top - border)
+        if np.count_nonzero(above) >= sampling.top_k and border < spread:
+            tokens = np.flatnonzero(above)
+            if sampling.top_k or float(np.exp(row[tokens] - np.float32(top)).sum()) >= wanted:
+                return tokens
+    return np.flatnonzero(row >= np.float32(top - spread))
 
 
 def _index(sums: NDArray[np.float64], met: float) -> int:

@@ -36,12 +36,14 @@ UNCHOSEN: Final = {
     NO_NUMBERS: ("engine_failure", "The model computed values that are no numbers."),
 }
 
+# Colder than this and a second token would have to be within 0.0003 of the likeliest to be drawn at all.
+_LEAST_TEMPERATURE = 1e-5
 _POOL_FROM_VALUES = 1 << 18
 _MAX_POOL_THREADS = 4
 
 
 class NoNumbers(Exception):  # noqa: N818 - it says what the row holds
-    """The row holds NaN or infinity where its greatest value should be, or nothing but -infinity."""
+    """The row holds NaN or infinity where its greatest value should be."""
 
 
 class Chooser:
@@ -59,7 +61,8 @@ class Chooser:
         self._bias_tokens = np.array([token for token, _ in sampling.logit_bias], np.int64)
         self._biases = np.array([bias for _, bias in sampling.logit_bias], np.float32)
         # Free rows of temperature 0 take 10 us; all others several times that.
-        self.is_quick = sampling.temperature <= 0 and constraint is None and self._counts is None
+        self._takes_likeliest = sampling.temperature < _LEAST_TEMPERATURE
+        self.is_quick = self._takes_likeliest and constraint is None and self._counts is None
 
     def choose(self, row: Row) -> int:
         """The next token; it counts as chosen. Raises `DeadEnd` and `NoNumbers`."""
@@ -67,8 +70,8 @@ class Chooser:
         best = int(row.argmax())
         top = float(row[best])
         if not math.isfinite(top):
-            raise NoNumbers
-        if self._sampling.temperature <= 0:
+            raise DeadEnd if top < 0 else NoNumbers
+        if self._takes_likeliest:
             token = best if self._constraint is None else self._constraint.likeliest(row, best)
         else:
             token = draw_from(row, top, self._sampling, self._rng)
@@ -136,15 +139,16 @@ class Chooser:
 class StepChooser:
     """Chooses for all rows of a step, on several threads where there is enough to do. It belongs to one thread."""
 
-    def __init__(self, threads: int = 0) -> None:
+    def __init__(self, threads: int = 0, *, pool_from_values: int = _POOL_FROM_VALUES) -> None:
         self._threads = threads or min(_MAX_POOL_THREADS, len(os.sched_getaffinity(0)))
+        self._pool_from_values = pool_from_values
         self._pool: ThreadPoolExecutor | None = None
 
     def choose_many(self, pairs: Sequence[tuple[Chooser, Row]]) -> list[int]:
         """A token for each pair, in their order; a key of `UNCHOSEN` where there is none."""
         heavy = [number for number, (chooser, _) in enumerate(pairs) if not chooser.is_quick]
         values = sum(len(pairs[number][1]) for number in heavy)
-        if len(heavy) < 2 or self._threads < 2 or values < _POOL_FROM_VALUES:
+        if len(heavy) < 2 or self._threads < 2 or values < self._pool_from_values:
             return [_chosen(pair) for pair in pairs]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, "choosing")

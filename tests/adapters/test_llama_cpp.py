@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from adapters.llama_cpp import ignored_members, job_of
 from adapters.llama_cpp_job import Job, Sampling, ToolSpec
 from adapters.openai_request import parse
-from adapters.schema import InvalidRequest
+from adapters.schema import InferenceRequest, InvalidRequest
 from policies.vocabulary import Endpoint
 
 HI = [{"role": "user", "content": "hi"}]
@@ -114,9 +116,9 @@ def test_tool_choices(choice: Any, shown: Any, forced: tuple[ToolSpec, ...]) -> 
         (Endpoint.CHAT, {"n": 17}, "n"),
         (Endpoint.CHAT, {"stop": [""]}, "stop"),
         (Endpoint.CHAT, {"top_k": -1}, "top_k"),
-        (Endpoint.COMPLETIONS, {"prompt": ["a", "b"]}, "prompt"),
-        (Endpoint.COMPLETIONS, {"prompt": [1, 2]}, "prompt"),
-        (Endpoint.COMPLETIONS, {"prompt": "x", "echo": True}, "echo"),
+        (Endpoint.COMPLETIONS, {"prompt": ["a"] * 65}, "prompt"),
+        (Endpoint.COMPLETIONS, {"prompt": ["a"] * 64, "n": 3}, "prompt"),
+        (Endpoint.COMPLETIONS, {"prompt": "x", "echo": True, "logprobs": 0}, "echo"),
         (Endpoint.COMPLETIONS, {"prompt": "x", "suffix": "y"}, "suffix"),
         (Endpoint.COMPLETIONS, {"prompt": "x", "best_of": 2}, "best_of"),
         (Endpoint.COMPLETIONS, {"prompt": "x", "logprobs": True}, "logprobs"),
@@ -128,6 +130,35 @@ def test_what_the_engine_cannot_do_is_refused_by_name(endpoint: Endpoint, body: 
         job(endpoint, **body)
     assert refusal.value.param == param
     assert param.split("[", maxsplit=1)[0] in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("prompt", "made"),
+    [
+        ("a", Job(7, prompt="a")),
+        ([1, 2], Job(7, prompt_tokens=(1, 2))),
+        (["a", "b"], Job(7, prompt="a", more_prompts=("b",))),
+        ([[1, 2], [3]], Job(7, prompt_tokens=(1, 2), more_prompts=((3,),))),
+    ],
+)
+def test_a_completion_may_have_several_prompts(prompt: Any, made: Job) -> None:
+    assert job(Endpoint.COMPLETIONS, prompt=prompt, max_tokens=5) == replace(made, max_tokens=5)
+    assert job(Endpoint.COMPLETIONS, prompt=prompt, n=2).answers == 2 * (1 + len(made.more_prompts))
+
+
+@pytest.mark.parametrize("prompt", [[], [[]], ["a", [1, -1]], [[1, 2**31]], [True], [1, "a"], [["a"]]])
+def test_a_prompt_that_is_none_is_refused(prompt: Any) -> None:
+    raw = {"model": msgspec.Raw(b'"m"'), "prompt": msgspec.Raw(json.dumps(prompt).encode())}
+    request = InferenceRequest(Endpoint.COMPLETIONS, "m", False, False, raw, 9)  # noqa: FBT003
+    with pytest.raises(InvalidRequest) as refusal:
+        job_of(request, 7)
+    assert refusal.value.param == "prompt"
+
+
+def test_options_of_completions_arrive() -> None:
+    made = job(Endpoint.COMPLETIONS, prompt="x", echo=True, ignore_eos=True)
+    assert (made.echo, made.ignore_eos) == (True, True)
+    assert job(echo=True).echo is False
 
 
 def test_null_and_empty_members_are_as_good_as_absent() -> None:
