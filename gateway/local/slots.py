@@ -55,8 +55,9 @@ class SlotTable:
 
     def runs(self) -> Iterator[tuple[Slot, Run]]:
         for slot in self.slots:
-            if slot.run is not None:
-                yield slot, slot.run
+            run = slot.run  # once: another thread may ask how the engine stands
+            if run is not None:
+                yield slot, run
 
     @property
     def running(self) -> int:

@@ -1,7 +1,8 @@
 """The worker process: `python -m gateway.local.worker FD`, where FD is its end of a socket pair to the gateway.
 
-Three threads: the main one loads the model and then is the engine, one reads orders, one prepares jobs. llama.cpp ends
-the process when something is badly wrong; that takes nobody along but the jobs in here.
+Four threads: the main one loads the model and then is the engine, one reads orders, one prepares jobs, and one tells
+the gateway how the engine stands. llama.cpp ends the process when something is badly wrong; that takes nobody along but
+the jobs in here.
 """
 
 from __future__ import annotations
@@ -14,16 +15,11 @@ import socket
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 from weakref import WeakValueDictionary
 
-import msgspec
-
-from adapters.llama_cpp_job import Failed, Job
+from adapters.llama_cpp_job import Failed
 from adapters.schema import InvalidRequest
-from gateway.local.context import Context, Part
-from gateway.local.engine import BatchEngine
 from gateway.local.frames import (
     BrokenFrame,
     Cancel,
@@ -32,26 +28,25 @@ from gateway.local.frames import (
     Ping,
     Pong,
     Progress,
-    Ready,
     Refused,
     Shutdown,
     Submit,
     pack,
     unpack_order,
 )
-from gateway.local.line import RunLine
-from gateway.local.llama import Model, ModelUnusable, start_library
-from gateway.local.prepare import Handle, Preparer
-from gateway.local.template import ChatTemplate
+from gateway.local.llama import ModelUnusable, start_library
+from gateway.local.loading import handle_of, load_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gateway.local.engine import Engine
+    from adapters.llama_cpp_job import AnyJob
     from gateway.local.frames import Order, Report
+    from gateway.local.loading import AnyHandle, Loaded, Running
 
-DEFAULT_CONTEXT_TOKENS = 8192
-DEFAULT_SLOTS = 4
+STANDING_EVERY_S: Final = 0.2
+WHAT_IT_MAKES: Final = {"text": "text", "embed": "vectors", "rerank": "scores"}
+BUSY_RETRY_AFTER_S: Final = 1.0
 _PR_SET_PDEATHSIG = 1
 # Every ctypes call gives up the interpreter lock; at the default 5 ms the engine could wait long to get it back.
 _SWITCH_INTERVAL_S = 0.0005
@@ -83,18 +78,23 @@ class Line:
 
 
 class Desk:
-    """Takes orders and prepares jobs for the engine."""
+    """Takes orders and prepares jobs for the engine. At most `load.max_waiting` jobs wait to be prepared."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, load: Load) -> None:
         self._line = line
-        self._engine: Engine | None = None
-        self._arrivals: queue.SimpleQueue[Handle] = queue.SimpleQueue()
+        self._task = load.task
+        self._max_arrivals = load.max_waiting
+        self._loaded: Loaded | None = None
+        self._arrivals: queue.SimpleQueue[AnyHandle] = queue.SimpleQueue()
         # A handle lives as long as its job is in the queue or with the engine.
-        self._handles: WeakValueDictionary[int, Handle] = WeakValueDictionary()
+        self._handles: WeakValueDictionary[int, AnyHandle] = WeakValueDictionary()
+        self._job_came = threading.Event()
 
-    def open(self, engine: Engine, preparer: Preparer) -> None:
-        self._engine = engine
-        threading.Thread(target=self._prepare_jobs, args=(preparer,), daemon=True).start()
+    def open(self, loaded: Loaded) -> None:
+        """Let the jobs through to the engine, and tell the gateway how it stands."""
+        self._loaded = loaded
+        threading.Thread(target=self._prepare_jobs, args=(loaded,), daemon=True).start()
+        threading.Thread(target=self._tell_standing, args=(loaded.engine,), daemon=True).start()
 
     def take_orders(self, orders: Iterator[Order]) -> None:
         """Carry out orders. The process ends with this method: in peace after a shutdown or hang-up."""
@@ -102,50 +102,64 @@ class Desk:
             for order in orders:
                 self._take(order)
         except (BrokenFrame, OSError) as error:
-            sys.stderr.write(f"the worker cannot read its orders: {error}\n")
-            os._exit(1)
+            _leave(f"the worker cannot read its orders: {error}")
         os._exit(0)
 
     def _take(self, order: Order) -> None:
         match order:
             case Submit():
-                job = order.job
-                if not isinstance(job, Job):
-                    self._line.send([Failed(job.id, 400, "unsupported_endpoint", "This model makes text.")])
-                    return
-                handle = Handle(job)
-                self._handles[job.id] = handle
-                self._arrivals.put(handle)
+                self._receive(order.job)
             case Cancel():
                 if (known := self._handles.get(order.job)) is not None:
                     known.cancelled = True
             case Ping():
-                engine = self._engine
+                engine = self._loaded.engine if self._loaded else None
                 self._line.send([Pong(engine.steps, engine.busy) if engine else Pong(0, busy=False)])
             case Shutdown():
                 os._exit(0)
             case Load():
                 raise BrokenFrame("a model is loaded once")
 
-    def _prepare_jobs(self, preparer: Preparer) -> None:
+    def _receive(self, job: AnyJob) -> None:
+        handle = handle_of(job, self._task)
+        if handle is None:
+            makes = WHAT_IT_MAKES.get(self._task, "something else")
+            self._line.send([Failed(job.id, 400, "unsupported_endpoint", f"This model makes {makes}.")])
+        elif self._arrivals.qsize() >= self._max_arrivals:
+            message = "Too many requests wait to be prepared."
+            self._line.send([Failed(job.id, 503, "engine_busy", message, retry_after_s=BUSY_RETRY_AFTER_S)])
+        else:
+            self._handles[job.id] = handle
+            self._arrivals.put(handle)
+
+    def _prepare_jobs(self, loaded: Loaded) -> None:
         while True:
             handle = self._arrivals.get()
-            if handle.cancelled or self._engine is None:
-                continue
-            try:
-                work = preparer.prepare(handle)
-            except InvalidRequest as refusal:
-                self._line.send([Failed(handle.job.id, 400, refusal.code, refusal.message, refusal.param)])
-            except Exception as error:  # noqa: BLE001 - a bug must not end this thread: nothing would be answered again
-                sys.stderr.write(f"a job could not be prepared: {error!r}\n")
-                self._line.send([Failed(handle.job.id, 500, "engine_failure", "the request could not be prepared")])
-            else:
-                self._engine.submit(work)
+            if not handle.cancelled:
+                self._prepare(handle, loaded)
+            # Waiting for the next one must not keep this one's handle alive.
+            del handle
 
+    def _prepare(self, handle: AnyHandle, loaded: Loaded) -> None:
+        job = handle.job.id
+        try:
+            loaded.submit(handle)
+            self._job_came.set()
+        except InvalidRequest as refusal:
+            self._line.send([Failed(job, 400, refusal.code, refusal.message, refusal.param)])
+        except Exception as error:  # noqa: BLE001 - a bug must not end this thread: nothing would be answered again
+            sys.stderr.write(f"a job could not be prepared: {error!r}\n")
+            self._line.send([Failed(job, 500, "engine_failure", "the request could not be prepared")])
 
-def default_threads() -> int:
-    """All cores but one: llama.cpp's threads spin at barriers, and with every core taken it runs at a tenth."""
-    return max(1, len(os.sched_getaffinity(0)) - 1)
+    def _tell_standing(self, engine: Running) -> None:
+        """A few times a second while there is work, and once when there is none left."""
+        while self._job_came.wait():
+            self._job_came.clear()
+            is_busy = True
+            while is_busy:
+                is_busy = engine.busy
+                self._line.send([engine.standing()])
+                time.sleep(STANDING_EVERY_S)
 
 
 def main() -> int:
@@ -153,44 +167,24 @@ def main() -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     line = Line(socket.socket(fileno=int(sys.argv[1])))
     orders = line.orders()
-    load = next(orders, None)
+    try:
+        load = next(orders, None)
+    except BrokenFrame as error:
+        _leave(f"the worker cannot read its orders: {error}")
     if not isinstance(load, Load):
         return 1
-    desk = Desk(line)
+    desk = Desk(line, load)
     threading.Thread(target=desk.take_orders, args=(orders,), daemon=True).start()
     try:
-        _serve(load, line, desk)
+        start_library()
+        loaded = load_engine(load, _reporter(line), line.send)
     except (ModelUnusable, ValueError) as error:
         line.send([Refused(str(error))])
         return 1
+    desk.open(loaded)
+    line.send([loaded.ready])
+    loaded.engine.run()
     return 0
-
-
-def _serve(load: Load, line: Line, desk: Desk) -> None:
-    """Load, say so, and be the engine. Raises `ModelUnusable`, and `ValueError` for a broken chat template."""
-    started_s = time.monotonic()
-    start_library()
-    model = Model(Path(load.model_path), _reporter(line), plain_weights=load.plain_weights)
-    source = load.chat_template or model.chat_template()
-    template = ChatTemplate(source, bos=model.bos_text, eos=model.eos_text) if source else None
-    threads = load.tuning.threads or default_threads()
-    context_tokens = load.tuning.context_tokens or min(model.trained_context_tokens, DEFAULT_CONTEXT_TOKENS)
-    slots = load.tuning.slots or DEFAULT_SLOTS
-    tuning = msgspec.structs.replace(load.tuning, slots=slots, context_tokens=context_tokens, threads=threads)
-    context = Context(model, tuning)
-    _warm_up(context)
-    engine = BatchEngine(model, context, RunLine(load.max_waiting), line.send, tuning)
-    desk.open(engine, Preparer(model, template, context.context_tokens))
-    ready = Ready(
-        model=Path(load.model_path).name,
-        context_tokens=context.context_tokens,
-        threads=threads,
-        knows_tools=template is not None and template.knows_tools,
-        load_s=time.monotonic() - started_s,
-        slots=slots,
-    )
-    line.send([ready])
-    engine.run()
 
 
 def _reporter(line: Line) -> Callable[[float], None]:
@@ -205,11 +199,10 @@ def _reporter(line: Line) -> Callable[[float], None]:
     return report
 
 
-def _warm_up(context: Context) -> None:
-    """Decode once, so that a build that faults on this processor does so before anyone waits for an answer."""
-    context.read([Part(0, [0] * min(16, context.batch_tokens), 1)])
-    context.write([0], [0])
-    context.clear(0)
+def _leave(last_words: str) -> NoReturn:
+    sys.stderr.write(f"{last_words}\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _die_with_parent() -> None:

@@ -10,9 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from adapters.llama_cpp_job import Delta, Failed, Finished, Job, Sampling, Started
+from adapters.llama_cpp_job import (
+    Delta,
+    EmbedJob,
+    Failed,
+    Finished,
+    Job,
+    RerankJob,
+    Sampling,
+    Scores,
+    Started,
+    Vectors,
+)
 from gateway.local.frames import (
     Cancel,
     FrameSplitter,
@@ -23,6 +35,7 @@ from gateway.local.frames import (
     Ready,
     Refused,
     Shutdown,
+    Standing,
     Submit,
     Tuning,
     pack,
@@ -87,30 +100,31 @@ def started_worker() -> Iterator[tuple[Line, subprocess.Popen[bytes]]]:
         process.wait(10)
 
 
+def load(path: Path, task: str = "text", *, slots: int = 4, context_tokens: int = 512) -> Load:
+    return Load(str(path), task=task, tuning=Tuning(slots=slots, context_tokens=context_tokens, threads=1))
+
+
 @pytest.fixture(scope="module")
-def worker(model_path: Path) -> Iterator[Line]:
+def worker(tiny_model_path: Path) -> Iterator[Line]:
     """One worker for all tests that leave it well."""
     with started_worker() as (line, _):
-        line.send(Load(str(model_path), tuning=Tuning(context_tokens=512)))
+        line.send(load(tiny_model_path))
         percents = []
         while isinstance(report := line.next((Progress, Ready)), Progress):
             percents.append(report.percent)
         assert percents == sorted(set(percents))
         assert percents[-1] == 100
         assert isinstance(report, Ready)
-        assert (report.model, report.context_tokens, report.knows_tools) == (
-            "SmolLM2-135M-Instruct.Q4_1.gguf",
-            512,
-            False,
-        )
+        assert (report.task, report.slots, report.context_tokens, report.threads) == ("text", 4, 512, 1)
+        assert report.load_s > 0.0
         yield line
 
 
 def test_a_job_is_answered(worker: Line) -> None:
     worker.send(Submit(Job(1, messages=[{"role": "user", "content": "Say hello."}], sampling=GREEDY, max_tokens=3)))
-    assert worker.next(Started).prompt_tokens > 20  # type: ignore[union-attr]
+    assert worker.next(Started).prompt_tokens > 5  # type: ignore[union-attr]
     assert worker.next(Delta).text  # type: ignore[union-attr]
-    assert worker.next(Finished) == Finished(1, 0, "length", 3)
+    assert worker.next(Finished).completion_tokens == 3  # type: ignore[union-attr]
 
 
 def test_a_bad_job_fails_alone(worker: Line) -> None:
@@ -118,25 +132,81 @@ def test_a_bad_job_fails_alone(worker: Line) -> None:
     failed = worker.next(Failed)
     assert isinstance(failed, Failed)
     assert (failed.job, failed.status, failed.param) == (2, 400, "response_format")
-    assert worker.next(Finished) == Finished(3, 0, "length", 1)
+    assert worker.next(Finished).job == 3  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("job", [EmbedJob(6, ("x",)), RerankJob(6, "x", ("y",))])
+def test_a_job_for_another_kind_of_model_is_refused(worker: Line, job: EmbedJob | RerankJob) -> None:
+    worker.send(Submit(job))
+    failed = worker.next(Failed)
+    assert isinstance(failed, Failed)
+    assert (failed.job, failed.status, failed.code) == (6, 400, "unsupported_endpoint")
 
 
 def test_pings_are_answered_while_it_works_and_cancels_are_heeded(worker: Line) -> None:
-    worker.send(Submit(Job(4, prompt="Once upon a time", sampling=GREEDY)))
+    worker.send(Submit(Job(4, prompt="Once upon a time", sampling=GREEDY)), Ping())
+    assert isinstance(worker.next(Pong), Pong)
     worker.next(Delta)
-    worker.send(Ping())
-    pong = worker.next(Pong)
-    assert isinstance(pong, Pong)
-    assert pong.busy
     worker.send(Cancel(4), Cancel(4), Cancel(99), Submit(Job(5, prompt="Hi", sampling=GREEDY, max_tokens=1)))
-    assert worker.next(Finished) == Finished(5, 0, "length", 1)
+    while (ended := worker.next((Finished, Failed))).job == 4:  # type: ignore[union-attr]
+        assert isinstance(ended, Finished)
+    assert ended.job == 5  # type: ignore[union-attr]
 
 
-def test_shutdown_and_hanging_up_end_it_in_peace(model_path: Path) -> None:
-    assert model_path
+def test_it_tells_how_it_stands_and_at_last_that_it_is_at_rest(worker: Line) -> None:
+    worker.send(Submit(Job(7, prompt="Once upon a time", sampling=GREEDY, max_tokens=9)))
+    worker.next(Finished)
+    while (standing := worker.next(Standing)).running:  # type: ignore[union-attr]
+        pass
+    assert isinstance(standing, Standing)
+    assert (standing.waiting, standing.waiting_tokens, standing.reading_tokens) == (0, 0, 0)
+    assert standing.cells == 4 * 512
+    assert standing.written_tokens > 9
+    assert standing.steps > 9
+
+
+def test_a_line_too_long_is_refused_at_once(tiny_model_path: Path) -> None:
+    with started_worker() as (line, _):
+        line.send(msgspec.structs.replace(load(tiny_model_path, slots=1), max_waiting=2))
+        line.next(Ready)
+        line.send(*[Submit(Job(number, prompt="Once upon a time", sampling=GREEDY)) for number in range(1, 9)])
+        failed = line.next(Failed)
+        assert isinstance(failed, Failed)
+        assert (failed.status, failed.code) == (503, "engine_busy")
+        assert failed.retry_after_s is not None
+        assert failed.retry_after_s > 0.0
+
+
+def test_an_embedding_model_makes_vectors(tiny_embedding_path: Path) -> None:
+    with started_worker() as (line, _):
+        line.send(load(tiny_embedding_path, "embed", context_tokens=0))
+        ready = line.next(Ready)
+        assert isinstance(ready, Ready)
+        assert (ready.task, ready.vector_size) == ("embed", 32)
+        line.send(Submit(EmbedJob(1, ("one", "two"))), Submit(Job(2, prompt="x")))
+        assert line.next(Failed).job == 2  # type: ignore[union-attr]
+        vectors = line.next(Vectors)
+        assert isinstance(vectors, Vectors)
+        assert [len(vector) for vector in vectors.vectors] == [4 * 32, 4 * 32]
+
+
+def test_a_ranking_model_makes_scores(tiny_rerank_path: Path) -> None:
+    with started_worker() as (line, _):
+        line.send(load(tiny_rerank_path, "rerank", context_tokens=0))
+        ready = line.next(Ready)
+        assert isinstance(ready, Ready)
+        assert (ready.task, ready.vector_size) == ("rerank", 0)
+        line.send(Submit(RerankJob(1, "sun", ("moon", "river"))))
+        scores = line.next(Scores)
+        assert isinstance(scores, Scores)
+        assert len(scores.scores) == 2
+
+
+def test_shutdown_and_hanging_up_end_it_in_peace(tiny_model_path: Path) -> None:
+    assert tiny_model_path
     for farewell in ("shutdown", "hang up"):
         with started_worker() as (line, process):
-            line.send(Load(str(model_path)))
+            line.send(load(tiny_model_path))
             line.next(Progress)
             if farewell == "shutdown":
                 line.send(Shutdown())
@@ -146,30 +216,29 @@ def test_shutdown_and_hanging_up_end_it_in_peace(model_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\1\0\0\0\xc1", pack(Ping())])
-def test_whoever_does_not_speak_its_language_is_left(model_path: Path, data: bytes) -> None:
-    assert model_path
+def test_whoever_does_not_speak_its_language_is_left(tiny_model_path: Path, data: bytes) -> None:
+    assert tiny_model_path
     with started_worker() as (line, process):
         line.send_bytes(data)
         assert process.wait(10) == 1
 
 
 @pytest.mark.parametrize("template", [None, "{% if %}"])
-def test_a_model_that_cannot_be_used_is_refused(tmp_path: Path, model_path: Path, template: str | None) -> None:
-    path = model_path
+def test_a_model_that_cannot_be_used_is_refused(tmp_path: Path, tiny_model_path: Path, template: str | None) -> None:
+    path = tiny_model_path
     if template is None:
         path = tmp_path / "broken.gguf"
         path.write_bytes(b"GGUF" + bytes(64))
     with started_worker() as (line, process):
-        line.send(Load(str(path), tuning=Tuning(context_tokens=512), chat_template=template))
+        line.send(Load(str(path), tuning=Tuning(context_tokens=512, threads=1), chat_template=template))
         refused = line.next(Refused)
         assert isinstance(refused, Refused)
         assert ("cannot load" if template is None else "does not parse") in refused.message
         assert process.wait(10) == 1
 
 
-def test_it_dies_with_its_parent_even_when_the_socket_stays_open(model_path: Path) -> None:
+def test_it_dies_with_its_parent_even_when_the_socket_stays_open(tiny_model_path: Path) -> None:
     """A gateway that is killed -9 leaves no worker behind."""
-    assert model_path
     ours, theirs = socket.socketpair()
     parent_code = textwrap.dedent("""
         import subprocess, sys, time
@@ -189,7 +258,7 @@ def test_it_dies_with_its_parent_even_when_the_socket_stays_open(model_path: Pat
         pid = int(parent.stdout.readline())
         watched = os.pidfd_open(pid)
         line = Line(ours)
-        line.send(Load(str(model_path)))
+        line.send(load(tiny_model_path))
         line.next(Progress)
         parent.send_signal(signal.SIGKILL)
         import select  # noqa: PLC0415 - for this one wait

@@ -1,0 +1,180 @@
+"""What a worker does with its first order: load the model, put its engine together, and say what it has got.
+
+An engine works off one kind of job. The worker around it only has to know how to begin a job and when one is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from adapters.dialects import dialect_of
+from adapters.llama_cpp_job import EmbedJob, Job, RerankJob
+from gateway.local.context import Context, Part
+from gateway.local.engine import BatchEngine
+from gateway.local.frames import Ready
+from gateway.local.gguf import read_model, shape_of
+from gateway.local.gguf_reading import BrokenGguf
+from gateway.local.line import RunLine
+from gateway.local.llama import LLAMA, Model
+from gateway.local.prepare import Handle, Preparer
+from gateway.local.template import ChatTemplate
+from gateway.local.vector_engine import vector_engine
+from gateway.local.vector_prepare import VectorHandle
+from policies.engine_memory import USUAL_CONTEXT_TOKENS, USUAL_SLOTS, ContextShape, memory_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from adapters.llama_cpp_job import AnyJob, Event
+    from gateway.local.frames import Load, Standing
+
+WARM_UP_TOKENS: Final = 16
+CGROUP_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
+
+AnyHandle = Handle | VectorHandle
+
+
+class Running(Protocol):
+    """An engine, whatever it makes."""
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def busy(self) -> bool: ...
+
+    def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def standing(self) -> Standing: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A loaded model. `submit` prepares a job and gives it to the engine; it raises `InvalidRequest`."""
+
+    engine: Running
+    submit: Callable[[AnyHandle], None]
+    ready: Ready
+
+
+def handle_of(job: AnyJob, task: str) -> AnyHandle | None:
+    """The job inside the worker; None where a model of this task does not do such jobs."""
+    if isinstance(job, Job):
+        return Handle(job) if task == "text" else None
+    fits = isinstance(job, RerankJob) if task == "rerank" else isinstance(job, EmbedJob) and task == "embed"
+    return VectorHandle(job) if fits else None
+
+
+def load_engine(load: Load, on_progress: Callable[[float], None], emit: Callable[[list[Event]], None]) -> Loaded:
+    """Raises `ModelUnusable`, and `ValueError` for a broken chat template."""
+    started_s = time.monotonic()
+    load = msgspec.structs.replace(
+        load, tuning=msgspec.structs.replace(load.tuning, threads=load.tuning.threads or default_threads())
+    )
+    model = Model(Path(load.model_path), on_progress, plain_weights=load.plain_weights, tuning=load.tuning)
+    loaded = _text(load, model, emit) if load.task == "text" else _vectors(load, model, emit)
+    ready = msgspec.structs.replace(
+        loaded.ready,
+        load_s=time.monotonic() - started_s,
+        model_bytes=LLAMA.llama_model_size(model.handle),
+        devices=model.devices,
+        warning=model.warning,
+    )
+    return Loaded(loaded.engine, loaded.submit, ready)
+
+
+def _text(load: Load, model: Model, emit: Callable[[list[Event]], None]) -> Loaded:
+    tuning = msgspec.structs.replace(
+        load.tuning,
+        slots=load.tuning.slots or USUAL_SLOTS,
+        context_tokens=load.tuning.context_tokens or min(model.trained_context_tokens, USUAL_CONTEXT_TOKENS),
+    )
+    source = load.chat_template or model.chat_template()
+    template = ChatTemplate(source, bos=model.bos_text, eos=model.eos_text) if source else None
+    context = Context(model, tuning)
+    _warm_up(context)
+    engine = BatchEngine(model, context, RunLine(load.max_waiting), emit, tuning)
+    preparer = Preparer(model, template, context.context_tokens, tuning.on_overflow)
+
+    def submit(handle: AnyHandle) -> None:
+        if isinstance(handle, Handle):
+            engine.submit(preparer.prepare(handle))
+
+    dialect = dialect_of(source or "")
+    ready = Ready(
+        model=Path(load.model_path).name,
+        context_tokens=context.context_tokens,
+        threads=tuning.threads,
+        knows_tools=template is not None and template.knows_tools,
+        load_s=0.0,
+        slots=tuning.slots,
+        dialect=dialect.name,
+        reasoning=dialect.reasoning,
+        context_bytes=_context_bytes(load, context),
+    )
+    return Loaded(engine, submit, ready)
+
+
+def _vectors(load: Load, model: Model, emit: Callable[[list[Event]], None]) -> Loaded:
+    engine, preparer, context = vector_engine(model, load, emit)
+
+    def submit(handle: AnyHandle) -> None:
+        if isinstance(handle, VectorHandle):
+            engine.submit(preparer.prepare(handle))
+
+    ready = Ready(
+        model=Path(load.model_path).name,
+        context_tokens=context.text_tokens,
+        threads=load.tuning.threads,
+        knows_tools=False,
+        load_s=0.0,
+        task=load.task,
+        vector_size=context.width if load.task == "embed" else 0,
+    )
+    return Loaded(engine, submit, ready)
+
+
+def _context_bytes(load: Load, context: Context) -> int:
+    """What the context takes, by the model's shape: llama.cpp does not tell. 0 where the file cannot be understood."""
+    tuning = load.tuning
+    flash_attention = tuning.flash_attention is not False
+    tokens = context.context_tokens
+    shape = ContextShape(context.slots, tokens, context.batch_tokens, tuning.kv_type, tuning.unified, flash_attention)
+    try:
+        memory = memory_of(shape_of(read_model(Path(load.model_path))), shape)
+    except (BrokenGguf, OSError):
+        return 0
+    return memory.cells_bytes + memory.compute_bytes
+
+
+def _warm_up(context: Context) -> None:
+    """Decode once, so that a build that faults on this processor does so before anyone waits for an answer."""
+    context.read([Part(0, [0] * min(WARM_UP_TOKENS, context.batch_tokens, context.context_tokens - 1), 1)])
+    context.write([0], [0])
+    context.clear(0)
+
+
+def default_threads(quota: Path = CGROUP_QUOTA) -> int:
+    """All cores but one: llama.cpp's threads spin at barriers, and with every core taken it runs at a tenth.
+
+    A container sees all of its host's cores, and may use only part of their time.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, _quota_cores(quota, cores)) - 1)
+
+
+def _quota_cores(quota: Path, cores: int) -> int:
+    try:
+        allowed, period = quota.read_text().split()
+        return cores if allowed == "max" else max(1, ceil(int(allowed) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        return cores
