@@ -38,8 +38,8 @@ class Box(NamedTuple):
 class Served(NamedTuple):
     """What was read so far: by flow in tokens over weight, by request in tokens.
 
-    A flow or request that is not listed starts where the least served of those that are at work stands, so that being
-    away earns nothing.
+    A flow that is not listed starts where the least served of those that are at work stands, and a request where the
+    least served of its flow's does: being away earns nothing, and newcomers starve nobody.
     """
 
     flows: Mapping[str, float] = {}
@@ -84,8 +84,10 @@ class _Accounts:
     def __init__(self, piles: Sequence[Pile], served: Served) -> None:
         flows = {pile.flow for pile in piles}
         start = min((at for flow, at in served.flows.items() if flow in flows), default=0.0)
-        self._flows = {flow: max(start, served.flows.get(flow, 0.0)) for flow in flows}
-        self._requests = {pile.number: served.requests.get(pile.number, 0) for pile in piles}
+        self._flows = {flow: served.flows.get(flow, start) for flow in flows}
+        known = [(pile.flow, served.requests[pile.number]) for pile in piles if pile.number in served.requests]
+        starts = {flow: min(tokens for other, tokens in known if other == flow) for flow, _ in known}
+        self._requests = {pile.number: served.requests.get(pile.number, starts.get(pile.flow, 0)) for pile in piles}
         self._line = [(self._rank(pile), pile) for pile in piles if pile.lengths]
         heapify(self._line)
 
