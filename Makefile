@@ -17,10 +17,10 @@ CLIENTS := .venv-clients
 SCRIPTS := $(wildcard scripts/*.sh) .ci/run
 CODE := gateway policies adapters tests scripts benchmarks
 
-.PHONY: help run install test test-all check fix bench lock clean
+.PHONY: help run install test test-all check fix bench bench-engine lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(STAMPS)/compiler $(STAMPS)/project $(STAMPS)/model $(LLAMA) .run/key ## install what is missing, then serve config/local.yaml (CONFIG=other.yaml for another)
 	@exec $(BIN)/pointsman serve --config $(CONFIG) --key-file .run/key
@@ -46,12 +46,15 @@ bench: $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/bench $(if $(LITELLM),.venv-lit
 	@scripts/bench_packages.sh
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
+bench-engine: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) .venv-bench-engine/.stamp ## measure the bundled engine beside llama-server and others; writes benchmarks/engine.md
+	@$(BIN)/python -m benchmarks.engine $(BENCH_ARGS)
+
 lock: $(STAMPS)/dev ## resolve every locks/*.lock anew, from releases older than a week
 	@UV=$(BIN)/uv scripts/lock.sh
 	@PATH="$(CURDIR)/$(CLIENTS)/bin:$$PATH" && cd tests/clients/node && npm install --package-lock-only
 
 clean: ## remove environments, caches and build output; keeps .run (keys, ledger) and the compiled llama.cpp
-	@rm -rf .venv .venv-clients .venv-litellm tests/clients/node/node_modules build dist *.egg-info .cache \
+	@rm -rf .venv .venv-clients .venv-litellm .venv-bench-engine tests/clients/node/node_modules build dist *.egg-info .cache \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -105,6 +108,12 @@ $(CLIENTS)/.stamp: locks/clients.lock
 	@scripts/preflight.sh
 	@scripts/install.sh .venv-litellm venv
 	@scripts/install.sh .venv-litellm lock bench-litellm
+	@touch $@
+
+.venv-bench-engine/.stamp: locks/bench-engine.lock
+	@scripts/preflight.sh
+	@scripts/install.sh .venv-bench-engine venv
+	@scripts/install.sh .venv-bench-engine lock bench-engine
 	@touch $@
 
 tests/clients/node/node_modules/.stamp: tests/clients/node/package-lock.json $(CLIENTS)/.stamp

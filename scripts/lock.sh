@@ -29,4 +29,5 @@ write embedder --no-deps "${wheels[@]}" --group embedder
 write build "${wheels[@]}" --group build
 write clients "${wheels[@]}" --group clients
 write bench "${wheels[@]}" --group bench
+write bench-engine "${wheels[@]}" --group bench-engine
 write bench-litellm "${wheels[@]}" --group bench-litellm

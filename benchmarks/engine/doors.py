@@ -114,11 +114,11 @@ class _Call:
 
 
 class WorkerDoor:
-    """Our worker without a gateway in front. `standing` is what it last said of itself."""
+    """Our worker without a gateway in front. `standings` is what it said of itself."""
 
     def __init__(self) -> None:
         self.worker: WorkerProcess | None = None
-        self.standing = Standing()
+        self.standings: list[Standing] = []
         self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._calls: dict[int, _Call] = {}
         self._number = 0
@@ -168,7 +168,7 @@ class WorkerDoor:
                 case Refused():
                     self._ready.set_exception(RuntimeError(report.message))
                 case Standing():
-                    self.standing = report
+                    self.standings.append(report)
                 case Started() | Delta() | Finished() | Failed():
                     if call := self._calls.get(report.job):
                         _note(call, report, now_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ BATCH_TOKENS = 512
 
 OURS, BARE, GUESSING = "pointsman", "pointsman, bare engine", "pointsman, guessing"
 LLAMA_SERVER, LLAMA_SERVER_DEFAULT = "llama-server", "llama-server -b 2048"
+LLAMA_SERVER_PLAIN = "llama-server -fa off"
 XLLAMACPP, LLAMA_CPP_SERVER = "xllamacpp", "llama_cpp.server"
 
 
@@ -89,16 +91,22 @@ def _guessing(folder: Path, sizes: Sizes) -> Started:
 
 
 def _bare(_folder: Path, sizes: Sizes) -> Started:
-    return Started(["worker", str(sizes.model), str(sizes.slots), str(sizes.context_tokens), str(sizes.threads)])
+    tuning = {
+        "slots": sizes.slots,
+        "context_tokens": sizes.context_tokens,
+        "threads": sizes.threads,
+        "speculate": False,
+    }
+    return Started(["worker", str(sizes.model), json.dumps(tuning)])
 
 
-def _llama_server(sizes: Sizes, batch_tokens: int) -> Started:
+def _llama_server(sizes: Sizes, batch_tokens: int, attention: str = "auto") -> Started:
     port = free_port()
     command = [
         llama_server_path(), "--model", str(sizes.model), "--host", "127.0.0.1", "--port", str(port),
         "--parallel", str(sizes.slots), "--ctx-size", str(sizes.slots * sizes.context_tokens), "--no-kv-unified",
         "--threads", str(sizes.threads), "--threads-batch", str(sizes.threads), "--no-webui",
-        "--batch-size", str(batch_tokens), "--ubatch-size", str(BATCH_TOKENS),
+        "--batch-size", str(batch_tokens), "--ubatch-size", str(BATCH_TOKENS), "--flash-attn", attention,
     ]  # fmt: skip
     return _served(port, command)
 
@@ -115,6 +123,10 @@ def _anchor(_folder: Path, sizes: Sizes) -> Started:
 
 def _anchor_default(_folder: Path, sizes: Sizes) -> Started:
     return _llama_server(sizes, 2048)
+
+
+def _anchor_plain(_folder: Path, sizes: Sizes) -> Started:
+    return _llama_server(sizes, BATCH_TOKENS, "off")
 
 
 def _others(module: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -152,6 +164,7 @@ def all_systems() -> list[System]:
             LLAMA_SERVER, "llama.cpp's server, compiled from llama-cpp-python's vendored source, same flags", _anchor
         ),
         System(LLAMA_SERVER_DEFAULT, "the same with its own default batch size", _anchor_default),
+        System(LLAMA_SERVER_PLAIN, "the same without flash attention, which is slow on processors", _anchor_plain),
         System(XLLAMACPP, "PyPI's prebuilt llama.cpp server (AVX2 only)", _xllamacpp, no_others),
         System(LLAMA_CPP_SERVER, "llama-cpp-python's own server, one call at a time", _llama_cpp_server, no_others),
     ]
