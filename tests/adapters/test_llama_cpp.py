@@ -149,7 +149,7 @@ def test_a_completion_may_have_several_prompts(prompt: Any, made: Job) -> None:
 @pytest.mark.parametrize("prompt", [[], [[]], ["a", [1, -1]], [[1, 2**31]], [True], [1, "a"], [["a"]]])
 def test_a_prompt_that_is_none_is_refused(prompt: Any) -> None:
     raw = {"model": msgspec.Raw(b'"m"'), "prompt": msgspec.Raw(json.dumps(prompt).encode())}
-    request = InferenceRequest(Endpoint.COMPLETIONS, "m", False, False, raw, 9)  # noqa: FBT003
+    request = InferenceRequest(Endpoint.COMPLETIONS, "m", False, False, raw, 9)
     with pytest.raises(InvalidRequest) as refusal:
         job_of(request, 7)
     assert refusal.value.param == "prompt"
