@@ -146,7 +146,7 @@ class Tape:
         self._strips = True
 
     def anchor(self) -> int:
-        """This place, to which `at` may be set back until the next call: it is read again if it turns out to be text."""
+        """This place, to which `at` may be set back until the next call: what turns out to be text is read again."""
         self.is_anchored = True
         return self.at
 
