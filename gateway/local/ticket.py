@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 
 class Ticket:
-    """Collects a job's events for the one task that waits for them. What it holds is bounded by the model's context."""
+    """Collects a job's events for the one task that waits for them. What it holds is bounded by the model's context.
+
+    `outcome` is what a job for vectors or scores ended with. `opening` is the last prompt's.
+    """
 
     __slots__ = ("_events", "_on_close", "_open_choices", "_waiter", "cached_tokens", "closed", "failed", "ignored",
-                 "is_lost", "opening", "output_tokens", "prompt_tokens", "started")  # fmt: skip
+                 "is_lost", "opening", "outcome", "output_tokens", "prompt_tokens", "queue_s", "started",
+                 "truncated_tokens")  # fmt: skip
 
     def __init__(self, choices: int, on_close: Callable[[Ticket], None]) -> None:
         self.started = False
@@ -26,6 +30,9 @@ class Ticket:
         self.prompt_tokens = self.cached_tokens = self.output_tokens = 0
         self.ignored: tuple[str, ...] = ()
         self.opening = ""
+        self.queue_s = 0.0
+        self.truncated_tokens = 0
+        self.outcome: Vectors | Scores | None = None
         self._events: list[Delta | Finished] = []
         self._open_choices = choices
         self._on_close = on_close
@@ -54,10 +61,13 @@ class Ticket:
             self.cached_tokens += event.cached_tokens
             self.ignored += event.ignored
             self.opening = event.opening
+            self.queue_s = max(self.queue_s, event.queue_s)
+            self.truncated_tokens += event.truncated_tokens
             return
         if isinstance(event, Failed):
             self.failed = event
         elif isinstance(event, Vectors | Scores):
+            self.outcome = event
             self._open_choices = 0
         else:
             self._events.append(event)

@@ -7,6 +7,7 @@ the jobs in here.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import queue
@@ -72,9 +73,11 @@ class Line:
     def orders(self) -> Iterator[Order]:
         """Orders until the gateway hangs up."""
         splitter = FrameSplitter()
-        while data := self._connection.recv(_READ_BYTES):
-            for body in splitter.feed(data):
-                yield unpack_order(body)
+        # Who hangs up with reports unread resets the connection.
+        with contextlib.suppress(ConnectionResetError):
+            while data := self._connection.recv(_READ_BYTES):
+                for body in splitter.feed(data):
+                    yield unpack_order(body)
 
 
 class Desk:

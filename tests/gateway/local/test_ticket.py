@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from adapters.llama_cpp_job import Delta, Failed, Finished, Started
+from adapters.llama_cpp_job import Delta, Failed, Finished, Scores, Started, Vectors
 from gateway.local.ticket import Ticket
 from policies.vocabulary import Usage
 
@@ -29,6 +29,25 @@ async def test_events_are_handed_over_once_and_wake_the_waiter() -> None:
     assert ticket.is_complete
     assert ticket.ignored == ("tools",)
     assert ticket.usage() == Usage(10, 2, cached_input_tokens=4)
+
+
+async def test_what_several_prompts_bring_is_added_up() -> None:
+    ticket = Ticket(2, never)
+    ticket.take(Started(1, 10, 4, queue_s=0.2, truncated_tokens=5))
+    ticket.take(Started(1, 20, 6, queue_s=0.7, truncated_tokens=1))
+    assert (ticket.prompt_tokens, ticket.cached_tokens, ticket.truncated_tokens) == (30, 10, 6)
+    assert ticket.queue_s == 0.7
+
+
+@pytest.mark.parametrize("outcome", [Vectors(1, (b"1234",), 3), Scores(1, (0.5,), 3)])
+async def test_vectors_and_scores_end_a_job(outcome: Vectors | Scores) -> None:
+    ticket = Ticket(1, never)
+    ticket.take(Started(1, 3, 0))
+    ticket.take(outcome)
+    assert await ticket.wait(soon()) == []
+    assert ticket.is_complete
+    assert ticket.outcome == outcome
+    assert ticket.usage() == Usage(3, 0)
 
 
 async def test_usage_is_an_estimate_until_all_choices_are_complete() -> None:
