@@ -124,4 +124,4 @@ def test_what_was_learnt_is_forgotten_before_it_fills_the_memory() -> None:
         after = grammar.after(spot, b"(")
         assert after is not None
         spot = after
-    assert len(grammar._spots) < 5_001  # noqa: SLF001 - what nobody else can see
+    assert len(grammar._spots) < 5_001
