@@ -69,6 +69,8 @@ def reply_to(received: Received, body: dict[str, Any]) -> bytes:
     path = received.path.removeprefix("/v1/")
     if path == "embeddings":
         return answer(json.dumps(embeddings(body)).encode())
+    if path == "rerank":
+        return answer(json.dumps(ranking(body)).encode())
     build, cut, content_at = BUILDERS[path]
     if not body.get("stream"):
         return answer(json.dumps(build(body)).encode())
@@ -193,6 +195,12 @@ def embeddings(body: dict[str, Any]) -> dict[str, Any]:
     inputs = body["input"] if isinstance(body["input"], list) and not isinstance(body["input"][0], int) else [0]
     data = [{"object": "embedding", "index": number, "embedding": vector} for number in range(len(inputs))]
     return {"object": "list", "data": data, "model": body["model"], "usage": {"prompt_tokens": 6, "total_tokens": 6}}
+
+
+def ranking(body: dict[str, Any]) -> dict[str, Any]:
+    """The later a document, the better. Usage as Jina has it."""
+    results = [{"index": at, "relevance_score": at / 8} for at in reversed(range(len(body["documents"])))]
+    return {"model": body["model"], "results": results[: body.get("top_n")], "usage": {"total_tokens": 24}}
 
 
 # responses

@@ -13,6 +13,7 @@ GOOD: dict[Endpoint, dict[str, object]] = {
     Endpoint.COMPLETIONS: {"choices": [{"index": 0, "text": "Hi"}]},
     Endpoint.EMBEDDINGS: {"data": [{"embedding": [0.1]}]},
     Endpoint.RESPONSES: {"output": [], "status": "completed"},
+    Endpoint.RERANK: {"results": [{"index": 0, "relevance_score": 0.5}]},
 }
 BAD = [
     *(b"", b" ", b"<html>", b"hello", b"[]", b"null", b'"x"', b"{}", b'{"choices":[{"mess', b"data: {}\n\n"),
@@ -75,3 +76,25 @@ def test_what_a_response_generated_is_kept_for_counting() -> None:
     tally = read_answer(Endpoint.RESPONSES, json.dumps({"output": output, "status": "completed"}).encode())
     assert "".join(tally.text) == "hmsof{}Hino"
     assert tally.finish_reasons == ["completed"]
+
+
+@pytest.mark.parametrize(
+    ("more", "tokens"),
+    [
+        ({"usage": {"prompt_tokens": 9, "total_tokens": 9}}, 9),
+        ({"usage": {"total_tokens": 9}}, 9),
+        ({"meta": {"tokens": {"input_tokens": 9, "output_tokens": 0}, "billed_units": {"search_units": 1}}}, 9),
+        ({"meta": {"billed_units": {"input_tokens": 9.0}}}, 9),
+        ({"meta": {"billed_units": {"search_units": 1}}}, None),
+        ({"meta": [], "usage": {"total_tokens": -1}}, None),
+    ],
+    ids=str,
+)
+def test_rankings_tell_their_usage_in_several_ways(more: dict[str, object], tokens: int | None) -> None:
+    tally = read_answer(Endpoint.RERANK, json.dumps(GOOD[Endpoint.RERANK] | more).encode())
+    assert tally.usage == (None if tokens is None else Usage(tokens))
+
+
+def test_a_ranking_may_call_its_results_data() -> None:
+    body = {"object": "list", "data": [{"index": 0, "relevance_score": 0.5}], "usage": {"total_tokens": 4}}
+    assert read_answer(Endpoint.RERANK, json.dumps(body).encode()).usage == Usage(4)

@@ -61,7 +61,7 @@ def test_the_choices_of_an_answer_are_counted(endpoint: Endpoint, fields: dict[s
 @pytest.mark.parametrize("endpoint", Endpoint)
 @pytest.mark.parametrize("model", ["", " ", 7, ["m"], None, {}, "m" * 513, "gpt\n4", "gpt\x00", "gpt\u2028", "\x7f"])
 def test_what_is_no_model_name_is_refused(endpoint: Endpoint, model: object) -> None:
-    fields = {"model": model, "messages": [USER], "prompt": "x", "input": "x"}
+    fields = {"model": model, "messages": [USER], "prompt": "x", "input": "x", "query": "x", "documents": ["x"]}
     fields = fields if endpoint is not Endpoint.RESPONSES else {"model": model, "input": "x"}
     assert refusal(json.dumps(fields).encode(), endpoint).param == "model"
 
@@ -72,6 +72,7 @@ def test_a_missing_field_is_named() -> None:
         Endpoint.COMPLETIONS: "prompt",
         Endpoint.EMBEDDINGS: "input",
         Endpoint.RESPONSES: "input",
+        Endpoint.RERANK: "query",
     }
     for endpoint, name in missing.items():
         refused = refusal(b'{"model":"m"}', endpoint)
@@ -223,6 +224,35 @@ def test_small_members_of_large_bodies_are_refused_by_size(name: str) -> None:
     assert "larger than 262144 bytes" in refused.message
 
 
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"query": "", "documents": ["a"]}, "query"),
+        ({"query": ["a"], "documents": ["a"]}, "query"),
+        ({"query": "a"}, "documents"),
+        ({"query": "a", "documents": []}, "documents"),
+        ({"query": "a", "documents": "a"}, "documents"),
+        ({"query": "a", "documents": ["a"] * 10_001}, "documents"),
+        ({"query": "a", "documents": [1]}, "documents[]"),
+        ({"query": "a", "documents": [{"title": "a"}]}, "documents[].text"),
+        ({"query": "a", "documents": [{"text": "a", "image": "https://x/a.png"}]}, "documents[].image"),
+        ({"query": "a", "documents": ["a"], "top_n": 0}, "top_n"),
+        ({"query": "a", "documents": ["a"], "stream": True}, "stream"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_what_is_no_ranking_is_refused(fields: dict[str, object], param: str) -> None:
+    assert (refusal(json.dumps({"model": "m", **fields}).encode(), Endpoint.RERANK).param or "").replace(
+        "[0]", "[]"
+    ) == param
+
+
+def test_documents_have_a_bound_that_costs_nothing() -> None:
+    many = b"[" + b'"",' * 1_500_000 + b'""]'
+    refused = refusal(b'{"model":"m","query":"x","documents":%b}' % many, Endpoint.RERANK)
+    assert refused.code == "context_length_exceeded"
+
+
 def test_token_arrays_have_a_bound() -> None:
     tokens = b"[" + b"1," * 1_500_000 + b"1]"
     assert refusal(b'{"model":"m","input":%b}' % tokens, Endpoint.EMBEDDINGS).code == "context_length_exceeded"
@@ -243,6 +273,7 @@ def test_a_refusal_never_echoes_a_long_value() -> None:
         (Endpoint.COMPLETIONS, {"prompt": [[1], [2], [3]], "best_of": 2}, (3, 6, None)),
         (Endpoint.EMBEDDINGS, {"input": ["a", "b"]}, (2, 0, None)),
         (Endpoint.RESPONSES, {"input": "a", "max_output_tokens": 7}, (1, 1, 7)),
+        (Endpoint.RERANK, {"query": "a", "documents": ["b", {"text": "c", "title": "d"}], "top_n": 1}, (2, 0, None)),
     ],
 )
 def test_what_may_be_generated(

@@ -156,4 +156,5 @@ async def test_it_looks_by_itself() -> None:
 def test_every_inference_path_has_a_door(ground: Ground) -> None:
     assert "/v1/chat/completions" in ground.door.paths
     assert "/embeddings" in ground.door.paths
+    assert "/v2/rerank" in ground.door.paths
     assert "/v1/models" not in ground.door.paths

@@ -223,6 +223,18 @@ async def test_no_prompt_outgrows_the_window_that_it_must_fit(counter: TokenCoun
     assert estimator.bound(asked(Endpoint.EMBEDDINGS, input=["a" * 900] * 3), 100) == 300
 
 
+async def test_a_ranking_reads_its_query_with_every_document(counter: TokenCounter) -> None:
+    estimator, query, documents = Estimator(counter), WORDS * 20, [WORDS, WORDS * 2, "short"]
+    request = asked(Endpoint.RERANK, query=query, documents=documents)
+    words = encoding(counter, "gpt-4o").encode_ordinary
+    read = sum(len(words(query)) + len(words(document)) for document in documents)
+    for model in ("gpt-4o", "jina-reranker-v2"):
+        exact = await estimator.exact(request, model)
+        assert read <= exact <= estimator.bound(request) == estimator.quick(request)
+    assert estimator.bound(request) > 3 * len(query)
+    assert estimator.bound(request, 100) == 300
+
+
 async def test_a_growing_conversation_costs_only_its_new_part(counter: TokenCounter, tokenized: list[str]) -> None:
     estimator, contents, counts = Estimator(counter), list[str](), list[int]()
     for turn in range(20):

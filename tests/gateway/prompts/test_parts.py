@@ -8,7 +8,7 @@ import pytest
 
 from adapters.openai_request import parse
 from gateway.prompts.count_cache import CountKey
-from gateway.prompts.parts import Part, is_elsewhere, is_plain, more_than_text, parts_of
+from gateway.prompts.parts import PAIR_TOKENS, Part, is_elsewhere, is_plain, more_than_text, parts_of
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def asked(endpoint: Endpoint = Endpoint.CHAT, **members: object) -> InferenceReq
         (asked(Endpoint.EMBEDDINGS, input=[[1, 2], [3]]), 0, 0, 3),
         (asked(Endpoint.EMBEDDINGS, input="a", dimensions=9), 1, 1, 0),
         (asked(Endpoint.RESPONSES, input="a", instructions="b", store=False), 2, 1, 0),
+        (asked(Endpoint.RERANK, query="q", documents=["a", {"text": "b"}], top_n=1), 4, 2, 2 * PAIR_TOKENS),
         (asked(Endpoint.RESPONSES, input=[{"role": "user", "content": "a"}]), 1, 1, 0),
     ],
 )

@@ -52,6 +52,7 @@ def test_media_are_guessed_and_never_taken_for_text(part: dict[str, object], tok
         (Endpoint.EMBEDDINGS, {"input": [[1, 2], [3]]}, [], 3),
         (Endpoint.EMBEDDINGS, {"input": ["a", "b"]}, ["a", "b"], 0),
         (Endpoint.RESPONSES, {"input": "a", "instructions": "b"}, ["b", "a"], REPLY_TOKENS),
+        (Endpoint.RERANK, {"query": "q", "documents": ["a", {"text": "b"}]}, ["q", "a", "b"], 0),
         (
             Endpoint.RESPONSES,
             {"input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}]},
@@ -72,3 +73,9 @@ def test_json_too_deep_to_read_counts_as_text() -> None:
     deep = b"[" * 5000 + b"]" * 5000
     odd = InferenceRequest(Endpoint.CHAT, "m", False, False, {"messages": msgspec.Raw(deep)}, 100)
     assert prompt_of(odd).texts == [deep.decode()]
+
+
+def test_a_query_is_read_again_with_each_document() -> None:
+    asked = request(Endpoint.RERANK, query="q" * 38, documents=["a"] * 11)
+    asked.choices = 11
+    assert prompt_of(asked).other_tokens == 10 * 40 // 4
