@@ -74,8 +74,8 @@ def spoken_results(messages: Messages) -> Messages:
 def _spoken(message: dict[str, Any]) -> dict[str, Any]:
     calls = []
     for call in message["tool_calls"]:
-        function = call["function"]
-        written = {"name": function["name"], "arguments": function.get("arguments")}
+        function = call.get("function") or {}
+        written = {"name": function.get("name"), "arguments": function.get("arguments")}
         calls.append(f"<tool_call>\n{json.dumps(written, ensure_ascii=False)}\n</tool_call>")
     content = _joined(message.get("content"), "\n".join(calls), "\n")
     return {"role": "assistant", "content": content}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adapters.dialects.fallback import instruction, spoken_calls, spoken_results, told, without_system
@@ -11,7 +12,7 @@ from adapters.schema import InvalidRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from adapters.llama_cpp_job import Job
+    from adapters.llama_cpp_job import Job, ToolSpec
     from gateway.local.template import ChatTemplate
 
 Messages = list[dict[str, Any]]
@@ -50,17 +51,21 @@ def _rendered(template: ChatTemplate, job: Job, messages: Messages, tools: Tools
     if template.knows_tools:
         return template.render(messages, tools, options)
     messages = spoken_results(messages)
-    if not tools:
+    offered = [_tool(spec) for spec in job.forced_tools] or tools
+    if not offered:
         return template.render(messages, None, options)
-    forced = {spec.name for spec in job.forced_tools}
-    offered = [tool for tool in tools if not forced or tool["function"]["name"] in forced]
-    messages = told(messages, instruction(offered, forced=bool(forced)))
+    messages = told(messages, instruction(offered, forced=bool(job.forced_tools)))
     try:
         return template.render(messages, None, options)
     except InvalidRequest:
         if (merged := without_system(messages)) is messages:
             raise
         return template.render(merged, None, options)
+
+
+def _tool(spec: ToolSpec) -> dict[str, Any]:
+    parameters = json.loads(spec.parameters or "{}")
+    return {"function": {"name": spec.name, "description": spec.description, "parameters": parameters}}
 
 
 def _begun(messages: Messages, job: Job) -> str:

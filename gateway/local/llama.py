@@ -15,7 +15,7 @@ from gateway.local.frames import Tuning
 from policies.engine_devices import check_homes, homes, placement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 # ctypes bindings whose annotations describe C; treated as untyped, and wrapped right here.
@@ -112,6 +112,12 @@ class Model:
         if piece is None:
             piece = self._pieces[token] = self._read_piece(token, special=False)
         return piece
+
+    def show(self, texts: Iterable[str]) -> None:
+        """Let the control tokens that spell these texts stand for bytes from now on."""
+        for text in texts:
+            for token in self.tokenize(text, begins=False):
+                self._pieces[token] = self._read_piece(token, special=True)
 
     def longest_piece_bytes(self) -> int:
         """No token stands for more bytes than this, so a text has at least its length divided by it in tokens."""

@@ -58,6 +58,7 @@ class Work:
     first_choice: int = 0
     truncated_tokens: int = 0
     echo: str = ""
+    opening: str = ""
     siblings: tuple[Work, ...] = ()
 
     def new_text(self) -> TextStream:
@@ -93,7 +94,8 @@ class Preparer:
                 for choice in range(job.choices)
             ]
             most, first = self._prompter.answer_tokens(len(prompt.tokens), job.max_tokens), number * job.choices
-            works.append(Work(handle, prompt.tokens, choosers, most, self._ignored(job), first, prompt.left_out, echo))
+            work = Work(handle, prompt.tokens, choosers, most, (), first, prompt.left_out, echo, prompt.opening)
+            works.append(work)
         return dataclasses.replace(works[0], siblings=tuple(works[1:]))
 
     def _prompts(self, job: Job) -> list[tuple[Prompt, str]]:
@@ -109,9 +111,6 @@ class Preparer:
         if isinstance(prompt, str):
             return prompt
         return b"".join(map(self._model.piece, prompt)).decode(errors="replace")
-
-    def _ignored(self, job: Job) -> tuple[str, ...]:
-        return ("tools",) if job.tools and not job.forced_tools and not self._prompter.knows_tools else ()
 
     def _sampling(self, job: Job) -> Sampling:
         """How tokens are chosen, checked against the vocabulary. Raises `InvalidRequest`."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from adapters.schema import InvalidRequest
+from gateway.local.chat_prompt import chat_prompt
 from gateway.local.control_marks import ControlMarks
 from gateway.local.llama import LLAMA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adapters.llama_cpp_job import Job, ToolSpec
+    from adapters.llama_cpp_job import Job
     from gateway.local.llama import Model
     from gateway.local.template import ChatTemplate
 
@@ -26,10 +27,11 @@ _MOST_CONTEXTS = 64
 
 
 class Prompt(NamedTuple):
-    """`left_out` of its tokens are missing from its middle."""
+    """`left_out` of its tokens are missing from its middle. An answer begins inside of the marks in `opening`."""
 
     tokens: list[int]
     left_out: int = 0
+    opening: str = ""
 
 
 class Prompter:
@@ -42,17 +44,14 @@ class Prompter:
         self._on_overflow = on_overflow
         self._marks = ControlMarks(_control_texts(model))
 
-    @property
-    def knows_tools(self) -> bool:
-        return self._template is not None and self._template.knows_tools
-
     def conversation(self, job: Job) -> Prompt:
         """Raises `InvalidRequest`."""
-        pieces = self._rendered(job)
+        pieces, opening = self._rendered(job)
         tokens = self._tokens(pieces, "messages")
         if len(tokens) < self._context_tokens:
-            return Prompt(tokens)
-        return self._shortened(tokens, job.max_tokens, "messages", head_tokens=self._head_tokens(job, tokens))
+            return Prompt(tokens, opening=opening)
+        head_tokens = self._head_tokens(job, tokens)
+        return self._shortened(tokens, job.max_tokens, "messages", head_tokens=head_tokens)._replace(opening=opening)
 
     def plain(self, prompt: str | Sequence[int], max_tokens: int | None) -> Prompt:
         """A prompt as it is. Raises `InvalidRequest`."""
@@ -76,18 +75,13 @@ class Prompter:
             return room
         return max_tokens if self._on_overflow == SHIFT else min(max_tokens, room)
 
-    def _rendered(self, job: Job) -> list[str]:
+    def _rendered(self, job: Job) -> tuple[list[str], str]:
         if self._template is None:
             message = "This model file brings no chat template, so it cannot hold conversations; set one for it."
             raise InvalidRequest(message, param="messages", code="no_chat_template")
         (messages, tools), mark = self._marks.cut([job.messages or [], job.tools])
-        if job.forced_tools and not self._template.knows_tools:
-            messages = _with_instruction(messages, self._marks.marked(_instruction(job.forced_tools), mark))
-        if begun := _begun(messages, job):
-            rendered = self._template.render(messages[:-1], tools) + begun
-        else:
-            rendered = self._template.render(messages, tools)
-        return self._marks.pieces(rendered, mark)
+        prompt = chat_prompt(self._template, job, messages, tools)
+        return self._marks.pieces(prompt.text, mark), prompt.opening
 
     def _tokens(self, pieces: list[str], param: str) -> list[int]:
         # Tokenizing what cannot fit anyway would take long for a text of many megabytes.
@@ -116,7 +110,7 @@ class Prompter:
         if messages[0].get("role") != "system":
             return None
         try:
-            alone = self._tokens(self._rendered(replace(job, messages=messages[:1])), "messages")
+            alone = self._tokens(self._rendered(replace(job, messages=messages[:1]))[0], "messages")
         except InvalidRequest:
             return None
         pairs = enumerate(zip(alone, tokens, strict=False))
@@ -134,30 +128,3 @@ def _control_texts(model: Model) -> list[str]:
     control = LLAMA.LLAMA_TOKEN_ATTR_CONTROL | LLAMA.LLAMA_TOKEN_ATTR_UNKNOWN
     tokens = range(model.vocab_size)
     return [model.special_text(token) for token in tokens if LLAMA.llama_vocab_get_attr(model.vocab, token) & control]
-
-
-def _begun(messages: list[dict[str, Any]], job: Job) -> str:
-    """The beginning of the answer, where the conversation ends with one: text of the assistant's that goes on as it is.
-
-    An answer that must obey a grammar begins with its own beginning.
-    """
-    last = messages[-1] if len(messages) > 1 and not job.forced_tools and job.schema is None else {}
-    is_begun = last.get("role") == "assistant" and not last.get("tool_calls")
-    return str(last.get("content") or "") if is_begun else ""
-
-
-def _instruction(tools: tuple[ToolSpec, ...]) -> str:
-    """What a model whose template has no word for tools is told when it must call one."""
-    lines = ["Answer with a call of a function: its name on one line, then its arguments as a JSON object."]
-    for tool in tools:
-        lines.append(f"Function {tool.name}: {tool.description or 'no description'}")
-        if tool.parameters:
-            lines.append(f"Its arguments obey this JSON schema: {tool.parameters}")
-    return "\n".join(lines)
-
-
-def _with_instruction(messages: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-    if messages and messages[0].get("role") == "system":
-        first = {**messages[0], "content": f"{messages[0].get('content') or ''}\n\n{text}"}
-        return [first, *messages[1:]]
-    return [{"role": "system", "content": text}, *messages]

@@ -123,7 +123,8 @@ class Run:
         family.started = True
         waited_s = now - self.arrived_s
         work = self.work
-        return [Started(self.job_id, self.prompt_tokens, cached_tokens, work.ignored, waited_s, work.truncated_tokens)]
+        left_out, opening = work.truncated_tokens, work.opening
+        return [Started(self.job_id, self.prompt_tokens, cached_tokens, work.ignored, waited_s, left_out, opening)]
 
     def add(self, token: int, piece: bytes, logprob: ChosenLogprob | None, now: float) -> Delta | None:
         """One more token is written; what of the text may be shown now."""

@@ -120,7 +120,7 @@ class Arguments(dict[str, Any]):
 
 
 def _readable_call(call: dict[str, Any]) -> dict[str, Any]:
-    function = call["function"]
+    function = call.get("function") or {}
     arguments = function.get("arguments")
     if not isinstance(arguments, dict):
         return call

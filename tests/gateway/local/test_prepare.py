@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from adapters.llama_cpp_job import Job, Sampling, ToolSpec
+from adapters.llama_cpp_job import Job, Sampling
 from adapters.schema import InvalidRequest
 from gateway.local.template import ChatTemplate
 
@@ -36,6 +36,8 @@ def test_a_conversation_is_rendered_and_a_prompt_is_not(model: Model) -> None:
 
 
 BEGUN: dict[str, Any] = {"role": "assistant", "content": "Well, "}
+CALLS = [{"function": {"name": "f", "arguments": {}}}]
+SPOKEN = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ BEGUN: dict[str, Any] = {"role": "assistant", "content": "Well, "}
         (Job(1, messages=[*HI, BEGUN]), "user: hi\n> Well, "),
         (Job(1, messages=[*HI, BEGUN, *HI]), "user: hi\nassistant: Well, \nuser: hi\n> "),
         (Job(1, messages=[*HI, {**BEGUN, "content": ""}]), "user: hi\nassistant: \n> "),
-        (Job(1, messages=[*HI, {**BEGUN, "tool_calls": [{}]}]), "user: hi\nassistant: Well, \n> "),
+        (Job(1, messages=[*HI, {**BEGUN, "tool_calls": CALLS}]), f"user: hi\nassistant: Well, \n{SPOKEN}\n> "),
         (Job(1, messages=[BEGUN]), "assistant: Well, \n> "),
         (Job(1, messages=[*HI, BEGUN], schema="{}"), "user: hi\nassistant: Well, \n> "),
     ],
@@ -69,21 +71,10 @@ def test_a_prompt_that_fills_the_context_is_refused_with_the_numbers(model: Mode
     assert (refusal.value.code, refusal.value.param) == ("context_length_exceeded", "prompt")
 
 
-def test_tools_without_effect_are_reported(model: Model) -> None:
+def test_tools_reach_a_template_that_knows_them(model: Model) -> None:
     tools = [{"type": "function", "function": {"name": "f"}}]
-    assert prepare(model, Job(1, messages=HI, tools=tools)).ignored == ("tools",)
     knowing = prepare(model, Job(1, messages=HI, tools=tools), KNOWING)
     assert (knowing.ignored, text_of(model, knowing)) == ((), "TOOLS hi")
-
-
-@pytest.mark.parametrize("messages", [HI, [{"role": "system", "content": "Be brief."}, *HI]])
-def test_a_forced_tool_is_explained_to_a_template_that_knows_none(model: Model, messages: list[dict[str, Any]]) -> None:
-    tool = ToolSpec("add", "adds", '{"type": "object"}')
-    text = text_of(model, prepare(model, Job(1, messages=messages, forced_tools=(tool,))))
-    assert text.startswith("system: ")
-    assert text.count("system: ") == 1
-    assert "Function add: adds" in text
-    assert "Be brief." in text or len(messages) == 1
 
 
 def test_each_choice_has_a_chooser(model: Model) -> None:

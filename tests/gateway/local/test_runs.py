@@ -27,6 +27,7 @@ class FakeWork:
     ignored: tuple[str, ...] = ("tools",)
     first_choice: int = 0
     truncated_tokens: int = 0
+    opening: str = ""
     closed: int = 0
 
     def new_text(self) -> TextStream:
