@@ -100,6 +100,8 @@ def _text(load: Load, model: Model, emit: Callable[[list[Event]], None]) -> Load
     )
     source = load.chat_template or model.chat_template()
     template = ChatTemplate(source, bos=model.bos_text, eos=model.eos_text) if source else None
+    if template is not None:
+        model.show(template.dialect.marks)
     context = Context(model, tuning)
     _warm_up(context)
     engine = BatchEngine(model, context, RunLine(load.max_waiting), emit, tuning)
@@ -109,7 +111,7 @@ def _text(load: Load, model: Model, emit: Callable[[list[Event]], None]) -> Load
         if isinstance(handle, Handle):
             engine.submit(preparer.prepare(handle))
 
-    dialect = dialect_of(source or "")
+    dialect = template.dialect if template is not None else dialect_of("")
     ready = Ready(
         model=Path(load.model_path).name,
         context_tokens=context.context_tokens,
