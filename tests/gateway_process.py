@@ -142,8 +142,17 @@ async def gateway_process(
     """Start, wait for the greeting, hand over; at the end terminate (and kill what does not listen)."""
     file = folder / "policy.yaml"
     file.write_text(yaml.safe_dump(complete(policy, folder)))
+    async with pointsman_process(["serve", "--config", str(file)], folder, environ) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def pointsman_process(
+    words: list[str], folder: Path, environ: dict[str, str] | None = None
+) -> AsyncIterator[GatewayProcess]:
+    """As `gateway_process`, by any command that listens and greets."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "serve", "--config", str(file),
+        sys.executable, "-m", "gateway", *words,
         cwd=ROOT, env=os.environ | (environ or {}), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     gateway = GatewayProcess(process, 0, 0, folder)
