@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.local.gguf_reading import read_gguf
 from gateway.local.llama import ModelUnusable
-from gateway.local.vector_context import Pooling, VectorContext, stated_pooling
+from gateway.local.vector_context import MAX_TEXTS, Pooling, VectorContext, stated_pooling
 from gateway.local.vector_prepare import VectorLimits, VectorPreparer
-from gateway.local.vectors import VectorEngine
+from gateway.local.vectors import Bounds, VectorEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,9 @@ def vector_engine(model: Model, load: Load, emit: Callable[[list[Event]], None])
         _require_classifier(Path(load.model_path))
     context = VectorContext(model, load.task, load.tuning, max(1, load.tuning.threads))
     context.read([[0, 0]])
-    engine = VectorEngine(context, emit, max_waiting=load.max_waiting)
+    # llama.cpp's sums depend a little on what else is in a batch.
+    bounds = Bounds(load.max_waiting, 1 if load.tuning.deterministic else MAX_TEXTS)
+    engine = VectorEngine(context, emit, bounds)
     return VectorParts(engine, VectorPreparer(model, VectorLimits(context.text_tokens, context.width)), context)
 
 

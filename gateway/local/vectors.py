@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 LEAST_BATCH_TOKENS: Final = 128
 """Smaller batches cost noticeably more per token, even on a CPU."""
 UNKNOWN_RETRY_AFTER_S: Final = 1.0
+
+
+class Bounds(NamedTuple):
+    """How many requests are let in at once, and what a batch holds at most: texts, and what is read in `batch_s`."""
+
+    requests: int = 64
+    batch_texts: int = MAX_TEXTS
+    batch_s: float = 0.1
 
 
 @dataclass(slots=True)
@@ -63,25 +71,19 @@ class _Request:
 
 
 class VectorEngine:
-    """Batches over requests, of which `max_waiting` are let in at most.
-
-    A batch has up to `batch_tokens`, and fewer where the engine is so slow that it would take longer than `batch_s`.
-    """
+    """Batches over requests."""
 
     def __init__(
         self,
         context: VectorContext,
         emit: Callable[[list[Event]], None],
-        *,
-        max_waiting: int = 64,
-        batch_s: float = 0.1,
+        bounds: Bounds | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.steps = 0
         self._context = context
         self._emit = emit
-        self._max_waiting = max_waiting
-        self._batch_s = batch_s
+        self._bounds = bounds or Bounds()
         self._clock = clock
         self._changed = threading.Condition()
         self._requests: dict[int, _Request] = {}
@@ -160,12 +162,12 @@ class VectorEngine:
     def _box(self) -> Box:
         tokens = self._context.batch_tokens
         if pace := self._gauges.reading.value:
-            tokens = min(tokens, max(LEAST_BATCH_TOKENS, int(pace * self._batch_s)))
-        return Box(tokens, MAX_TEXTS)
+            tokens = min(tokens, max(LEAST_BATCH_TOKENS, int(pace * self._bounds.batch_s)))
+        return Box(tokens, self._bounds.batch_texts)
 
     def _refusal(self, work: VectorWork) -> Failed | None:
         count, pace = len(self._requests), self._gauges.reading.value
-        if count < self._max_waiting:
+        if count < self._bounds.requests:
             return None
         # All take turns, so the one with the least left is through when each has had about as much.
         least = min((sum(request.lengths) for request in self._requests.values()), default=0)
