@@ -186,7 +186,8 @@ class RunLine(Generic[R]):
         if self._closed:
             return _busy(job_id, "The engine is shutting down.", UNKNOWN_WAIT_S)
         excess = len(self._standers) + len(runs) - self._max_waiting - self._free_slots()
-        if excess > 0:
+        # A job of more choices than the line is long would never fit: it may come where nobody waits.
+        if excess > 0 and self._standers:
             message = f"The engine's line is full: {len(self._standers)} wait already."
             return _busy(job_id, message, full_line_retry_after_s(self._engine, excess))
         now = self._clock()

@@ -159,6 +159,13 @@ def test_all_choices_of_a_job_come_or_none(line: RunLine[Run]) -> None:
     assert len(line) == 2
 
 
+def test_a_job_longer_than_the_line_comes_when_nobody_waits(line: RunLine[Run]) -> None:
+    put(line, run())
+    assert line.put([run(job=9) for _ in range(6)]) is not None
+    line.take(numbers(line)[0])
+    assert line.put([run(job=9) for _ in range(6)]) is None
+
+
 def test_free_slots_do_not_count_as_waiting(line: RunLine[Run]) -> None:
     line.tell(EngineNow(slots=3, running=0))
     put(line, *[run() for _ in range(7)])

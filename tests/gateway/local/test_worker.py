@@ -202,17 +202,18 @@ def test_a_ranking_model_makes_scores(tiny_rerank_path: Path) -> None:
         assert len(scores.scores) == 2
 
 
-def test_shutdown_and_hanging_up_end_it_in_peace(tiny_model_path: Path) -> None:
-    assert tiny_model_path
-    for farewell in ("shutdown", "hang up"):
+def test_it_ends_when_told_to_or_hung_up_on(tiny_model_path: Path) -> None:
+    for farewell, code in (("shutdown", 0), ("hang up", 0), ("terminate", -signal.SIGTERM)):
         with started_worker() as (line, process):
             line.send(load(tiny_model_path))
             line.next(Progress)
             if farewell == "shutdown":
                 line.send(Shutdown())
-            else:
+            elif farewell == "hang up":
                 line.hang_up()
-            assert process.wait(10) == 0
+            else:
+                process.terminate()
+            assert process.wait(10) == code
 
 
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\1\0\0\0\xc1", pack(Ping())])
