@@ -11,21 +11,26 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
-    from policies.vocabulary import Timeouts
+    from policies.vocabulary import Principal, Timeouts
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """One attempt as an upstream sees it. `deadline_s` is the loop time at which the whole call is over."""
+    """One attempt as an upstream sees it. `deadline_s` is the loop time at which the whole call is over.
+
+    `caller` and `weight_of`, his share against others, are for upstreams that have a line of their own.
+    """
 
     request: InferenceRequest
     timeouts: Timeouts
     deadline_s: float
     request_id: str
     headers: tuple[tuple[str, str], ...] = ()
+    caller: Principal | None = None
+    weight_of: Callable[[Principal], float] | None = None
 
 
 class Answer(Protocol):

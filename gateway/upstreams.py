@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from adapters import ADAPTERS
-from gateway.config import LlamaCppProvider, OpenAIProvider, model_file
+from gateway.config import LlamaCppProvider, OpenAIProvider
 from gateway.errors import StartError
 from gateway.extras import LLAMA, require
 from gateway.http_upstream import HttpUpstream
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.config import Config, LitellmProvider, ProviderSettings
+    from gateway.local.engines import Engines
     from gateway.secret import Secret
     from gateway.upstream import Upstream
     from policies.vocabulary import Deployment
@@ -46,15 +47,18 @@ class Made(NamedTuple):
 
 
 class UpstreamSet:
-    """The upstreams of the policy in force, by deployment id."""
+    """The upstreams of the policy in force, by deployment id. `engines` are there once a policy has run models here."""
 
     def __init__(self) -> None:
         self._made: dict[str, Made] = {}
+        self.engines: Engines | None = None
+        self._budget_bytes: int | None = None
 
     async def take_over(self, config: Config, deployments: Mapping[str, Deployment]) -> dict[str, Upstream]:
         """The upstream of each deployment, new ones started. Raises `StartError`, and then nothing has changed."""
         made: dict[str, Made] = {}
         fresh: list[Upstream] = []
+        budget_bytes = self._share(config.engines.memory_bytes)
         try:
             for id_, deployment in deployments.items():
                 provider = config.providers[deployment.provider]
@@ -63,22 +67,41 @@ class UpstreamSet:
                 if kept is not None and kept.reach == reach:
                     made[id_] = kept
                     continue
-                upstream = await asyncio.to_thread(make_upstream, deployment, provider)  # it looks for files
+                upstream = await self._make(deployment, provider)
                 made[id_] = Made(reach, upstream)
                 fresh.append(upstream)
                 await upstream.start()
         except BaseException as error:
             for upstream in fresh:
                 await upstream.close()
+            self._share(budget_bytes)
             if isinstance(error, StartError | ValueError | OSError):
                 raise StartError(f"{id_}: {error}") from error
             raise
         self._made = made
         return {id_: entry.upstream for id_, entry in made.items()}
 
+    async def _make(self, deployment: Deployment, provider: ProviderSettings) -> Upstream:
+        """In a thread, since it looks for files."""
+        if not isinstance(provider, LlamaCppProvider) or provider.is_elsewhere:
+            return await asyncio.to_thread(make_upstream, deployment, provider)
+        if self.engines is None:
+            self.engines = new_engines()
+            self.engines.set_budget(self._budget_bytes)
+        return await asyncio.to_thread(local_upstream, deployment, provider, self.engines)
+
+    def _share(self, budget_bytes: int | None) -> int | None:
+        """What engines may take together from now on; what it was before."""
+        before, self._budget_bytes = self._budget_bytes, budget_bytes
+        if self.engines is not None:
+            self.engines.set_budget(budget_bytes)
+        return before
+
     async def close(self) -> None:
         for entry in self._made.values():
             await entry.upstream.close()
+        if self.engines is not None:
+            await self.engines.close()
         self._made = {}
 
 
@@ -94,10 +117,11 @@ def credential_of(provider: ProviderSettings, deployment: Deployment) -> Secret 
 
 
 def make_upstream(deployment: Deployment, provider: ProviderSettings) -> Upstream:
+    """For all that is reached over a network."""
     if isinstance(provider, OpenAIProvider):
         return openai_upstream(deployment, provider)
     if isinstance(provider, LlamaCppProvider):
-        return remote_engine(deployment, provider) if provider.base_url else llama_cpp_upstream(deployment, provider)
+        return remote_engine(deployment, provider)
     return litellm_upstream(deployment, provider)
 
 
@@ -120,17 +144,20 @@ def remote_engine(deployment: Deployment, provider: LlamaCppProvider) -> RemoteE
     return RemoteEngine(deployment, pool, ADAPTERS["openai"], watch)
 
 
-def llama_cpp_upstream(deployment: Deployment, provider: LlamaCppProvider) -> Upstream:
+def local_upstream(deployment: Deployment, provider: LlamaCppProvider, engines: Engines) -> Upstream:
     require(LLAMA)  # first: who lacks the engine seldom has the model, and would hear of the model only
-    from gateway.local.upstream import EngineSettings, LocalUpstream  # noqa: PLC0415 - only local models pay for it
+    from gateway.local.specs import spec_of  # noqa: PLC0415 - only local models pay for it
+    from gateway.local.upstream import LocalUpstream  # noqa: PLC0415 - the same
 
-    settings = EngineSettings(
-        context_tokens=provider.context_tokens,
-        threads=provider.threads,
-        chat_template=None if provider.chat_template is None else provider.chat_template.read_text(),
-        max_queue=provider.max_queue,
-    )
-    return LocalUpstream(deployment, model_file(provider.model_path), settings, on_progress=Loading(deployment.name))
+    return LocalUpstream(deployment, spec_of(deployment.provider, provider), engines)
+
+
+def new_engines() -> Engines:
+    """No engine yet, and the way to make one."""
+    from gateway.local.engines import Engines  # noqa: PLC0415 - only local models pay for it
+    from gateway.local.supervisor import Supervisor  # noqa: PLC0415 - the same
+
+    return Engines(lambda spec: Supervisor(spec.load, on_progress=Loading(spec.name)))
 
 
 class Loading:

@@ -171,8 +171,8 @@ def _opened(state: BreakerState, until_s: float, cooldown_s: float, *, named: bo
 
 
 def _blameless(failure: Failure) -> bool:
-    """Pools and limits are the gateway's own, and what fills them is counted by its own failures. A refused credential
-    is no fault of the deployment: it has a breaker of its own.
+    """Pools and limits are the gateway's own, and what fills them is counted by its own failures; an engine of ours
+    that is busy knows who may still come. A refused credential is no fault of the deployment: it has its own breaker.
     """
-    own = failure.kind in (FailureKind.POOL, FailureKind.LIMITED)
+    own = failure.kind in (FailureKind.POOL, FailureKind.LIMITED, FailureKind.BUSY)
     return own or blames_request(failure) or blames_credential(failure)

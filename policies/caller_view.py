@@ -46,6 +46,7 @@ VIEW_BY_KIND: Final[Mapping[FailureKind, CallerView]] = {
     FailureKind.TOTAL: CallerView(504, "api_error", "upstream_timeout"),
     FailureKind.WRITE: CallerView(504, "api_error", "upstream_timeout"),
     FailureKind.CRASHED: CallerView(502, "api_error", "engine_crashed"),
+    FailureKind.BUSY: CallerView(503, "api_error", "engine_busy"),
     FailureKind.LIMITED: CallerView(503, "api_error", "service_full"),
 }
 AUTH_ERROR: Final = CallerView(502, "api_error", "upstream_auth_error")
@@ -70,6 +71,8 @@ def caller_view(failure: Failure) -> CallerView:
     if status == 408:
         return VIEW_BY_KIND[FailureKind.TOTAL]
     view, named_s = VIEW_BY_KIND[failure.kind], named_wait_s(failure)
+    if failure.kind is FailureKind.BUSY:
+        view = view._replace(code=_label(failure.code) or view.code)
     return view._replace(retry_after_s=named_s) if named_s else view
 
 

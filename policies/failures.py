@@ -44,6 +44,7 @@ BY_KIND: Final[Mapping[FailureKind, Remedy]] = {
     FailureKind.WRITE: Remedy.MOVE,
     FailureKind.TOTAL: Remedy.NEVER,
     FailureKind.LIMITED: Remedy.LEAVE,  # who waits for a limit waits in front of it, not between attempts
+    FailureKind.BUSY: Remedy.LEAVE,  # it has said when to come back, and that is later than this call can wait
     FailureKind.CRASHED: Remedy.LEAVE,  # the request may be what killed the worker; it does not get to do it twice
 }
 

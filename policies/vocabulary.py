@@ -321,6 +321,7 @@ class FailureKind(StrEnum):
     TOTAL = "total_timeout"
     WRITE = "write_timeout"
     CRASHED = "crashed"  # the bundled engine's worker died under this request
+    BUSY = "busy"  # an engine of ours has no place for it in time, or no model loaded: nothing was generated
     LIMITED = "limited"  # one of our limits on this deployment or its provider is reached: nothing was sent
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from adapters.base import Tally
+from adapters.base import EngineTimes, Tally
 from adapters.llama_cpp_answer import Shape, StreamEncoder, WholeEncoder
-from adapters.llama_cpp_job import Delta
-from gateway.errors import RequestError, UpstreamError
-from policies.failures import CONTEXT_CODES
+from adapters.llama_cpp_job import Delta, Finished
+from gateway.errors import UpstreamError
+from gateway.local.endings import error_of
 from policies.vocabulary import Failure, FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adapters.llama_cpp_job import Finished
     from gateway.local.ticket import Ticket
     from gateway.upstream import Exchange
     from policies.vocabulary import Usage
@@ -63,7 +62,7 @@ class LocalAnswer:
         self.body = encoder.body(self._settle())
         self._ended = True
         self._ticket.close()
-        self._show_ignored()
+        self._show_what_was_left_out()
 
     async def open(self, first_token_by_s: float) -> None:
         """Wait for the first content, or the honest end without any. Raises `UpstreamError` and `RequestError`."""
@@ -76,7 +75,7 @@ class LocalAnswer:
             self._held += self._encode(events)
         if self.first_token_s is None:
             self._check()
-        self._show_ignored()
+        self._show_what_was_left_out()
 
     async def read(self) -> bytes:
         """The next whole events; empty bytes at the honest end. Raises `UpstreamError` when the engine fails."""
@@ -99,13 +98,27 @@ class LocalAnswer:
 
     async def _events(self, until_s: float, kind: FailureKind) -> list[Delta | Finished]:
         try:
-            return await self._ticket.wait(until_s)
+            events = await self._ticket.wait(until_s)
         except TimeoutError:
             self.close()
             raise self._error(Failure(kind, _TIMEOUT_WORDS[kind], maybe_billed=self._ticket.started)) from None
         except asyncio.CancelledError:
             self.close()
             raise
+        for event in events:
+            if isinstance(event, Finished):
+                self._note(event)
+        return events
+
+    def _note(self, end: Finished) -> None:
+        """Where the time went: choices are read and written side by side, and each has its own part of the engine's."""
+        times = self.tally.engine or EngineTimes(queue_s=self._ticket.queue_s)
+        self.tally.engine = EngineTimes(
+            times.queue_s,
+            max(times.read_s, end.read_s),
+            max(times.write_s, end.write_s),
+            times.compute_s + end.compute_s,
+        )
 
     def _encode(self, events: Sequence[Delta | Finished]) -> bytes:
         pieces = []
@@ -124,9 +137,11 @@ class LocalAnswer:
         self.tally.finish_reasons = self._encoder.reasons
         return usage
 
-    def _show_ignored(self) -> None:
+    def _show_what_was_left_out(self) -> None:
         if ignored := self._ticket.ignored:
-            self.headers = (("x-pointsman-ignored", ", ".join(ignored)[:_HEADER_CHARS]),)
+            self.headers += (("x-pointsman-ignored", ", ".join(ignored)[:_HEADER_CHARS]),)
+        if truncated := self._ticket.truncated_tokens:
+            self.headers += (("x-pointsman-truncated-tokens", str(truncated)),)
 
     def _check(self) -> None:
         """Raise what ended the job, unless that was its completion."""
@@ -134,21 +149,7 @@ class LocalAnswer:
         if ticket.is_complete:
             return
         self.close()
-        if (failed := ticket.failed) is None:
-            message = "The bundled engine crashed while it worked on this request; it is being restarted."
-            raise self._error(Failure(FailureKind.CRASHED, message, code="engine_crashed", maybe_billed=ticket.started))
-        if failed.status == 400 and failed.code not in CONTEXT_CODES:
-            raise RequestError(failed.message, code=failed.code, param=failed.param)
-        blamed = failed.status == 400
-        failure = Failure(
-            FailureKind.STATUS,
-            failed.message,
-            failed.status,
-            failed.code,
-            maybe_billed=not blamed,
-            param=failed.param,
-        )
-        raise self._error(failure)
+        raise error_of(ticket, self._deployment)
 
     def _error(self, failure: Failure) -> UpstreamError:
         return UpstreamError(failure, self._deployment)

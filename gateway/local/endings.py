@@ -24,7 +24,7 @@ def error_of(ticket: Ticket, deployment: str) -> RequestError | UpstreamError:
     if failed.status == _BAD_REQUEST and failed.code not in CONTEXT_CODES:
         return RequestError(failed.message, code=failed.code, param=failed.param)
     failure = Failure(
-        FailureKind.STATUS,
+        FailureKind.BUSY if failed.status == _UNAVAILABLE else FailureKind.STATUS,
         failed.message,
         failed.status,
         failed.code,

@@ -51,7 +51,7 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """The first order: which model, for what `task` (text, embed or rerank), and how.
 
     `plain_weights` keeps weights as they are in the file, for processors that fault on llama.cpp's faster layouts.
-    `adapters` are LoRA files by name. `max_waiting` runs may wait for a slot.
+    `adapters` are LoRA files by name. `max_waiting` runs may wait for a slot. `warm_up` computes once before all else.
     """
 
     model_path: str
@@ -61,6 +61,7 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag=5):
     adapters: tuple[tuple[str, str], ...] = ()
     max_waiting: int = 64
     plain_weights: bool = False
+    warm_up: bool = True
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag=1):

@@ -103,7 +103,8 @@ def _text(load: Load, model: Model, emit: Callable[[list[Event]], None]) -> Load
     if template is not None:
         model.show(template.dialect.marks)
     context = Context(model, tuning)
-    _warm_up(context)
+    if load.warm_up:
+        _warm_up(context)
     engine = BatchEngine(model, context, RunLine(load.max_waiting), emit, tuning)
     preparer = Preparer(model, template, context.context_tokens, tuning.on_overflow)
 

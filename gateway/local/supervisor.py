@@ -11,25 +11,28 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Job, Started
-from gateway.local.frames import Cancel, Load, Ping, Pong, Progress, Ready, Refused, Submit
+from adapters.llama_cpp_job import Delta, Failed, Finished, Scores, Started, Vectors
+from gateway.local.frames import Cancel, Load, Ping, Pong, Progress, Ready, Refused, Shutdown, Standing, Submit
 from gateway.local.process import WORKER_COMMAND, WorkerProcess
 from gateway.local.restarts import RestartPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from adapters.llama_cpp_job import AnyJob, Event
     from gateway.local.frames import Report
 
 log = logging.getLogger(__name__)
 
 
 class State(StrEnum):
+    UNLOADED = "unloaded"
     LOADING = "loading"
     READY = "ready"
-    RESTARTING = "restarting"
-    FAILED = "failed"
-    STOPPED = "stopped"
+    DRAINING = "draining"  # on its way to unloaded
+    RESTARTING = "restarting"  # it died, and a new one comes in a moment
+    FAILED = "failed"  # it died again and again, or cannot be loaded; it is tried anew now and then
+    STOPPED = "stopped"  # for good
 
 
 class Sink(Protocol):
@@ -43,15 +46,19 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long silence is borne, while loading and afterwards; a look is taken every `heartbeat_s`."""
+    """How long silence is borne, while loading and afterwards; a look is taken every `heartbeat_s`.
+
+    A worker that is told to end has `farewell_s` to do so by itself.
+    """
 
     heartbeat_s: float = 5.0
     load_s: float = 120.0
     stall_s: float = 60.0
+    farewell_s: float = 2.0
 
 
 class Supervisor:
-    """One model's worker, for as long as the gateway runs."""
+    """One model's worker: loaded and unloaded as often as is asked for, and in between kept alive."""
 
     def __init__(
         self,
@@ -62,8 +69,10 @@ class Supervisor:
         restarts: RestartPolicy = RestartPolicy(),  # noqa: B008 - frozen
         patience: Patience = Patience(),
     ) -> None:
-        self.state = State.STOPPED
+        self.state = State.UNLOADED
         self.facts: Ready | None = None
+        self.standing = Standing()
+        self.cold_start_s: float | None = None
         self.complaint = ""
         self.restarts = 0
         self.percent = 0
@@ -81,21 +90,24 @@ class Supervisor:
         self._ready_s = 0.0
         self._steps = -1
         self._stepped_s = 0.0
+        self._started_s = 0.0
+        self._refused = False
 
     @property
     def pid(self) -> int | None:
         return self._worker.pid if self._worker else None
 
     def start(self) -> None:
-        """Begin to load; see `until_settled` for the outcome."""
+        """Begin to load; see `until_settled` for the outcome. `cold_start_s` tells afterwards how long it took."""
         self.state = State.LOADING
+        self._settled.clear()
         self._keeping = asyncio.ensure_future(self._keep())
 
     async def until_settled(self) -> None:
         """Return when the worker is ready, or when waiting for it makes no sense; `state` says which."""
         await self._settled.wait()
 
-    def submit(self, job: Job, sink: Sink) -> None:
+    def submit(self, job: AnyJob, sink: Sink) -> None:
         """Hand a job to a ready worker; its events go to `sink` from now on."""
         if self._worker is None or self.state is not State.READY:
             sink.lose()
@@ -108,20 +120,35 @@ class Supervisor:
         if self._sinks.pop(job_id, None) is not None and self._worker and not over:
             self._worker.send(Cancel(job_id))
 
+    def drain(self) -> None:
+        """Take no more jobs: the end is near."""
+        self.state = State.DRAINING
+
+    async def stop(self) -> None:
+        """End the worker; jobs in flight are lost. Another `start` loads the model again."""
+        self.drain()
+        await self._end_keeping()
+        self.percent = 0
+        self._settle(State.UNLOADED)
+
     async def close(self) -> None:
-        """Kill and reap the worker; jobs in flight are lost."""
-        if self._keeping:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
-            self._keeping = None
+        """End the worker for good; jobs in flight are lost."""
+        await self._end_keeping()
         self._starter.shutdown(wait=False)
         self._settle(State.STOPPED)
+
+    async def _end_keeping(self) -> None:
+        keeping, self._keeping = self._keeping, None
+        if keeping:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         deaths: tuple[float, ...] = ()
         while True:
-            self._ready_s = 0.0
+            self._ready_s, self._refused = 0.0, False
+            self._started_s = loop.time()
             try:
                 ending = await self._live()
             except OSError as error:
@@ -129,31 +156,43 @@ class Supervisor:
             now = loop.time()
             lived_s = now - self._ready_s if self._ready_s else 0.0
             deaths = self._policy.record(deaths, now, lived_s)
-            if not self._ready_s and not self._load.plain_weights:
+            if not self._ready_s and not self._refused and not self._load.plain_weights:
                 # It never got through a first token, often because of a faster weight layout: do without from now on.
                 self._load = msgspec.structs.replace(self._load, plain_weights=True)
             self.restarts += 1
             self.complaint = ending
-            self._mourn(hopeless=self._policy.is_hopeless(deaths))
+            hopeless = self._refused or self._policy.is_hopeless(deaths)
+            self._mourn(hopeless=hopeless)
             log.error("the llama.cpp worker ended: %s", ending)
-            await asyncio.sleep(self._policy.wait_s(deaths))
+            await asyncio.sleep(self._policy.longest_wait_s if hopeless else self._policy.wait_s(deaths))
 
     async def _live(self) -> str:
         """One worker's life, from start to grave; how it ended."""
         self._heard_s = asyncio.get_running_loop().time()
         self._steps = -1
+        self.standing = Standing()
         worker = self._worker = await WorkerProcess.spawn(self._command, self._hear, self._starter)
         try:
             worker.send(self._load)
             await self._watch(worker)
         except asyncio.CancelledError:
-            worker.kill("the gateway is closing")
+            self._worker = None
+            self._lose_all()
+            await self._part_with(worker)
             raise
         finally:
             self._worker = None
             self._lose_all()
             ending = await worker.reap()
-        return ending
+        return self.complaint if self._refused else ending
+
+    async def _part_with(self, worker: WorkerProcess) -> None:
+        """Let it end by itself, which gives its memory back in order; but not for long."""
+        worker.send(Shutdown())
+        try:
+            await asyncio.wait_for(worker.gone.wait(), self._patience.farewell_s)
+        except TimeoutError:
+            worker.kill("it did not end when it was told to")
 
     async def _watch(self, worker: WorkerProcess) -> None:
         loop = asyncio.get_running_loop()
@@ -172,9 +211,11 @@ class Supervisor:
     def _hear(self, reports: list[Report]) -> None:
         self._heard_s = asyncio.get_running_loop().time()
         for report in reports:
-            if isinstance(report, Delta | Finished | Failed | Started):
+            if isinstance(report, Delta | Finished | Failed | Started | Vectors | Scores):
                 if (sink := self._sinks.get(report.job)) is not None:
                     sink.take(report)
+            elif isinstance(report, Standing):
+                self.standing = report
             elif isinstance(report, Pong):
                 self._note_steps(report)
             elif isinstance(report, Progress):
@@ -182,7 +223,8 @@ class Supervisor:
             elif isinstance(report, Ready):
                 self._greet(report)
             elif isinstance(report, Refused):
-                log.error("the model cannot be loaded: %s", report.message)
+                self._refused = True
+                self.complaint = f"the model cannot be loaded: {report.message}"
 
     def _note_steps(self, pong: Pong) -> None:
         if not pong.busy:
@@ -195,6 +237,9 @@ class Supervisor:
         self.facts = facts
         self.complaint = ""
         self._ready_s = self._heard_s
+        self.cold_start_s = self._ready_s - self._started_s
+        if facts.warning:
+            log.warning("%s", facts.warning)
         self._show(100)
         self._settle(State.READY)
 

@@ -1,168 +1,174 @@
-"""The bundled engine behind the `Upstream` seam: admission, jobs in, answers out."""
+"""The bundled engine behind the `Upstream` seam: jobs in, answers out, in the caller's own place in the line."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from adapters.llama_cpp import ignored_members, job_of
+import msgspec
+
+from adapters import llama_cpp, llama_cpp_vectors
+from adapters.dialects import dialect_named
 from adapters.llama_cpp_answer import Shape
+from adapters.llama_cpp_job import Place
 from adapters.schema import InvalidRequest
 from gateway.errors import RequestError, UpstreamError
 from gateway.local.answer import LocalAnswer
 from gateway.local.engine_check import check_engine
-from gateway.local.frames import Load, Tuning
-from gateway.local.supervisor import State, Supervisor
+from gateway.local.keeping import Unavailable
 from gateway.local.ticket import Ticket
-from policies.vocabulary import Failure, FailureKind
+from gateway.local.vector_answer import VectorAnswer, VectorTicket
+from policies.queueing import flow_of
+from policies.vocabulary import Endpoint, Failure, FailureKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from adapters.llama_cpp_job import Job
+    from adapters.llama_cpp_job import EmbedJob, Job, RerankJob
+    from gateway.local.engines import Engines
+    from gateway.local.keeping import Engine, EngineSpec
     from gateway.upstream import Answer, Exchange
     from policies.vocabulary import Deployment
 
-_FIRST_GUESS_S = 2.0
-_LONGEST_RETRY_AFTER_S = 60.0
-_HEADER_NAMES = 10
-_TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,40}")
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """How to run a model. 0 leaves a number to the worker; `max_queue` calls may wait besides the one that runs."""
-
-    context_tokens: int = 0
-    threads: int = 0
-    chat_template: str | None = None
-    max_queue: int = 64
+TEXT: Final = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS})
+_HEADER_NAMES: Final = 10
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
 class LocalUpstream:
-    """One deployment of the bundled engine. `on_progress` hears how much of the model is loaded, in percent."""
+    """One deployment of a bundled engine, which it shares with the others of its provider."""
 
-    def __init__(
-        self,
-        deployment: Deployment,
-        model_path: Path,
-        settings: EngineSettings,
-        *,
-        on_progress: Callable[[int], None] | None = None,
-        supervisor: Supervisor | None = None,
-    ) -> None:
-        tuning = Tuning(slots=1, context_tokens=settings.context_tokens, threads=settings.threads)
-        load = Load(str(model_path), tuning=tuning, chat_template=settings.chat_template)
+    def __init__(self, deployment: Deployment, spec: EngineSpec, engines: Engines) -> None:
         self._deployment = deployment
-        self._model_path = model_path
-        self._supervisor = supervisor or Supervisor(load, on_progress=on_progress)
-        self._max_queue = settings.max_queue
-        self._ids = itertools.count(1)
-        self._places = 0
+        self._spec = spec
+        self._engines = engines
+        self._engine: Engine | None = None
+        name = deployment.model.rpartition(":")[2]
+        self._adapter = name if name in dict(spec.load.adapters) else None
         self._served = 0
         self._generated_tokens = 0
-        self._mean_s = _FIRST_GUESS_S
+
+    @property
+    def engine(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("the upstream was not started")
+        return self._engine
 
     @property
     def ready(self) -> bool:
-        return self._supervisor.state is State.READY
+        """It can be called: the model is loaded, or will be with the first call."""
+        return self._engine is not None and self._engine.comes_when_called
 
     @property
     def queued(self) -> int | None:
-        return max(0, self._places - 1)
+        """Calls that wait. One more for a model that is not there yet, which is something to wait for as well."""
+        engine = self.engine
+        return max(1, engine.places) if engine.is_cold else max(0, engine.places - engine.slots)
 
     def describe(self) -> dict[str, str | int | float | None]:
-        """Live numbers. `in_engine` counts calls that wait or run; one runs at a time."""
-        supervisor = self._supervisor
-        facts = supervisor.facts
-        return {
-            "state": supervisor.state.value,
-            "loaded_percent": supervisor.percent,
-            "pid": supervisor.pid,
-            "restarts": supervisor.restarts,
-            "in_engine": self._places,
-            "queued": self.queued,
-            "max_queue": self._max_queue,
-            "served": self._served,
-            "generated_tokens": self._generated_tokens,
-            "context_tokens": facts.context_tokens if facts else None,
-            "threads": facts.threads if facts else None,
-            "load_s": round(facts.load_s, 3) if facts else None,
-        }
+        return self.engine.describe() | {"served": self._served, "generated_tokens": self._generated_tokens}
 
     async def start(self) -> None:
-        """Begin to load the model. Raises `MissingExtra` and `MissingModel`."""
-        await asyncio.to_thread(check_engine, self._model_path)
-        self._supervisor.start()
+        """Have the model loaded, unless that is left to the first call. Raises `StartError`."""
+        await asyncio.to_thread(check_engine, Path(self._spec.load.model_path))
+        self._engine = self._engines.hold(self._spec)
 
     async def close(self) -> None:
-        await self._supervisor.close()
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await self._engines.release(engine)
 
     async def send(self, exchange: Exchange) -> Answer:
         """Raises `UpstreamError`, and `RequestError` for what this engine cannot do."""
         request = exchange.request
         try:
-            job = job_of(request, next(self._ids))
+            if request.endpoint in TEXT:
+                return await self._write(exchange, llama_cpp.job_of(request, next(self.engine.ids)))
+            return await self._measure(exchange)
         except InvalidRequest as invalid:
             raise RequestError(invalid.message, code=invalid.code, param=invalid.param) from None
-        ticket = self._admit(job)
-        ticket.ignored = tuple(filter(_TOKEN.fullmatch, ignored_members(request)[:_HEADER_NAMES]))
-        shape = Shape.of(request, self._deployment.model, int(time.time()), calls_tool=bool(job.forced_tools))
-        answer = LocalAnswer(ticket, shape, exchange, self._deployment.name)
+
+    async def _write(self, exchange: Exchange, job: Job) -> Answer:
+        """Text, whole or as a stream whose first content has come."""
+        request, engine = exchange.request, self.engine
         first_token_by_s = asyncio.get_running_loop().time() + exchange.timeouts.first_token_s
+        until_s = min(first_token_by_s, exchange.deadline_s) if request.stream else exchange.deadline_s
+        ticket = Ticket(job.answers, partial(self._note_end, engine, job.id))
+        ticket.ignored = shown(llama_cpp.ignored_members(request))
+        await self._seat(ticket, until_s)
+        facts = engine.supervisor.facts
+        shape = Shape.of(
+            request,
+            self._deployment.model,
+            int(time.time()),
+            calls_tool=bool(job.forced_tools),
+            tools=None if job.schema is not None else job.tools,
+            dialect=dialect_named(facts.dialect, facts.reasoning) if facts else dialect_named(""),
+        )
+        answer = LocalAnswer(ticket, shape, exchange, self._deployment.name)
+        place = place_of(exchange, until_s - asyncio.get_running_loop().time())
+        engine.supervisor.submit(msgspec.structs.replace(job, place=place, adapter=self._adapter), ticket)
         try:
-            await self._engine_ready(min(first_token_by_s, exchange.deadline_s))
-            self._supervisor.submit(job, ticket)
-            if request.stream:
-                await answer.open(first_token_by_s)
-            else:
-                await answer.gather()
+            await (answer.open(first_token_by_s) if request.stream else answer.gather())
         except BaseException:
             answer.close()
             raise
         return answer
 
-    def _admit(self, job: Job) -> Ticket:
-        """A place in the engine's line, given back when the ticket closes."""
-        if self._places > self._max_queue:
-            retry_after_s = min(_LONGEST_RETRY_AFTER_S, max(1.0, self._mean_s * self._places))
-            message = f"The bundled engine has {self._places} calls in line and takes no more."
-            raise self._unavailable(message, "engine_busy", retry_after_s)
-        self._places += 1
-        began_s = time.monotonic()
+    async def _measure(self, exchange: Exchange) -> Answer:
+        """Vectors or scores."""
+        request, engine, loop = exchange.request, self.engine, asyncio.get_running_loop()
+        place = place_of(exchange, exchange.deadline_s - loop.time())
+        job, wish = llama_cpp_vectors.vector_job_of(request, next(engine.ids), place)
+        ticket = VectorTicket(partial(self._note_end, engine, job.id))
+        ticket.ignored = shown(llama_cpp_vectors.ignored_members(request))
+        await self._seat(ticket, exchange.deadline_s)
+        answer = VectorAnswer(ticket, wish, exchange, self._deployment.name)
+        engine.supervisor.submit(_placed(job, exchange.deadline_s - loop.time()), ticket)
+        await answer.gather()
+        return answer
 
-        def leave(ticket: Ticket) -> None:
-            self._places -= 1
-            self._generated_tokens += ticket.output_tokens
-            if ticket.is_complete:
-                self._served += 1
-                # What one more call in line costs: the wait of the last ones, shared by those that waited together.
-                spent_s = (time.monotonic() - began_s) / (self._places + 1)
-                self._mean_s += 0.2 * (spent_s - self._mean_s)
-            self._supervisor.cancel(job.id, over=ticket.is_over)
+    async def _seat(self, ticket: Ticket, until_s: float) -> None:
+        """A place at the engine, which is ready then; it is given back when the ticket closes."""
+        engine = self.engine
+        engine.enter()
+        try:
+            await engine.until_ready(until_s)
+        except Unavailable as problem:
+            ticket.close()
+            # Who is down counts against itself; who is busy, or not loaded, is as well as ever.
+            kind = FailureKind.STATUS if problem.is_down else FailureKind.BUSY
+            failure = Failure(kind, problem.message, 503, problem.code, problem.retry_after_s)
+            raise UpstreamError(failure, self._deployment.name) from None
+        except BaseException:
+            ticket.close()
+            raise
 
-        return Ticket(job.choices, leave)
+    def _note_end(self, engine: Engine, job_id: int, ticket: Ticket) -> None:
+        """A call's place is free again."""
+        self._generated_tokens += ticket.output_tokens
+        self._served += ticket.is_complete
+        engine.supervisor.cancel(job_id, over=ticket.is_over)
+        engine.leave()
 
-    async def _engine_ready(self, until_s: float) -> None:
-        """Wait for a loading engine; refuse at once when there is no use in waiting."""
-        supervisor = self._supervisor
-        while supervisor.state is not State.READY:
-            if supervisor.state in (State.FAILED, State.STOPPED):
-                message = "The bundled engine does not run; the gateway's log says why."
-                raise self._unavailable(message, "engine_down", None)
-            try:
-                async with asyncio.timeout_at(until_s):
-                    await supervisor.until_settled()
-            except TimeoutError:
-                raise self._unavailable(
-                    "The bundled engine is still loading its model.", "engine_loading", 5.0
-                ) from None
 
-    def _unavailable(self, message: str, code: str, retry_after_s: float | None) -> UpstreamError:
-        failure = Failure(FailureKind.STATUS, message, status=503, code=code, retry_after_s=retry_after_s)
-        return UpstreamError(failure, self._deployment.name)
+def place_of(exchange: Exchange, patience_s: float) -> Place:
+    """Where a call stands in the engine's line: among those of its team, with its share and its priority."""
+    caller, patience_s = exchange.caller, max(0.0, patience_s)
+    if caller is None:
+        return Place(patience_s=patience_s)
+    weight = 1.0 if exchange.weight_of is None else exchange.weight_of(caller)
+    return Place(flow_of(caller), weight, int(caller.priority), caller.org, patience_s)
+
+
+def _placed(job: EmbedJob | RerankJob, patience_s: float) -> EmbedJob | RerankJob:
+    """The job once the model is there, with as much patience as is left."""
+    place = msgspec.structs.replace(job.place, patience_s=max(0.0, patience_s))
+    return msgspec.structs.replace(job, place=place)
+
+
+def shown(ignored: list[str]) -> tuple[str, ...]:
+    """Names of members as they may stand in a header."""
+    return tuple(filter(_TOKEN.fullmatch, ignored[:_HEADER_NAMES]))

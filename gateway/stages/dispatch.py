@@ -30,6 +30,8 @@ class Dispatch:
             deadline_s=call.received_s + timeouts.total_s,
             request_id=call.id,
             headers=forwarded(call, names) if (names := call.generation.forwarded[deployment.id]) else (),
+            caller=call.principal,
+            weight_of=call.generation.weight_of,
         )
         answer = await call.generation.upstreams[deployment.id].send(exchange)
         attempt.tally = answer.tally

@@ -9,8 +9,21 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from adapters.llama_cpp_job import Delta, Finished, Started
-from gateway.local.frames import FrameSplitter, Load, Ping, Pong, Progress, Ready, Refused, Submit, pack, unpack_order
+from adapters.llama_cpp_job import Delta, Failed, Finished, Started, Vectors
+from gateway.local.frames import (
+    FrameSplitter,
+    Load,
+    Ping,
+    Pong,
+    Progress,
+    Ready,
+    Refused,
+    Shutdown,
+    Standing,
+    Submit,
+    pack,
+    unpack_order,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +52,8 @@ class FakeWorker:
                 self.load(order)
             elif isinstance(order, Submit):
                 self.serve(order.job.id)
+            elif isinstance(order, Shutdown) and self.mode != "will not go":
+                os._exit(0)
             elif isinstance(order, Ping) and self.mode == "stuck":
                 self.send(Pong(5, busy=True))
             elif isinstance(order, Ping) and self.mode != "mute":
@@ -63,6 +78,12 @@ class FakeWorker:
     def serve(self, job: int) -> None:
         if self.mode == "dies unstarted":
             os._exit(4)
+        if self.mode == "busy":
+            self.send(Failed(job, 503, "engine_busy", "too many", retry_after_s=7.0))
+            return
+        if self.mode == "measures":
+            self.send(Started(job, 3, 0), Vectors(job, (b"\0\0\x80?" * 2,), 3), Standing(running=1, waiting=2))
+            return
         self.send(Started(job, 3, 0))
         if self.mode == "dies started":
             os.kill(os.getpid(), signal.SIGABRT)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adapters.llama_cpp_job import Delta, Event, Finished, Job, Started
+from adapters.llama_cpp_job import Delta, EmbedJob, Event, Finished, Job, Started, Vectors
 from gateway.local.frames import Load
 from gateway.local.restarts import RestartPolicy
 from gateway.local.supervisor import Patience, State, Supervisor
@@ -117,10 +118,64 @@ async def test_a_processor_that_faults_on_fast_weights_gets_plain_ones() -> None
         assert supervisor.restarts == 1
 
 
-async def test_a_refusal_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
-    async with supervised("refuses", RestartPolicy(deaths_allowed=1)) as supervisor:
+async def test_a_model_that_is_refused_has_failed_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with supervised("refuses", RestartPolicy(first_wait_s=60, longest_wait_s=60)) as supervisor:
         assert await settled(supervisor) is State.FAILED
+        assert supervisor.complaint == "the model cannot be loaded: no such architecture"
+        assert supervisor.restarts == 1
     assert "no such architecture" in caplog.text
+
+
+async def test_a_model_is_unloaded_and_loaded_again() -> None:
+    async with supervised("hangs after text") as supervisor:
+        assert await settled(supervisor) is State.READY
+        assert supervisor.cold_start_s is not None
+        first, ear = supervisor.pid, Ear()
+        supervisor.submit(Job(1, prompt="x"), ear)
+        await ear.until(Delta)
+        stopping = asyncio.ensure_future(supervisor.stop())
+        await asyncio.sleep(0)
+        assert supervisor.state is State.DRAINING
+        late = Ear()
+        supervisor.submit(Job(2, prompt="x"), late)
+        await stopping
+        assert (ear.lost, late.lost) == (True, True)
+        assert (supervisor.state, supervisor.pid, supervisor.percent) == (State.UNLOADED, None, 0)
+        supervisor.start()
+        assert await settled(supervisor) is State.READY
+        assert supervisor.pid not in (None, first)
+        assert supervisor.restarts == 0
+
+
+async def test_a_worker_that_will_not_go_is_killed() -> None:
+    async with supervised("will not go", patience=Patience(farewell_s=0.05)) as supervisor:
+        await settled(supervisor)
+        pid = supervisor.pid
+        await supervisor.stop()
+        assert supervisor.state is State.UNLOADED
+        assert pid is not None
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+async def test_unloading_while_it_waits_for_another_start_ends_the_starts() -> None:
+    async with supervised("dies loading", RestartPolicy(first_wait_s=30)) as supervisor:
+        await restarted(supervisor, 1)
+        assert supervisor.state is State.RESTARTING
+        await supervisor.stop()
+        assert (supervisor.state, supervisor.restarts) == (State.UNLOADED, 1)
+
+
+async def test_vectors_reach_their_job_and_standings_are_kept() -> None:
+    async with supervised("measures") as supervisor:
+        await settled(supervisor)
+        ear = Ear()
+        supervisor.submit(EmbedJob(1, ("x",)), ear)
+        await ear.until(Vectors)
+        async with asyncio.timeout(5):
+            while not supervisor.standing.running:  # noqa: ASYNC110 - nothing tells of a standing
+                await asyncio.sleep(0.001)
+        assert supervisor.standing.waiting == 2
 
 
 @pytest.mark.parametrize(

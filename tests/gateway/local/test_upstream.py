@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,25 @@ import jsonschema
 import pytest
 import pytest_asyncio
 
+from adapters.llama_cpp_job import Place
 from adapters.openai_request import parse
 from gateway.errors import RequestError, UpstreamError
 from gateway.local.engine_check import MissingModel
-from gateway.local.frames import Load
+from gateway.local.engines import Engines
+from gateway.local.frames import Load, Tuning
+from gateway.local.keeping import EngineSpec, Keeping
 from gateway.local.restarts import RestartPolicy
 from gateway.local.supervisor import Supervisor
-from gateway.local.upstream import EngineSettings, LocalUpstream
+from gateway.local.upstream import LocalUpstream, place_of
 from gateway.upstream import Exchange
-from policies.vocabulary import Deployment, Endpoint, FailureKind, Timeouts
+from policies.caller_view import caller_view
+from policies.route_rules import Priority
+from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Principal, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from adapters.llama_cpp_job import Job
     from gateway.upstream import Answer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -87,7 +94,8 @@ async def until_idle(upstream: LocalUpstream) -> None:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def upstream(model_path: Path) -> AsyncIterator[LocalUpstream]:
-    upstream = LocalUpstream(DEPLOYMENT, model_path, EngineSettings())
+    spec = EngineSpec("bundled", Load(str(model_path), tuning=Tuning(slots=2, threads=1)))
+    upstream = LocalUpstream(DEPLOYMENT, spec, Engines(lambda made_from: Supervisor(made_from.load)))
     await upstream.start()
     yield upstream
     assert upstream.describe()["in_engine"] == 0
@@ -180,7 +188,7 @@ async def test_a_forced_tool_is_called(upstream: LocalUpstream, choice: str | di
 
 async def test_free_tools_are_ignored_and_a_header_says_so(upstream: LocalUpstream) -> None:
     answer = await upstream.send(exchange(tools=TOOLS, verbosity="low", future_field={"a": 1}))
-    assert answer.headers == (("x-pointsman-ignored", "verbosity, future_field, tools"),)
+    assert answer.headers == (("x-pointsman-ignored", "verbosity, future_field"),)
     assert b"tool_calls" not in (answer.body or b"")
 
 
@@ -274,52 +282,98 @@ async def test_kill_nine_costs_its_own_request_alone(upstream: LocalUpstream) ->
 # --- with a fake worker ---
 
 
-def faked(mode: str, *, max_queue: int = 64, policy: RestartPolicy | None = None) -> LocalUpstream:
-    policy = policy or RestartPolicy(first_wait_s=0.001)
-    supervisor = Supervisor(Load("m"), command=[*FAKE, mode], restarts=policy)
-    return LocalUpstream(DEPLOYMENT, Path("m"), EngineSettings(max_queue=max_queue), supervisor=supervisor)
+@asynccontextmanager
+async def faked(mode: str, keeping: Keeping | None = None, **load: Any) -> AsyncIterator[LocalUpstream]:
+    """With a worker that does as its mode says; it fails for good at its first death."""
+
+    def made(spec: EngineSpec) -> Supervisor:
+        return Supervisor(spec.load, command=[*FAKE, mode], restarts=RestartPolicy(deaths_allowed=1))
+
+    engines = Engines(made)
+    spec = EngineSpec("bundled", Load("m", **load), keeping or Keeping())
+    upstream = LocalUpstream(DEPLOYMENT, spec, engines)
+    upstream._engine = engines.hold(spec)  # as `start` does, but for the look at the file
+    yield upstream
+    await upstream.close()
 
 
-async def test_a_full_line_is_refused_with_a_time_to_come_back() -> None:
-    upstream = faked("says nothing", max_queue=1)
-    upstream._supervisor.start()
-    held = [asyncio.create_task(upstream.send(exchange())) for _ in range(2)]
-    await asyncio.sleep(0)
-    with pytest.raises(UpstreamError) as busy:
-        await upstream.send(exchange())
-    assert (busy.value.failure.status, busy.value.failure.code) == (503, "engine_busy")
-    assert busy.value.failure.retry_after_s == 4.0
-    assert not busy.value.failure.maybe_billed
-    for task in held:
-        task.cancel()
-    await asyncio.gather(*held, return_exceptions=True)
+async def refusal(upstream: LocalUpstream, **asked: Any) -> Failure:
+    with pytest.raises(UpstreamError) as refused:
+        await upstream.send(exchange(**asked))
     assert upstream.describe()["in_engine"] == 0
-    await upstream.close()
+    return refused.value.failure
 
 
-@pytest.mark.parametrize(
-    ("mode", "policy", "code"),
-    [("silent", None, "engine_loading"), ("dies loading", RestartPolicy(deaths_allowed=1), "engine_down")],
-)
-async def test_a_model_that_does_not_come_is_unavailable(mode: str, policy: RestartPolicy | None, code: str) -> None:
-    upstream = faked(mode, policy=policy)
-    upstream._supervisor.start()
-    with pytest.raises(UpstreamError) as refusal:
-        await upstream.send(exchange(timeouts=Timeouts(first_token_s=0.2 if policy is None else 10)))
-    assert (refusal.value.failure.status, refusal.value.failure.code) == (503, code)
-    assert not upstream.ready
-    await upstream.close()
+async def test_a_line_that_is_too_long_says_when_to_come_back() -> None:
+    async with faked("busy") as upstream:
+        failure = await refusal(upstream)
+        assert (failure.kind, failure.status, failure.code) == (FailureKind.BUSY, 503, "engine_busy")
+        assert (failure.retry_after_s, failure.maybe_billed) == (7.0, False)
+        assert caller_view(failure) == (503, "api_error", "engine_busy", 7.0)
+
+
+async def test_a_model_that_does_not_come_in_time_is_told_apart_from_one_that_never_does() -> None:
+    async with faked("silent") as upstream:
+        late = await refusal(upstream, timeouts=Timeouts(total_s=0.2))
+        assert (late.kind, late.code, late.retry_after_s) == (FailureKind.BUSY, "engine_loading", 1.0)
+        streaming = await refusal(upstream, timeouts=Timeouts(first_token_s=0.05), stream=True)
+        assert (streaming.code, upstream.queued) == ("engine_loading", 1)
+        assert not upstream.ready
+    async with faked("dies loading") as upstream:
+        down = await refusal(upstream)
+        assert (down.kind, down.status, down.code) == (FailureKind.STATUS, 503, "engine_down")
+
+
+async def test_a_model_on_demand_can_be_called_and_is_something_to_wait_for() -> None:
+    async with faked("good", Keeping(on_demand=True)) as upstream:
+        assert (upstream.ready, upstream.queued, upstream.describe()["state"]) == (True, 1, "unloaded")
+        assert (await whole(upstream))["choices"][0]["message"]["content"] == "whole"
+        assert (upstream.ready, upstream.queued, upstream.describe()["state"]) == (True, 0, "ready")
 
 
 async def test_a_death_before_the_first_token_can_move_elsewhere() -> None:
-    upstream = faked("dies started")
-    upstream._supervisor.start()
-    with pytest.raises(UpstreamError) as crash:
-        await upstream.send(exchange(stream=True))
-    assert crash.value.failure.kind is FailureKind.CRASHED
-    await upstream.close()
+    async with faked("dies started") as upstream:
+        failure = await refusal(upstream, stream=True)
+        assert failure.kind is FailureKind.CRASHED
+
+
+async def test_vectors_come_back_as_they_were_measured() -> None:
+    async with faked("measures", task="embed") as upstream:
+        reply = await whole(upstream, Endpoint.EMBEDDINGS, input="x")
+        assert reply["data"][0]["embedding"] == [1.0, 1.0]
+        assert (upstream.describe()["in_engine"], upstream.describe()["served"]) == (0, 1)
+
+
+async def test_a_request_that_cannot_be_read_takes_no_place() -> None:
+    async with faked("good", Keeping(on_demand=True)) as upstream:
+        with pytest.raises(RequestError):
+            await upstream.send(exchange(temperature=9))
+        assert (upstream.describe()["in_engine"], upstream.describe()["state"]) == (0, "unloaded")
+
+
+async def test_a_call_stands_where_its_caller_belongs() -> None:
+    caller = Principal("k", "key", team="shop", org="acme", priority=Priority.HIGH)
+    asked = Exchange(exchange().request, Timeouts(), 0.0, "r", caller=caller, weight_of=lambda _: 3.0)
+    assert place_of(asked, 2.5) == Place("acme/shop", 3.0, 2, "acme", 2.5)
+    assert place_of(exchange(), -1.0) == Place(patience_s=0.0)
+
+
+async def test_an_adapter_is_asked_for_by_the_deployments_model() -> None:
+    async with faked("says nothing", adapters=(("support", "s.gguf"),)) as upstream:
+        adapted = Deployment("local", "bundled", "llama_cpp", "smollm2:support")
+        beside = LocalUpstream(adapted, upstream.engine.spec, upstream._engines)
+        beside._engine = upstream._engines.hold(upstream.engine.spec)
+        assert beside.engine is upstream.engine
+        sent: list[Job] = []
+        beside.engine.supervisor.submit = lambda job, sink: (sent.append(job), sink.lose())  # type: ignore[method-assign, assignment]
+        for one in (beside, upstream):
+            assert (await refusal(one)).kind is FailureKind.CRASHED
+        assert [job.adapter for job in sent] == ["support", None]
+        assert sent[0].id != sent[1].id
+        await beside.close()
 
 
 async def test_a_missing_file_stops_the_start(tmp_path: Path) -> None:
+    spec = EngineSpec("bundled", Load(str(tmp_path / "none.gguf")))
     with pytest.raises(MissingModel, match="no model file"):
-        await LocalUpstream(DEPLOYMENT, tmp_path / "none.gguf", EngineSettings()).start()
+        await LocalUpstream(DEPLOYMENT, spec, Engines(lambda made_from: Supervisor(made_from.load))).start()

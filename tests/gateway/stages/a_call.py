@@ -66,7 +66,7 @@ def generation(keys: KeyView | Iterable[HeldKey] | None = HELD, **more: Any) -> 
     """A policy in force, as far as stages look at it; `more` adds to it."""
     routes = (OPEN, CLOSED)
     view = keys if isinstance(keys, KeyView) else key_view(keys or ())
-    made = SimpleNamespace(keys=view, **{"index": compile_routes(routes), **more})
+    made = SimpleNamespace(keys=view, **{"index": compile_routes(routes), "weight_of": lambda _: 1.0, **more})
     return cast("Generation", made)
 
 

@@ -1,0 +1,85 @@
+"""What engines are made from, out of the policy and out of the files that it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.config.model_file import model_file
+from gateway.local.engine_check import MissingModel
+from gateway.local.frames import Load, Tuning
+from gateway.local.gguf import adapter_problem, read_model, shape_of
+from gateway.local.gguf_reading import BrokenGguf
+from gateway.local.keeping import EngineSpec, Keeping
+from policies.engine_memory import ContextShape, memory_of
+
+if TYPE_CHECKING:
+    from gateway.config import LlamaCppProvider
+    from gateway.local.gguf import ModelFile
+
+
+def spec_of(name: str, provider: LlamaCppProvider) -> EngineSpec:
+    """The spec of the provider's engine. Reads its files; raises `FileNotFoundError` and `MissingModel`."""
+    path = model_file(provider.model_path)
+    try:
+        model = read_model(path)
+    except BrokenGguf as problem:
+        raise MissingModel(f"{path} {problem}") from problem
+    for adapter, file in provider.adapters.items():
+        if (problem_there := adapter_problem(file, model.architecture)) is not None:
+            raise MissingModel(f"the adapter {adapter}, {file}: {problem_there}")
+    template = provider.chat_template
+    load = Load(
+        model_path=str(path),
+        task=model.task if provider.task == "auto" else provider.task,
+        tuning=tuning_of(provider),
+        chat_template=None if template is None else template.read_text(),
+        adapters=tuple((adapter, str(file)) for adapter, file in provider.adapters.items()),
+        max_waiting=provider.max_queue,
+        warm_up=provider.warm_up,
+    )
+    keeping = Keeping(provider.load == "on_demand", provider.keep_alive_s, provider.pinned)
+    return EngineSpec(name, load, keeping, needed_bytes(model, load))
+
+
+def tuning_of(provider: LlamaCppProvider) -> Tuning:
+    cache = provider.cache
+    return Tuning(
+        slots=provider.slots,
+        context_tokens=provider.context_tokens,
+        batch_tokens=provider.batch_tokens,
+        threads=provider.threads,
+        unified=provider.kv == "unified",
+        deterministic=provider.deterministic,
+        max_decode_gap_s=provider.max_decode_gap_s,
+        on_overflow=provider.on_overflow,
+        speculate=not provider.deterministic if provider.speculate is None else provider.speculate,
+        cache_bytes=0 if cache is None else cache.memory_bytes,
+        cache_folder=None if cache is None or cache.folder is None else str(cache.folder),
+        kv_type=provider.kv_type,
+        flash_attention=provider.flash_attention,
+        gpu_layers=provider.gpu_layers,
+        devices=provider.devices,
+        split=provider.split,
+        tensor_split=provider.tensor_split,
+    )
+
+
+def context_of(load: Load) -> ContextShape:
+    """The context that a worker with this order makes."""
+    tuning = load.tuning
+    return ContextShape(
+        slots=tuning.slots,
+        context_tokens=tuning.context_tokens,
+        batch_tokens=tuning.batch_tokens,
+        kv_type=tuning.kv_type,
+        unified=tuning.unified,
+        flash_attention=tuning.flash_attention is not False,
+        writes=load.task == "text",
+    )
+
+
+def needed_bytes(model: ModelFile, load: Load) -> int:
+    """What the worker is reckoned to take, with its adapters and what it keeps of prompts."""
+    adapters = sum(Path(file).stat().st_size for _, file in load.adapters)
+    return memory_of(shape_of(model), context_of(load)).total_bytes + adapters + load.tuning.cache_bytes
