@@ -121,22 +121,23 @@ class Automaton:
     def _skip_what_may_be_empty(self) -> None:
         """A call of a rule that may be empty is also a skip."""
         empty: set[int] = set()
-        while found := {number for number in range(len(self.starts)) if number not in empty and self._is_empty(number)}:
-            empty |= found
-            for calls, skips in zip(self.calls, self.skips, strict=True):
-                skips += [after for rule, after in calls if rule in found]
-
-    def _is_empty(self, number: int) -> bool:
+        hoping: dict[int, list[int]] = {}
         seen: set[int] = set()
-        todo = [self.starts[number]]
+        todo = list(self.starts)
         while todo:
             state = todo.pop()
-            if self.closed.get(state) == number:
-                return True
-            if state not in seen:
-                seen.add(state)
-                todo += self.skips[state]
-        return False
+            if state in seen:
+                continue
+            seen.add(state)
+            todo += self.skips[state]
+            for rule, after in self.calls[state]:
+                todo += [after] if rule in empty else []
+                hoping.setdefault(rule, []).append(after)
+            if (ended := self.closed.get(state)) is not None:
+                empty.add(ended)
+                todo += hoping.get(ended, [])
+        for calls, skips in zip(self.calls, self.skips, strict=True):
+            skips += [after for rule, after in calls if rule in empty]
 
     def _leave_out_what_never_ends(self) -> None:
         """Ways from which no end can be reached, as of a rule that cannot but call itself, are taken out."""

@@ -2,7 +2,7 @@
 
 The grammar accepts a subset of what the schema accepts, so that all generated text is valid against it: properties come
 in their declared order, undeclared ones only where none are declared. What a grammar cannot express (`multipleOf`,
-`pattern`, wide numeric ranges) is refused under `strict` and left to the caller's own validation otherwise.
+`pattern`, ranges between fractions) is refused under `strict` and left to the caller's own validation otherwise.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.schema import InvalidRequest
 from gateway.local.gbnf import GrammarTooLarge, RuleBook, json_literal, literal
+from gateway.local.number_ranges import integers_of, numbers_of
 
 if TYPE_CHECKING:
     from adapters.llama_cpp_job import ToolSpec
@@ -165,7 +166,6 @@ class _Converter:
         raise _refusal("its references go in circles")
 
     def _enum(self, values: list[Any]) -> str:
-        # llama.cpp follows all alternatives at once: ten thousand of them cost a second per token.
         self._enum_values += len(values)
         if not values or self._enum_values > MAX_ENUM:
             raise _refusal(f"its enums need 1 to {MAX_ENUM} values in all")
@@ -231,21 +231,12 @@ class _Converter:
         return f'"[" ws {items} "]"'
 
     def _bounded(self, kind: str, schema: dict[str, Any]) -> str:
-        low, high = schema.get("minimum"), schema.get("maximum")
-        above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-        if kind == "integer":
-            low = int(above) + 1 if above is not None else low
-            high = int(below) - 1 if below is not None else high
-            if low is not None and high is not None and 0 <= high - low <= MAX_ENUM:
-                return " | ".join(f'"{number}"' for number in range(int(low), int(high) + 1))
-        if kind == "number" and above == 0:
-            low = 1
-        if high is None and below is None and low in (0, 1):
-            digits = "[1-9] [0-9]{0,15}" if low == 1 else '("0" | [1-9] [0-9]{0,15})'
-            return digits if kind == "integer" or low == 1 else f'{digits} ("." [0-9]{{1,15}})?'
-        if self._strict:
-            raise _refusal("this range of numbers cannot be enforced; remove it or set `strict` to false")
-        return _PLAIN_TYPES[kind]
+        try:
+            return integers_of(schema) if kind == "integer" else numbers_of(schema)
+        except (ValueError, OverflowError) as error:
+            if self._strict:
+                raise _refusal(f"a range of numbers cannot be enforced: {error}") from None
+            return _PLAIN_TYPES[kind]
 
 
 def _string(schema: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from adapters.llama_cpp_job import ToolSpec
 from adapters.schema import InvalidRequest
+from gateway.local.grammar import Grammar
 from gateway.local.json_schema import MAX_DEPTH, MAX_SCHEMA_CHARS, grammar_for_schema, grammar_for_tools
 
 if TYPE_CHECKING:
@@ -36,7 +37,15 @@ TREE = {
 
 
 def accepts(model: Model, grammar: str, text: str) -> bool:
-    """Whether the grammar allows exactly this text, by llama.cpp's own reading."""
+    """Whether the grammar allows exactly this text: by our reading, which llama.cpp's agrees with."""
+    ours = Grammar(grammar)
+    spot = ours.after(ours.start(), text.encode())
+    is_allowed = spot is not None and spot.can_end
+    assert is_allowed == accepted_by_llama_cpp(model, grammar, text)
+    return is_allowed
+
+
+def accepted_by_llama_cpp(model: Model, grammar: str, text: str) -> bool:
     import ctypes  # noqa: PLC0415 - beside the library it serves
 
     import numpy as np  # noqa: PLC0415 - heavy
@@ -82,6 +91,8 @@ def accepts(model: Model, grammar: str, text: str) -> bool:
         ({"type": "integer", "minimum": 0, "maximum": 12}, ["0", "12"], ["13", "-1", "1.5"]),
         ({"type": "integer", "minimum": 1}, ["1", "99"], ["0", "-1"]),
         ({"type": "number", "minimum": 0}, ["0.5", "7"], ["-0.5"]),
+        ({"type": "integer", "minimum": -3, "maximum": 1200}, ["-3", "0", "999", "1200"], ["-4", "1201", "-0"]),
+        ({"type": "number", "exclusiveMinimum": -1, "maximum": 2}, ["-0.5", "0", "2"], ["-1", "2.5"]),
         ({"type": "number"}, ["-1.5e10", "0"], ["01", ".5", "NaN"]),
         ({"type": "object", "additionalProperties": {"type": "integer"}}, ["{}", '{"a":1,"b":2}'], ['{"a":"x"}']),
         ({"allOf": [{"$ref": "#/$defs/a"}, {"properties": {"y": {"type": "null"}}, "required": ["y"]}],
@@ -115,7 +126,10 @@ def test_tools_become_a_name_and_its_arguments(model: Model) -> None:
     ("schema", "reason"),
     [
         ({"type": "object", "properties": {"a": {"pattern": "x"}}}, "`pattern` cannot be enforced"),
-        ({"type": "number", "minimum": -7.5}, "range of numbers cannot be enforced"),
+        ({"type": "number", "minimum": 0.25, "maximum": 0.5}, "range of numbers cannot be enforced"),
+        ({"type": "integer", "minimum": 3, "maximum": 2}, "no whole number"),
+        ({"type": "integer", "minimum": "x"}, "not a valid JSON schema"),
+        ({"type": "number", "maximum": float("-inf")}, "range of numbers cannot be enforced"),
         ({"$ref": "https://example.com/x"}, "leaves the schema"),
         ({"$ref": "#/$defs/none"}, "points nowhere"),
         ({"type": "strnig"}, "no type `strnig`"),
