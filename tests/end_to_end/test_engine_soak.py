@@ -9,12 +9,15 @@ import asyncio
 import importlib.util
 import os
 import random
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.local.frames import Tuning
+from tests.engine_callers import Callers, engines_policy, footprints
 from tests.engine_crowd import CONTEXT_TOKENS, worker_crowd
+from tests.gateway_process import gateway_process
 from tests.tiny_gguf import tiny_text_model
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ SLOTS = 4
 # Caches fill during the first part; what grows afterwards leaks.
 SETTLING = 0.3
 GROWTH_BYTES = 6 * 1024 * 1024
+GATEWAY_GROWTH_BYTES = 24 * 1024 * 1024
 
 
 @pytest.mark.parametrize("seconds", LENGTHS)
@@ -66,3 +70,26 @@ async def all_slots_work(crowd: Crowd) -> None:
         await asyncio.gather(*(run.ended.wait() for run in runs))
     assert max(standing.running for standing in crowd.standings) == SLOTS
     await crowd.rest()
+
+
+@pytest.mark.parametrize("seconds", LENGTHS)
+async def test_a_gateway_outlives_a_crowd(tmp_path: Path, seconds: float) -> None:
+    print(f"SOAK_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
+    async with gateway_process(engines_policy(tmp_path), tmp_path) as gateway:
+        callers = Callers(gateway, SEED)
+        await callers.come_and_go(seconds * SETTLING, per_s=10)
+        before = footprints(gateway.process.pid)
+        await callers.come_and_go(seconds * (1 - SETTLING), per_s=10)
+        after = footprints(gateway.process.pid)
+        print(dict(sorted(callers.check().items())), before, after)  # noqa: T201 - and how often each way was taken
+
+        assert len(before) == 4  # itself and three workers, none of which was started again
+        assert before.keys() == after.keys()
+        for name, (resident_bytes, threads, files) in after.items():
+            assert resident_bytes <= before[name][0] + GATEWAY_GROWTH_BYTES, name
+            assert threads <= before[name][1] + 1, name
+            assert files <= before[name][2] + 4, name
+    rows = Counter(row["request_id"] for row in gateway.ledger())
+    answered = [exchange.request_id for exchange in callers.exchanges if not exchange.left and exchange.status == 200]
+    assert len(set(answered)) == len(answered)
+    assert [request for request in answered if rows[request] != 1] == []
