@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from adapters.llama_cpp_job import Job, Sampling
@@ -101,3 +102,71 @@ def test_a_model_without_a_template_holds_no_conversations(model: Model) -> None
 
     with pytest.raises(InvalidRequest, match="no chat template"):
         Preparer(model, None, CONTEXT_TOKENS).prepare(Handle(Job(1, messages=HI)))
+
+
+def test_each_prompt_has_work_of_its_own_and_answers_are_counted_through(model: Model) -> None:
+    work = prepare(model, Job(1, prompt="one", more_prompts=((5, 6), "two three"), choices=2, max_tokens=7, echo=True))
+    works = (work, *work.siblings)
+    assert [one.first_choice for one in works] == [0, 2, 4]
+    assert [len(one.choosers) for one in works] == [2, 2, 2]
+    assert [one.max_tokens for one in works] == [7, 7, 7]
+    assert [text_of(model, one) for one in works] == ["one", text_of(model, works[1]), "two three"]
+    assert works[1].tokens == [5, 6]
+    assert [one.new_text().push(b"!") for one in works] == ["one!", text_of(model, works[1]) + "!", "two three!"]
+
+
+def test_without_echo_an_answer_begins_with_itself(model: Model) -> None:
+    assert prepare(model, Job(1, prompt="one")).new_text().push(b"!") == "!"
+
+
+def test_one_prompt_that_does_not_fit_refuses_the_job(model: Model) -> None:
+    with pytest.raises(InvalidRequest, match="maximum context length"):
+        prepare(model, Job(1, prompt="one", more_prompts=(" a" * 200,)))
+
+
+def test_an_end_that_is_ignored_is_never_chosen(model: Model) -> None:
+    row = np.zeros(model.vocab_size, np.float32)
+    row[[2, 7]] = [9, 5]
+    assert model.ends_text(2)
+    assert prepare(model, Job(1, prompt="x", sampling=Sampling(temperature=0))).choosers[0].choose(row) == 2
+    bias = ((2, 50.0), (9, 1.0))
+    ignoring = Job(1, prompt="x", ignore_eos=True, sampling=Sampling(temperature=0, logit_bias=bias))
+    assert prepare(model, ignoring).choosers[0].choose(row) == 7
+
+
+def test_choices_of_one_seed_differ_and_repeat(model: Model) -> None:
+    row = np.zeros(model.vocab_size, np.float32)
+
+    def drawn(seed: int | None) -> list[int]:
+        job = Job(1, prompt="x", choices=3, sampling=Sampling(seed=seed, top_k=0))
+        return [chooser.choose(row) for chooser in prepare(model, job).choosers]
+
+    assert drawn(-1) == drawn(-1)
+    assert len({*drawn(-1), *drawn(5), *drawn(None)}) == 9
+
+
+def test_a_grammar_is_built_once_for_those_who_ask_for_the_same(model: Model) -> None:
+    from gateway.local.prepare import Handle, Preparer  # noqa: PLC0415 - loads llama.cpp
+
+    preparer: Any = Preparer(model, None, CONTEXT_TOKENS)
+    for number in range(20):
+        preparer.prepare(Handle(Job(1, prompt="x", schema=f'{{"const": {number % 10}}}')))
+    assert len(preparer._grammars) == 8
+    begun = preparer._grammars.copy()
+    preparer.prepare(Handle(Job(1, prompt="x", schema='{"const": 9}')))
+    assert preparer._grammars == begun
+
+
+@pytest.mark.parametrize(("on_overflow", "left_out"), [("error", None), ("truncate", 125)])
+def test_what_happens_to_long_prompts_is_the_policys_choice(
+    model: Model, on_overflow: str, left_out: int | None
+) -> None:
+    from gateway.local.prepare import Handle, Preparer  # noqa: PLC0415 - loads llama.cpp
+
+    preparer = Preparer(model, None, CONTEXT_TOKENS, on_overflow)
+    job = Job(1, prompt_tokens=tuple(range(200)))
+    if left_out is None:
+        with pytest.raises(InvalidRequest, match="maximum context length"):
+            preparer.prepare(Handle(job))
+    else:
+        assert preparer.prepare(Handle(job)).truncated_tokens == left_out

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +73,26 @@ def test_logprobs_of_a_stop_string_are_dropped() -> None:
     for text in (b"a", b"z", b"b"):
         stream.push(text, ChosenLogprob(TokenLogprob(text, -1.0), ()))
     assert [entry.chosen.token for entry in stream.take_logprobs()] == [b"a"]
+
+
+@given(
+    st.lists(st.text("ab\N{SNOWMAN}\N{GRINNING FACE}", max_size=5), min_size=1, max_size=8),
+    st.lists(st.text("ab\N{SNOWMAN}", min_size=1, max_size=4), max_size=3),
+    st.lists(st.integers(0, 60), max_size=12),
+)
+def test_how_a_text_is_cut_into_tokens_does_not_matter(words: list[str], stops: list[str], cuts: list[int]) -> None:
+    data = "".join(words).encode()
+    borders = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    pieces = [data[start:end] for start, end in pairwise(borders)]
+    assert run(pieces, tuple(stops)) == run([data], tuple(stops))
+
+
+@pytest.mark.parametrize("pieces", [[b"a", b"b"], [b"", b"ab"], [b"aX"], [b"X"], []])
+def test_what_goes_before_is_shown_first_and_once(pieces: list[bytes]) -> None:
+    """Not even a stop string in it is one."""
+    stream = TextStream(("X",), before="say X: ")
+    shown = ""
+    for piece in pieces:
+        shown += stream.push(piece)
+    text = b"".join(pieces).decode().partition("X")[0]
+    assert shown + stream.finish() == "say X: " + text
