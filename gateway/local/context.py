@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gateway.local.devices import place_cells
+from gateway.local.devices import EXACT_TYPES, place_cells
 from gateway.local.llama import LLAMA, DecodeFailed, ModelUnusable
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 # Rows of logits that one run may want of a step: the one after its last token and those that check guesses.
 ROWS_PER_SLOT = 9
+# On a processor llama.cpp's flash attention takes twice as long for each token after 1,000 others, and six times as
+# long for a chunk under 64 tokens. Without it, what a pass looks at should stay in the caches.
+_NO_FLASH_ATTENTION = 0
+_CPU_PASS_TOKENS = 128
 _NO_ROOM = 1
 _INVALID_BATCH = -1
 
@@ -59,7 +63,7 @@ class Context:
         # A recurrent state cannot be cut, so a copy of a longer text is of no use.
         self.can_copy = not (LLAMA.llama_model_is_recurrent(model.handle) or LLAMA.llama_model_is_hybrid(model.handle))
         # On a device a stream is copied there; through the host it would be the cells in use, but twice.
-        self._copies_streams = tuning.gpu_layers != 0 and LLAMA.llama_supports_gpu_offload()
+        self._is_offloaded = any(name != "CPU" for name in model.devices)
         self._copied = np.empty(0, np.uint8)
         self.handle: Any = None
         self._open()
@@ -75,11 +79,15 @@ class Context:
         parameters = LLAMA.llama_context_default_params()
         parameters.n_ctx = tuning.context_tokens * (1 if self.unified else self.slots)
         parameters.n_batch = parameters.n_ubatch = max(self.slots, min(tuning.batch_tokens, tuning.context_tokens))
+        if not self._is_offloaded:
+            parameters.n_ubatch = max(self.slots, min(parameters.n_batch, _CPU_PASS_TOKENS))
         parameters.n_seq_max = self.slots
         parameters.n_outputs_max = min(parameters.n_batch, self.slots * ROWS_PER_SLOT)
         parameters.n_threads = parameters.n_threads_batch = tuning.threads
         parameters.kv_unified = self.unified
         place_cells(parameters, tuning)
+        if tuning.flash_attention is None and tuning.kv_type in EXACT_TYPES and not self._is_offloaded:
+            parameters.flash_attn_type = _NO_FLASH_ATTENTION
         self.handle = LLAMA.llama_init_from_model(self._model.handle, parameters)
         if not self.handle:
             about = f"{self.slots} slots of {tuning.context_tokens} tokens"
@@ -197,7 +205,7 @@ class Context:
         self.clear(target)
         if self.unified:
             LLAMA.llama_memory_seq_cp(self._memory, source, target, 0, end)
-        elif self._copies_streams:
+        elif self._is_offloaded:
             LLAMA.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         elif not self._copy_state(source, target):
             return 0
