@@ -16,7 +16,7 @@ _MAX_SCALAR = 400
 _PLAIN: Final = re.compile(r'[^"\\\x00-\x1f]+')
 _SCALAR: Final = re.compile(r"[-+.0-9A-Za-z]*")
 _SCALAR_WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?|true|false|null")
-_HEX4: Final = re.compile(r"[0-9A-Fa-f]{4}")
+_DIGITS: Final = re.compile(r"[0-9A-Fa-f]{0,4}")
 _ESCAPES: Final = frozenset('"\\/bfnrt')
 
 _Put = "Callable[[str], None]"
@@ -83,30 +83,44 @@ def copy_string(tape: Tape, put: Callable[[str], None]) -> Reading[bool]:
             if not (yield from _copy_escape(tape, put)):
                 return False
             continue
-        tape.at += 1
-        put(char if char == '"' else json.dumps(char)[1:-1])
         if char == '"':
+            tape.at += 1
+            put(char)
             return True
+        if char < " ":
+            tape.at += 1
+            put(json.dumps(char)[1:-1])
 
 
 def _copy_escape(tape: Tape, put: Callable[[str], None]) -> Reading[bool]:
     if not (yield from tape.need(2)):
         return False
     escaped = tape.text[tape.at + 1]
-    length = 2
-    if escaped == "u":
-        if not (yield from tape.need(6)):
-            return False
-        length = 6 if _HEX4.fullmatch(tape.text, tape.at + 2, tape.at + 6) else 0
     if escaped == "'":
         put("'")
-    elif length and (escaped in _ESCAPES or escaped == "u"):
-        put(tape.text[tape.at : tape.at + length])
+        tape.at += 2
+    elif escaped in _ESCAPES:
+        put("\\" + escaped)
+        tape.at += 2
+    elif escaped == "u" and (digits := (yield from _four_digits(tape))):
+        put("\\u" + digits)
+        tape.at += 6
     else:
         put("\\\\")
-        length = 1
-    tape.at += length
+        tape.at += 1
     return True
+
+
+def _four_digits(tape: Tape) -> Reading[str]:
+    """The digits of an escaped character, which are not passed over; nothing where there are not four."""
+    while True:
+        found = _DIGITS.match(tape.text, tape.at + 2)
+        digits = found.group() if found else ""
+        if len(digits) == 4:
+            return digits
+        if tape.ended or tape.at + 2 + len(digits) < len(tape.text):
+            return ""
+        yield
 
 
 def _copy_scalar(tape: Tape, put: Callable[[str], None]) -> Reading[bool]:

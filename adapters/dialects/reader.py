@@ -110,7 +110,7 @@ def _read_text(tape: Tape, dialect: Dialect) -> Reading[None]:
 
 def _try_call(tape: Tape, dialect: Dialect, mark: str) -> Reading[bool]:
     """Read calls; where there are none, the text is as if it had not been looked at."""
-    if not mark and not ((yield from tape.need()) and tape.text[tape.at] in "{["):
+    if not mark and not ((yield from tape.need()) and tape.text[tape.at] in "{[`"):
         return False
     start = tape.anchor()
     made = yield from dialect.read_calls(tape, mark)
