@@ -91,9 +91,16 @@ class Gateway:
         self.edge = Edge(lambda: self.generation, handler, self.lifecycle, self.drains, self.door)
         self.keys = KeyService(config, lambda: self.generation.keys)
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
-        parts = Parts(live, self.keys, lambda: self.generation, self.limits.store, self.reporting.decisions)
-        self.operations = Operations(all_routes(parts), gate_of(config.secrets.admin_token))
         self._upstreams = UpstreamSet()
+        parts = Parts(
+            live,
+            self.keys,
+            lambda: self.generation,
+            self.limits.store,
+            self.reporting.decisions,
+            lambda: self._upstreams.engines,
+        )
+        self.operations = Operations(all_routes(parts), gate_of(config.secrets.admin_token))
         self._probes = HealthProbes(self.fleet, random.Random(secrets.randbits(64)))  # noqa: S311 - jitter
         self._retiring: set[asyncio.Task[None]] = set()
         self._last_retired: asyncio.Task[None] | None = None

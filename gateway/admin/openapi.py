@@ -34,7 +34,7 @@ creation that is sent twice makes one record and answers 409 the second time; wh
 PATH_NAMES: Final = {
     "key_id": "The public part of a key.",
     "org": "An org.",
-    "name": "A team or user; / as %2F.",
+    "name": "A team, a user, or a local model's provider; / as %2F.",
     "request_id": "The x-request-id of an answer.",
 }
 MADE: Final = {"key_id": "key/id"}

@@ -36,6 +36,8 @@ class Permission(StrEnum):
     LIMITS_READ = "limits:read"
     USAGE_READ = "usage:read"
     DECISIONS_READ = "decisions:read"
+    MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
 
 
 class Operator(NamedTuple):

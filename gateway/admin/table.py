@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.admin.decision_routes import DecisionRoutes
 from gateway.admin.key_routes import KeyRoutes
 from gateway.admin.limit_routes import LimitRoutes
+from gateway.admin.model_routes import ModelRoutes
 from gateway.admin.openapi import SpecRoutes
 from gateway.admin.owner_routes import TEAM, USER, MemberRoutes, OrgRoutes
 from gateway.admin.usage_routes import UsageRoutes
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from gateway.generation import Generation
     from gateway.keys.service import KeyService
     from gateway.live_view import LiveView
+    from gateway.local.engines import Engines
     from gateway.state.limits.store import LimitStore
+
+
+def no_engines() -> None:
+    """Where no model runs."""
 
 
 class Parts(NamedTuple):
@@ -30,6 +36,7 @@ class Parts(NamedTuple):
     current: Callable[[], Generation]
     limits: LimitStore
     decisions: RecentDecisions
+    engines: Callable[[], Engines | None] = no_engines
 
 
 def all_routes(parts: Parts) -> tuple[Route, ...]:
@@ -42,5 +49,6 @@ def all_routes(parts: Parts) -> tuple[Route, ...]:
         *LimitRoutes(parts.current, parts.keys.stored, parts.limits).routes(),
         *UsageRoutes(parts.keys.database).routes(),
         *DecisionRoutes(parts.decisions).routes(),
+        *ModelRoutes(parts.engines).routes(),
     )
     return (*routes, *SpecRoutes(routes).routes())
