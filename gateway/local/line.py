@@ -88,7 +88,7 @@ class RunLine(Generic[R]):
         self._standers: dict[int, _Stander[R]] = {}
         self._engine = EngineNow()
         self._changed = threading.Condition()
-        self._begun: deque[float] = deque(maxlen=_BEGUN_KEPT)
+        self._begun: deque[tuple[float, R]] = deque(maxlen=_BEGUN_KEPT)
         self._closed = False
         self._woken = False
 
@@ -133,7 +133,7 @@ class RunLine(Generic[R]):
         with self._changed:
             stander = self._standers.pop(number)
             self._queue = serve(self._queue, stander.entry)
-            self._begun.append(self._clock())
+            self._begun.append((self._clock(), stander.run))
             for other in self._standers.values():
                 if other.run.job_id == stander.run.job_id:
                     other.deadline_s = NEVER_S
@@ -204,10 +204,18 @@ class RunLine(Generic[R]):
         """How long a newcomer like `run` would wait behind those that are served before it."""
         _, entry = _joined(self._queue, run)
         own = (-aged(run.place.priority, 0.0), entry.finish, run.number)
-        before = [one.run.prompt_tokens for one in self._standers.values() if one.key(now) < own]
-        begun = list(self._begun)[-self._engine.running :] if self._engine.running else []
+        standers = self._standers.values()
+        before = [one.run.prompt_tokens for one in standers if not one.run.cancelled and one.key(now) < own]
+        engine = self._engine
+        seated = list(self._begun)[-engine.running :] if engine.running else []
+        # Whoever was cancelled leaves with the step that is under way, which the engine has not told yet.
+        leaving = [one.prompt_tokens for _, one in seated if one.cancelled]
+        engine = engine._replace(
+            running=engine.running - len(leaving), reading_tokens=max(0, engine.reading_tokens - sum(leaving))
+        )
+        begun = [moment for moment, one in seated if not one.cancelled]
         seated_s = now - sum(begun) / len(begun) if begun else 0.0
-        return expected_wait_s(Ahead(len(before), sum(before), seated_s), self._engine)
+        return expected_wait_s(Ahead(len(before), sum(before), seated_s), engine)
 
     def _too_late(self, run: R) -> Failed:
         message = f"The engine had no slot within {run.place.patience_s:.1f} s."

@@ -347,7 +347,7 @@ async def test_vectors_come_back_as_they_were_measured() -> None:
 async def test_a_request_that_cannot_be_read_takes_no_place() -> None:
     async with faked("good", Keeping(on_demand=True)) as upstream:
         with pytest.raises(RequestError):
-            await upstream.send(exchange(temperature=9))
+            await upstream.send(exchange(logit_bias={"x": 1}))
         assert (upstream.describe()["in_engine"], upstream.describe()["state"]) == (0, "unloaded")
 
 
