@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.records.settlement import OK
-from gateway.signals import telemetry
+from gateway.signals import engine_telemetry, telemetry
 from gateway.signals.telemetry import NANO, NONE, OTHER, Outcome, Unpriced
 from policies.attempts import AttemptKind
 from policies.matching import candidates
@@ -118,8 +118,8 @@ class CallMetrics:
         self._per_token = registry.histograms(telemetry.PER_TOKEN)
         self._unpriced = registry.cells(telemetry.UNPRICED)
         self._estimated = registry.cells(telemetry.ESTIMATED)
-        self._phases = registry.histograms(telemetry.LOCAL_PHASE)
-        self._compute = registry.cells(telemetry.LOCAL_COMPUTE)
+        self._phases = registry.histograms(engine_telemetry.LOCAL_PHASE)
+        self._compute = registry.cells(engine_telemetry.LOCAL_COMPUTE)
         self._fallbacks = registry.cells(telemetry.FALLBACKS)
         self._retries = registry.cells(telemetry.RETRIES)
         self._moves = {

@@ -69,7 +69,7 @@ NONE = "none"
 """No route matched, or the key belongs to no team."""
 
 NANO = 1_000_000_000
-_DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 600)
+DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 600)
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
 _FIRST_TOKEN = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2)
 _PER_TOKEN = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
@@ -84,7 +84,7 @@ REQUEST_DURATION = Family(
     Kind.HISTOGRAM,
     "From the request's arrival to the last byte of the answer.",
     ("route", "stream"),
-    _DURATION,
+    DURATION,
 )
 OVERHEAD = Family(
     "pointsman_overhead_seconds",
@@ -98,7 +98,7 @@ ATTEMPTS = Family(
     "pointsman_upstream_attempts_total", Kind.COUNTER, "Attempts by how they ended.", (*_WHERE, "outcome")
 )
 UPSTREAM_DURATION = Family(
-    "pointsman_upstream_duration_seconds", Kind.HISTOGRAM, "From an attempt's start to its end.", _WHERE, _DURATION
+    "pointsman_upstream_duration_seconds", Kind.HISTOGRAM, "From an attempt's start to its end.", _WHERE, DURATION
 )
 FIRST_TOKEN = Family(
     "pointsman_time_to_first_token_seconds",
@@ -284,21 +284,6 @@ SHED = Family(
     ("priority",),
 )
 SHEDDING = Family("pointsman_shedding_ratio", Kind.GAUGE, "The share of requests that is refused at the door now.")
-LOCAL_PHASE = Family(
-    "pointsman_local_phase_seconds",
-    Kind.HISTOGRAM,
-    "Where the time of answers of the bundled engine went: queue, prefill or decode.",
-    ("deployment", "phase"),
-    _DURATION,
-)
-LOCAL_COMPUTE = Family(
-    "pointsman_local_compute_seconds_total",
-    Kind.COUNTER,
-    "The bundled engine's time, shared among the calls of each step by what they had of it.",
-    ("deployment", "team"),
-    scale=NANO,
-    cap=5_000,
-)
 BUILD_INFO = Family("pointsman_build_info", Kind.GAUGE, "Always 1.", ("version", "python"))
 CONFIG_INFO = Family("pointsman_config_info", Kind.GAUGE, "Always 1; the policy in force.", ("hash",))
 PROCESS_CPU = Family("process_cpu_seconds_total", Kind.COUNTER, "User and system time.")

@@ -7,7 +7,7 @@ import pytest
 from adapters.base import EngineTimes
 from gateway.records.call_metrics import CallMetrics, model_label
 from gateway.records.settlement import HEDGE_LOST, settle
-from gateway.signals import telemetry
+from gateway.signals import engine_telemetry, telemetry
 from gateway.signals.metrics import Registry
 from policies.attempts import AttemptKind
 from policies.vocabulary import Failure, FailureKind, Usage
@@ -52,9 +52,9 @@ def test_one_good_call_is_counted_in_every_family_it_belongs_to(registry: Regist
 def test_the_engines_time_is_told_by_phase_and_by_who_had_it(registry: Registry, metrics: CallMetrics) -> None:
     metrics.add(settle(from_an_engine()))
     metrics.add(settle(from_an_engine(queue_s=0.0)))
-    phases = {labels: child.sum for labels, child in registry.histograms(telemetry.LOCAL_PHASE).children.items()}
+    phases = {labels: child.sum for labels, child in registry.histograms(engine_telemetry.LOCAL_PHASE).children.items()}
     assert phases == {("gpt-4o", "queue"): 0.25, ("gpt-4o", "prefill"): 1.0, ("gpt-4o", "decode"): 4.0}
-    assert values(registry, telemetry.LOCAL_COMPUTE) == {("gpt-4o", "platform"): 2_500_000_000}
+    assert values(registry, engine_telemetry.LOCAL_COMPUTE) == {("gpt-4o", "platform"): 2_500_000_000}
 
 
 def test_whoever_left_in_the_queue_was_neither_read_nor_answered(registry: Registry, metrics: CallMetrics) -> None:
@@ -62,7 +62,7 @@ def test_whoever_left_in_the_queue_was_neither_read_nor_answered(registry: Regis
     assert left.attempts[0].tally is not None
     left.attempts[0].tally.engine = EngineTimes(queue_s=3.0)
     metrics.add(settle(left))
-    assert set(registry.histograms(telemetry.LOCAL_PHASE).children) == {("gpt-4o", "queue")}
+    assert set(registry.histograms(engine_telemetry.LOCAL_PHASE).children) == {("gpt-4o", "queue")}
 
 
 def test_a_fallback_and_a_retry_are_told_apart(registry: Registry, metrics: CallMetrics) -> None:

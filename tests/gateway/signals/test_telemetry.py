@@ -4,10 +4,11 @@ import re
 
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
-from gateway.signals import telemetry
+from gateway.signals import engine_telemetry, telemetry
 from gateway.signals.telemetry import Attr, Family, Kind
 
-FAMILIES = [value for value in vars(telemetry).values() if isinstance(value, Family)]
+NAMES = vars(telemetry) | vars(engine_telemetry)
+FAMILIES = [value for value in NAMES.values() if isinstance(value, Family)]
 # Not in the package yet: renamed or added in the conventions' own repository since.
 NEWER = {"gen_ai.usage.cost", "gen_ai.response.time_to_first_chunk", "gen_ai.request.stream"}
 NEWER |= {"gen_ai.usage.reasoning.output_tokens"}

@@ -1,0 +1,129 @@
+"""The names under which engines of this process appear in telemetry. An engine goes by the name of its provider."""
+
+from __future__ import annotations
+
+from gateway.signals.telemetry import DURATION, NANO, Family, Kind
+
+LOCAL_PHASE = Family(
+    "pointsman_local_phase_seconds",
+    Kind.HISTOGRAM,
+    "Where the time of answers of the bundled engine went: queue, prefill or decode.",
+    ("deployment", "phase"),
+    DURATION,
+)
+LOCAL_COMPUTE = Family(
+    "pointsman_local_compute_seconds_total",
+    Kind.COUNTER,
+    "The bundled engine's time, shared among the calls of each step by what they had of it.",
+    ("deployment", "team"),
+    scale=NANO,
+    cap=5_000,
+)
+LOCAL_UP = Family(
+    "pointsman_local_up",
+    Kind.GAUGE,
+    "1 while the engine's model is loaded and takes calls. Labels name the engine's provider.",
+    ("engine",),
+)
+LOCAL_LOADS = Family(
+    "pointsman_local_loads_total",
+    Kind.COUNTER,
+    "Loads of the engine's model, the first included.",
+    ("engine",),
+)
+LOCAL_RESTARTS = Family(
+    "pointsman_local_restarts_total",
+    Kind.COUNTER,
+    "Workers started after one that died.",
+    ("engine",),
+)
+LOCAL_COLD_START = Family(
+    "pointsman_local_cold_start_seconds",
+    Kind.GAUGE,
+    "How long the last load took, from the worker's start to its first token.",
+    ("engine",),
+)
+LOCAL_MEMORY = Family(
+    "pointsman_local_memory_bytes",
+    Kind.GAUGE,
+    "What the loaded model is reckoned to take: weights, cells and buffers.",
+    ("engine",),
+)
+LOCAL_CALLS = Family(
+    "pointsman_local_calls",
+    Kind.GAUGE,
+    "Calls of this process at the engine, waiting or running.",
+    ("engine",),
+)
+LOCAL_SLOTS = Family(
+    "pointsman_local_slots",
+    Kind.GAUGE,
+    "Runs that the engine computes at once.",
+    ("engine",),
+)
+LOCAL_RUNNING = Family(
+    "pointsman_local_running",
+    Kind.GAUGE,
+    "Runs that have a slot.",
+    ("engine",),
+)
+LOCAL_WAITING = Family(
+    "pointsman_local_waiting",
+    Kind.GAUGE,
+    "Runs in the engine's line.",
+    ("engine",),
+)
+LOCAL_WAITING_TOKENS = Family(
+    "pointsman_local_waiting_tokens",
+    Kind.GAUGE,
+    "Prompt tokens still to be read, in the line and in slots.",
+    ("engine",),
+)
+LOCAL_CELLS = Family(
+    "pointsman_local_kv_cells",
+    Kind.GAUGE,
+    "Cells of the KV cache.",
+    ("engine",),
+)
+LOCAL_CELLS_USED = Family(
+    "pointsman_local_kv_cells_used",
+    Kind.GAUGE,
+    "Cells that hold a token, also of texts that have ended and may begin another.",
+    ("engine",),
+)
+LOCAL_STEPS = Family(
+    "pointsman_local_steps_total",
+    Kind.COUNTER,
+    "Steps of the engine.",
+    ("engine",),
+)
+LOCAL_STEP = Family(
+    "pointsman_local_step_seconds",
+    Kind.GAUGE,
+    "A step's duration, as a decayed mean.",
+    ("engine",),
+)
+LOCAL_STEP_PYTHON = Family(
+    "pointsman_local_step_python_seconds",
+    Kind.GAUGE,
+    "The part of a step that is not llama.cpp's, as a decayed mean.",
+    ("engine",),
+)
+LOCAL_LONGEST_GAP = Family(
+    "pointsman_local_longest_gap_seconds",
+    Kind.GAUGE,
+    "The longest time that a running answer waited for its next token since the worker began.",
+    ("engine",),
+)
+LOCAL_PACE = Family(
+    "pointsman_local_tokens_per_second",
+    Kind.GAUGE,
+    "Tokens per second of work, as a decayed mean: prefill or decode.",
+    ("engine", "phase"),
+)
+LOCAL_TOKENS = Family(
+    "pointsman_local_tokens_total",
+    Kind.COUNTER,
+    "Tokens read (prefill), found in cells (reused), written (decode), guessed ahead, and guessed right (accepted).",
+    ("engine", "kind"),
+)
