@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from gateway.config.doubts import doubts
+from gateway.config.engine_checks import check_engines
 from gateway.config.exposure import check_exposure
 from gateway.config.later import not_yet
 from gateway.config.limit_checks import check_limits
@@ -72,7 +73,7 @@ def examine_text(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Con
     for place, message, severity in chain(*checks, check_exposure(tree, base, time.time())):
         report.add(place, message, severity)
     if config is not None and not report.has_errors:
-        for place, message, severity in doubts(config):
+        for place, message, severity in chain(check_engines(config), doubts(config)):
             report.add(place, message, severity)
     return (None if report.has_errors else config), report.problems()
 

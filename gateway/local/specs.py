@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from gateway.config.llama_cpp import EXACT_KV
 from gateway.config.model_file import model_file
 from gateway.local.engine_check import MissingModel
 from gateway.local.frames import Load, Tuning
@@ -12,6 +13,8 @@ from gateway.local.gguf import adapter_problem, read_model, shape_of
 from gateway.local.gguf_reading import BrokenGguf
 from gateway.local.keeping import EngineSpec, Keeping
 from policies.engine_memory import ContextShape, memory_of
+
+PROCESSOR_PASS_TOKENS: Final = 128
 
 if TYPE_CHECKING:
     from gateway.config import LlamaCppProvider
@@ -65,10 +68,12 @@ def tuning_of(provider: LlamaCppProvider) -> Tuning:
     )
 
 
-def context_of(load: Load) -> ContextShape:
-    """The context that a worker with this order makes."""
+def contexts_of(load: Load) -> tuple[ContextShape, ...]:
+    """The contexts that a worker with this order may make: on a processor it computes in smaller passes, and with flash
+    attention only where it has to.
+    """
     tuning = load.tuning
-    return ContextShape(
+    on_device = ContextShape(
         slots=tuning.slots,
         context_tokens=tuning.context_tokens,
         batch_tokens=tuning.batch_tokens,
@@ -77,9 +82,16 @@ def context_of(load: Load) -> ContextShape:
         flash_attention=tuning.flash_attention is not False,
         writes=load.task == "text",
     )
+    has_to = tuning.flash_attention or tuning.kv_type not in EXACT_KV
+    on_processor = on_device._replace(
+        batch_tokens=min(tuning.batch_tokens, PROCESSOR_PASS_TOKENS), flash_attention=bool(has_to)
+    )
+    return (on_processor, on_device) if tuning.gpu_layers else (on_processor,)
 
 
 def needed_bytes(model: ModelFile, load: Load) -> int:
     """What the worker is reckoned to take, with its adapters and what it keeps of prompts."""
     adapters = sum(Path(file).stat().st_size for _, file in load.adapters)
-    return memory_of(shape_of(model), context_of(load)).total_bytes + adapters + load.tuning.cache_bytes
+    shape = shape_of(model)
+    most = max(memory_of(shape, context).total_bytes for context in contexts_of(load))
+    return most + adapters + load.tuning.cache_bytes
