@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.local.devices import find_devices, load_ggml, overhear, place_weights, signs_of_gpu, wish_of
 from gateway.local.frames import Tuning
+from gateway.local.long_runs import cut_long_runs
 from policies.engine_devices import check_homes, homes, placement
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Model:
         self._pieces: list[bytes | None] = [None] * self.vocab_size
         self._enders: dict[int, bool] = {}
         self._longest_piece_bytes = 0
+        self._splits_by_pattern = LLAMA.llama_vocab_type(self.vocab) == LLAMA.LLAMA_VOCAB_TYPE_BPE
+        self._marks = self.special_texts(LLAMA.LLAMA_TOKEN_ATTR_CONTROL | LLAMA.LLAMA_TOKEN_ATTR_USER_DEFINED)
 
     def chat_template(self) -> str | None:
         template = LLAMA.llama_model_chat_template(self.handle, None)
@@ -91,6 +94,13 @@ class Model:
 
     def special_text(self, token: int) -> str:
         return self._read_piece(token, special=True).decode(errors="replace") if token >= 0 else ""
+
+    def special_texts(self, attributes: int) -> tuple[str, ...]:
+        """The texts of all tokens that have one of the attributes."""
+        tokens = (
+            token for token in range(self.vocab_size) if LLAMA.llama_vocab_get_attr(self.vocab, token) & attributes
+        )
+        return tuple(text for token in tokens if (text := self.special_text(token)))
 
     @property
     def bos_text(self) -> str:
@@ -132,9 +142,15 @@ class Model:
 
         `begins` False: the text goes on from another, and gets no start token.
         """
-        data = text.encode(errors="replace")
+        first, *others = cut_long_runs(text, self._marks) if self._splits_by_pattern else [text]
         bos = self.bos_text
-        add_special = begins and not (bos and text.startswith(bos))
+        tokens = self._tokenized(first, add_special=begins and not (bos and text.startswith(bos)))
+        for part in others:
+            tokens += self._tokenized(part, add_special=False)
+        return tokens
+
+    def _tokenized(self, text: str, *, add_special: bool) -> list[int]:
+        data = text.encode(errors="replace")
         room = len(data) + 8
         tokens = (LLAMA.llama_token * room)()
         count = LLAMA.llama_tokenize(self.vocab, data, len(data), tokens, room, add_special, True)

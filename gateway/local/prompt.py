@@ -124,7 +124,5 @@ class Prompter:
         return InvalidRequest(message, param=param, code="context_length_exceeded")
 
 
-def _control_texts(model: Model) -> list[str]:
-    control = LLAMA.LLAMA_TOKEN_ATTR_CONTROL | LLAMA.LLAMA_TOKEN_ATTR_UNKNOWN
-    tokens = range(model.vocab_size)
-    return [model.special_text(token) for token in tokens if LLAMA.llama_vocab_get_attr(model.vocab, token) & control]
+def _control_texts(model: Model) -> tuple[str, ...]:
+    return model.special_texts(LLAMA.LLAMA_TOKEN_ATTR_CONTROL | LLAMA.LLAMA_TOKEN_ATTR_UNKNOWN)
