@@ -1,4 +1,7 @@
-"""OpenAI's messages as chat templates want them: text as one string, tool arguments as objects, roles that exist."""
+"""OpenAI's messages as chat templates want them: text as one string, tool arguments as objects, roles that exist.
+
+What some templates ask for under other names is given to all: a result's function, and earlier thoughts.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,17 @@ def conversation(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Raises `InvalidRequest`, naming the message, for what a text model cannot read."""
     if not messages:
         raise InvalidRequest("'messages' must not be empty.", "messages")
-    return [_message(number, message) for number, message in enumerate(messages)]
+    read = [_message(number, message) for number, message in enumerate(messages)]
+    calls = {
+        call["id"]: call["function"]["name"] for one in read for call in one.get("tool_calls") or () if "id" in call
+    }
+    return [_named(message, calls) if message["role"] == "tool" else message for message in read]
+
+
+def _named(message: dict[str, Any], calls: dict[str, str]) -> dict[str, Any]:
+    """A result with the name of the function that gave it."""
+    called = message.get("tool_call_id")
+    return {"name": calls[called], **message} if isinstance(called, str) and called in calls else message
 
 
 def _message(number: int, message: dict[str, Any]) -> dict[str, Any]:
@@ -25,7 +38,13 @@ def _message(number: int, message: dict[str, Any]) -> dict[str, Any]:
         raise InvalidRequest(f"'{where}.role' is not supported by the bundled engine.", f"{where}.role")
     read = {**message, "role": _ROLES[role], "content": _text(message.get("content"), f"{where}.content")}
     if calls := message.get("tool_calls"):
+        if not isinstance(calls, list):
+            raise InvalidRequest(f"Invalid value for '{where}.tool_calls': expected calls.", f"{where}.tool_calls")
         read["tool_calls"] = [_call(call, f"{where}.tool_calls") for call in calls]
+    else:
+        read.pop("tool_calls", None)
+    if isinstance(thoughts := message.get("reasoning_content"), str):
+        read.setdefault("thinking", thoughts)
     return read
 
 
@@ -53,6 +72,8 @@ def _call(call: object, where: str) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise InvalidRequest(f"'{where}' holds something other than a call of a function.", where)
+    if not isinstance(call.get("id", ""), str):
+        raise InvalidRequest(f"Invalid value for '{where}': a call's id is a text.", where)
     try:
         arguments = json.loads(function.get("arguments") or "{}")
     except (ValueError, TypeError, RecursionError):

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from adapters.llama_cpp_answer import Shape, StreamEncoder, WholeEncoder
+from adapters.dialects import dialect_named
+from adapters.llama_cpp_answer import Shape, StreamEncoder, WholeEncoder, usage_json
 from adapters.llama_cpp_job import ChosenLogprob, Delta, Finished, TokenLogprob
+from adapters.openai_request import parse
 from policies.vocabulary import Endpoint, Usage
 
 if TYPE_CHECKING:
@@ -99,6 +101,89 @@ def test_a_forced_call_streams_its_name_whole_and_its_arguments_in_pieces() -> N
     assert first["id"].startswith("call_")
     assert second == {"index": 0, "function": {"arguments": 'ty":"A\n"}'}}
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+WEATHER: Any = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+SAID = (
+    "<think>\nLet me see.\n</think>\n\nOne moment.\n"
+    '<tool_call>\n{"name": "get_weather", "arguments": {"city": "A\\n"}}\n</tool_call>\n'
+    '<tool_call>\n{"name": "get_weather", "arguments": {}}\n</tool_call>'
+)
+
+
+def thinking(*, choices: int = 1, logprobs: bool = False) -> Shape:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "n": choices, "logprobs": logprobs}
+    request = parse(Endpoint.CHAT, json.dumps(body).encode())
+    return Shape.of(request, "m", 1, calls_tool=False, tools=[WEATHER], dialect=dialect_named("hermes", "think"))
+
+
+def assembled(chunks: list[Any], choice: int = 0) -> dict[str, Any]:
+    """The message that a client makes of a stream."""
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    calls: list[dict[str, Any]] = []
+    for chunk in chunks:
+        for one in chunk["choices"]:
+            if one["index"] != choice:
+                continue
+            for name in ("content", "reasoning_content"):
+                if (text := one["delta"].get(name)) is not None:
+                    message[name] = (message.get(name) or "") + text
+            for call in one["delta"].get("tool_calls", ()):
+                if call["index"] == len(calls):
+                    calls.append({"id": call["id"], "type": call["type"], "function": {"name": "", "arguments": ""}})
+                for name, text in call["function"].items():
+                    calls[call["index"]]["function"][name] += text
+    return message | ({"tool_calls": calls} if calls else {})
+
+
+def without_ids(message: dict[str, Any]) -> dict[str, Any]:
+    for call in message.get("tool_calls", ()):
+        assert call.pop("id").startswith("call_")
+    return message
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, len(SAID)])
+def test_a_stream_and_a_whole_answer_say_the_same_however_they_are_cut(size: int) -> None:
+    deltas = [Delta(1, 0, SAID[at : at + size], 1) for at in range(0, len(SAID), size)]
+    chunks = stream(thinking(), *deltas, Finished(1, 0, "stop", 9))
+    answer = whole(thinking(), *deltas, Finished(1, 0, "stop", 9))
+    message = without_ids(answer["choices"][0]["message"])
+    assert without_ids(assembled(chunks)) == message
+    assert message["content"] == "One moment."
+    assert message["reasoning_content"] == "Let me see."
+    assert [json.loads(call["function"]["arguments"]) for call in message["tool_calls"]] == [{"city": "A\n"}, {}]
+    assert chunks[-1]["choices"][0]["finish_reason"] == answer["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_thoughts_are_counted_while_they_last() -> None:
+    encoder = StreamEncoder(thinking(choices=2))
+    encoder.inside = "<think>"
+    for choice in (0, 1):
+        for text in ("so", " it", "</think>", "Yes"):
+            encoder.delta(Delta(1, choice, text, 2))
+    assert encoder.reasoning_tokens == 12
+    assert usage_json(USAGE._replace(reasoning_tokens=12))["completion_tokens_details"] == {"reasoning_tokens": 12}
+
+
+def test_log_probabilities_wait_for_their_text() -> None:
+    """A token that is held back, since it may begin a call, leaves its log-probability to what comes next."""
+    events = [Delta(1, 0, text, 1, (LOGPROB,)) for text in ("a ", "<tool", "_x", " ")]
+    chunks = stream(thinking(logprobs=True), *events, Finished(1, 0, "stop", 4))
+    told = [chunk["choices"][0]["logprobs"] for chunk in chunks]
+    assert sum(len(one["content"]) for one in told if one) == 4
+    assert assembled(chunks)["content"] == "a <tool_x "
+
+
+def test_an_answer_without_calls_ends_as_it_did() -> None:
+    chunks = stream(thinking(), Delta(1, 0, "Hi", 1), Finished(1, 0, "stop", 1))
+    assert assembled(chunks) == {"role": "assistant", "content": "Hi", "refusal": None}
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_completions_are_not_looked_into() -> None:
+    request = parse(Endpoint.COMPLETIONS, b'{"model": "m", "prompt": "x"}')
+    made = Shape.of(request, "m", 1, calls_tool=False, dialect=dialect_named("hermes", "think"))
+    assert whole(made, Delta(1, 0, "<think>x", 1), Finished(1, 0, "stop", 1))["choices"][0]["text"] == "<think>x"
 
 
 def test_a_call_that_was_cut_short_says_so() -> None:

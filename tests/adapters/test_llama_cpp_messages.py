@@ -32,6 +32,23 @@ def test_tool_arguments_become_objects(arguments: object, read: object) -> None:
     assert message["tool_calls"][0]["function"] == {"name": "f", "arguments": read}
 
 
+def test_results_name_their_function_and_thoughts_have_both_names() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    asked: dict[str, Any] = {"role": "assistant", "tool_calls": [call], "reasoning_content": "hm"}
+    results = [{"role": "tool", "tool_call_id": one, "content": "1"} for one in ("c1", "c2")]
+    said, known, unknown = conversation([asked, *results])
+    assert said["thinking"] == "hm"
+    assert known["name"] == "f"
+    assert "name" not in unknown
+    assert conversation([{**results[0], "name": "g"}])[0]["name"] == "g"
+
+
+def test_no_calls_are_as_good_as_absent() -> None:
+    """A template that asks whether there are calls would take null for some."""
+    said = {"role": "assistant", "content": "x"}
+    assert conversation([{**said, "tool_calls": None}]) == conversation([{**said, "tool_calls": []}]) == [said]
+
+
 @pytest.mark.parametrize(
     ("message", "param"),
     [
@@ -42,6 +59,8 @@ def test_tool_arguments_become_objects(arguments: object, read: object) -> None:
         ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, "messages[0].content"),
         ({"role": "user", "content": ["x"]}, "messages[0].content"),
         ({"role": "assistant", "tool_calls": ["x"]}, "messages[0].tool_calls"),
+        ({"role": "assistant", "tool_calls": 3}, "messages[0].tool_calls"),
+        ({"role": "assistant", "tool_calls": [{"id": 3, "function": {"name": "f"}}]}, "messages[0].tool_calls"),
         ({"role": "assistant", "tool_calls": [{"type": "custom", "custom": {}}]}, "messages[0].tool_calls"),
     ],
 )

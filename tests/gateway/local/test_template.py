@@ -59,6 +59,48 @@ def test_a_template_may_ask_for_the_date() -> None:
     assert render("{{ strftime_now('%Y') }}").isdigit()
 
 
+def test_arguments_are_an_object_and_a_text() -> None:
+    """Some templates walk through them, some write them as JSON, some put them into a sentence."""
+    call = {"function": {"name": "f", "arguments": {"a": "\N{SNOWMAN}"}}}
+    source = (
+        "{% set a = messages[0].tool_calls[0].function.arguments %}{{ a | tojson }} {{ a }} {{ 'x' + a + 'y' }} "
+        "{{ 'x' ~ a }} {% for k, v in a.items() %}{{ k }}={{ v }}{% endfor %} {{ a is mapping }}"
+    )
+    json_text = '{"a": "\N{SNOWMAN}"}'
+    assert render(source, [{"role": "assistant", "tool_calls": [call]}]) == (
+        f"{json_text} {json_text} x{json_text}y x{json_text} a=\N{SNOWMAN} True"
+    )
+
+
+def test_arguments_that_are_no_object_stay_what_they_are() -> None:
+    call = {"function": {"name": "f", "arguments": "no json"}}
+    source = "{{ messages[0].tool_calls[0].function.arguments }}"
+    assert render(source, [{"role": "assistant", "tool_calls": [call]}]) == "no json"
+
+
+def test_more_names_may_be_given_to_a_template() -> None:
+    template = ChatTemplate("{{ enable_thinking }}{{ deep.er }}", bos="", eos="")
+    assert template.render(HI, None, {"enable_thinking": False, "deep": {"er": 1}}) == "False1"
+    with pytest.raises(InvalidRequest, match="may not set `messages`") as refusal:
+        template.render(HI, None, {"messages": []})
+    assert refusal.value.param == "chat_template_kwargs"
+
+
+def test_a_template_that_walks_through_no_tools_is_given_an_empty_list() -> None:
+    assert render("{% for t in tools %}{{ t }}{% endfor %}!") == "!"
+
+
+def test_lazy_lists_can_be_written_as_json() -> None:
+    assert render("{{ messages | map(attribute='role') | tojson }}") == '["user"]'
+
+
+def test_a_template_names_the_dialect_that_its_model_speaks() -> None:
+    spoken = ChatTemplate("{{ tools }}<tool_call><think>", bos="", eos="").dialect
+    assert (spoken.name, spoken.reasoning) == ("hermes", "think")
+    told = ChatTemplate("<|tool_call|> {{ messages }}", bos="", eos="").dialect
+    assert told.name == "generic"
+
+
 def test_a_template_that_does_not_parse_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="does not parse"):
         ChatTemplate("{% if %}", bos="", eos="")
