@@ -87,7 +87,7 @@ async def listening(folder: Path, **changes: object) -> AsyncIterator[Listening]
     """Listens until the end of the block, and gives the process its logging back."""
     root, loop = logging.getLogger(), asyncio.get_running_loop()
     handlers, level = root.handlers[:], root.level
-    gateway = await Gateway.start(policy(folder, **changes))
+    gateway = await Gateway.start(await asyncio.to_thread(policy, folder, **changes))  # it looks at models' files
     servers = [Server(gateway.operations, loop), Server(gateway.edge, loop)]
     sockets = [await loop.create_server(server, "127.0.0.1", 0) for server in servers]
     urls = [f"http://127.0.0.1:{socket.sockets[0].getsockname()[1]}" for socket in sockets]
