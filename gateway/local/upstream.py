@@ -21,7 +21,7 @@ from gateway.local.answer import LocalAnswer
 from gateway.local.engine_check import check_engine
 from gateway.local.keeping import Unavailable
 from gateway.local.ticket import Ticket
-from gateway.local.vector_answer import VectorAnswer, VectorTicket
+from gateway.local.vector_answer import VectorAnswer
 from policies.queueing import flow_of
 from policies.vocabulary import Endpoint, Failure, FailureKind
 
@@ -122,9 +122,10 @@ class LocalUpstream:
         request, engine, loop = exchange.request, self.engine, asyncio.get_running_loop()
         place = place_of(exchange, exchange.deadline_s - loop.time())
         job, wish = llama_cpp_vectors.vector_job_of(request, next(engine.ids), place)
-        ticket = VectorTicket(partial(self._note_end, engine, job.id))
+        ticket = Ticket(1, partial(self._note_end, engine, job.id))
         ticket.ignored = shown(llama_cpp_vectors.ignored_members(request))
         await self._seat(ticket, exchange.deadline_s)
+        wish = wish._replace(model=self._deployment.model)
         answer = VectorAnswer(ticket, wish, exchange, self._deployment.name)
         engine.supervisor.submit(_placed(job, exchange.deadline_s - loop.time()), ticket)
         await answer.gather()

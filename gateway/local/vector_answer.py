@@ -7,47 +7,24 @@ import secrets
 from typing import TYPE_CHECKING
 
 from adapters.base import EngineTimes, Tally
-from adapters.llama_cpp_job import Event, Failed, Scores, Started, Vectors
 from adapters.llama_cpp_vectors import answer_pieces
 from gateway.errors import UpstreamError
 from gateway.local.endings import error_of
-from gateway.local.ticket import Ticket
 from policies.vocabulary import Failure, FailureKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from adapters.llama_cpp_job import Scores, Vectors
     from adapters.llama_cpp_vectors import Wish
+    from gateway.local.ticket import Ticket
     from gateway.upstream import Exchange
 
 _HEADER_CHARS = 200
 
 
-class VectorTicket(Ticket):
-    """A ticket that keeps what the engine made, which comes whole. `queue_s` is how long the job waited to begin."""
-
-    __slots__ = ("outcome", "queue_s")
-
-    def __init__(self, on_close: Callable[[Ticket], None]) -> None:
-        super().__init__(1, on_close)
-        self.outcome: Vectors | Scores | None = None
-        self.queue_s = 0.0
-
-    def take(self, event: Event) -> None:
-        if isinstance(event, Vectors | Scores):
-            self.outcome = event
-            self.prompt_tokens = event.prompt_tokens
-        elif isinstance(event, Started):
-            self.queue_s = event.queue_s
-        elif not isinstance(event, Failed):
-            return
-        super().take(event)
-
-
 class VectorAnswer:
     """One job's answer, whole once `gather` has returned. Closing it stops the engine's work on it."""
 
-    def __init__(self, ticket: VectorTicket, wish: Wish, exchange: Exchange, deployment: str) -> None:
+    def __init__(self, ticket: Ticket, wish: Wish, exchange: Exchange, deployment: str) -> None:
         self.body: bytes | None = None
         self.tally = Tally(model=wish.model, id=f"vec-{secrets.token_hex(12)}")
         self.headers: tuple[tuple[str, str], ...] = ()

@@ -10,7 +10,8 @@ from adapters.llama_cpp_job import Failed, Scores, Started, Vectors
 from adapters.llama_cpp_vectors import Wish
 from adapters.schema import InferenceRequest
 from gateway.errors import RequestError, UpstreamError
-from gateway.local.vector_answer import VectorAnswer, VectorTicket
+from gateway.local.ticket import Ticket
+from gateway.local.vector_answer import VectorAnswer
 from gateway.upstream import Exchange
 from policies.vocabulary import Endpoint, FailureKind, Timeouts, Usage
 
@@ -22,7 +23,7 @@ class Stage:
 
     def __init__(self, wish: Wish = EMBED, *, within_s: float = 5.0) -> None:
         self.closed = 0
-        self.ticket = VectorTicket(self._close)
+        self.ticket = Ticket(1, self._close)
         request = InferenceRequest.unread(wish.endpoint)
         deadline_s = asyncio.get_running_loop().time() + within_s
         self.answer = VectorAnswer(self.ticket, wish, Exchange(request, Timeouts(), deadline_s, "req_1"), "local")
