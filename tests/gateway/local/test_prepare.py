@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from adapters.llama_cpp_job import Job, Sampling
+from adapters.llama_cpp_job import Delta, Finished, Job, Sampling, Started
 from adapters.schema import InvalidRequest
 from gateway.local.template import ChatTemplate
+from tests.gateway.local.engine_rig import Rig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from gateway.local.llama import Model
     from gateway.local.prepare import Work
 
@@ -170,3 +175,47 @@ def test_what_happens_to_long_prompts_is_the_policys_choice(
             preparer.prepare(Handle(job))
     else:
         assert preparer.prepare(Handle(job)).truncated_tokens == left_out
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model_path: Path) -> Iterator[Model]:
+    from gateway.local.llama import Model, start_library  # noqa: PLC0415 - loads llama.cpp
+
+    start_library()
+    model = Model(tiny_model_path, lambda _: None)
+    yield model
+    model.close()
+
+
+def answers(model: Model, job: Job) -> dict[int, str]:
+    """The texts of all choices, as an engine writes them."""
+    with Rig(model) as rig:
+        rig.submit(job)
+        rig.until(lambda: len(rig.ends(job.id)) == job.answers)
+        assert all(isinstance(end, Finished) for end in rig.ends(job.id))
+        assert sum(isinstance(event, Started) for event in rig.events) == 1 + len(job.more_prompts)
+        deltas = [event for event in rig.events if isinstance(event, Delta)]
+    return {choice: "".join(one.text for one in deltas if one.choice == choice) for choice in range(job.answers)}
+
+
+def test_an_engine_answers_each_prompt_as_if_it_were_alone(tiny: Model) -> None:
+    sampling = Sampling(seed=3)
+    job = Job(1, prompt="the cat", more_prompts=("a dog",), choices=2, max_tokens=8, echo=True, sampling=sampling)
+    written = answers(tiny, job)
+    for number, prompt in enumerate(("the cat", "a dog")):
+        alone = answers(tiny, Job(2, prompt=prompt, choices=2, max_tokens=8, echo=True, sampling=sampling))
+        assert alone == {0: written[2 * number], 1: written[2 * number + 1]}
+        assert alone[0].startswith(prompt)
+        assert alone[0] != alone[1]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(seed=1), Sampling(seed=2, top_k=0)], ids=str)
+def test_a_model_that_writes_nonsense_writes_what_the_schema_says(tiny: Model, sampling: Sampling) -> None:
+    properties = {"city": {"enum": ["Rome", "Oslo"]}, "days": {"type": "integer", "minimum": 1, "maximum": 365}}
+    schema = {"type": "object", "properties": properties, "required": ["city", "days"], "additionalProperties": False}
+    job = Job(1, prompt="the", schema=json.dumps(schema), strict=True, choices=3, max_tokens=400, sampling=sampling)
+    for text in answers(tiny, job).values():
+        value = json.loads(text)
+        assert value.keys() == {"city", "days"}
+        assert value["city"] in ("Rome", "Oslo")
+        assert 1 <= value["days"] <= 365
