@@ -41,15 +41,14 @@ WITHOUT_MIRROR: dict[str, str] = {
     "gateway/version.py": "one constant",
     "policies/vocabulary.py": "the glossary as plain values",
 }
-TESTS_WITHOUT_MODULE: dict[str, str] = {
-    "tests/gateway/local/test_json_answers.py": "schemas, grammars and choosers, which only together keep their promise",
-}
+TESTS_WITHOUT_MODULE: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {}
 HEAVY_AT_MODULE_LEVEL: dict[str, str] = {
     "gateway/local/constraint.py": "runs in the engine's worker process only",
     "gateway/local/context.py": "runs in the engine's worker process only",
     "gateway/local/draws.py": "runs in the engine's worker process only",
     "gateway/local/sampling.py": "runs in the engine's worker process only",
+    "gateway/local/template.py": "runs in the engine's worker process only",
     "gateway/local/template_sandbox.py": "runs in the engine's worker process only",
     "gateway/local/vector_context.py": "runs in the engine's worker process only",
     "gateway/local/vectors.py": "runs in the engine's worker process only",
