@@ -44,6 +44,7 @@ _TEXT_ONLY: Final = frozenset({Capability.IMAGES, Capability.AUDIO, Capability.F
 BUNDLED: Final = ModelFacts(
     has=frozenset(
         {
+            Capability.TOOLS,
             Capability.JSON_MODE,
             Capability.JSON_SCHEMA,
             Capability.STREAM,
@@ -55,7 +56,7 @@ BUNDLED: Final = ModelFacts(
     lacks=_TEXT_ONLY,
 )
 """The engine that Pointsman brings along, whatever model it runs: it reads text, goes on from the beginning
-of an answer, and can be held to a grammar."""
+of an answer, calls tools, if need be as it is told in plain words, and can be held to a grammar."""
 
 # Providers with an API of their own, which the table describes; what their imitation of OpenAI's keeps is less.
 _OWN_API: Final = frozenset({"anthropic", "google", "vertex_ai", "aws", "cohere"})

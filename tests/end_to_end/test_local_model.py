@@ -205,13 +205,6 @@ def test_a_forced_tool_is_called(client: OpenAI, choice: Any) -> None:
         assert not one.choices[0].message.content
 
 
-def test_tools_that_the_model_cannot_choose_are_said_to_be_ignored(client: OpenAI) -> None:
-    raw = client.chat.completions.with_raw_response.create(**SURE, tools=TOOLS)
-
-    assert raw.headers["x-pointsman-ignored"] == "tools"
-    assert raw.parse().choices[0].message.content
-
-
 def test_it_stops_before_a_stop_word(client: OpenAI) -> None:
     whole = client.chat.completions.create(**SURE).choices[0].message.content or ""
     word = whole.split()[3]
