@@ -10,7 +10,7 @@ import random
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,6 +119,20 @@ async def worker_pid(gateway: GatewayProcess) -> int:
     return int(live[ENGINE]["pid"])
 
 
+@dataclass
+class Progress:
+    """How many pieces of text have come so far, all callers together; `reached` once there are `wanted`."""
+
+    pieces: int = 0
+    wanted: int = 1 << 30
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, data: bytes) -> None:
+        self.pieces += data.count(b'"content"')
+        if self.pieces >= self.wanted:
+            self.reached.set()
+
+
 class Wreck:
     """Kills the worker again and again, and keeps what everybody was told."""
 
@@ -129,20 +143,42 @@ class Wreck:
         self._gateway = gateway
         self._rng = rng
 
-    async def ask(self, model: str, number: int, max_tokens: int = 300) -> Told:
-        return told(await self._gateway.ask(post("/v1/chat/completions", body(model, number, max_tokens)), within_s=60))
+    async def ask(self, model: str, number: int, progress: Progress, max_tokens: int = 200) -> Told:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._gateway.port)
+        writer.write(post("/v1/chat/completions", body(model, number, max_tokens)))
+        data = b""
+        async with asyncio.timeout(60):
+            while part := await reader.read(65536):
+                progress.add(part)
+                data += part
+        writer.close()
+        return told(data)
 
-    async def kill_under_load(self, within_s: float) -> None:
-        asked = [asyncio.create_task(self.ask("safe", number)) for number in range(CALLERS)]
+    async def serve_all(self) -> int:
+        """Once without an accident; how many pieces of text that takes."""
+        progress = Progress()
+        self.answers.append(await self.ask("alone", 0, Progress(), max_tokens=1))
+        self.answers += await asyncio.gather(*[self.ask("safe", number, progress) for number in range(CALLERS)])
+        return progress.pieces
+
+    async def kill_under_load(self, pieces: int, early_s: float | None = None) -> None:
+        """After `early_s`, when few have got a token yet; or after a random number of pieces of text."""
+        progress = Progress(wanted=self._rng.randrange(1, pieces))
         pid = await worker_pid(self._gateway)
-        await asyncio.sleep(self._rng.uniform(0.0, within_s))
+        asked = asyncio.gather(*[self.ask("safe", number, progress) for number in range(CALLERS)])
+        if early_s is not None:
+            await asyncio.sleep(early_s)
+        else:
+            # All may be through with fewer pieces than usual.
+            asked.add_done_callback(lambda _: progress.reached.set())
+            await progress.reached.wait()
         os.kill(pid, self._rng.choice(SIGNALS))
         killed_s = time.monotonic()
         # Who comes before the death is noticed shares it, and nobody else is there to serve this route.
-        while not (after := await self.ask("alone", 99, max_tokens=1)).is_whole:
+        while not (after := await self.ask("alone", 99, Progress(), max_tokens=1)).is_whole:
             self.refused.append(after)
         self.recovery_s.append(time.monotonic() - killed_s)
-        self.answers += [*await asyncio.gather(*asked), after]
+        self.answers += [*await asked, after]
 
     def check_answers(self) -> None:
         for answer in self.answers:
@@ -179,16 +215,14 @@ class Wreck:
                 assert last["output_tokens"] > 0
 
 
-async def wrecked(folder: Path, model_path: Path, kills: int, rng: random.Random) -> Wreck:
+async def wrecked(folder: Path, model_path: Path, rng: random.Random, *early_s: float | None) -> Wreck:
+    """What is left after one death for each of `early_s`."""
     upstream = ScriptedUpstream().otherwise(forever(speaks_openai(asyncio.Event())))
     async with upstream, gateway_process(policy(model_path, upstream.url), folder) as gateway:
         wreck = Wreck(gateway, rng)
-        first = await wreck.ask("alone", 0, max_tokens=1)
-        began_s = time.monotonic()
-        wreck.answers += [first, *await asyncio.gather(*[wreck.ask("safe", number) for number in range(CALLERS)])]
-        usual_s = time.monotonic() - began_s
-        for _ in range(kills):
-            await wreck.kill_under_load(usual_s)
+        pieces = await wreck.serve_all()
+        for each_s in early_s:
+            await wreck.kill_under_load(pieces, each_s)
         assert await gateway.stop() == 0
     return wreck
 
@@ -201,12 +235,15 @@ def model_path(tmp_path: Path) -> Path:
 
 
 async def test_killed_thrice_under_16_streams(tmp_path: Path, model_path: Path) -> None:
-    wreck = await wrecked(tmp_path, model_path, 3, random.Random(5))
+    wreck = await wrecked(tmp_path, model_path, random.Random(5), 0.0, None, None)
     wreck.check_answers()
     wreck.check_ledger()
-    whole = [answer for answer in wreck.answers if answer.is_whole]
+    broken = [answer for answer in wreck.answers if not answer.is_whole]
+    over = [answer for answer in wreck.answers if answer.headers["x-pointsman-deployment"] == BACKUP]
     times = " ".join(f"{time_s:.2f}" for time_s in wreck.recovery_s)
-    sys.stdout.write(f"{len(whole)} of {len(wreck.answers)} answers whole, recovered after {times} s\n")
+    sys.stdout.write(f"{len(broken)} streams broken, {len(over)} answered elsewhere; recovered after {times} s\n")
+    assert broken
+    assert over
     assert max(wreck.recovery_s) < 10.0
 
 
@@ -218,7 +255,8 @@ async def test_killed_a_hundred_times_under_16_streams(tmp_path: Path, model_pat
     for number in range(25):
         folder = tmp_path / str(number)
         folder.mkdir()
-        wreck = await wrecked(folder, model_path, 4, random.Random(number))
+        rng = random.Random(number)
+        wreck = await wrecked(folder, model_path, rng, rng.uniform(0.0, 0.1), None, None, None)
         wreck.check_answers()
         wreck.check_ledger()
         recovery_s += wreck.recovery_s
