@@ -12,7 +12,7 @@ from gateway.local.frames import Load, Tuning
 from gateway.local.gguf import adapter_problem, read_model, shape_of
 from gateway.local.gguf_reading import BrokenGguf
 from gateway.local.keeping import EngineSpec, Keeping
-from policies.engine_memory import ContextShape, memory_of
+from policies.engine_memory import BLOCK_NUMBERS, ContextShape, memory_of
 
 PROCESSOR_PASS_TOKENS: Final = 128
 
@@ -31,6 +31,8 @@ def spec_of(name: str, provider: LlamaCppProvider) -> EngineSpec:
     for adapter, file in provider.adapters.items():
         if (problem_there := adapter_problem(file, model.architecture)) is not None:
             raise MissingModel(f"the adapter {adapter}, {file}: {problem_there}")
+    if (cells := cells_problem(model, provider.kv_type)) is not None:
+        raise MissingModel(f"{path}: {cells}")
     template = provider.chat_template
     load = Load(
         model_path=str(path),
@@ -43,6 +45,14 @@ def spec_of(name: str, provider: LlamaCppProvider) -> EngineSpec:
     )
     keeping = Keeping(provider.load == "on_demand", provider.keep_alive_s, provider.pinned)
     return EngineSpec(name, load, keeping, needed_bytes(model, load))
+
+
+def cells_problem(model: ModelFile, kv_type: str) -> str | None:
+    """Why cells of this type cannot hold what the model keeps; None where they can."""
+    odd = next((length for length in (model.key_length, model.value_length) if length % BLOCK_NUMBERS), None)
+    if kv_type in EXACT_KV or odd is None:
+        return None
+    return f"kv_type {kv_type} takes numbers by {BLOCK_NUMBERS}, and each head of this model has {odd}"
 
 
 def tuning_of(provider: LlamaCppProvider) -> Tuning:

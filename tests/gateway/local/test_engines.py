@@ -74,7 +74,7 @@ async def test_a_provider_has_one_engine_while_its_settings_stay() -> None:
         assert made.engines.hold(spec("b")) not in (first, other)
         assert made.engines.find("a") is other
         await made.engines.release(first)
-        assert first.state is State.UNLOADED
+        assert made.fakes["a.gguf"].history == []
         await made.engines.release(first)
         assert first.state is State.STOPPED
         assert made.engines.find("a") is other

@@ -36,7 +36,7 @@ def test_all_that_is_said_arrives(tiny_model_path: Path, tiny_adapter_path: Path
             slots=3,
             context_tokens=512,
             kv="unified",
-            kv_type="q8_0",
+            kv_type="bf16",
             flash_attention=True,
             max_decode_gap="100ms",
             on_overflow="shift",
@@ -52,7 +52,7 @@ def test_all_that_is_said_arrives(tiny_model_path: Path, tiny_adapter_path: Path
         ),
     )
     tuning = spec.load.tuning
-    assert (tuning.slots, tuning.context_tokens, tuning.unified, tuning.kv_type) == (3, 512, True, "q8_0")
+    assert (tuning.slots, tuning.context_tokens, tuning.unified, tuning.kv_type) == (3, 512, True, "bf16")
     assert (tuning.flash_attention, tuning.max_decode_gap_s, tuning.on_overflow) == (True, 0.1, "shift")
     assert (tuning.cache_bytes, tuning.cache_folder) == (1 << 20, str(tmp_path))
     assert (tuning.gpu_layers, tuning.devices, tuning.speculate) == (4, ("CUDA0",), True)
@@ -86,5 +86,7 @@ def test_a_file_that_cannot_be_loaded_is_told_with_what_is_wrong(tmp_path: Path,
     cut.write_bytes(tiny_model_path.read_bytes()[:-1000])
     with pytest.raises(MissingModel, match=r"cut\.gguf ends before the weights"):
         spec_of("local", provider(cut))
+    with pytest.raises(MissingModel, match=r"kv_type q8_0 takes numbers by 32, and each head of this model has 16"):
+        spec_of("local", provider(tiny_model_path, kv_type="q8_0"))
     with pytest.raises(MissingModel, match=r"the adapter support, .*: is no LoRA adapter"):
         spec_of("local", provider(tiny_model_path, adapters={"support": str(tiny_model_path)}))

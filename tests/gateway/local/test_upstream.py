@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from adapters.llama_cpp_job import Job
+    from gateway.local.supervisor import Sink
     from gateway.upstream import Answer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -247,7 +248,7 @@ async def test_a_caller_who_leaves_frees_the_engine_at_once(upstream: LocalUpstr
             task.cancel()
         await asyncio.gather(*leaving, return_exceptions=True)
     assert upstream.describe()["in_engine"] == 0
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(10):
         await whole(upstream, max_tokens=1)
 
 
@@ -358,14 +359,19 @@ async def test_a_call_stands_where_its_caller_belongs() -> None:
     assert place_of(exchange(), -1.0) == Place(patience_s=0.0)
 
 
-async def test_an_adapter_is_asked_for_by_the_deployments_model() -> None:
+async def test_an_adapter_is_asked_for_by_the_deployments_model(monkeypatch: pytest.MonkeyPatch) -> None:
     async with faked("says nothing", adapters=(("support", "s.gguf"),)) as upstream:
         adapted = Deployment("local", "bundled", "llama_cpp", "smollm2:support")
         beside = LocalUpstream(adapted, upstream.engine.spec, upstream._engines)
         beside._engine = upstream._engines.hold(upstream.engine.spec)
         assert beside.engine is upstream.engine
         sent: list[Job] = []
-        beside.engine.supervisor.submit = lambda job, sink: (sent.append(job), sink.lose())  # type: ignore[method-assign, assignment]
+
+        def lose(job: Job, sink: Sink) -> None:
+            sent.append(job)
+            sink.lose()
+
+        monkeypatch.setattr(upstream.engine.supervisor, "submit", lose)
         for one in (beside, upstream):
             assert (await refusal(one)).kind is FailureKind.CRASHED
         assert [job.adapter for job in sent] == ["support", None]
