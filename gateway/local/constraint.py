@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from gateway.local.grammar import Grammar, Spot
     from gateway.local.vocabulary import Vocabulary
 
-# A choice that takes more steps of the recogniser than this, some seconds, is none that others should wait for.
-MAX_EFFORT: Final = 400_000
+# A token that takes more steps of the recogniser than this, a third of a second, is none that others should wait for.
+MAX_EFFORT: Final = 200_000
 _ENOUGH = 64
 _FIRST_LOOK = 64
 _MAX_LOOKS = 50_000

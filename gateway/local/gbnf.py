@@ -40,12 +40,14 @@ class RuleBook:
 
     def __init__(self) -> None:
         self._rules = dict(JSON_RULES)
+        self._names: dict[str, str] = {}
         self._chars = 0
 
     def add(self, body: str) -> str:
-        """The name of a new rule."""
-        name = self.reserve()
-        self.define(name, body)
+        """The name of a rule with this body: equal ones are one, so that what they read is not read twice."""
+        if (name := self._names.get(body)) is None:
+            name = self._names[body] = self.reserve()
+            self.define(name, body)
         return name
 
     def reserve(self) -> str:

@@ -33,8 +33,9 @@ def test_a_json_literal_is_escaped_twice() -> None:
 
 def test_rules_have_names_of_their_own() -> None:
     book = RuleBook()
-    names = {book.add('"x"') for _ in range(10)}
+    names = {book.add(f'"{number}"') for number in range(10)}
     assert len(names - JSON_RULES.keys()) == 10
+    assert book.add('"3"') in names
     assert book.text("value").startswith("root ::= value\n")
 
 
