@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from gateway.prompts.bounds import family_of
-from gateway.prompts.estimates import COUNTED_BYTES, quick_bound
+from gateway.prompts.estimates import COUNTED_BYTES, per_text, quick_bound
 from gateway.prompts.parts import is_elsewhere
 from policies.capabilities import filter_candidates, lacking
 from policies.choosing import Refused
@@ -67,7 +67,7 @@ async def fit(call: Call, way: Way, candidates: tuple[Deployment, ...], counts: 
     if needs.capabilities & MEDIA or is_elsewhere(request):
         # What pictures and files come to, only their upstream knows: the published bounds are for budgets.
         return _judged(way, candidates, needs._replace(output_tokens=None), dict.fromkeys(models, 0))
-    counted = {model: await counts.exact(request, model) for model in models}
+    counted = {model: per_text(request, await counts.exact(request, model)) for model in models}
     needs = needs._replace(input_tokens=min(needs.input_tokens, max(counted.values(), default=needs.input_tokens)))
     found = _judged(way, candidates, needs, counted)
     if not found.capable and needs.output_tokens:
@@ -103,6 +103,6 @@ def _by_least(refused: Rejection) -> Rejection:
 
 def _at_least(request: InferenceRequest, model: str, counted: int) -> int:
     """What of a count is certain: nothing where bytes were taken for tokens, for want of time or because it is huge."""
-    if request.body_bytes > COUNTED_BYTES or counted >= quick_bound(request):
+    if request.body_bytes > COUNTED_BYTES or counted >= per_text(request, quick_bound(request)):
         return 0
     return counted * SURE_PERCENT.get(family_of(model).percent, SURE_PERCENT_OTHERS) // 100

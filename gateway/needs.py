@@ -11,7 +11,7 @@ from multidict import istr
 
 from gateway.errors import RequestError
 from gateway.prompts.bounds import OTHERS
-from gateway.prompts.estimates import quick_bound
+from gateway.prompts.estimates import per_text, quick_bound
 from gateway.prompts.media import media_in
 from gateway.prompts.parts import ELSEWHERE
 from gateway.scrubbing import printable
@@ -60,7 +60,7 @@ def needs_of(call: Call, way: Way) -> Needs:
     request = call.request
     if request.has_media or request.choices > 1 or not _TELLING.isdisjoint(request.members):
         capabilities = _capabilities(request)
-        tokens = quick_bound(request) if way.weighs else 0
+        tokens = per_text(request, quick_bound(request)) if way.weighs else 0
     else:
         capabilities = STREAMING if request.stream else NOTHING
         tokens = request.body_bytes + OTHERS.prompt_tokens if way.weighs else 0

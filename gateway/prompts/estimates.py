@@ -21,7 +21,7 @@ from gateway.prompts.bounds import (
 from gateway.prompts.count_cache import CountCache, Counted
 from gateway.prompts.parts import UNREADABLE, is_elsewhere, is_plain, more_than_text, pairs_bound, parts_of
 from gateway.prompts.tokens import encoding_of, utf8_bytes
-from policies.vocabulary import Endpoint
+from policies.vocabulary import ONLY_READ, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -147,6 +147,13 @@ def quick_bound(request: InferenceRequest) -> int:
     if request.has_media or is_elsewhere(request):
         return prompt_bound(request)
     return request.body_bytes + OTHERS.prompt_tokens + _definitions_bound(request)
+
+
+def per_text(request: InferenceRequest, tokens: int) -> int:
+    """What has to fit a window, of all that is read. Texts to be embedded or ranked are read one by one: the longest
+    has at least the mean of them all, and whether it fits, its engine says.
+    """
+    return -(-tokens // max(1, request.choices)) if request.endpoint in ONLY_READ else tokens
 
 
 def _framing(parts: Parts, family: Family) -> int:

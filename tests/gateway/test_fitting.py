@@ -70,6 +70,23 @@ async def test_each_is_held_against_its_own_window() -> None:
     assert found.input_tokens == 500
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        (Endpoint.EMBEDDINGS, {"input": ["a text of some words"] * 2000}),
+        (Endpoint.RERANK, {"query": "some words", "documents": ["a text of some words"] * 2000}),
+    ],
+)
+async def test_many_texts_need_room_for_one_at_a_time(endpoint: Endpoint, body: dict[str, Any]) -> None:
+    call, route = asking(TEXT, SMALL)
+    call.request = parse(endpoint, json.dumps({"model": "m", **body}).encode())
+    call.needs = needs_of(call, way_of(route))
+    assert not may_be_too_long(way_of(route), call.needs, (SMALL,))
+    assert (await fit(call, way_of(route), (SMALL,), Counts(**{SMALL.model.replace("-", "_"): 16_000}))).capable == (
+        SMALL,
+    )
+
+
 async def test_the_limit_of_the_answer_counts_unless_nobody_has_room_for_it() -> None:
     assert (await fitted(300, SMALL, LARGE, max_tokens=200)).capable == (LARGE,)
     assert (await fitted(300, SMALL, LARGE, max_tokens=5000)).capable == (SMALL, LARGE)

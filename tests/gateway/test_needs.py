@@ -78,6 +78,7 @@ def test_what_a_chat_needs(body: dict[str, Any], expected: set[str]) -> None:
         (Endpoint.COMPLETIONS, {"prompt": ["a", "b"]}, set()),
         (Endpoint.COMPLETIONS, {"prompt": "a", "n": 3, "logprobs": 0}, {"n", "logprobs"}),
         (Endpoint.EMBEDDINGS, {"input": ["a", "b"]}, set()),
+        (Endpoint.RERANK, {"query": "a", "documents": ["a", "b"]}, set()),
         (Endpoint.RESPONSES, {"input": "a", "text": {"format": {"type": "json_schema"}}}, {"json_schema"}),
         (Endpoint.RESPONSES, {"input": "a", "reasoning": {"effort": "low"}}, {"reasoning"}),
         (Endpoint.RESPONSES, {"input": "a", "include": ["message.output_text.logprobs"]}, {"logprobs"}),
