@@ -143,7 +143,7 @@ stop_engine() {
 }
 
 measure() {
-  local layers=() python=$BIN/python port=${ENGINE_PORT:-18790} key device status=0
+  local layers=() python=$BIN/python port key device status=0
   if [[ $backend == cpu ]]; then
     layers=(--gpu-layers 0)
   else
@@ -158,16 +158,18 @@ measure() {
 
   printf '\n## through pointsman engine, over HTTP\n\n'
   folder=$(mktemp -d)
+  port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   key=$("$python" -m gateway keys generate --env bench 2>/dev/null)
   ENGINE_KEY=$key "$python" -m gateway engine --model "$model" --name m --listen "127.0.0.1:$port" --key-env ENGINE_KEY \
     --slots "$(tr ',' '\n' <<<"$callers" | sort -n | tail -n 1)" --context 1024 "${layers[@]}" >"$folder/log" 2>&1 &
   pid=$!
   trap stop_engine EXIT
-  ENGINE_KEY=$key "$python" - "$port" <<'PYTHON' || status=1
+  ENGINE_KEY=$key "$python" - "$port" "$pid" <<'PYTHON' || status=1
 import json, os, sys, time, urllib.request
 request = urllib.request.Request(f"http://127.0.0.1:{sys.argv[1]}/v1/engine", headers={"authorization": f"Bearer {os.environ['ENGINE_KEY']}"})
 end_s = time.monotonic() + 600
 while time.monotonic() < end_s:
+    os.kill(int(sys.argv[2]), 0)  # it has not ended
     try:
         told = json.load(urllib.request.urlopen(request, timeout=5))
     except OSError:
