@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gateway.local.slots import Slot, SlotTable
     from policies.batching import Chunk, Step
 
-# A prompt's chunk of so many tokens has a call of its own: llama.cpp would cut a call with unequal ones into pieces,
-# each of which costs a pass over the weights.
+# On a processor a prompt's chunk of so many tokens has a call of its own: llama.cpp would cut a call with unequal ones
+# into pieces, each of which costs a pass over the weights. A device has too much to do with one alone.
 LONE_CHUNK_TOKENS = 64
 # So many failed calls in a row, and the context is made anew.
 MOST_FAILURES = 2
@@ -68,11 +68,16 @@ class Computing:
             if not self._call([self._chunk(one) for one in step.chunks] + [(slot, 1) for slot in writers]):
                 return
         else:
-            for call in _calls(step.chunks, 0 if self._slots.is_deterministic else LONE_CHUNK_TOKENS):
+            for call in _calls(step.chunks, self._lone_from_tokens()):
                 if not self._call([self._chunk(one) for one in call]):
                     return
             if writers:
                 self._call([(slot, 1) for slot in writers])
+
+    def _lone_from_tokens(self) -> int:
+        if self._slots.is_deterministic:
+            return 0
+        return self._context.batch_tokens + 1 if self._context.is_offloaded else LONE_CHUNK_TOKENS
 
     def _chunk(self, chunk: Chunk) -> tuple[Slot, int]:
         return self._slots[chunk.slot], chunk.end - chunk.start

@@ -51,7 +51,7 @@ class Part(NamedTuple):
 class Context:
     """A model's working memory. Positions count from the start of each sequence.
 
-    `call_s` is how long the last call computed, failed or not.
+    `call_s` is how long the last call computed, failed or not. `is_offloaded` says that a device computes.
     """
 
     def __init__(self, model: Model, tuning: Tuning) -> None:
@@ -63,7 +63,7 @@ class Context:
         # A recurrent state cannot be cut, so a copy of a longer text is of no use.
         self.can_copy = not (LLAMA.llama_model_is_recurrent(model.handle) or LLAMA.llama_model_is_hybrid(model.handle))
         # On a device a stream is copied there; through the host it would be the cells in use, but twice.
-        self._is_offloaded = any(name != "CPU" for name in model.devices)
+        self.is_offloaded = any(name != "CPU" for name in model.devices)
         self._copied = np.empty(0, np.uint8)
         self.handle: Any = None
         self._open()
@@ -79,14 +79,14 @@ class Context:
         parameters = LLAMA.llama_context_default_params()
         parameters.n_ctx = tuning.context_tokens * (1 if self.unified else self.slots)
         parameters.n_batch = parameters.n_ubatch = max(self.slots, min(tuning.batch_tokens, tuning.context_tokens))
-        if not self._is_offloaded:
+        if not self.is_offloaded:
             parameters.n_ubatch = max(self.slots, min(parameters.n_batch, _CPU_PASS_TOKENS))
         parameters.n_seq_max = self.slots
         parameters.n_outputs_max = min(parameters.n_batch, self.slots * ROWS_PER_SLOT)
         parameters.n_threads = parameters.n_threads_batch = tuning.threads
         parameters.kv_unified = self.unified
         place_cells(parameters, tuning)
-        if tuning.flash_attention is None and tuning.kv_type in EXACT_TYPES and not self._is_offloaded:
+        if tuning.flash_attention is None and tuning.kv_type in EXACT_TYPES and not self.is_offloaded:
             parameters.flash_attn_type = _NO_FLASH_ATTENTION
         self.handle = LLAMA.llama_init_from_model(self._model.handle, parameters)
         if not self.handle:
@@ -205,7 +205,7 @@ class Context:
         self.clear(target)
         if self.unified:
             LLAMA.llama_memory_seq_cp(self._memory, source, target, 0, end)
-        elif self._is_offloaded:
+        elif self.is_offloaded:
             LLAMA.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         elif not self._copy_state(source, target):
             return 0

@@ -16,7 +16,7 @@ from gateway.local.computing import Computing
 from gateway.local.frames import Standing
 from gateway.local.gauges import Gauges
 from gateway.local.runs import runs_of
-from gateway.local.slots import GRID_TOKENS, SlotTable
+from gateway.local.slots import SlotTable
 from policies.batching import Budget, Reader, plan_step
 from policies.engine_line import EngineNow
 
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from gateway.local.llama import Model
     from gateway.local.prepare import Work
     from gateway.local.runs import Run
+
+# A processor gains nothing from longer steps, and whoever arrives or leaves meanwhile has to wait for their end.
+CPU_STEP_TOKENS = 256
+# Prompts are read on a grid of so many tokens where an answer must not depend on what else is computed.
+GRID_TOKENS = 64
 
 
 class Engine(Protocol):
@@ -64,11 +69,13 @@ class BatchEngine:
         self._line = line
         self._emit = emit
         self._gauges = Gauges()
-        self._slots = SlotTable(context, deterministic=tuning.deterministic)
+        grid_tokens = min(GRID_TOKENS, context.batch_tokens) if tuning.deterministic else 0
+        self._slots = SlotTable(context, grid_tokens)
         self._computing = Computing(model, context, self._slots, self._gauges, emit)
         self._admission = Admission(line, self._slots, self._computing, self._gauges)
-        grid_tokens = min(GRID_TOKENS, context.batch_tokens) if tuning.deterministic else 0
-        self._budget = Budget(context.batch_tokens, tuning.max_decode_gap_s, grid_tokens, is_mixed=context.unified)
+        step_tokens = context.batch_tokens if context.is_offloaded else max(CPU_STEP_TOKENS, 2 * context.slots)
+        step_tokens = min(step_tokens, context.batch_tokens)
+        self._budget = Budget(step_tokens, tuning.max_decode_gap_s, grid_tokens, is_mixed=context.unified)
         self._stopping = False
 
     @property

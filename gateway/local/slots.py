@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from gateway.local.context import Context
     from gateway.local.runs import Family, Run
 
-# Prompts are read on a grid of so many tokens where an answer must not depend on what else is computed.
-GRID_TOKENS = 64
+# So many cells are kept for what runs will write before the next one leaves.
+SPARE_CELLS = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -38,15 +38,13 @@ class Slot:
 class SlotTable:
     """All slots of a context. Whatever changes the cells of a slot as a whole goes through here.
 
-    `changed` says that a run came or went.
+    `changed` says that a run came or went. On a grid of tokens only its whole cells are shared.
     """
 
-    def __init__(self, context: Context, *, deterministic: bool) -> None:
+    def __init__(self, context: Context, grid_tokens: int = 0) -> None:
         self._context = context
-        self.is_deterministic = deterministic
-        self._terms = Terms(
-            grid_tokens=GRID_TOKENS if deterministic else 1, can_copy=context.can_copy, is_packed=not context.unified
-        )
+        self.is_deterministic = bool(grid_tokens)
+        self._terms = Terms(grid_tokens=grid_tokens or 1, can_copy=context.can_copy, is_packed=not context.unified)
         self.changed = False
         self.slots = [Slot(number) for number in range(context.slots)]
 
@@ -135,7 +133,7 @@ class SlotTable:
         """Let paused runs go on, the oldest first, as far as there are cells for all of their text."""
         paused = sorted((run.number, slot) for slot, run in self.runs() if slot.paused)
         for _, slot in paused:
-            if len(slot.tokens) + GRID_TOKENS > self._free_cells() and self.running > len(paused):
+            if len(slot.tokens) + SPARE_CELLS > self._free_cells() and self.running > len(paused):
                 return
             slot.paused = False
 
@@ -144,7 +142,7 @@ class SlotTable:
         if not self._context.unified or not self.running:
             return True
         needed = run.prompt_tokens + (0 if placement.source == placement.slot else -placement.kept_tokens)
-        return needed + GRID_TOKENS <= self._free_cells()
+        return needed + SPARE_CELLS <= self._free_cells()
 
     def _free_cells(self) -> int:
         """Cells that no run needs. What copies share counts for each of them, so there may be more."""
@@ -152,7 +150,7 @@ class SlotTable:
 
     def _make_room(self, tokens: int, kept: set[int]) -> None:
         free = sorted((s for s in self.slots if s.run is None and s.number not in kept), key=lambda s: s.used_s)
-        while free and self._context.cells - self.known_cells < tokens + GRID_TOKENS:
+        while free and self._context.cells - self.known_cells < tokens + SPARE_CELLS:
             self.forget(free.pop(0))
 
     def _beside_sibling(self, run: Run) -> Placement | None:

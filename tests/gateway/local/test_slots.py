@@ -66,9 +66,9 @@ class FakeWork:
 
 
 class Table:
-    def __init__(self, context: FakeContext | None = None, *, deterministic: bool = False) -> None:
+    def __init__(self, context: FakeContext | None = None, grid_tokens: int = 0) -> None:
         self.context = context or FakeContext()
-        self.slots = SlotTable(cast("Context", self.context), deterministic=deterministic)
+        self.slots = SlotTable(cast("Context", self.context), grid_tokens)
         self.now = 0.0
 
     def runs(self, tokens: list[int], choices: int = 1, scope: str = "", adapter: str | None = None) -> list[Run]:
@@ -134,7 +134,7 @@ def test_scopes_and_adapters_share_nothing() -> None:
 
 def test_on_the_grid_only_what_was_read_there_is_kept() -> None:
     """What was written token by token came out of other sums than what is read in chunks."""
-    table = Table(deterministic=True)
+    table = Table(grid_tokens=64)
     first = table.one(PROMPT[:100])
     table.seat(first)
     table.know(first)
