@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 # -P: a worker must not import from whatever folder the gateway happens to run in.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "gateway.local.worker")
 _ROOT = str(Path(__file__).resolve().parents[2])
+_PASSED = frozenset(("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV"))
+_PASSED_PREFIXES = (
+    "AMD_", "CUDA_", "DYLD_", "GGML_", "GPU_", "HIP_", "HSA_", "KMP_", "LC_", "LLAMA_", "METAL_", "MTL_", "NVIDIA_",
+    "OMP_", "ONEAPI_", "PYTHON", "ROCM_", "ROCR_", "SYCL_", "VK_", "XDG_", "ZE_",
+)  # fmt: skip
 _STDERR_LINES = 20
 _STDERR_LINE_CHARS = 500
 _LAST_WORDS_CHARS = 2000
@@ -172,9 +177,13 @@ def _start(command: Sequence[str], fd: int) -> Popen[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    # llama.cpp's abort handler would start a debugger, if there is one, and take seconds to die.
+    """What a worker needs to find its libraries and devices, and nothing else: it reads model files and requests, which
+    may be hostile, so the keys and passwords that the gateway's own environment may hold are kept from it.
+    """
+    known = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
     path = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONPATH": path}
+    # llama.cpp's abort handler would start a debugger, if there is one, and take seconds to die.
+    return {**known, "GGML_NO_BACKTRACE": "1", "PYTHONPATH": path}
 
 
 def _bury(process: Popen[bytes]) -> int:

@@ -66,6 +66,21 @@ async def test_a_worker_reports_and_leaves_nothing_behind(starter: ThreadPoolExe
     assert open_files() == before
 
 
+async def test_a_worker_learns_no_secret_of_the_gateways(
+    starter: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:canary@h/d")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    worker = await WorkerProcess.spawn([*FAKE, "good"], lambda _: None, starter)
+    known = await asyncio.to_thread(Path(f"/proc/{worker.pid}/environ").read_bytes)
+    assert b"canary" not in known
+    assert b"CUDA_VISIBLE_DEVICES=1" in known
+    assert b"GGML_NO_BACKTRACE=1" in known
+    worker.kill("the test is over")
+    await worker.reap()
+
+
 async def test_death_is_noticed_and_explained(starter: ThreadPoolExecutor) -> None:
     worker = await WorkerProcess.spawn([*FAKE, "dies loading"], lambda _: None, starter)
     worker.send(Load("m"))
