@@ -105,10 +105,10 @@ def test_many_readings_of_one_text_cost_no_more_than_the_grammar_is_large() -> N
     """Sixteen levels with two readings each: llama.cpp would follow 65,536 of them at once."""
     rules = [f'r{n} ::= "[" r{n + 1} "]" | "[" r{n + 1} "]"' for n in range(40)]
     grammar = Grammar("root ::= r0\n" + "\n".join(rules) + '\nr40 ::= "x"')
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     assert accepts(grammar, "[" * 40 + "x" + "]" * 40)
     assert grammar.effort < 2_000
-    assert time.perf_counter() - began_s < 1.0
+    assert time.thread_time() - began_s < 5.0
 
 
 def test_a_place_of_too_many_readings_is_refused() -> None:
