@@ -33,6 +33,7 @@ from gateway.records.prices import PriceTable
 from gateway.records.reporting import Reporting
 from gateway.replays import Replays
 from gateway.shedding import Door
+from gateway.signals.engine_metrics import watch_engines
 from gateway.stages.admit import Admit
 from gateway.stages.attempt import AttemptStage
 from gateway.stages.authenticate import Authenticate
@@ -92,6 +93,7 @@ class Gateway:
         self.keys = KeyService(config, lambda: self.generation.keys)
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
         self._upstreams = UpstreamSet()
+        watch_engines(self.reporting.registry, lambda: self._upstreams.engines or ())
         parts = Parts(
             live,
             self.keys,

@@ -80,6 +80,13 @@ class Engine:
         (row,) = rows
         return row
 
+    def metrics(self) -> dict[str, float]:
+        """Samples by name and labels."""
+        status, text = self._admin("/metrics")
+        assert status == 200
+        samples = (line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#")
+        return {name: float(value) for name, value in samples}
+
     def kill(self) -> None:
         os.kill(self.live["pid"], signal.SIGKILL)
 
@@ -358,3 +365,20 @@ def test_operators_see_the_engine(engine: Engine, client: OpenAI) -> None:
     assert after["context_tokens"] >= 2048
     assert after["threads"] >= 1
     assert after["pid"] != engine.gateway.process.pid
+
+
+def test_metrics_and_ledger_tell_where_an_answers_time_went(engine: Engine, client: OpenAI) -> None:
+    raw = client.chat.completions.with_raw_response.create(**SURE)
+    row = engine.row(raw.headers["x-request-id"])
+    samples = engine.metrics()
+
+    assert 0 < row["engine_ms"] <= row["duration_ms"] + 1
+    assert samples['pointsman_local_up{engine="bundled"}'] == 1
+    assert samples['pointsman_local_slots{engine="bundled"}'] >= 1
+    cells, used = (samples[f'pointsman_local_kv_cells{name}{{engine="bundled"}}'] for name in ("", "_used"))
+    assert cells >= used > 0
+    assert samples['pointsman_local_tokens_total{engine="bundled",kind="decode"}'] > 0
+    assert samples['pointsman_local_cold_start_seconds{engine="bundled"}'] > 0
+    assert samples[f'pointsman_local_phase_seconds_count{{deployment="{NAME}",phase="decode"}}'] > 0
+    compute_s = samples[f'pointsman_local_compute_seconds_total{{deployment="{NAME}",team="none"}}']
+    assert compute_s * 1000 >= row["engine_ms"] - 1
