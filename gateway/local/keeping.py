@@ -21,6 +21,7 @@ _FIRST_GUESS_BYTES_PER_S: Final = 1 << 30
 _SOONEST_S: Final = 1.0
 _AT_HAND: Final = frozenset({State.LOADING, State.READY, State.RESTARTING, State.FAILED})
 _LEAVING: Final = frozenset({State.UNLOADED, State.DRAINING})
+_COMING: Final = frozenset({State.READY, State.UNLOADED, State.DRAINING})
 _MOVING: Final = frozenset({State.LOADING, State.DRAINING, State.RESTARTING})
 
 
@@ -94,8 +95,9 @@ class Engine:
 
     @property
     def comes_when_called(self) -> bool:
-        """It is there, or will be with the first call."""
-        return self.state in (State.READY, State.UNLOADED, State.DRAINING)
+        """It is there, or will be with the first call. A model that comes and goes is not missing while it comes."""
+        comes_and_goes = self.spec.keeping.on_demand or self.loads > 1
+        return self.state in _COMING or (self.state is State.LOADING and comes_and_goes)
 
     @property
     def is_at_hand(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from gateway.errors import StartError
 from gateway.http_upstream import HttpUpstream
 from gateway.upstreams import Loading, UpstreamSet, forwarded_headers
 from policies.vocabulary import Endpoint
+from tests.tiny_gguf import tiny_text_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +48,7 @@ def policy(folder: Path, base_url: str = "http://127.0.0.1:1/v1", **more: object
 
 
 async def taken(held: UpstreamSet, config: Config) -> dict[str, Upstream]:
-    return await held.take_over(config, deployments(config, lambda *_: None))
+    return await held.take_over(config, await asyncio.to_thread(deployments, config, lambda *_: None))
 
 
 async def test_an_upstream_stays_while_its_settings_do(tmp_path: Path) -> None:
@@ -174,4 +176,52 @@ async def test_who_is_told_the_limit_by_which_name(tmp_path: Path, base_url: str
     assert isinstance(upstream, HttpUpstream)
     request = InferenceRequest(Endpoint.CHAT, "r", False, False, {}, 0, output_tokens_added=77)
     assert json.loads(upstream._adapter.encode(request, "m").body) == {"model": "m", name: 77}
+    await held.close()
+
+
+def with_models(folder: Path, memory: str, **settings: object) -> Config:
+    """Two deployments of one local model, which is loaded on demand."""
+    if not (folder / "tiny.gguf").exists():
+        tiny_text_model(folder, name="tiny.gguf")
+    local = {"kind": "llama_cpp", "model_path": "tiny.gguf", "load": "on_demand", "threads": 1, **settings}
+    tree = {
+        "providers": {"local": local},
+        "deployments": {"a": {"provider": "local"}, "b": {"provider": "local"}},
+        "routes": [{"model": "r", "targets": ["a", "b"]}],
+        "engines": {"memory": memory},
+    }
+    config, problems = examine_text(yaml.safe_dump(tree), folder / "policy.yaml", {})
+    assert config is not None, problems
+    return config
+
+
+async def test_deployments_of_a_provider_share_an_engine_over_reloads(tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp")
+    held = UpstreamSet()
+    first = await taken(held, await asyncio.to_thread(with_models, tmp_path, "1GiB"))
+    assert held.engines is not None
+    (engine,) = held.engines
+    assert (engine.holders, held.engines.budget_bytes) == (2, 1 << 30)
+    second = await taken(held, await asyncio.to_thread(with_models, tmp_path, "2GiB", keep_alive="5m"))
+    assert second["a"] is not first["a"]
+    assert (list(held.engines), engine.holders, held.engines.budget_bytes) == ([engine], 4, 2 << 30)
+    assert engine.spec.keeping.keep_alive_s == 300.0
+    for upstream in first.values():
+        await upstream.close()
+    assert engine.holders == 2
+    await held.close()
+    assert list(held.engines) == []
+
+
+async def test_a_policy_that_cannot_start_leaves_the_engines_their_memory(tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp")
+    held = UpstreamSet()
+    await taken(held, await asyncio.to_thread(with_models, tmp_path, "1GiB"))
+    assert held.engines is not None
+    broken = await asyncio.to_thread(with_models, tmp_path, "2GiB", slots=3)
+    (tmp_path / "tiny.gguf").unlink()
+    with pytest.raises(StartError, match=r"there is no file .*tiny\.gguf"):
+        await taken(held, broken)
+    (engine,) = held.engines
+    assert (engine.holders, held.engines.budget_bytes) == (2, 1 << 30)
     await held.close()

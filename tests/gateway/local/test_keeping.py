@@ -65,6 +65,23 @@ async def test_the_first_call_loads_and_all_wait_for_one_load() -> None:
         assert supervisor.history == ["load"]
 
 
+@pytest.mark.parametrize(("keeping", "while_loading"), [(Keeping(), False), (Keeping(on_demand=True), True)])
+async def test_a_model_that_comes_and_goes_is_not_missing_while_it_comes(
+    keeping: Keeping,
+    while_loading: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    async with engine_of(spec("a", keeping=keeping), at_once=False) as (engine, supervisor):
+        engine.load()
+        await passing()
+        assert (engine.state, engine.comes_when_called) == (State.LOADING, while_loading)
+        supervisor.come()
+        await engine.until_ready(soon())
+        await engine.unload()
+        engine.load()
+        await passing()
+        assert (engine.state, engine.comes_when_called) == (State.LOADING, True)
+
+
 async def test_a_caller_who_leaves_takes_no_load_along() -> None:
     async with engine_of(spec("a"), at_once=False) as (engine, supervisor):
         leaving = asyncio.ensure_future(engine.until_ready(soon()))
