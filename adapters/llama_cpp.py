@@ -65,6 +65,8 @@ class Body(Struct, kw_only=True):
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     ignore_eos: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
 
 
 def job_of(request: InferenceRequest, job_id: int) -> Job:
@@ -98,6 +100,7 @@ def job_of(request: InferenceRequest, job_id: int) -> Job:
         or request.output_tokens_added
         or (None if is_chat else COMPLETION_TOKENS_DEFAULT),
         choices=body.n or 1,
+        template_options=_template_options(body),
     )
 
 
@@ -199,6 +202,14 @@ def _prompts(prompt: str | list[Any] | None) -> list[str | tuple[int, ...]]:
 
 def _is_token(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_TOKEN
+
+
+def _template_options(body: Body) -> dict[str, Any] | None:
+    """What the chat template may ask for. OpenAI's way to ask for thoughts is given under all names it goes by."""
+    effort = body.reasoning_effort
+    thinks = effort is not None and effort != "none"
+    asked = {} if effort is None else {"enable_thinking": thinks, "thinking": thinks}
+    return {**asked, **({"reasoning_effort": effort} if thinks else {}), **(body.chat_template_kwargs or {})} or None
 
 
 def _schema(response_format: dict[str, Any] | None) -> tuple[str | None, bool]:

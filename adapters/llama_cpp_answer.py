@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from adapters.dialects import Dialect, Piece
-    from adapters.llama_cpp_job import ChosenLogprob, Delta, Finished
+    from adapters.llama_cpp_job import ChosenLogprob, Delta, Finished, Job
     from adapters.schema import InferenceRequest
 
 _JSON = msgspec.json.Encoder()
@@ -47,16 +47,8 @@ class Shape:
     dialect: Dialect = _PLAIN
 
     @classmethod
-    def of(  # noqa: PLR0913 - what shapes an answer comes from the request, the job and the engine
-        cls,
-        request: InferenceRequest,
-        model: str,
-        created: int,
-        *,
-        calls_tool: bool,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        dialect: Dialect = _PLAIN,
-    ) -> Shape:
+    def of(cls, request: InferenceRequest, job: Job, model: str, created: int, dialect: Dialect = _PLAIN) -> Shape:
+        """`dialect` is what the model writes, and is looked for in conversations only."""
         is_chat = request.endpoint is Endpoint.CHAT
         asked = bytes(request.members.get("logprobs", b"null")) not in (b"null", b"false")
         return cls(
@@ -65,10 +57,11 @@ class Shape:
             model=model,
             created=created,
             choices=request.choices,
-            calls_tool=calls_tool,
+            calls_tool=bool(job.forced_tools),
             wants_logprobs=asked,
             include_usage=request.include_usage,
-            tools=tool_types(tools),
+            # What has to obey a schema may look like a call, and is none.
+            tools=tool_types(job.tools if job.schema is None else None),
             dialect=dialect if is_chat else _PLAIN,
         )
 

@@ -43,6 +43,13 @@ _FILTERS: Final = (
     "reverse", "round", "safe", "select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim", "unique",
     "upper", "wordcount", "batch", "slice", "groupby", "truncate", "striptags",
 )  # fmt: skip
+# Filters that make no more than they are given, and may be applied to all of a list at once.
+_MAPPED: Final = frozenset(
+    (
+        "abs", "capitalize", "count", "default", "d", "first", "float", "int", "items", "last", "length", "list",
+        "lower", "string", "title", "tojson", "trim", "upper",
+    )
+)  # fmt: skip
 _TEXT_METHODS: Final = frozenset(
     (
         "capitalize", "casefold", "count", "endswith", "find", "format", "index", "isalnum", "isalpha", "isascii",
@@ -102,32 +109,58 @@ class _GenerationTag(Extension):
 
 
 class _Metered(NodeTransformer):
-    """Sends loops, concatenations and new containers through filters of ours."""
+    """Sends loops, calls, filters, concatenations and new containers through functions of ours."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - Jinja's own interface
         self.generic_visit(node)
-        node.iter = _filtered("_each", node.iter)
+        node.iter = _through("_each", node.iter)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:  # noqa: N802
         self.generic_visit(node)
-        return _filtered("_concat", nodes.List(node.nodes, lineno=node.lineno))
+        return _through("_concat", nodes.List(node.nodes, lineno=node.lineno))
 
     def visit_List(self, node: nodes.List) -> nodes.Expr:  # noqa: N802
         self.generic_visit(node)
-        return _filtered("_weighed", node)
+        return _through("_weighed", node)
 
     def visit_Dict(self, node: nodes.Dict) -> nodes.Expr:  # noqa: N802
         self.generic_visit(node)
-        return _filtered("_weighed", node)
+        return _through("_weighed", node)
 
     def visit_Tuple(self, node: nodes.Tuple) -> nodes.Expr:  # noqa: N802
         self.generic_visit(node)
-        return _filtered("_weighed", node) if node.ctx == "load" else node
+        return _through("_weighed", node) if node.ctx == "load" else node
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Expr:  # noqa: N802
+        self.generic_visit(node)
+        return _through("_called", node.node, *_given(node))
+
+    def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.CallBlock:  # noqa: N802
+        # Jinja wants a plain call here; what is called passes through us all the same.
+        self.generic_visit(node.call)
+        node.call.node = _through("_passed", node.call.node)
+        node.defaults = [self.visit(default) for default in node.defaults]
+        node.body = [self.visit(one) for one in node.body]
+        return node
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Expr:  # noqa: N802
+        self.generic_visit(node)
+        if node.name not in _FILTERS:
+            raise jinja2.TemplateAssertionError(f"there is no filter named {node.name!r}", node.lineno)
+        return _through("_applied", node.node, nodes.Const(node.name), *_given(node))
 
 
-def _filtered(name: str, node: nodes.Node) -> nodes.Filter:
-    return nodes.Filter(cast("nodes.Expr", node), name, [], [], None, None, lineno=node.lineno)
+def _through(name: str, node: nodes.Node | None, *args: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(cast("nodes.Expr", node), name, list(args), [], None, None, lineno=node.lineno if node else 0)
+
+
+def _given(node: nodes.Call | nodes.Filter) -> tuple[nodes.Expr, nodes.Expr]:
+    """What a call is given, as a tuple and an object."""
+    if node.dyn_args is not None or node.dyn_kwargs is not None:
+        raise jinja2.TemplateSyntaxError("arguments cannot be unpacked here", node.lineno)
+    named = [nodes.Pair(nodes.Const(one.key), one.value) for one in cast("list[nodes.Keyword]", node.kwargs)]
+    return nodes.Tuple(node.args, "load", lineno=node.lineno), nodes.Dict(named, lineno=node.lineno)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -138,9 +171,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self, filters: Mapping[str, Callable[..., Any]], names: Mapping[str, Callable[..., Any]]) -> None:
         extensions: list[type[Extension]] = [_GenerationTag, loopcontrols]
         super().__init__(trim_blocks=True, lstrip_blocks=True, optimized=False, extensions=extensions)
-        known = {name: FILTERS[name] for name in _FILTERS if name in FILTERS} | dict(filters)
-        self.filters = {name: _metered(name, function) for name, function in known.items()}
-        self.filters |= {"_each": _each, "_concat": _concat, "_weighed": _weighed}
+        ours = {function.__name__: function for function in (_each, _concat, _weighed, _called, _passed, _applied)}
+        self.filters = {name: FILTERS[name] for name in _FILTERS if name in FILTERS} | dict(filters) | ours
         self.globals = {"range": self.globals["range"], "dict": dict, "namespace": self.globals["namespace"], **names}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -160,15 +192,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise TooMuch("a format is too wide")
         return wrapped
 
-    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Jinja's own interface
-        allowance: Allowance = context[ALLOWANCE]
-        allowance.tick()
-        owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
-        if isinstance(owner, str):
-            _foresee(allowance, name, owner, args)
-        made = super().call(context, obj, *args, **kwargs)
-        return _checked(allowance, made)
-
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401 - Jinja's own interface
         allowance: Allowance = context[ALLOWANCE]
         allowance.tick()
@@ -176,22 +199,35 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return _checked(allowance, super().call_binop(context, operator, left, right))
 
 
-def _metered(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter of Jinja's that pays for what it makes."""
-    passes = getattr(function, "jinja_pass_arg", None)
+@pass_context
+def _called(context: Context, function: Any, given: tuple[object, ...], named: dict[str, object]) -> object:  # noqa: ANN401 - whatever a template calls
+    """A call, which pays for what it makes."""
+    allowance: Allowance = context[ALLOWANCE]
+    allowance.tick()
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, str):
+        _foresee(allowance, function.__name__, owner, (*given, *named.values()))
+    sandbox = cast("Sandbox", context.environment)
+    return _checked(allowance, sandbox.call(context, function, *given, **named))
 
-    @pass_context
-    def metered(context: Context, value: object, *args: object, **named: object) -> object:
-        allowance: Allowance = context[ALLOWANCE]
-        allowance.tick()
-        _foresee(allowance, name, value, (*args, *named.values()))
-        first = {"_PassArg.context": context, "_PassArg.eval_context": context.eval_ctx}.get(
-            str(passes), context.environment
-        )
-        made = function(value, *args, **named) if passes is None else function(first, value, *args, **named)
-        return _checked(allowance, made)
 
-    return metered
+@pass_context
+def _passed(context: Context, function: object) -> object:
+    """What a block calls."""
+    allowance: Allowance = context[ALLOWANCE]
+    allowance.tick()
+    return function
+
+
+@pass_context
+def _applied(context: Context, value: object, name: str, given: tuple[object, ...], named: dict[str, object]) -> object:
+    """A filter of Jinja's, which pays for what it makes."""
+    allowance: Allowance = context[ALLOWANCE]
+    allowance.tick()
+    _foresee(allowance, name, value, (*given, *named.values()))
+    if name == "map" and given and given[0] not in _MAPPED:
+        raise TooMuch(f"{str(given[0])[:20]} of everything is too much")
+    return _checked(allowance, context.environment.call_filter(name, value, given, named, context=context))
 
 
 def _foresee(allowance: Allowance, name: str, value: object, args: tuple[object, ...]) -> None:

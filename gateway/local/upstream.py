@@ -99,14 +99,8 @@ class LocalUpstream:
         ticket.ignored = shown(llama_cpp.ignored_members(request))
         await self._seat(ticket, until_s)
         facts = engine.supervisor.facts
-        shape = Shape.of(
-            request,
-            self._deployment.model,
-            int(time.time()),
-            calls_tool=bool(job.forced_tools),
-            tools=None if job.schema is not None else job.tools,
-            dialect=dialect_named(facts.dialect, facts.reasoning) if facts else dialect_named(""),
-        )
+        dialect = dialect_named(facts.dialect, facts.reasoning) if facts else dialect_named("")
+        shape = Shape.of(request, job, self._deployment.model, int(time.time()), dialect)
         answer = LocalAnswer(ticket, shape, exchange, self._deployment.name)
         place = place_of(exchange, until_s - asyncio.get_running_loop().time())
         engine.supervisor.submit(msgspec.structs.replace(job, place=place, adapter=self._adapter), ticket)

@@ -166,8 +166,8 @@ def test_null_and_empty_members_are_as_good_as_absent() -> None:
 
 
 def test_members_without_effect_are_listed_unless_they_never_have_one_here() -> None:
-    body = {"model": "m", "messages": HI, "user": "u", "store": True, "reasoning_effort": "low", "future": 1}
-    assert ignored_members(parse(Endpoint.CHAT, json.dumps(body).encode())) == ["reasoning_effort", "future"]
+    body = {"model": "m", "messages": HI, "user": "u", "store": True, "verbosity": "low", "future": 1}
+    assert ignored_members(parse(Endpoint.CHAT, json.dumps(body).encode())) == ["verbosity", "future"]
 
 
 def test_a_limit_of_ours_stands_in_for_the_callers() -> None:
@@ -176,3 +176,13 @@ def test_a_limit_of_ours_stands_in_for_the_callers() -> None:
             request = parse(endpoint, json.dumps({"model": "m", "max_tokens": asked} | body).encode())
             request.output_tokens_added = 77
             assert job_of(request, 7).max_tokens == limit
+
+
+def test_what_a_chat_template_may_ask_for_is_passed_on() -> None:
+    assert job().template_options is None
+    assert job(chat_template_kwargs={"enable_thinking": False}).template_options == {"enable_thinking": False}
+    thinks = {"enable_thinking": True, "thinking": True, "reasoning_effort": "high"}
+    assert job(reasoning_effort="high").template_options == thinks
+    assert job(reasoning_effort="none").template_options == {"enable_thinking": False, "thinking": False}
+    mixed = job(reasoning_effort="high", chat_template_kwargs={"thinking": False}).template_options
+    assert mixed == thinks | {"thinking": False}

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.dialects import dialect_named
 from adapters.llama_cpp_answer import Shape, StreamEncoder, WholeEncoder, usage_json
-from adapters.llama_cpp_job import ChosenLogprob, Delta, Finished, TokenLogprob
+from adapters.llama_cpp_job import ChosenLogprob, Delta, Finished, Job, TokenLogprob
 from adapters.openai_request import parse
 from policies.vocabulary import Endpoint, Usage
 
@@ -114,7 +114,7 @@ SAID = (
 def thinking(*, choices: int = 1, logprobs: bool = False) -> Shape:
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "n": choices, "logprobs": logprobs}
     request = parse(Endpoint.CHAT, json.dumps(body).encode())
-    return Shape.of(request, "m", 1, calls_tool=False, tools=[WEATHER], dialect=dialect_named("hermes", "think"))
+    return Shape.of(request, Job(1, tools=[WEATHER]), "m", 1, dialect_named("hermes", "think"))
 
 
 def assembled(chunks: list[Any], choice: int = 0) -> dict[str, Any]:
@@ -180,9 +180,19 @@ def test_an_answer_without_calls_ends_as_it_did() -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
+def test_what_obeys_a_schema_is_no_call() -> None:
+    request = parse(Endpoint.CHAT, b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}')
+    written = '{"name": "get_weather", "parameters": {}}'
+    job = Job(1, tools=[WEATHER], schema="{}")
+    made = Shape.of(request, job, "m", 1, dialect_named("llama"))
+    assert (
+        whole(made, Delta(1, 0, written, 1), Finished(1, 0, "stop", 1))["choices"][0]["message"]["content"] == written
+    )
+
+
 def test_completions_are_not_looked_into() -> None:
     request = parse(Endpoint.COMPLETIONS, b'{"model": "m", "prompt": "x"}')
-    made = Shape.of(request, "m", 1, calls_tool=False, dialect=dialect_named("hermes", "think"))
+    made = Shape.of(request, Job(1), "m", 1, dialect_named("hermes", "think"))
     assert whole(made, Delta(1, 0, "<think>x", 1), Finished(1, 0, "stop", 1))["choices"][0]["text"] == "<think>x"
 
 

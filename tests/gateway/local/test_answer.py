@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.llama_cpp_answer import Shape
-from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Started
+from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Job, Started
 from adapters.schema import InferenceRequest
 from gateway.errors import RequestError, UpstreamError
 from gateway.local.answer import LocalAnswer
@@ -31,7 +31,7 @@ class Scene:
         request = InferenceRequest(Endpoint.CHAT, "m", stream, include_usage=False, members={}, body_bytes=0)
         self.now = asyncio.get_running_loop().time
         exchange = Exchange(request, Timeouts(idle_s=idle_s), self.now() + total_s, "r")
-        shape = Shape.of(request, "smol", 1, calls_tool=False)
+        shape = Shape.of(request, Job(1), "smol", 1)
         self.answer = LocalAnswer(self.ticket, shape, exchange, "dep")
 
     def _count(self, _: Ticket) -> None:
