@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -117,6 +118,7 @@ class Run:
 
 def main() -> None:
     options = parse_options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that no server is left behind
     llama_server_path()  # minutes, at the first time; before anything is measured
     began_s = time.monotonic()
     run = Run(options)
