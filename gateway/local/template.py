@@ -35,7 +35,7 @@ class ChatTemplate:
     def __init__(self, source: str, *, bos: str, eos: str) -> None:
         """Raises `ValueError` for a template that does not parse."""
         names = {"raise_exception": _refuse, "strftime_now": _now}
-        sandbox = Sandbox({"tojson": _to_json}, names)
+        sandbox = Sandbox({"tojson": _to_json, "from_json": json.loads}, names)
         try:
             self._template = sandbox.from_string(source)
             names_read = meta.find_undeclared_variables(sandbox.parse(source))
