@@ -64,7 +64,7 @@ class Context:
         self.can_copy = not (LLAMA.llama_model_is_recurrent(model.handle) or LLAMA.llama_model_is_hybrid(model.handle))
         # On a device a stream is copied there; through the host it would be the cells in use, but twice.
         self.is_offloaded = any(name != "CPU" for name in model.devices)
-        self._copied = np.empty(0, np.uint8)
+        self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
         self.handle: Any = None
         self._open()
         # Read back: llama.cpp rounds it, and aborts the process on a batch that is longer than its own idea.
@@ -207,24 +207,37 @@ class Context:
             LLAMA.llama_memory_seq_cp(self._memory, source, target, 0, end)
         elif self.is_offloaded:
             LLAMA.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-        elif not self._copy_state(source, target):
+        elif not self._put_state(self._state(source, 0), target):
             return 0
         self._ends[target] = end if self.unified else self._ends[source]
         return self.rewind(target, end)
 
-    def _copy_state(self, source: int, target: int) -> bool:
-        """Copies the cells in use. llama.cpp's own copy takes a whole stream's, full or not."""
-        size = LLAMA.llama_state_seq_get_size(self.handle, source)
-        # Memory that was touched before is copied to ten times as fast as fresh pages.
-        if len(self._copied) < size:
-            self._copied = np.empty(size, np.uint8)
-        place = ctypes.cast(self._copied.ctypes.data, ctypes.POINTER(ctypes.c_uint8))
-        if LLAMA.llama_state_seq_get_data(self.handle, place, size, source) != size:
+    def swap(self, left: int, right: int) -> bool:
+        """Let two slots know what the other knew. False where that failed: then neither knows anything."""
+        ends = self._ends[[right, left]]
+        states = self._state(left, 0), self._state(right, 1)
+        self.clear(left)
+        self.clear(right)
+        if not (self._put_state(states[1], left) and self._put_state(states[0], right)):
+            self.clear(left)
+            self.clear(right)
             return False
-        if LLAMA.llama_state_seq_set_data(self.handle, place, size, target) != size:
-            self.clear(target)
-            return False
+        self._ends[[left, right]] = ends
         return True
+
+    def _state(self, slot: int, buffer: int) -> NDArray[np.uint8]:
+        """The slot's cells in use. llama.cpp's own copy of a sequence takes the whole of its stream, full or not."""
+        size = LLAMA.llama_state_seq_get_size(self.handle, slot)
+        # Memory that was touched before is copied to ten times as fast as fresh pages.
+        if len(self._buffers[buffer]) < size:
+            self._buffers[buffer] = np.empty(size, np.uint8)
+        state = self._buffers[buffer][:size]
+        count = LLAMA.llama_state_seq_get_data(self.handle, _address(state), size, slot)
+        return state[:count]
+
+    def _put_state(self, state: NDArray[np.uint8], slot: int) -> bool:
+        size = len(state)
+        return bool(LLAMA.llama_state_seq_set_data(self.handle, _address(state), size, slot) == size)
 
     def renew(self) -> None:
         """Forget everything, in a new context of the same shape."""
@@ -236,3 +249,7 @@ class Context:
         if self.handle:
             LLAMA.llama_free(self.handle)
             self.handle = None
+
+
+def _address(array: NDArray[np.uint8]) -> Any:  # noqa: ANN401 - a ctypes pointer
+    return ctypes.cast(array.ctypes.data, ctypes.POINTER(ctypes.c_uint8))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from policies.packing import closing_move
 from policies.placement import Hold, Placement, SlotText, Terms, place
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 # So many cells are kept for what runs will write before the next one leaves.
 SPARE_CELLS = 64
+# A gap between busy slots is closed after so many steps, for runs that have at least as many to go.
+GAP_STEPS = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +49,7 @@ class SlotTable:
         self.is_deterministic = bool(grid_tokens)
         self._terms = Terms(grid_tokens=grid_tokens or 1, can_copy=context.can_copy, is_packed=not context.unified)
         self.changed = False
+        self._gap_steps = 0
         self.slots = [Slot(number) for number in range(context.slots)]
 
     def __getitem__(self, number: int) -> Slot:
@@ -99,6 +103,30 @@ class SlotTable:
         """The slot is free again, and goes on knowing what it knows."""
         slot.run, slot.used_s, slot.paused = None, now, False
         self.changed = True
+
+    def close_gap(self) -> None:
+        """Bring runs together that are no neighbours, once it seems that nobody else comes to fill the gap."""
+        if self._context.unified or not self._terms.can_copy:
+            return
+        move = closing_move([slot.number for slot, _ in self.runs()])
+        self._gap_steps = self._gap_steps + 1 if move else 0
+        if move and self._gap_steps >= GAP_STEPS:
+            run = self.slots[move.source].run
+            if run is not None and run.max_tokens - run.written >= GAP_STEPS:
+                self._swap(move.source, move.target)
+
+    def _swap(self, left: int, right: int) -> None:
+        """Two slots change places, with what they know and who is in them."""
+        slots = self.slots
+        is_known = self._context.swap(left, right)
+        slots[left], slots[right] = slots[right], slots[left]
+        for number in (left, right):
+            slot = slots[number]
+            if slot.run is not None and slot.run.family.reading == slot.number:
+                slot.run.family.reading = number
+            slot.number = number
+            if not is_known:
+                self.forget(slot)
 
     def forget(self, slot: Slot) -> None:
         """Empty its cells."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GREEDY = Sampling(temperature=0)
 TUNING = Tuning(slots=4, context_tokens=512, threads=1, batch_tokens=128)
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Rig:

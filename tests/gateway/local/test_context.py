@@ -123,6 +123,19 @@ def test_full_cells_are_told_and_change_nothing(make: Callable[[Tuning], Context
     assert len(context.write([2, 0], [3, 3])) == 2
 
 
+def test_slots_can_swap_what_they_know(make: Callable[[Tuning], Context]) -> None:
+    context = make(tuned())
+    rows = [read(context, 0, TEXT), read(context, 1, TEXT[5:20])]
+    assert context.swap(0, 1)
+    assert [context.end(slot) for slot in range(2)] == [15, 30]
+    assert context.swap(1, 2)
+    assert [context.end(slot) for slot in range(3)] == [15, 0, 30]
+    context.rewind(2, 29)
+    context.rewind(0, 14)
+    assert np.allclose(read(context, 2, TEXT[29:]), rows[0], atol=1e-2)
+    assert np.allclose(read(context, 0, TEXT[19:20]), rows[1], atol=1e-2)
+
+
 def test_a_new_context_knows_nothing(context: Context) -> None:
     whole = read(context, 0, TEXT)
     context.renew()

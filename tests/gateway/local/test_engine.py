@@ -91,6 +91,21 @@ def test_time_is_told_and_shared(rig: Rig) -> None:
     assert 0 < standing.longest_gap_s < 5
 
 
+def test_a_run_that_moves_to_another_slot_goes_on_as_it_was(tiny_model: Model) -> None:
+    """The second of three is short: the third takes its place, and says what it would have said."""
+    tokens = {0: 60, 1: 10, 2: 60}
+    jobs = [Job(number, prompt=f"{number}: ", sampling=GREEDY, max_tokens=tokens[number]) for number in tokens]
+    with Rig(tiny_model, tuned(deterministic=True)) as rig:
+        alone = [rig.run(job)[0] for job in jobs]
+        moved: list[int] = []
+        swap = rig.context.swap
+        rig.context.swap = lambda left, right: (moved.append(left), swap(left, right))[1]  # type: ignore[method-assign, func-returns-value]
+        rig.events.clear()
+        assert rig.run(*jobs) == alone
+        assert len(moved) == 1
+        rig.at_rest()
+
+
 DETERMINISTIC = tuned(deterministic=True, context_tokens=320)
 
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import pytest
 
 from adapters.llama_cpp_job import Job, Place
 from gateway.local.runs import runs_of
-from gateway.local.slots import SlotTable
+from gateway.local.slots import GAP_STEPS, SlotTable
 from gateway.local.text import TextStream
 from policies.placement import Hold, Placement
 
@@ -27,6 +28,7 @@ class FakeContext:
     unified: bool = False
     can_copy: bool = True
     can_cut: bool = True
+    can_swap: bool = True
     cells: int = 1000
     ends: dict[int, int] = field(default_factory=dict)
 
@@ -42,6 +44,11 @@ class FakeContext:
 
     def clear(self, slot: int) -> None:
         self.ends[slot] = 0
+
+    def swap(self, left: int, right: int) -> bool:
+        if self.can_swap:
+            self.ends[left], self.ends[right] = self.ends.get(right, 0), self.ends.get(left, 0)
+        return self.can_swap
 
 
 @dataclass
@@ -231,3 +238,34 @@ def test_after_a_new_context_nothing_is_known() -> None:
     table.slots.forget_all()
     assert table.slots.known_cells == 0
     assert table.slots.running == 1
+
+
+@pytest.mark.parametrize("can_swap", [True, False])
+def test_a_gap_that_stays_is_closed(*, can_swap: bool) -> None:
+    """The run at the end takes the free slot's place, and what that knew goes on in its own; or both read again."""
+    table = Table(FakeContext(can_swap=can_swap))
+    runs = [table.one([number, *PROMPT[: 50 + number]]) for number in range(3)]
+    for run in runs:
+        table.seat(run)
+        table.know(run)
+    table.end(runs[1])
+    for _ in range(GAP_STEPS - 1):
+        table.slots.close_gap()
+    assert table.slots[2].run is runs[2]
+    table.slots.close_gap()
+    assert [slot.run for slot in table.slots.slots] == [runs[0], runs[2], None]
+    assert [slot.number for slot in table.slots.slots] == [0, 1, 2]
+    assert [slot.known for slot in table.slots.slots] == ([51, 53, 52] if can_swap else [51, 0, 0])
+    assert table.slots[2].tokens == runs[1].tokens
+
+
+def test_a_run_that_is_nearly_over_stays_where_it_is() -> None:
+    table = Table()
+    runs = [table.one([number]) for number in range(3)]
+    for run in runs:
+        table.seat(run)
+    table.end(runs[1])
+    runs[2].written = runs[2].max_tokens - 1
+    for _ in range(2 * GAP_STEPS):
+        table.slots.close_gap()
+    assert table.slots[2].run is runs[2]
