@@ -13,7 +13,7 @@ def test_events_tell_themselves_apart_on_the_wire() -> None:
 
 
 def test_what_a_job_leaves_out_has_its_openai_meaning() -> None:
-    job = msgspec.msgpack.decode(msgspec.msgpack.encode([7]), type=Job)
+    job = msgspec.msgpack.decode(msgspec.msgpack.encode(["text", 7]), type=Job)
     assert job == Job(7)
     assert (job.choices, job.sampling, job.max_tokens) == (1, Sampling(temperature=1.0, top_p=1.0), None)
 
