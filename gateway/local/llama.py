@@ -142,12 +142,16 @@ class Model:
 
         `begins` False: the text goes on from another, and gets no start token.
         """
-        first, *others = cut_long_runs(text, self._marks) if self._splits_by_pattern else [text]
+        first, *others = self.parts(text)
         bos = self.bos_text
         tokens = self._tokenized(first, add_special=begins and not (bos and text.startswith(bos)))
         for part in others:
             tokens += self._tokenized(part, add_special=False)
         return tokens
+
+    def parts(self, text: str) -> list[str]:
+        """The text in parts that its tokenizer can bear, one by one: nearly always the text."""
+        return cut_long_runs(text, self._marks) if self._splits_by_pattern else [text]
 
     def _tokenized(self, text: str, *, add_special: bool) -> list[int]:
         data = text.encode(errors="replace")

@@ -124,6 +124,15 @@ class VectorPreparer:
 
     def _tokens(self, text: str, *, frame: bool = False, special: bool = False) -> list[int]:
         """`frame` puts the tokens around it that the model wants at the ends of a text."""
+        parts = self._model.parts(text)
+        if len(parts) == 1:
+            return self._tokenized(text, frame=frame, special=special)
+        tokens = [token for part in parts for token in self._tokenized(part, special=special)]
+        ends = self._tokenized("", frame=True) if frame else []
+        begins = 1 if ends and LLAMA.llama_vocab_get_add_bos(self._model.vocab) else 0
+        return ends[:begins] + tokens + ends[begins:]
+
+    def _tokenized(self, text: str, *, frame: bool = False, special: bool = False) -> list[int]:
         data = text.encode(errors="replace")
         room = len(data) + 8
         tokens = (LLAMA.llama_token * room)()

@@ -10,14 +10,13 @@ from adapters.schema import InvalidRequest
 pytest.importorskip("llama_cpp")
 
 from gateway.local import vector_prepare
+from gateway.local.llama import Model
 from gateway.local.vector_prepare import VectorHandle, VectorLimits, VectorPreparer
 from tests.gateway.local.vector_rig import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from gateway.local.llama import Model
 
 CLS, SEP = 2, 3
 
@@ -70,6 +69,20 @@ def test_what_is_too_long_is_refused_with_both_numbers(preparer: VectorPreparer)
 def test_what_cannot_fit_is_not_even_tokenized(preparer: VectorPreparer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(VectorPreparer, "_tokens", None)
     assert "has at least" in refused(preparer, EmbedJob(1, ("x" * 10**7,))).message
+
+
+@pytest.mark.parametrize("kind", ["!", "a", "\n", "\N{SNOWMAN}"])
+def test_a_long_run_of_one_character_does_not_end_the_process(model: Model, kind: str) -> None:
+    """This vocabulary splits text by expressions that would call themselves once a character."""
+    preparer = VectorPreparer(model, VectorLimits(10**6, 1))
+    (text,) = preparer.prepare(VectorHandle(EmbedJob(1, (kind * 40_000,)))).texts
+    assert b"".join(map(model.piece, text)).decode() == kind * 40_000
+
+
+def test_a_text_in_parts_has_the_ends_of_a_whole_one(preparer: VectorPreparer, monkeypatch: pytest.MonkeyPatch) -> None:
+    (whole,) = preparer.prepare(VectorHandle(EmbedJob(1, ("the cat a dog",)))).texts
+    monkeypatch.setattr(Model, "parts", lambda _self, _text: ["the cat ", "a dog"])
+    assert preparer.prepare(VectorHandle(EmbedJob(1, ("the cat a dog",)))).texts == [whole]
 
 
 def test_an_empty_list_of_tokens_is_refused(preparer: VectorPreparer) -> None:
