@@ -27,7 +27,7 @@ ROWS_PER_SLOT = 9
 # On a processor llama.cpp's flash attention takes twice as long for each token after 1,000 others, and six times as
 # long for a chunk under 64 tokens. Without it, what a pass looks at should stay in the caches.
 _NO_FLASH_ATTENTION = 0
-_CPU_PASS_TOKENS = 128
+_CPU_PASS_TOKENS = 192
 _NO_ROOM = 1
 _INVALID_BATCH = -1
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.local.runs import Run
 
 # A processor gains nothing from longer steps, and whoever arrives or leaves meanwhile has to wait for their end.
-CPU_STEP_TOKENS = 256
+CPU_STEP_TOKENS = 192
 # Prompts are read on a grid of so many tokens where an answer must not depend on what else is computed.
 GRID_TOKENS = 64
 
