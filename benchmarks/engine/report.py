@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
 import platform
 import statistics
@@ -63,7 +64,8 @@ class Figures:
         return {
             row["round"]: row[name]
             for row in self.rows
-            if (row["system"], row["case"], row.get("callers")) == (system, case, callers) and name in row
+            if (row["system"], row["case"], row.get("callers")) == (system, case, callers)
+            and not math.isnan(row.get(name, math.nan))
         }
 
     def median(self, system: str, case: str, name: str, callers: int | None = None) -> float | None:
