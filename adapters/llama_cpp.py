@@ -214,16 +214,16 @@ def _template_options(body: Body) -> dict[str, Any] | None:
 
 def _schema(response_format: dict[str, Any] | None) -> tuple[str | None, bool]:
     """The JSON schema that the answer must obey, as text, and whether nothing of it may be left unenforced."""
-    kind = (response_format or {"type": "text"}).get("type")
-    if kind == "text":
+    kind = "text" if response_format is None else response_format.get("type")
+    if response_format is None or kind == "text":
         return None, False
-    if kind == "json_object":
-        return "{}", False
-    wrapper = (response_format or {}).get("json_schema")
-    if kind != "json_schema" or not isinstance(wrapper, dict) or not isinstance(wrapper.get("schema", {}), dict):
+    # The older format may bring a schema too, beside its type.
+    wrapper = response_format if kind == "json_object" else response_format.get("json_schema")
+    schema = wrapper.get("schema", {}) if isinstance(wrapper, dict) else None
+    if kind not in ("json_object", "json_schema") or not isinstance(wrapper, dict) or not isinstance(schema, dict):
         message = "Invalid value for 'response_format': expected type text, json_object, or json_schema with a schema."
         raise InvalidRequest(message, "response_format")
-    return json.dumps(wrapper.get("schema", {}), ensure_ascii=False), wrapper.get("strict") is True
+    return json.dumps(schema, ensure_ascii=False), kind == "json_schema" and wrapper.get("strict") is True
 
 
 def _tools(
