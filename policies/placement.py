@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 # Most prompts part from most slots within so many tokens; what goes on together is compared in ever larger parts.
 _FIRST_LOOK_TOKENS: Final = 64
@@ -19,7 +20,7 @@ _FIRST_LOOK_TOKENS: Final = 64
 
 class SlotText(NamedTuple):
     """What one slot knows. `tokens` are in its cells; `coming` is how many of a prompt there will be once it is read
-    (equal to their number when it does not read). `used_s` is when it was last at work.
+    (equal to their number when it does not read). `used_s` is when it was last at work, `adapter` what it works with.
     """
 
     slot: int
@@ -28,6 +29,7 @@ class SlotText(NamedTuple):
     coming: Sequence[int]
     is_free: bool
     used_s: float
+    adapter: str | None = None
 
 
 class Placement(NamedTuple):
@@ -47,7 +49,8 @@ class Hold(NamedTuple):
 
 class Terms(NamedTuple):
     """`grid_tokens`: only whole cells of the reading grid can be kept (1: any number). Copies and waits are worth it
-    from so many tokens on. `is_packed`: only neighbours are computed together, so busy slots should be neighbours.
+    from so many tokens on. `is_packed`: only neighbours are computed together, so busy slots of one adapter should be
+    neighbours.
     """
 
     grid_tokens: int = 1
@@ -75,7 +78,9 @@ def common_tokens(left: Sequence[int], right: Sequence[int]) -> int:
     return low
 
 
-def place(prompt: Sequence[int], scope: str, slots: Sequence[SlotText], terms: Terms) -> Placement | Hold | None:
+def place(
+    prompt: Sequence[int], scope: str, slots: Sequence[SlotText], terms: Terms, adapter: str | None = None
+) -> Placement | Hold | None:
     """Where the prompt goes; None where no slot is free. The last token is always read anew: its row is wanted."""
     free = [one for one in slots if one.is_free]
     if not free:
@@ -95,18 +100,18 @@ def place(prompt: Sequence[int], scope: str, slots: Sequence[SlotText], terms: T
     most_known = known.get(source, 0)
     if hold.shared_tokens - most_known >= terms.hold_from_tokens:
         return hold
-    target = _target(free, slots, known, terms)
+    busy = {one.slot for one in slots if not one.is_free and one.adapter == adapter}
+    target = _target(free, busy if terms.is_packed else set(), known, terms)
     kept = known.get(target, 0)
     if terms.can_copy and most_known - kept >= terms.copy_from_tokens:
         return Placement(target, source, most_known)
     return Placement(target, target, kept)
 
 
-def _target(free: Sequence[SlotText], slots: Sequence[SlotText], known: Mapping[int, int], terms: Terms) -> int:
+def _target(free: Sequence[SlotText], busy: AbstractSet[int], known: Mapping[int, int], terms: Terms) -> int:
     """The free slot to take. Where copying is possible a place among neighbours counts more than what the slot knows;
     after both, the one that was at work longest ago.
     """
-    busy = {one.slot for one in slots if not one.is_free} if terms.is_packed else set()
 
     def cost(one: SlotText) -> tuple[int, int, float, int]:
         neighbours = (one.slot - 1 in busy) + (one.slot + 1 in busy)

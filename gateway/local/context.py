@@ -66,6 +66,8 @@ class Context:
         self.is_offloaded = any(name != "CPU" for name in model.devices)
         self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
         self.handle: Any = None
+        # How long a call takes longer after a change of adapters: whoever loads them measures it.
+        self.change_s = 0.0
         self._open()
         # Read back: llama.cpp rounds it, and aborts the process on a batch that is longer than its own idea.
         self.batch_tokens: int = LLAMA.llama_n_batch(self.handle)
@@ -93,6 +95,7 @@ class Context:
             about = f"{self.slots} slots of {tuning.context_tokens} tokens"
             raise ModelUnusable(f"llama.cpp cannot make a context of {about}: too little memory?")
         self._memory = LLAMA.llama_get_memory(self.handle)
+        self._adapter: str | None = None
         self._ends = np.zeros(self.slots, np.int32)
 
     def _fill_batch(self) -> None:
@@ -123,6 +126,16 @@ class Context:
     def end(self, slot: int) -> int:
         """How many tokens the slot knows."""
         return int(self._ends[slot])
+
+    def adapt(self, adapter: str | None) -> None:
+        """Compute with this adapter of the model from the next call on; None: without any."""
+        if adapter == self._adapter:
+            return
+        handles = [] if adapter is None else [self._model.adapters[adapter]]
+        kept = (LLAMA.llama_adapter_lora_p_ctypes * len(handles))(*handles)
+        scales = (ctypes.c_float * len(handles))(*[1.0] * len(handles))
+        LLAMA.llama_set_adapters_lora(self.handle, kept, len(handles), scales)
+        self._adapter = adapter
 
     def read(self, parts: Sequence[Part]) -> NDArray[np.float32]:
         """Read the parts in one call, each slot at most once. The wanted rows in order, valid until the next call.

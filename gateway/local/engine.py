@@ -17,6 +17,7 @@ from gateway.local.frames import Standing
 from gateway.local.gauges import Gauges
 from gateway.local.runs import runs_of
 from gateway.local.slots import SlotTable
+from gateway.local.turns import Turns
 from policies.batching import Budget, Reader, plan_step
 from policies.engine_line import EngineNow
 
@@ -76,6 +77,7 @@ class BatchEngine:
         step_tokens = context.batch_tokens if context.is_offloaded else max(CPU_STEP_TOKENS, 2 * context.slots)
         step_tokens = min(step_tokens, context.batch_tokens)
         self._budget = Budget(step_tokens, tuning.max_decode_gap_s, grid_tokens, is_mixed=context.unified)
+        self._turns = Turns(context, tuning.max_decode_gap_s)
         self._stopping = False
 
     @property
@@ -123,9 +125,11 @@ class BatchEngine:
 
     def _compute(self, now: float) -> bool:
         readers, writers = [], []
+        waiting = {run.adapter for slot, run in self._slots.runs() if not slot.paused}
+        adapter = self._turns.next(waiting, now) if waiting else None
         for slot, run in self._slots.runs():
             rest = len(run.tokens) - slot.known
-            if slot.paused:
+            if slot.paused or run.adapter != adapter:
                 continue
             if rest == 1:
                 writers.append(slot.number)
@@ -133,7 +137,8 @@ class BatchEngine:
                 readers.append(Reader(slot.number, slot.known, len(run.tokens), run.priority(now), run.number))
         if not readers and not writers:
             return False
-        step = plan_step(readers, writers, self._budget, self._gauges.pace(), self._gauges.steps)
+        budget = self._budget._replace(adapters=len(waiting))
+        step = plan_step(readers, writers, budget, self._gauges.pace(), self._gauges.steps)
         self._computing.compute(step)
         return True
 

@@ -118,18 +118,6 @@ def shape_of(model: ModelFile) -> ModelShape:
     )
 
 
-def adapter_problem(path: Path, architecture: str) -> str | None:
-    """Why the file at `path` is no LoRA adapter for models of this architecture; None where it is one."""
-    try:
-        facts = _Facts(read_gguf(path))
-    except (BrokenGguf, OSError) as error:
-        return str(error)
-    if facts.text("general.type") != "adapter" or facts.text("adapter.type") != "lora":
-        return "is no LoRA adapter"
-    own = facts.text("general.architecture")
-    return None if own == architecture else f"is an adapter for {own[:64] or 'an unknown architecture'}"
-
-
 class _Facts:
     """The values of a file, as what they are meant to be. Raises `BrokenGguf` for what is none."""
 

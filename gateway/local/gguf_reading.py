@@ -58,20 +58,22 @@ Value = Scalar | tuple[Scalar, ...] | Counted
 
 
 class Tensor(NamedTuple):
-    """One tensor's name, its shape, and how many bytes of the file are its."""
+    """One tensor's name, its shape, how many bytes of the file are its, and ggml's number of their type."""
 
     name: str
     shape: tuple[int, ...]
     size_bytes: int
+    kind: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Gguf:
-    """One file without its weights."""
+    """One file without its weights. `kinds` are the format's numbers of what type each value has."""
 
     version: int
     values: dict[str, Value] = field(default_factory=dict)
     tensors: tuple[Tensor, ...] = ()
+    kinds: dict[str, int] = field(default_factory=dict)
 
 
 def read_gguf(path: Path) -> Gguf:
@@ -164,12 +166,14 @@ def _read(head: _Head) -> Gguf:
     tensor_count = head.count("tensors", TENSORS_MAX, 24)
     key_count = head.count("keys", KEYS_MAX, 13)
     values: dict[str, Value] = {}
+    kinds: dict[str, int] = {}
     for _ in range(key_count):
         key = head.text("a key", KEY_BYTES_MAX)
         if key in values:
             raise BrokenGguf(f"has the key {key[:64]!r} twice")
-        values[key] = _value(head, head.number("<I"), key)
-    return Gguf(version, values, _tensors(head, tensor_count, values.get("general.alignment", 32)))
+        kinds[key] = head.number("<I")
+        values[key] = _value(head, kinds[key], key)
+    return Gguf(version, values, _tensors(head, tensor_count, values.get("general.alignment", 32)), kinds)
 
 
 def _shown_version(version: int) -> str:
@@ -224,7 +228,7 @@ def _tensors(head: _Head, count: int, alignment: Value) -> tuple[Tensor, ...]:
     start = -(-head.position // alignment) * alignment
     room = head.file_bytes - start
     sizes = _sizes(placed, room)
-    return tuple(Tensor(one.name, one.shape, size) for one, size in zip(placed, sizes, strict=True))
+    return tuple(Tensor(one.name, one.shape, size, one.kind) for one, size in zip(placed, sizes, strict=True))
 
 
 def _tensor(head: _Head) -> _Placed:

@@ -47,7 +47,10 @@ def start_library() -> None:
 
 
 class Model:
-    """A loaded GGUF: its vocabulary and what it says of itself. Methods may be called from any thread."""
+    """A loaded GGUF: its vocabulary and what it says of itself. Methods may be called from any thread.
+
+    `adapters` are handles of LoRA adapters by name.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Model:
         del kept
         if not self.handle:
             raise ModelUnusable(f"llama.cpp cannot load {path}")
+        self.adapters: dict[str, Any] = {}
         self.devices = homes(buffers, build)
         self.warning = where.warning
         check_homes(where, self.devices)

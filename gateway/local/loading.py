@@ -23,6 +23,7 @@ from gateway.local.gguf import read_model, shape_of
 from gateway.local.gguf_reading import BrokenGguf
 from gateway.local.line import RunLine
 from gateway.local.llama import LLAMA, Model
+from gateway.local.lora import load_adapters, try_adapters
 from gateway.local.prepare import Handle, Preparer
 from gateway.local.template import ChatTemplate
 from gateway.local.vector_engine import vector_engine
@@ -102,9 +103,11 @@ def _text(load: Load, model: Model, emit: Callable[[list[Event]], None]) -> Load
     template = ChatTemplate(source, bos=model.bos_text, eos=model.eos_text) if source else None
     if template is not None:
         model.show(template.dialect.marks)
+    model.adapters = load_adapters(model, load)
     context = Context(model, tuning)
     if load.warm_up:
         _warm_up(context)
+    context.change_s = try_adapters(context, list(model.adapters))
     engine = BatchEngine(model, context, RunLine(load.max_waiting), emit, tuning)
     preparer = Preparer(model, template, context.context_tokens, tuning.on_overflow)
 

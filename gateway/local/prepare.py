@@ -84,6 +84,8 @@ class Preparer:
     def prepare(self, handle: Handle) -> Work:
         """The work of the job's first prompt, with the others as its siblings. Raises `InvalidRequest`."""
         job = handle.job
+        if job.adapter is not None and job.adapter not in self._model.adapters:
+            raise InvalidRequest(f"This model has no adapter {job.adapter[:64]!r}.", "model", "model_not_found")
         sampling = self._sampling(job)
         grammar = self._grammar(job)
         seed = secrets.randbits(31) if sampling.seed is None else sampling.seed
@@ -125,20 +127,21 @@ class Preparer:
         return replace(sampling, logit_bias=others + never)
 
     def _grammar(self, job: Job) -> Grammar | None:
-        if job.forced_tools:
-            text = grammar_for_tools(job.forced_tools)
-        elif job.schema is not None:
-            text = grammar_for_schema(job.schema, strict=job.strict)
-        else:
-            return None
-        # What a grammar has learnt of its own texts is worth keeping: the same schemas come again and again.
+        param = "tools" if job.forced_tools else "response_format"
+        try:
+            text = _notation(job)
+            return None if text is None else self._known_grammar(text)
+        except InvalidRequest as refusal:
+            raise InvalidRequest(refusal.message, param, refusal.code) from None
+        except (NotationError, GrammarTooLarge) as error:
+            message = f"The JSON schema makes no usable grammar: {error or 'it is too large'}."
+            raise InvalidRequest(message, param, "invalid_json_schema") from None
+
+    def _known_grammar(self, text: str) -> Grammar:
+        """What a grammar has learnt of its own texts is worth keeping: the same schemas come again and again."""
         if (known := self._grammars.pop(text, None)) is None:
-            try:
-                known = Grammar(text)
-                known.start()
-            except (NotationError, GrammarTooLarge) as error:
-                message = f"The JSON schema makes no usable grammar: {error or 'it is too large'}."
-                raise InvalidRequest(message, "response_format", "invalid_json_schema") from None
+            known = Grammar(text)
+            known.start()
         self._grammars[text] = known
         if len(self._grammars) > _KEPT_GRAMMARS:
             del self._grammars[next(iter(self._grammars))]
@@ -150,3 +153,10 @@ class Preparer:
         if self._vocabulary is None:
             self._vocabulary = Vocabulary(self._model)
         return Constraint(grammar, self._vocabulary)
+
+
+def _notation(job: Job) -> str | None:
+    """The grammar that the job's text must obey, None where it is free. Raises `InvalidRequest`."""
+    if job.forced_tools:
+        return grammar_for_tools(job.forced_tools)
+    return None if job.schema is None else grammar_for_schema(job.schema, strict=job.strict)

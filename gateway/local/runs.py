@@ -85,6 +85,10 @@ class Run:
         return self.family.work.handle.job.id
 
     @property
+    def adapter(self) -> str | None:
+        return self.family.work.handle.job.adapter
+
+    @property
     def cancelled(self) -> bool:
         """Nobody wants it any more: its caller left, or another choice of its job failed."""
         return self.family.cancelled

@@ -78,7 +78,8 @@ class SlotTable:
                 return placement
         elif family.reading is not None:
             return Hold(family.reading, run.prompt_tokens) if self.running < len(self.slots) else None
-        placement_or_hold = place(run.tokens, scope_of(run), [self._text(slot) for slot in self.slots], self._terms)
+        texts = [self._text(slot) for slot in self.slots]
+        placement_or_hold = place(run.tokens, scope_of(run), texts, self._terms, run.adapter)
         if isinstance(placement_or_hold, Placement) and not self._has_cells(run, placement_or_hold):
             return Hold(placement_or_hold.slot, 0)
         return placement_or_hold
@@ -108,7 +109,9 @@ class SlotTable:
         """Bring runs together that are no neighbours, once it seems that nobody else comes to fill the gap."""
         if self._context.unified or not self._terms.can_copy:
             return
-        move = closing_move([slot.number for slot, _ in self.runs()])
+        # Runs with different adapters share no pass anyway.
+        is_alike = len({run.adapter for _, run in self.runs()}) == 1
+        move = closing_move([slot.number for slot, _ in self.runs()]) if is_alike else None
         self._gap_steps = self._gap_steps + 1 if move else 0
         if move and self._gap_steps >= GAP_STEPS:
             run = self.slots[move.source].run
@@ -196,7 +199,8 @@ class SlotTable:
         coming = known
         if run is not None and slot.known < run.prompt_tokens and not slot.paused:
             coming = run.tokens
-        return SlotText(slot.number, slot.scope, known, coming, run is None, slot.used_s)
+        adapter = None if run is None else run.adapter
+        return SlotText(slot.number, slot.scope, known, coming, run is None, slot.used_s, adapter)
 
 
 def scope_of(run: Run) -> str:

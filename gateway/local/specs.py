@@ -9,9 +9,10 @@ from gateway.config.llama_cpp import EXACT_KV
 from gateway.config.model_file import model_file
 from gateway.local.engine_check import MissingModel
 from gateway.local.frames import Load, Tuning
-from gateway.local.gguf import adapter_problem, read_model, shape_of
+from gateway.local.gguf import read_model, shape_of
 from gateway.local.gguf_reading import BrokenGguf
 from gateway.local.keeping import EngineSpec, Keeping
+from gateway.local.lora_file import adapter_problem
 from policies.engine_memory import BLOCK_NUMBERS, ContextShape, memory_of
 
 PROCESSOR_PASS_TOKENS: Final = 128
@@ -29,7 +30,7 @@ def spec_of(name: str, provider: LlamaCppProvider) -> EngineSpec:
     except BrokenGguf as problem:
         raise MissingModel(f"{path} {problem}") from problem
     for adapter, file in provider.adapters.items():
-        if (problem_there := adapter_problem(file, model.architecture)) is not None:
+        if (problem_there := adapter_problem(file, model)) is not None:
             raise MissingModel(f"the adapter {adapter}, {file}: {problem_there}")
     if (cells := cells_problem(model, provider.kv_type)) is not None:
         raise MissingModel(f"{path}: {cells}")

@@ -16,8 +16,11 @@ from policies.batching import (
     Pace,
     Reader,
     Step,
+    Turn,
     aged,
     next_candidate,
+    next_turn,
+    part_of_gap_s,
     plan_step,
 )
 from tests.policies.engine_world import EngineWorld, Request
@@ -224,3 +227,40 @@ def test_short_prompts_do_not_wait_until_a_long_one_is_read() -> None:
     ])  # fmt: skip
     assert world.first_token_s[2] < 0.8
     assert world.first_token_s[1] > 5.0
+
+
+ADAPTERS = st.sets(st.sampled_from([None, "a", "b", "c", "d"]), min_size=1)
+
+
+@given(ADAPTERS, st.floats(0.0, 0.2), st.floats(0.01, 1.0), st.floats(0.001, 0.1), st.integers(0, 2**30))
+def test_every_adapter_has_its_turn_within_the_gap(
+    adapters: set[str | None], change_s: float, max_gap_s: float, step_s: float, seed: int
+) -> None:
+    """Whatever others ask for, nobody waits longer than a turn of each of them, and the step that it ends with."""
+    rng, now, turn = Random(seed), 0.0, Turn(None, 0.0)
+    served_s = dict.fromkeys(adapters, 0.0)
+    longest_s = len(adapters) * (part_of_gap_s(max_gap_s, len(adapters)) + step_s) + 1e-9
+    for _ in range(200):
+        # Those that wait stay; the others come and go.
+        waiting = {one: at for one, at in served_s.items() if one != turn.adapter or rng.random() < 0.9} or served_s
+        turn = next_turn(waiting, turn, now, change_s, max_gap_s)
+        assert turn.adapter in waiting
+        now += step_s * rng.random()
+        served_s[turn.adapter] = now
+        assert now - min(served_s.values()) <= longest_s
+
+
+def test_a_turn_lasts_as_long_as_it_was_worth_the_change() -> None:
+    turn = next_turn({None: 0.0, "poet": -1.0}, Turn(None, 0.0), 5.0, 0.01, 1.0)
+    assert turn == Turn("poet", 5.0)
+    assert next_turn({None: 5.0, "poet": 5.0}, turn, 5.0 + 7 * 0.01, 0.01, 1.0) == turn
+    assert next_turn({None: 5.0, "poet": 5.0}, turn, 5.0 + 9 * 0.01, 0.01, 1.0).adapter is None
+    assert next_turn({None: 5.0, "poet": 5.0}, turn, 5.26, 1.0, 1.0).adapter is None
+    assert next_turn({"poet": 5.0}, turn, 99.0, 0.01, 1.0) == turn
+    assert next_turn({None: 5.0}, turn, 5.0, 0.01, 1.0) == Turn(None, 5.0)
+
+
+def test_a_prompt_is_read_in_smaller_parts_where_other_adapters_wait() -> None:
+    alone = plan_step([Reader(3, 0, 2000, 1, 1)], [0], Budget(512, 0.25), PACE)
+    shared = plan_step([Reader(3, 0, 2000, 1, 1)], [], Budget(512, 0.4, adapters=2), PACE)
+    assert (alone.chunks, shared.chunks) == ((Chunk(3, 0, 200),), (Chunk(3, 0, 50),))

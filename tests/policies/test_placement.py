@@ -145,3 +145,11 @@ def test_to_stay_neighbours_a_free_slots_text_is_copied() -> None:
 @pytest.mark.parametrize("terms", [ANY, PACKED])
 def test_where_all_slots_are_busy_nobody_is_placed(terms: Terms) -> None:
     assert place(PROMPT, "", [reading(0, PROMPT, 3), writing(1, PROMPT)], terms) is None
+
+
+def test_neighbours_are_those_of_the_same_adapter() -> None:
+    """Nobody else's calls are shared."""
+    busy = [writing(0, [1])._replace(adapter="poet"), writing(3, [2])]
+    slots = [busy[0], free(1, []), free(2, [], used_s=1.0), busy[1]]
+    assert place(PROMPT, "poet", slots, PACKED, "poet") == Placement(1, 1, 0)
+    assert place(PROMPT, "", slots, PACKED) == Placement(2, 2, 0)

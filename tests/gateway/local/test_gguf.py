@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from gateway.local.gguf import adapter_problem, read_model, shape_of
+from gateway.local.gguf import read_model, shape_of
 from gateway.local.gguf_reading import BrokenGguf
 from policies.engine_memory import ContextShape, memory_of
 from tests.gguf_writer import write_gguf
@@ -124,10 +124,3 @@ def test_a_model_in_several_files_is_one(tmp_path: Path) -> None:
     write_gguf(tmp_path / "m-00002-of-00002.gguf", rest, {"blk.1.a": np.zeros(64, np.float32)})
     found = read_model(path)
     assert (len(found.files), found.layer_bytes) == (2, (128, 256))
-
-
-def test_adapters_are_told_from_models(tiny_adapter_path: Path, tiny_model_path: Path, tmp_path: Path) -> None:
-    assert adapter_problem(tiny_adapter_path, "llama") is None
-    assert adapter_problem(tiny_adapter_path, "qwen2") == "is an adapter for llama"
-    assert adapter_problem(tiny_model_path, "llama") == "is no LoRA adapter"
-    assert "No such file" in str(adapter_problem(tmp_path / "no.gguf", "llama"))

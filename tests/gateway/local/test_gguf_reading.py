@@ -63,7 +63,8 @@ def test_values_and_tensors_come_out_as_they_went_in(file: Path) -> None:
         3,
         {"a": "text", "b": True, "c": 7, "d": 0.5, "e": ("x", "yz"), "f": (1, 2)},
     )
-    assert [tuple(one) for one in found.tensors] == [("w", (32, 3), 192), ("v", (5,), 20)]
+    assert [tuple(one) for one in found.tensors] == [("w", (32, 3), 192, 1), ("v", (5,), 20, 0)]
+    assert found.kinds == {"a": 8, "b": 7, "c": 4, "d": 6, "e": 9, "f": 9}
 
 
 def test_vocabularies_are_counted(file: Path) -> None:
