@@ -1,20 +1,27 @@
-"""How many tokens to guess ahead, so that checking the guesses pays.
+"""How many tokens to guess ahead, and for whom, so that checking the guesses pays.
 
 Text that repeats itself (quotations, code, tables) can be guessed from what was written before. A guess costs a row in
-the batch, whether it holds or not, and so delays everybody in the step; right guesses save whole steps. How often
-guesses hold is learnt for nothing: before every token the engine looks what it would have guessed, and counts.
+a call, whether it holds or not, and so delays everybody in the step; right guesses save whole steps. How often guesses
+hold is learnt for nothing: before every token the engine looks what it would have guessed, and counts.
 Source: prompt lookup decoding; the acceptance argument is that of Leviathan et al. 2023, section 3.3.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-MOST_GUESSES = 8
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Kernels compute rows in fours or eights: a ninth row costs a processor as much as the four before it.
+GUESSES: Final = (1, 3, 7)
+MOST_GUESSES: Final = GUESSES[-1]
 # A decayed mean over the last twenty tokens or so: text turns from prose to a quotation within a sentence.
 _MEMORY = 0.95
-# Noise in the measured costs must not make the engine guess for nothing.
+# Noise in the measured times must not make the engine guess for nothing.
 _LEAST_GAIN = 1.1
+# Guesses that hold less often are not even thought about.
+_LEAST_SHARE = 0.25
 
 
 class Trust(NamedTuple):
@@ -29,15 +36,31 @@ class Trust(NamedTuple):
         return self.right / (self.tried + 2.0)
 
 
-class StepCost(NamedTuple):
-    """What a step costs: `pass_s` for each pass over the weights and `row_s` for each token in it."""
+class Able(NamedTuple):
+    """A writer with a guess at hand: it holds with the chance `first`, and each token after it with `then`, provided
+    that those before held. At most `most` tokens can be guessed.
+    """
 
-    pass_s: float
-    row_s: float
+    slot: int
+    first: float
+    then: float
+    most: int
 
-    def step_s(self, rows: int, guesses: int, *, in_one_pass: bool) -> float:
-        passes = 2 if guesses and not in_one_pass else 1
-        return passes * self.pass_s + (rows + guesses) * self.row_s
+    def expected(self, guesses: int) -> float:
+        """How many of so many guesses will hold."""
+        if self.then >= 1.0:
+            return self.first * guesses
+        return self.first * (1.0 - self.then**guesses) / (1.0 - self.then)
+
+
+class Plan(NamedTuple):
+    """So many `guesses` for each of `slots`."""
+
+    slots: frozenset[int] = frozenset()
+    guesses: int = 0
+
+
+NOTHING: Final = Plan()
 
 
 def learn(trust: Trust, *, held: bool) -> Trust:
@@ -45,29 +68,70 @@ def learn(trust: Trust, *, held: bool) -> Trust:
     return Trust(trust.right * _MEMORY + held, trust.tried * _MEMORY + 1.0)
 
 
-def guesses_worth(trust: Trust, writers: int, cost: StepCost, *, in_one_pass: bool) -> int:
-    """How many tokens to guess for one of `writers` runs; 0 where guessing would cost all of them more than it saves.
+def call_s(times_s: Mapping[int, float], rows: int) -> float | None:
+    """How long a call of so many rows takes, on the lines through what was measured; None where that tells nothing."""
+    if rows in times_s:
+        return times_s[rows]
+    sizes = sorted(times_s)
+    if len(sizes) < 2:
+        return None
+    above = next((at for at, size in enumerate(sizes) if size > rows), len(sizes) - 1)
+    low, high = (sizes[0], sizes[1]) if not above else (sizes[above - 1], sizes[above])
+    slope = max(0.0, (times_s[high] - times_s[low]) / (high - low))
+    return max(1e-9, times_s[low] + slope * (rows - low))
 
-    `in_one_pass`: the guesses share the pass of the other rows; else they need one of their own.
+
+def plan_guesses(
+    writers: Sequence[int], able: Sequence[Able], times_s: Mapping[int, float], most_rows: int, *, is_mixed: bool
+) -> Plan:
+    """Whose next tokens to guess, in a step of these writers (slots in order); `NOTHING` where that costs all of them
+    more than it saves, or nobody can tell.
+
+    `times_s` are measured calls by rows. `is_mixed`: rows of all lengths share a call; otherwise only neighbours with
+    equal ones do.
     """
-    best, best_pace = 0, writers / cost.step_s(writers, 0, in_one_pass=in_one_pass) * _LEAST_GAIN
-    expected, chance = 0.0, 1.0
-    for guesses in range(1, MOST_GUESSES + 1):
-        chance *= trust.share
-        expected += chance
-        pace = (writers + expected) / cost.step_s(writers, guesses, in_one_pass=in_one_pass)
-        if pace > best_pace:
-            best, best_pace = guesses, pace
+    able = sorted((one for one in able if one.first >= _LEAST_SHARE), key=lambda one: -one.first)
+    usual_s = _step_s(writers, NOTHING, times_s, is_mixed=is_mixed) if able else None
+    if usual_s is None:
+        return NOTHING
+    best, best_pace = NOTHING, len(writers) / usual_s * _LEAST_GAIN
+    for guesses in GUESSES:
+        slots: set[int] = set()
+        expected = float(len(writers))
+        for one in able:
+            if one.most < guesses or (len(slots) + 1) * guesses + len(writers) > most_rows:
+                continue
+            slots.add(one.slot)
+            expected += one.expected(guesses)
+            plan = Plan(frozenset(slots), guesses)
+            step_s = _step_s(writers, plan, times_s, is_mixed=is_mixed)
+            if step_s is not None and expected / step_s > best_pace:
+                best, best_pace = plan, expected / step_s
     return best
 
 
-def fitted_cost(by_rows: dict[int, float]) -> StepCost | None:
-    """The straight line through measured step times (seconds by rows); None where one size alone was seen."""
-    if len(by_rows) < 2:
-        return None
-    mean_rows = sum(by_rows) / len(by_rows)
-    mean_s = sum(by_rows.values()) / len(by_rows)
-    spread = sum((rows - mean_rows) ** 2 for rows in by_rows)
-    slope = sum((rows - mean_rows) * (step_s - mean_s) for rows, step_s in by_rows.items()) / spread
-    row_s = max(0.0, slope)
-    return StepCost(max(1e-9, mean_s - row_s * mean_rows), row_s)
+def _step_s(writers: Sequence[int], plan: Plan, times_s: Mapping[int, float], *, is_mixed: bool) -> float | None:
+    if is_mixed:
+        return call_s(times_s, len(writers) + len(plan.slots) * plan.guesses)
+    total_s = 0.0
+    for length, is_guessing in _neighbours(writers, plan.slots):
+        part_s = call_s(times_s, length * (1 + plan.guesses * is_guessing))
+        if part_s is None:
+            return None
+        total_s += part_s
+    return total_s
+
+
+def _neighbours(writers: Sequence[int], guessing: frozenset[int]) -> list[tuple[int, bool]]:
+    """Lengths of rows of slots side by side that guess, and of those that do not."""
+    groups: list[tuple[int, bool]] = []
+    for is_guessing in (False, True):
+        last = -2
+        for slot in writers:
+            if (slot in guessing) is is_guessing:
+                if slot == last + 1:
+                    groups[-1] = (groups[-1][0] + 1, is_guessing)
+                else:
+                    groups.append((1, is_guessing))
+                last = slot
+    return groups

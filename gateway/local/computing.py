@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.local.context import BrokenContext, NoRoom, Part
 from gateway.local.llama import DecodeFailed
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from adapters.llama_cpp_job import ChosenLogprob, Event
     from gateway.local.context import Context
-    from gateway.local.gauges import Gauges
+    from gateway.local.guessing import Guessing
     from gateway.local.llama import Model
     from gateway.local.runs import Run
     from gateway.local.slots import Slot, SlotTable
@@ -32,6 +32,37 @@ LONE_CHUNK_TOKENS = 64
 MOST_FAILURES = 2
 
 
+class Served(NamedTuple):
+    """What a call does for one slot: it reads so many more of its tokens, and then `guesses`."""
+
+    slot: Slot
+    reads: int
+    guesses: Sequence[int] = ()
+
+    @property
+    def width(self) -> int:
+        return self.reads + len(self.guesses)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of logits it leads to."""
+        return 1 + len(self.guesses) if self.slot.known + self.reads == len(self.slot.tokens) else 0
+
+
+class Ended(NamedTuple):
+    """A run whose text is known to its end now, and the rows after it and after each guess."""
+
+    slot: Slot
+    run: Run
+    rows: NDArray[np.float32]
+    guesses: Sequence[int]
+
+    def held(self, turn: int) -> bool:
+        """Whether the token that was chosen last is what was guessed, and more is wanted."""
+        is_guessed = turn < len(self.guesses) and self.run.tokens[-1] == self.guesses[turn]
+        return is_guessed and self.slot.run is self.run
+
+
 class Computing:
     """What happens with runs that have a slot. `computed_s` sums the time that calls took."""
 
@@ -40,14 +71,15 @@ class Computing:
         model: Model,
         context: Context,
         slots: SlotTable,
-        gauges: Gauges,
+        guessing: Guessing,
         emit: Callable[[list[Event]], None],
     ) -> None:
         self.computed_s = 0.0
         self._model = model
         self._context = context
         self._slots = slots
-        self._gauges = gauges
+        self._guessing = guessing
+        self._gauges = guessing.gauges
         self._emit = emit
         self._events: list[Event] = []
         self._failures = 0
@@ -64,81 +96,110 @@ class Computing:
 
     def compute(self, step: Step) -> None:
         writers = [self._slots[number] for number in step.writers]
+        # Beside prompts there is nothing to gain by guesses: the rows of a step are many enough.
+        guesses = self._guessing.guesses(writers) if self._guessing.is_on and not step.chunks else {}
+        served = [Served(slot, 1, guesses.get(slot.number, ())) for slot in writers]
         if self._context.unified:
-            if not self._call([self._chunk(one) for one in step.chunks] + [(slot, 1) for slot in writers]):
+            self._call([self._chunk(one) for one in step.chunks] + served)
+            return
+        calls = [[self._chunk(one) for one in call] for call in _calls(step.chunks, self._lone_from_tokens())]
+        calls.append([one for one in served if not one.guesses])
+        calls.append([one for one in served if one.guesses])
+        for call in calls:
+            if call and not self._call(call):
                 return
-        else:
-            for call in _calls(step.chunks, self._lone_from_tokens()):
-                if not self._call([self._chunk(one) for one in call]):
-                    return
-            if writers:
-                self._call([(slot, 1) for slot in writers])
 
     def _lone_from_tokens(self) -> int:
         if self._slots.is_deterministic:
             return 0
         return self._context.batch_tokens + 1 if self._context.is_offloaded else LONE_CHUNK_TOKENS
 
-    def _chunk(self, chunk: Chunk) -> tuple[Slot, int]:
-        return self._slots[chunk.slot], chunk.end - chunk.start
+    def _chunk(self, chunk: Chunk) -> Served:
+        return Served(self._slots[chunk.slot], chunk.end - chunk.start)
 
-    def _call(self, parts: list[tuple[Slot, int]]) -> bool:
+    def _call(self, served: list[Served]) -> bool:
         """One call, and the tokens that its rows lead to; False where the step must be planned anew."""
         self.flush()
+        wanted = [one.rows for one in served]
         try:
-            rows = self._decode(parts)
+            rows = self._decode(served, wanted)
         except NoRoom:
             self.computed_s += self._context.call_s
-            self._yield_room([slot for slot, _ in parts])
+            self._yield_room([one.slot for one in served])
             return False
         except DecodeFailed as error:
             self.computed_s += self._context.call_s
-            self._recover([slot for slot, _ in parts], error)
+            self._recover([one.slot for one in served], error)
             return False
         self._failures = 0
-        self._account(parts)
-        self._choose(parts, rows)
+        writing_s = self._account(served)
+        ended, at = [], 0
+        for one, count in zip(served, wanted, strict=True):
+            if count and one.slot.run is not None:
+                ended.append(Ended(one.slot, one.slot.run, rows[at : at + count], one.guesses))
+            at += count
+        accepted = self._choose(ended)
+        if writing_s:
+            self._gauges.wrote(sum(one.reads == 1 for one in served) + accepted, writing_s)
         return True
 
-    def _decode(self, parts: list[tuple[Slot, int]]) -> NDArray[np.float32]:
-        if all(count == 1 for _, count in parts):
-            numbers = [slot.number for slot, _ in parts]
-            return self._context.write(numbers, [slot.tokens[slot.known] for slot, _ in parts])
-        return self._context.read(
-            [
-                Part(slot.number, slot.tokens[slot.known : slot.known + count], slot.known + count == len(slot.tokens))
-                for slot, count in parts
-            ]
-        )
+    def _decode(self, served: list[Served], wanted: list[int]) -> NDArray[np.float32]:
+        if all(one.width == count == 1 for one, count in zip(served, wanted, strict=True)):
+            slots = [one.slot for one in served]
+            return self._context.write([slot.number for slot in slots], [slot.tokens[slot.known] for slot in slots])
+        parts = []
+        for (slot, reads, guesses), rows in zip(served, wanted, strict=True):
+            parts.append(Part(slot.number, [*slot.tokens[slot.known : slot.known + reads], *guesses], rows))
+        return self._context.read(parts)
 
-    def _account(self, parts: list[tuple[Slot, int]]) -> None:
-        """What the call made known, and whose its time was."""
+    def _account(self, served: list[Served]) -> float:
+        """What the call made known, and whose its time was. How much of it went by for writers."""
         duration_s = self._context.call_s
         self.computed_s += duration_s
-        counts = [count for _, count in parts]
-        for (slot, count), share_s in zip(parts, shares_s(duration_s, counts), strict=True):
-            run = slot.run
+        widths = [one.width for one in served]
+        if self._guessing.is_on and (self._context.unified or _is_one_pass(served, widths)):
+            self._gauges.call_times.note(sum(widths), duration_s)
+        read, writing_s = 0, 0.0
+        for one, share_s in zip(served, shares_s(duration_s, widths), strict=True):
+            slot, run = one.slot, one.slot.run
             if run is None:
                 continue
             run.compute_s += share_s
-            slot.known += count
+            slot.known += one.reads
             if not run.is_writing:
                 slot.on_grid = slot.known
-        written = sum(count == 1 for count in counts)
-        read = sum(counts) - written
+            if one.reads > 1:
+                read += one.reads
+            else:
+                writing_s += share_s
         if read:
-            self._gauges.read(read, duration_s * read / (read + written))
-        if written:
-            self._gauges.wrote(written, duration_s * written / (read + written))
+            self._gauges.read(read, duration_s - writing_s)
+        return writing_s
 
-    def _choose(self, parts: list[tuple[Slot, int]], rows: NDArray[np.float32]) -> None:
-        """Tokens for all runs whose text is known to its end now."""
-        ended = [(slot, run) for slot, _ in parts if (run := slot.run) is not None and slot.known == len(run.tokens)]
-        for (_, run), row in zip(ended, rows, strict=True):
+    def _choose(self, ended: list[Ended]) -> int:
+        """Tokens for all runs whose text is known to its end now: one, and one more after each guess that held.
+
+        How many did.
+        """
+        for _, run, rows, _ in ended:
             family = run.family
             if family.open_runs > 1 and family.row is None and not run.is_writing:
-                family.row = row.copy()
-        self._write(ended, rows)
+                family.row = rows[0].copy()
+        accepted, turn = 0, 0
+        pending = ended
+        while pending:
+            self._write([(one.slot, one.run) for one in pending], [one.rows[turn] for one in pending])
+            pending = [one for one in pending if one.held(turn)]
+            for one in pending:
+                one.slot.known += 1
+            accepted += len(pending)
+            turn += 1
+        self._gauges.accepted_tokens += accepted
+        for slot, _, _, guesses in ended:
+            if guesses:
+                self._gauges.guessed_tokens += len(guesses)
+                slot.known = self._context.rewind(slot.number, slot.known)
+        return accepted
 
     def write_from_sibling(self, slot: Slot, run: Run) -> None:
         """The first token of a choice whose prompt another choice has read."""
@@ -170,6 +231,8 @@ class Computing:
         if run.written and now - run.last_token_s > gauges.longest_gap_s:
             gauges.longest_gap_s = now - run.last_token_s
         run.last_token_s = now
+        if self._guessing.is_on:
+            self._guessing.note(run, token)
         delta = run.add(token, self._model.piece(token), logprob, now)
         if delta is not None:
             self._events.append(delta)
@@ -226,3 +289,9 @@ def _calls(chunks: Sequence[Chunk], lone_from_tokens: int) -> list[list[Chunk]]:
     short = [one for one in chunks if one.end - one.start < lone_from_tokens]
     lone = [[one] for one in chunks if one.end - one.start >= lone_from_tokens]
     return [short, *lone] if short else lone
+
+
+def _is_one_pass(served: list[Served], widths: list[int]) -> bool:
+    """Whether llama.cpp computes the call in one: neighbours of one length."""
+    first, last = served[0].slot.number, served[-1].slot.number
+    return last - first == len(served) - 1 and widths.count(widths[0]) == len(widths)

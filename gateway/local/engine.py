@@ -15,6 +15,7 @@ from gateway.local.admission import Admission
 from gateway.local.computing import Computing
 from gateway.local.frames import Standing
 from gateway.local.gauges import Gauges
+from gateway.local.guessing import Guessing
 from gateway.local.runs import runs_of
 from gateway.local.slots import SlotTable
 from gateway.local.turns import Turns
@@ -72,7 +73,8 @@ class BatchEngine:
         self._gauges = Gauges()
         grid_tokens = min(GRID_TOKENS, context.batch_tokens) if tuning.deterministic else 0
         self._slots = SlotTable(context, grid_tokens)
-        self._computing = Computing(model, context, self._slots, self._gauges, emit)
+        guessing = Guessing(context, self._gauges, is_on=tuning.speculate and not tuning.deterministic)
+        self._computing = Computing(model, context, self._slots, guessing, emit)
         self._admission = Admission(line, self._slots, self._computing, self._gauges)
         step_tokens = context.batch_tokens if context.is_offloaded else max(CPU_STEP_TOKENS, 2 * context.slots)
         step_tokens = min(step_tokens, context.batch_tokens)
@@ -169,5 +171,7 @@ class BatchEngine:
             read_tokens=gauges.read_tokens,
             cached_tokens=gauges.cached_tokens,
             written_tokens=gauges.written_tokens,
+            guessed_tokens=gauges.guessed_tokens,
+            accepted_tokens=gauges.accepted_tokens,
             longest_gap_s=gauges.longest_gap_s,
         )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from adapters.llama_cpp_job import ChosenLogprob, Place
+    from gateway.local.guessing import RunGuesses
     from gateway.local.prepare import Work
     from gateway.local.sampling import Chooser
     from gateway.local.text import TextStream
@@ -64,6 +65,7 @@ class Run:
     arrived_s: float
     tokens: list[int]
     text: TextStream
+    guesses: RunGuesses | None = None
     number: int = field(default_factory=_NUMBERS.__next__)
     written: int = 0
     unreported: int = 0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.local.gauges import Gauges, Mean
+from gateway.local.gauges import CallTimes, Gauges, Mean
 
 
 def test_nothing_measured_is_nothing() -> None:
@@ -37,3 +37,21 @@ def test_what_was_not_computed_is_pythons() -> None:
     gauges.stepped(0.005, 0.0048)
     assert gauges.python_s.value == pytest.approx(0.0002)
     assert gauges.steps == 1
+
+
+def test_times_of_calls_are_kept_by_rows() -> None:
+    times = CallTimes()
+    for rows, duration_s in [(1, 0.01), (1, 0.03), (8, 0.04), (200, 0.2), (250, 0.3)]:
+        times.note(rows, duration_s)
+    by_rows = times.by_rows()
+    assert sorted(by_rows) == [1, 8, 226]
+    assert by_rows[8] == 0.04
+    assert 0.01 < by_rows[1] < 0.03
+
+
+def test_a_size_not_seen_for_long_is_forgotten() -> None:
+    times = CallTimes()
+    times.note(8, 99.0)
+    for _ in range(600):
+        times.note(1, 0.01)
+    assert list(times.by_rows()) == [1]
