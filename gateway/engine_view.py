@@ -11,6 +11,7 @@ from gateway.remote_engine import Told
 from gateway.server import Outbound, render_head
 from gateway.stages.authenticate import identify
 from gateway.version import VERSION
+from policies.choosing import Line
 from policies.matching import visible_models
 
 if TYPE_CHECKING:
@@ -46,6 +47,6 @@ class EngineView:
 def told_by(generation: Generation) -> Told:
     """What the first of the upstreams tells: all of them are one engine's."""
     upstream = next(iter(generation.upstreams.values()))
-    live = dict(upstream.describe())
-    slots = live.get("slots")
-    return Told(upstream.ready, upstream.queued, slots if isinstance(slots, int) else None, live)
+    line = upstream.line or Line()
+    told = Told(upstream.ready, line.queued, line.slots, line.running, line.wait_s, is_cold=line.is_cold)
+    return msgspec.structs.replace(told, live=dict(upstream.describe()))

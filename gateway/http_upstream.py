@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from adapters.schema import InferenceRequest
     from gateway.transport import Pool, Response
     from gateway.upstream import Answer, Exchange
+    from policies.choosing import Line
     from policies.vocabulary import Deployment
 
 _ERROR_BODY_BYTES = 64 * 1024
@@ -38,8 +39,11 @@ class HttpUpstream:
         return self._open
 
     @property
-    def queued(self) -> int | None:
+    def line(self) -> Line | None:
         return None
+
+    def wake(self) -> None:
+        """Nothing here sleeps."""
 
     def describe(self) -> dict[str, str | int | float | None]:
         return {"connections": self._pool.open_count, "idle_connections": self._pool.idle_count}

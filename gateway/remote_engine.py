@@ -17,6 +17,7 @@ import msgspec
 from adapters.base import WireRequest
 from gateway.http_upstream import HttpUpstream
 from gateway.transport import TransportError
+from policies.choosing import Line
 from policies.vocabulary import Timeouts
 
 if TYPE_CHECKING:
@@ -39,15 +40,19 @@ PATIENCE_S: Final = 2.0
 ANSWER_BYTES: Final = 16 * 1024
 NUMBERS_MAX: Final = 64
 TEXT_CHARS: Final = 100
+WAIT_MAX_S: Final = 86_400.0
 _ASK: Final = WireRequest("/engine", b"", (), "GET")
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What GET /v1/engine answers: whether the model is loaded, how many calls wait, and all live numbers."""
+    """What GET /v1/engine answers: whether the model is loaded, its line, and all live numbers."""
 
     ready: bool
     queued: int | None = None
     slots: int | None = None
+    running: int | None = None
+    wait_s: float | None = None
+    is_cold: bool = False
     live: dict[str, Number] = msgspec.field(default_factory=dict)
 
 
@@ -65,11 +70,22 @@ def read_told(body: bytes) -> Told:
     except (msgspec.MsgspecError, RecursionError) as error:
         raise Silent("not_an_engine") from error
     live = {name[:TEXT_CHARS]: _bounded(value) for name, value in list(told.live.items())[:NUMBERS_MAX]}
-    return msgspec.structs.replace(told, queued=_count(told.queued), slots=_count(told.slots), live=live)
+    return msgspec.structs.replace(
+        told,
+        queued=_count(told.queued),
+        slots=_count(told.slots),
+        running=_count(told.running),
+        wait_s=_time(told.wait_s),
+        live=live,
+    )
 
 
 def _count(value: int | None) -> int | None:
     return None if value is None else min(max(0, value), 1 << 31)
+
+
+def _time(value_s: float | None) -> float | None:
+    return None if value_s is None or not isfinite(value_s) else min(max(0.0, value_s), WAIT_MAX_S)
 
 
 def _bounded(value: Number) -> Number:
@@ -150,6 +166,19 @@ class EngineWatch:
             await asyncio.sleep(pause_s(failures))
 
 
+def _wait_s(line: Line, told: Told) -> float | None:
+    """How long a newcomer waits in this line, by what the engine said of the line as it was."""
+    if line.is_cold or not line.is_full:
+        return told.wait_s if line.is_cold else 0.0
+    was = Line(told.queued or 0, told.running or 0, told.slots)
+    if told.wait_s is not None and was.is_full:
+        return told.wait_s * (line.queued + 1) / (was.queued + 1)
+    # It was free when it said so: its runs hold their slots for so long.
+    run_s = told.live.get("run_s")
+    known = isinstance(run_s, int | float) and run_s > 0 and line.slots
+    return _time((line.queued + 1) * float(run_s or 0) / (line.slots or 1)) if known else None
+
+
 class RemoteEngine:
     """One deployment of an engine elsewhere."""
 
@@ -165,16 +194,24 @@ class RemoteEngine:
         return self._http.ready and (told is None or not self._watch.is_fresh or told.ready)
 
     @property
-    def queued(self) -> int | None:
-        """Calls that wait for a slot there: as many as it says, at least those of ours beyond its slots."""
+    def line(self) -> Line | None:
+        """What it said of its line. Calls of ours are counted as they are now: those that went there since make the line
+        longer, and the wait in proportion.
+        """
         told = self._watch.told
         if told is None:
             return None
-        ours = self._pool.open_count - self._pool.idle_count
-        beyond = 0 if told.slots is None else max(0, ours - told.slots)
+        slots, ours = told.slots, self._pool.open_count - self._pool.idle_count
+        beyond = 0 if slots is None else max(0, ours - slots)
         if not self._watch.is_fresh:
-            return None if told.slots is None else beyond
-        return beyond if told.queued is None else max(told.queued, beyond)
+            return None if slots is None else Line(beyond, min(ours, slots), slots)
+        running = max(told.running or 0, ours if slots is None else min(ours, slots))
+        queued = max(told.queued or 0, beyond)
+        line = Line(queued, running, slots, is_cold=told.is_cold)
+        return line._replace(wait_s=_wait_s(line, told))
+
+    def wake(self) -> None:
+        """An engine elsewhere loads its model by itself."""
 
     def describe(self) -> Mapping[str, Number]:
         """The engine's own live numbers, how old they are, and this side's connections."""

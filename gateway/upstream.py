@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
+    from policies.choosing import Line
     from policies.vocabulary import Principal, Timeouts
 
 
@@ -67,8 +68,11 @@ class Upstream(Protocol):
     def ready(self) -> bool: ...
 
     @property
-    def queued(self) -> int | None:
-        """Calls that wait at the deployment itself; None where it does not tell."""
+    def line(self) -> Line | None:
+        """The line at the deployment itself; None where it does not tell."""
+
+    def wake(self) -> None:
+        """A call went elsewhere because the model is not loaded: have it loaded, without waiting for that."""
 
     def describe(self) -> Mapping[str, str | int | float | None]:
         """Live numbers for operators; no host, path or credential among them."""

@@ -58,7 +58,8 @@ class Ranking(NamedTuple):
     """Indexes of a field in the order to try, and the route's `owed` and `credit` after it.
 
     `scores` go by index too. `refused` are those that are no candidates after all. `stands` is who stands for the route
-    where it is a target itself, if not the leader.
+    where it is a target itself, if not the leader. `wakes` is whom the strategy passed over only because
+    its model is not loaded.
     """
 
     order: Sequence[int]
@@ -68,6 +69,7 @@ class Ranking(NamedTuple):
     scores: Sequence[float] = ()
     refused: tuple[tuple[int, Refused, str], ...] = ()
     stands: int | None = None
+    wakes: int | None = None
 
 
 Strategies: TypeAlias = "Mapping[Strategy, Callable[[Field, RouteState], Ranking]]"
@@ -76,7 +78,8 @@ Strategies: TypeAlias = "Mapping[Strategy, Callable[[Field, RouteState], Ranking
 class Arranged(NamedTuple):
     """A route's deployments in the order to try, the first `primaries` of them targets, and its state after that.
 
-    `stands` is who stands for it outside, None where that is the first that is not set aside.
+    `stands` is who stands for it outside, None where that is the first that is not set aside. `wakes` is the id of one
+    whose model should be loaded.
     """
 
     order: tuple[Deployment, ...]
@@ -86,6 +89,7 @@ class Arranged(NamedTuple):
     why: str = ""
     rejected: tuple[Rejection, ...] = ()
     stands: Deployment | None = None
+    wakes: str | None = None
 
 
 class Entry(NamedTuple):
@@ -95,6 +99,7 @@ class Entry(NamedTuple):
     order: tuple[Deployment, ...]
     state: RouteState | None = None
     stands: Deployment | None = None
+    wakes: str | None = None
 
 
 def by_score(scores: Sequence[float]) -> list[int]:
@@ -141,6 +146,7 @@ def arrange(state: RouteState, moment: Moment) -> Arranged:
         ranking.why,
         tuple([Rejection(leaders[i], why, detail) for i, why, detail in ranking.refused]),
         None if ranking.stands is None else leaders[ranking.stands],
+        None if ranking.wakes is None else leaders[ranking.wakes].id,
     )
 
 
@@ -151,7 +157,7 @@ def _arrange_nested(state: RouteState, moment: Moment) -> Arranged:
     rejected += unmet
     owed, credit, why = state.owed, state.credit, ""
     scores: tuple[tuple[str, float], ...] = ()
-    stands = None
+    stands = wakes = None
     if targets:
         leaders = [entry.stands or _leader(entry.order, moment.aside) for entry in targets]
         field = Field(plan, [entry.position for entry in targets], leaders, _free(leaders, moment.aside), moment)
@@ -161,15 +167,17 @@ def _arrange_nested(state: RouteState, moment: Moment) -> Arranged:
             scores = tuple([(leader.id, score) for leader, score in zip(leaders, ranking.scores, strict=True)])
         rejected += [Rejection(d, why, detail) for i, why, detail in ranking.refused for d in targets[i].order]
         stands = None if ranking.stands is None else leaders[ranking.stands]
+        wakes = None if ranking.wakes is None else leaders[ranking.wakes].id
         targets = [targets[index] for index in ranking.order]
     order = {d.id: d for entry in targets for d in entry.order}
     primaries = len(order)
     for entry in fallbacks:
         for deployment in entry.order:
             order.setdefault(deployment.id, deployment)
-    inner = _with_turn((*targets, *fallbacks), state.inner, moment.aside)
-    after = RouteState(plan, owed, credit, inner)
-    return Arranged(tuple(order.values()), primaries, after, scores, why, tuple(rejected), stands)
+    leading = _leading((*targets, *fallbacks), moment.aside)
+    after = RouteState(plan, owed, credit, _with_turn(leading, state.inner))
+    wakes = wakes or (leading and leading.wakes)
+    return Arranged(tuple(order.values()), primaries, after, scores, why, tuple(rejected), stands, wakes)
 
 
 def declared_for(kind: Kind, state: RouteState, moment: Moment) -> tuple[tuple[Deployment, ...], tuple[Rejection, ...]]:
@@ -214,15 +222,17 @@ def _entries(state: RouteState, moment: Moment, positions: Iterable[int]) -> tup
         arranged = arrange(inner, moment)
         rejected += arranged.rejected
         if arranged.order:
-            found.append(Entry(position, arranged.order, arranged.state, arranged.stands))
+            found.append(Entry(position, arranged.order, arranged.state, arranged.stands, arranged.wakes))
     return found, rejected
 
 
-def _with_turn(
-    entries: Sequence[Entry], before: tuple[RouteState | None, ...], aside: frozenset[str]
-) -> tuple[RouteState | None, ...]:
-    """The places' states after a call: a turn was taken only at the first of them that is not set aside."""
-    leading = next((e for e in entries if any(d.id not in aside for d in e.order)), entries[0] if entries else None)
+def _leading(entries: Sequence[Entry], aside: frozenset[str]) -> Entry | None:
+    """Where the call goes: the first that is not set aside."""
+    return next((e for e in entries if any(d.id not in aside for d in e.order)), entries[0] if entries else None)
+
+
+def _with_turn(leading: Entry | None, before: tuple[RouteState | None, ...]) -> tuple[RouteState | None, ...]:
+    """The places' states after a call: a turn was taken only where it goes."""
     if leading is None or leading.state is None:
         return before
     return (*before[: leading.position], leading.state, *before[leading.position + 1 :])

@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from policies.arranging import Kind, Moment, Ranking, arrange, by_score, declared_for, first_of, led_by
+from policies.arranging import Kind, Moment, Ranking, arrange, declared_for, first_of, led_by
 from policies.capabilities import fits
 from policies.choosing import Choice
 from policies.expectations import expected_nanousd, expected_size, expected_total_s
@@ -54,7 +54,7 @@ def choose(asked: Asked, live: LiveNumbers, state: RouteState, now: float, rng: 
         return plan.always, state
     aside = frozenset([id_ for id_, one in live.items() if (one.set_aside_until_s or 0.0) > now]) if live else NOTHING
     moment = Moment(asked, live, now, rng, ids, aside, STRATEGIES)
-    order, primaries, after, scores, why, rejected, _ = arrange(state, moment)
+    order, primaries, after, scores, why, rejected, _, wakes = arrange(state, moment)
     context, late = declared_for(Kind.CONTEXT, state, moment)
     content, latest = declared_for(Kind.CONTENT, state, moment)
     if not primaries and context and _is_too_long(plan, asked):
@@ -62,7 +62,7 @@ def choose(asked: Asked, live: LiveNumbers, state: RouteState, now: float, rng: 
         why = "too long for every target"
     if rejected or late or latest:
         rejected = _without((*rejected, *late, *latest), order, ids)
-    return Choice(order, primaries, (*asked.rejected, *rejected), scores, why, context, content), after
+    return Choice(order, primaries, (*asked.rejected, *rejected), scores, why, context, content, wakes), after
 
 
 def _is_too_long(plan: RoutePlan, asked: Asked) -> bool:
@@ -113,38 +113,65 @@ def prefer_fastest(field: Field, state: RouteState) -> Ranking:
 
 
 def prefer_idle(field: Field, state: RouteState) -> Ranking:
-    """The less busy of two drawn at random leads, by tokens under way and calls in its queue, for its weight.
+    """The less busy of two drawn at random leads: the one where a call waits less for its turn, as far as they tell;
+    else by tokens under way and calls in its queue, for each of its slots and for its weight.
 
     Always taking the least busy of all would send every gateway's calls to the same one at the same moment.
     """
-    needs = field.moment.asked.needs
-    queued_tokens = max(1, expected_size(field.moment.asked, ()).input_tokens) + (needs.output_tokens or 0)
-    weights = field.plan.weights
-    scores = []
+    asked, weights = field.moment.asked, field.plan.weights
+    queued_tokens = max(1, expected_size(asked, ()).input_tokens) + (asked.needs.output_tokens or 0)
+    scores, waits = [], []
     for position, one in zip(field.positions, field.seen(), strict=True):
-        load = one.in_flight_tokens + (one.queued or 0) * queued_tokens
-        scores.append(load / weights[position] if weights[position] else inf)
+        weight = weights[position]
+        scores.append(_load(one, queued_tokens) / weight if weight else inf)
+        waits.append(_turn_s(one) / weight if weight else inf)
     open_to = [index for index in field.free if weights[field.positions[index]]] or list(field.free)
-    leader = _less_busy(open_to, scores, field.moment.rng)
-    return Ranking(led_by(leader, by_score(scores)), "the less busy of two", state.owed, state.credit, scores)
+    ranks = list(zip(waits, scores, strict=True))
+    leader, other = _two_of(open_to, field.moment.rng)
+    if ranks[other] < ranks[leader]:
+        leader, other = other, leader
+    order = led_by(leader, sorted(range(len(ranks)), key=ranks.__getitem__))
+    why = "the less busy of two" if waits[leader] == waits[other] else "the shorter wait of two"
+    return Ranking(order, why, state.owed, state.credit, scores)
 
 
-def _less_busy(among: Sequence[int], scores: Sequence[float], rng: Random) -> int:
+def _load(seen: Seen, queued_tokens: int) -> float:
+    """Tokens under way there, for each that it serves at once."""
+    line = seen.line
+    if line is None:
+        return seen.in_flight_tokens
+    return (seen.in_flight_tokens + line.queued * queued_tokens) / max(1, line.slots or 1)
+
+
+def _turn_s(seen: Seen) -> float:
+    """How long until a call has its turn there; 0 where nobody tells of a line."""
+    line = seen.line
+    if line is None or not line.is_full:
+        return 0.0
+    if line.wait_s is None:
+        return inf if line.slots is not None else 0.0
+    return line.wait_s
+
+
+def _two_of(among: Sequence[int], rng: Random) -> tuple[int, int]:
+    """Two drawn at random; twice the same where there is one only."""
     if len(among) == 1:
-        return among[0]
+        return among[0], among[0]
     first = int(rng.random() * len(among))
     second = int(rng.random() * (len(among) - 1))
-    one, other = among[first], among[second + (second >= first)]
-    return one if scores[one] <= scores[other] else other
+    return among[first], among[second + (second >= first)]
 
 
 def _longest_unseen(field: Field, seen: Sequence[Seen], order: Sequence[int]) -> int | None:
-    """Of those that would not lead and have nothing under way, the one that has gone unseen longest."""
+    """Of those that would not lead and have nothing under way, the one that has gone unseen longest. A model is not
+    loaded for the sake of knowing it.
+    """
     leader = first_of(order, field.free)
     found: list[int] = []
     longest_s = STALE_S
     for index in field.free:
-        if index == leader or seen[index].in_flight:
+        line = seen[index].line
+        if index == leader or seen[index].in_flight or (line is not None and line.is_cold):
             continue
         age_s = unseen_s(seen[index].latency, field.moment.now)
         age_s = inf if age_s is None else age_s

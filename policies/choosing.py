@@ -42,7 +42,8 @@ class Choice(NamedTuple):
     The first `primaries` are targets, the rest declared fallbacks. `scores` are the strategy's own numbers by
     deployment id, lower is better, infinite where nothing is known, empty where it has none; `why` says what decided,
     in a few words. `context_fallbacks` and `content_fallbacks` are tried only after a failure of that kind.
-    `candidates` may be empty: where conditions of nested routes rule out all that could have answered.
+    `candidates` may be empty: where conditions of nested routes rule out all that could have answered. `wakes` is the
+    id of a deployment that was passed over because its model is not loaded, and should be now.
     """
 
     candidates: tuple[Deployment, ...]
@@ -52,6 +53,7 @@ class Choice(NamedTuple):
     why: str = ""
     context_fallbacks: tuple[Deployment, ...] = ()
     content_fallbacks: tuple[Deployment, ...] = ()
+    wakes: str | None = None
 
 
 class Caller(NamedTuple):
@@ -84,16 +86,35 @@ class Asked(NamedTuple):
     prefix_tokens: int = 0
 
 
+class Line(NamedTuple):
+    """The line at a deployment, as it tells itself: `queued` calls wait there, `running` ones have one of its `slots`.
+
+    `wait_s` is how long a newcomer would wait for its turn, where that can be told. `is_cold`: the model is not loaded;
+    the wait is then for that as well.
+    """
+
+    queued: int = 0
+    running: int = 0
+    slots: int | None = None
+    wait_s: float | None = None
+    is_cold: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """A newcomer would have to wait."""
+        return self.is_cold or self.queued > 0 or (self.slots is not None and self.running >= self.slots)
+
+
 class Seen(NamedTuple):
     """What is known of one deployment at this moment.
 
-    `in_flight` counts calls under way here, `in_flight_tokens` what they may come to use; `queued` the calls that wait
-    at the deployment itself, None where it does not tell. `prefixes` are the digests that were sent there lately.
+    `in_flight` counts calls under way here, `in_flight_tokens` what they may come to use; `line` is None where the
+    deployment does not tell. `prefixes` are the digests that were sent there lately.
     """
 
     in_flight: int = 0
     in_flight_tokens: int = 0
-    queued: int | None = None
+    line: Line | None = None
     latency: Latency = UNKNOWN_LATENCY
     prefixes: Collection[str] = ()
     set_aside_until_s: float | None = None

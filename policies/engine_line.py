@@ -57,6 +57,13 @@ def expected_wait_s(ahead: Ahead, engine: EngineNow) -> float:
     return max(departures * interval_s + late_s, _reading_s(ahead, departures, engine))
 
 
+def newcomer_wait_s(ahead: Ahead, engine: EngineNow) -> float | None:
+    """As `expected_wait_s`, for who chooses among engines; None where none is free and no run has ended yet."""
+    if not ahead.runs and engine.running < engine.slots:
+        return 0.0
+    return expected_wait_s(ahead, engine) if engine.run_s > 0.0 else None
+
+
 def slot_interval_s(engine: EngineNow) -> float:
     """How often a full engine frees a slot; 0 where no run has ended yet."""
     shared_by = min(max(1.0, engine.shared_by), engine.slots)

@@ -72,20 +72,28 @@ def expected_total_s(size: Expected, seen: Seen, now: float) -> float:
 def expected_wait_s(size: Expected, seen: Seen, now: float) -> float:
     """How long such a call would wait there before anything comes. Where nothing is under way nothing is waited for.
 
-    A deployment that tells its queue is taken at its word: so many departures from those that it serves (Little's law).
-    One that does not is as late as its first tokens lately were. Infinite where calls wait of which nothing is known.
+    A deployment that tells of its line is taken at its word, and where it tells no time: so many departures from those
+    that it serves (Little's law). One that does not is as late as its first tokens lately were. Infinite where calls
+    wait of which nothing is known.
     """
-    if seen.queued is None:
+    line = seen.line
+    if line is None:
         if not seen.in_flight:
             return 0.0
         return latency.expected_ttft_s(seen.latency, size.input_tokens, now) or 0.0
-    if not seen.queued:
+    if line.wait_s is not None:
+        return line.wait_s
+    if not line.is_full:
         return 0.0
     taken_s = latency.expected_s(seen.latency, size.input_tokens, size.output_tokens, now)
     return inf if taken_s is None else _queue_s(seen, taken_s)
 
 
 def _queue_s(seen: Seen, taken_s: float) -> float:
-    if not seen.queued:
+    """What the deployment says of the wait, else by who is served there beside those that wait."""
+    line = seen.line
+    if line is None or not line.is_full:
         return 0.0
-    return (seen.queued + 1) * taken_s / max(1, seen.in_flight - seen.queued)
+    if line.wait_s is not None:
+        return line.wait_s
+    return (line.queued + 1) * taken_s / max(1, line.running, seen.in_flight - line.queued)

@@ -22,7 +22,8 @@ def spill(field: Field, state: RouteState) -> Ranking:
     """The first target until a call would wait there too long, then the next one that costs no more than the guard.
 
     Other targets that are beyond the guard, or of unknown price where there is one, are no candidates at all: not when
-    the first is down either, for which there are fallbacks. A route inside costs what its leader does.
+    the first is down either, for which there are fallbacks. A route inside costs what its leader does. A first target
+    that is passed over as its model is not loaded is woken, so that calls to come find it there.
     """
     moment, rules = field.moment, field.plan.route.spill
     seen = field.seen()
@@ -37,12 +38,21 @@ def spill(field: Field, state: RouteState) -> Ranking:
     wait_max_s = inf if rules is None else rules.wait_max_s
     home = open_to[0]
     leader = next((index for index in open_to if waits[index] <= wait_max_s), None)
+    wakes = None
     if leader is None:
         why = "all are late, and the guard keeps the call here" if refused else "all are late"
+    elif leader == home:
+        why = "in time"
+    elif _is_cold(seen[home]):
+        why, wakes = "the first is not loaded; it is being loaded meanwhile", home
     else:
-        why = "in time" if leader == home else "the wait at the first is too long"
+        why = "the wait at the first is too long"
     order = led_by(home if leader is None else leader, order)
-    return Ranking(order, why, state.owed, state.credit, waits, refused)
+    return Ranking(order, why, state.owed, state.credit, waits, refused, wakes=wakes)
+
+
+def _is_cold(seen: Seen) -> bool:
+    return seen.line is not None and seen.line.is_cold
 
 
 def _beyond_guard(field: Field, size: Expected, seen: Sequence[Seen]) -> tuple[tuple[int, Refused, str], ...]:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.keys.view import KeyView
     from gateway.upstream import Answer, Exchange
+    from policies.choosing import Line
     from policies.limit_index import Bound
     from policies.vocabulary import Principal
 
@@ -160,7 +161,10 @@ class _Idle:
     """An upstream that nobody waits for, and nothing is sent to."""
 
     ready = True
-    queued: int | None = None
+    line: Line | None = None
+
+    def wake(self) -> None:
+        """There is nothing to load."""
 
     async def send(self, exchange: Exchange) -> Answer:
         raise InternalError(f"a rehearsal sends nothing, not even {exchange.request_id}")

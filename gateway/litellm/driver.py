@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.litellm.http import Seen
     from gateway.upstream import Answer, Exchange
+    from policies.choosing import Line
     from policies.vocabulary import Deployment
 
 # litellm reaches these by an HTTP client that can be lent; the others' go through the OpenAI SDK or their own.
@@ -80,8 +81,11 @@ class LitellmUpstream:
         await asyncio.to_thread(self._load)
 
     @property
-    def queued(self) -> int | None:
+    def line(self) -> Line | None:
         return None
+
+    def wake(self) -> None:
+        """Nothing here sleeps."""
 
     def describe(self) -> dict[str, str | int | float | None]:
         """Nothing: litellm keeps its connections to itself."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from gateway.local.supervisor import State
+from policies.choosing import Line
+from policies.engine_line import Ahead, EngineNow, newcomer_wait_s
 from policies.engine_memory import USUAL_SLOTS
 
 if TYPE_CHECKING:
@@ -116,6 +118,23 @@ class Engine:
         return facts.slots if facts else self.spec.load.tuning.slots or USUAL_SLOTS
 
     @property
+    def line(self) -> Line:
+        """Who waits and how long a newcomer would, for its model first if that is not there. Calls are counted as they
+        are now; the choices that some of them have more of, and paces, are a fraction of a second old.
+        """
+        now, slots = self.supervisor.standing, self.slots
+        running, queued = 0, 0
+        if self.places:
+            running = min(slots, max(self.places, now.running))
+            queued = max(0, self.places - slots, now.waiting)
+        # A mean of runs that shared a full engine, as it is whenever somebody waits.
+        engine = EngineNow(slots, running, now.reading_tokens, now.read_tokens_per_s, now.run_s, slots)
+        wait_s = newcomer_wait_s(Ahead(queued, now.waiting_tokens), engine)
+        if self.is_cold:
+            return Line(queued, running, slots, self.load_left_s() + (wait_s or 0.0), is_cold=True)
+        return Line(queued, running, slots, wait_s)
+
+    @property
     def line_is_full(self) -> bool:
         """Whether more calls wait for the model than may wait for its engine, which is not there to say so itself."""
         return self.state is not State.READY and self.places > self.spec.load.max_waiting + self.slots
@@ -149,7 +168,7 @@ class Engine:
         """
         supervisor, load = self.supervisor, self.spec.load
         facts, now = supervisor.facts, supervisor.standing
-        cold_s = supervisor.cold_start_s
+        cold_s, line = supervisor.cold_start_s, self.line
         return {
             "state": self.state.value,
             "loaded_percent": supervisor.percent,
@@ -157,7 +176,8 @@ class Engine:
             "restarts": supervisor.restarts,
             "loads": self.loads,
             "in_engine": self.places,
-            "queued": max(0, self.places - self.slots),
+            "queued": line.queued,
+            "wait_s": None if line.wait_s is None else round(line.wait_s, 3),
             "max_queue": load.max_waiting,
             "slots": self.slots,
             "context_tokens": facts.context_tokens if facts else None,
@@ -176,6 +196,12 @@ class Engine:
             "read_tokens_per_s": round(now.read_tokens_per_s, 1),
             "write_tokens_per_s": round(now.write_tokens_per_s, 1),
             "cached_tokens": now.cached_tokens,
+            "run_s": round(now.run_s, 3),
+            "steps": now.steps,
+            "step_s": round(now.step_s, 6),
+            "python_s": round(now.python_s, 6),
+            "guessed_tokens": now.guessed_tokens,
+            "accepted_tokens": now.accepted_tokens,
         }
 
     async def until_ready(self, until_s: float) -> None:
@@ -201,6 +227,11 @@ class Engine:
                 if loading is None or not loading.cancelled():
                     raise
                 raise _down() from None  # the gateway closes, not the caller
+
+    def wake(self) -> None:
+        """Have the model loaded for calls to come, where it is not."""
+        if self.state in _LEAVING:
+            self.load()
 
     def load(self) -> asyncio.Task[None]:
         """The load that is under way, or a new one."""
@@ -228,12 +259,14 @@ class Engine:
         left_s = whole_s - (asyncio.get_running_loop().time() - self._began_s)
         return left_s if left_s > 0 else None
 
+    def load_left_s(self) -> float:
+        """How long the model still takes to be ready, as far as that can be told."""
+        known_s = self.known_wait_s()
+        return self._guessed_wait_s() if known_s is None else known_s
+
     def late(self) -> Unavailable:
-        wait_s = self.known_wait_s()
-        if wait_s is None:
-            wait_s = self._guessed_wait_s()
         message = "The bundled engine is still loading its model."
-        return Unavailable(message, "engine_loading", max(_SOONEST_S, wait_s))
+        return Unavailable(message, "engine_loading", max(_SOONEST_S, self.load_left_s()))
 
     def _guessed_wait_s(self) -> float:
         """By how much is loaded already, else by its size."""

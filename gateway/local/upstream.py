@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.local.engines import Engines
     from gateway.local.keeping import Engine, EngineSpec
     from gateway.upstream import Answer, Exchange
+    from policies.choosing import Line
     from policies.vocabulary import Deployment
 
 TEXT: Final = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS})
@@ -62,10 +63,11 @@ class LocalUpstream:
         return self._engine is not None and self._engine.comes_when_called
 
     @property
-    def queued(self) -> int | None:
-        """Calls that wait. One more for a model that is not there yet, which is something to wait for as well."""
-        engine = self.engine
-        return max(1, engine.places) if engine.is_cold else max(0, engine.places - engine.slots)
+    def line(self) -> Line | None:
+        return self.engine.line
+
+    def wake(self) -> None:
+        self.engine.wake()
 
     def describe(self) -> dict[str, str | int | float | None]:
         return self.engine.describe() | {"served": self._served, "generated_tokens": self._generated_tokens}

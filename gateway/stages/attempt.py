@@ -67,6 +67,8 @@ class AttemptStage:
         choice = call.choice = self._fleet.choose(call, self._clock(), self._rng)
         if not choice.candidates:
             raise RequestError("No deployment of this route may answer this request.", code="no_capable_deployment")
+        if choice.wakes is not None:
+            call.generation.upstreams[choice.wakes].wake()
         plan = _new(AttemptPlan, (
             choice.candidates,
             choice.primaries,

@@ -116,7 +116,7 @@ class Fleet:
         return Seen(
             state.in_flight,
             state.in_flight_tokens,
-            upstreams[id_].queued,
+            upstreams[id_].line,
             state.latency,
             state.prefixes,
             aside.get(id_),

@@ -9,6 +9,7 @@ import msgspec
 from gateway.engine_view import EngineView, told_by
 from gateway.remote_engine import read_told
 from gateway.version import VERSION
+from policies.choosing import Line
 from policies.matching import compile_routes
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 class Engine:
     ready = True
-    queued = 3
+    line: Line | None = Line(3, 8, 8, 1.5)
 
     def describe(self) -> dict[str, Any]:
         return {"state": "ready", "slots": 8, "running": 8, "pace": None}
@@ -32,13 +33,15 @@ def generation(keys: object = None) -> Generation:
 def test_a_gateway_reads_what_an_engine_tells() -> None:
     told = told_by(generation())
     assert read_told(msgspec.json.encode(told)) == told
-    assert (told.ready, told.queued, told.slots, told.live["running"]) == (True, 3, 8, 8)
+    assert (told.ready, told.queued, told.slots, told.running, told.wait_s) == (True, 3, 8, 8, 1.5)
+    assert told.live["running"] == 8
 
 
-def test_slots_that_are_not_told_are_unknown() -> None:
+def test_a_line_that_is_not_told_is_unknown() -> None:
     silent = generation()
-    cast("Any", silent.upstreams["engine"]).describe = dict
-    assert told_by(silent).slots is None
+    cast("Any", silent.upstreams["engine"]).line = None
+    told = told_by(silent)
+    assert (told.slots, told.wait_s, told.is_cold) == (None, None, False)
 
 
 async def test_the_answer_says_it_is_an_engines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +56,9 @@ async def test_the_answer_says_it_is_an_engines(monkeypatch: pytest.MonkeyPatch)
         "ready": True,
         "queued": 3,
         "slots": 8,
+        "running": 8,
+        "wait_s": 1.5,
+        "is_cold": False,
         "live": Engine().describe(),
     }
     assert b"cache-control: no-store" in head

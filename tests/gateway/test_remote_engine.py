@@ -12,6 +12,7 @@ from adapters.openai import OpenAIAdapter
 from gateway import remote_engine
 from gateway.remote_engine import FRESH_S, EngineWatch, RemoteEngine, Silent, Told, pause_s, read_told
 from gateway.transport import Pool
+from policies.choosing import Line
 from tests.gateway.http_provider import DEPLOYMENT, WHOLE, exchange
 from tests.scripted_upstream import ScriptedUpstream, answer, forever, request, reset, send, serve, stall
 
@@ -67,22 +68,32 @@ async def test_the_engine_is_asked_by_its_key_at_its_own_path(far: ScriptedUpstr
 
 
 async def test_calls_wait_as_the_engine_says(far: ScriptedUpstream, watch: EngineWatch, engine: RemoteEngine) -> None:
-    assert engine.queued is None
-    far.then(serve(told(queued=7)))
+    assert engine.line is None
+    far.then(serve(told(queued=7, running=4, wait_s=1.5)))
     await watch.ask()
-    assert engine.queued == 7
+    assert engine.line == Line(7, 4, 4, 1.5)
+    engine.wake()  # it does not sleep
+
+
+async def test_a_model_that_is_not_loaded_there_is_waited_for(
+    far: ScriptedUpstream, watch: EngineWatch, engine: RemoteEngine
+) -> None:
+    far.then(serve(told(ready=False, is_cold=True, wait_s=20.0)))
+    await watch.ask()
+    assert engine.line == Line(0, 0, 4, 20.0, is_cold=True)
 
 
 async def test_a_burst_of_ours_counts_before_the_engine_is_asked_again(
     far: ScriptedUpstream, watch: EngineWatch, engine: RemoteEngine
 ) -> None:
-    far.then(serve(told(queued=0, slots=1)))
+    far.then(serve(told(queued=0, slots=1, wait_s=0.0, live={"run_s": 2.0})))
     await watch.ask()
+    assert engine.line == Line(0, 0, 1, 0.0)
     far.otherwise(request(), stall())
     calls = [asyncio.ensure_future(engine.send(exchange())) for _ in range(3)]
     while len(far.requests) < 4:  # noqa: ASYNC110 - the scripted side has no event for it
         await asyncio.sleep(0.001)
-    assert engine.queued == 2
+    assert engine.line == Line(2, 1, 1, (2 + 1) * 2.0)
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
@@ -94,7 +105,7 @@ async def test_numbers_grow_old(far: ScriptedUpstream, watch: EngineWatch, engin
     assert not engine.ready
     clock.now += FRESH_S + 0.1
     assert engine.ready
-    assert engine.queued == 0  # none of ours beyond its slots: all that is known
+    assert engine.line == Line(0, 0, 4)  # none of ours beyond its slots: all that is known
     assert engine.describe()["told_s_ago"] == pytest.approx(FRESH_S + 0.1)
 
 
@@ -104,7 +115,7 @@ async def test_an_engine_that_tells_nothing_is_called_all_the_same(
     far.otherwise(forever(request(), send(answer(b"{}", status=404))))
     await watch.ask()
     await watch.ask()
-    assert (engine.ready, engine.queued, watch.silence) == (True, None, "status_404")
+    assert (engine.ready, engine.line, watch.silence) == (True, None, "status_404")
     assert len(caplog.records) == 1  # once, not every second
     assert far.url.removeprefix("http://") not in caplog.text
 
@@ -162,6 +173,28 @@ async def test_it_is_asked_again_and_again_until_it_is_closed(
 
 def test_questions_without_answers_become_rare() -> None:
     assert [pause_s(failures) for failures in (0, 1, 2, 5, 100)] == [1.0, 2.0, 4.0, 30.0, 30.0]
+
+
+@pytest.mark.parametrize(
+    ("line", "numbers", "wait_s"),
+    [
+        (Line(0, 1, 2), {}, 0.0),
+        (Line(0, 2, 2), {"running": 2, "wait_s": 1.0}, 1.0),
+        (Line(3, 2, 2), {"running": 2, "wait_s": 1.0}, 4.0),
+        (Line(3, 2, 2), {"queued": 1, "running": 2, "wait_s": 1.0}, 2.0),
+        (Line(0, 2, 2), {"running": 1, "wait_s": 0.0, "live": {"run_s": 3.0}}, 1.5),
+        (Line(0, 2, 2), {"running": 1, "wait_s": 0.0, "live": {"run_s": "x"}}, None),
+        (Line(0, 2, 2), {"running": 1, "wait_s": 0.0}, None),
+        (Line(0, 2, 2), {"running": 2}, None),
+    ],
+)
+def test_the_wait_grows_with_the_line(line: Line, numbers: dict[str, Any], wait_s: float | None) -> None:
+    assert remote_engine._wait_s(line, Told(ready=True, slots=2, **numbers)) == wait_s
+
+
+@pytest.mark.parametrize(("told_s", "known_s"), [(-1.0, 0.0), (1e300, 86_400.0), (2, 2.0), (None, None)])
+def test_a_wait_that_is_told_is_bounded(told_s: float | None, known_s: float | None) -> None:
+    assert read_told(json.dumps({"ready": True, "wait_s": told_s}).encode()).wait_s == known_s
 
 
 def test_what_is_told_is_bounded() -> None:

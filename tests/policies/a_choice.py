@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from policies.balancing import choose
-from policies.choosing import Asked, Choice, Seen
+from policies.choosing import Asked, Choice, Line, Seen
 from policies.latency import UNKNOWN_LATENCY, Sample, observe
 from policies.matching import candidates
 from policies.route_plan import fresh
@@ -41,7 +41,8 @@ def route(
 def quick(ttft_s: float, seen_s: float = NOW_S, **known: int) -> Seen:
     """A deployment whose first token took so long when it was last seen."""
     latency = observe(UNKNOWN_LATENCY, Sample(1_000, ttft_s, 0.0, ttft_s, 100), seen_s)
-    return Seen(known.get("in_flight", 0), known.get("in_flight_tokens", 0), known.get("queued"), latency)
+    line = Line(known["queued"]) if "queued" in known else None
+    return Seen(known.get("in_flight", 0), known.get("in_flight_tokens", 0), line, latency)
 
 
 def aside(until_s: float = NOW_S + 10) -> Seen:

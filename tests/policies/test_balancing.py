@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.balancing import EXPLORE_EVERY, STALE_S, STRATEGIES
-from policies.choosing import Asked, Caller, Seen
+from policies.choosing import Asked, Caller, Line, Seen
 from policies.matching import candidates
 from policies.route_rules import Affinity, AffinityBy, Needs
 from policies.vocabulary import Price, Strategy
@@ -144,8 +144,38 @@ def test_of_two_the_less_busy_leads() -> None:
 def test_a_queue_counts_as_calls_like_this_one() -> None:
     of = route({"a": 1, "b": 1}, strategy=Strategy.LEAST_BUSY)
     choosing = Choosing(of)
-    choosing.live = {"a": Seen(in_flight_tokens=900), "b": Seen(in_flight_tokens=100, queued=3)}
+    choosing.live = {"a": Seen(in_flight_tokens=900), "b": Seen(in_flight_tokens=100, line=Line(3))}
     assert choosing.choose(asked(of)).candidates[0].name == "a"
+
+
+@pytest.mark.parametrize(
+    ("idle", "busy"),
+    [
+        (Seen(9, 9_000, Line(0, 15, 16, 0.0)), Seen(1, 10, Line(0, 1, 1, 0.5))),  # a free slot is better than none
+        (Seen(8, 8_000, Line(0, 8, 16, 0.0)), Seen(1, 1_000, Line(0, 1, 1, None))),
+        (Seen(8, 8_000, Line(0, 8, 16, 0.0)), Seen(1, 1_200, Line(0, 1, 2, 0.0))),  # more tokens, over more slots
+        (Seen(9, 90, Line(4, 4, 4, 0.5)), Seen(9, 9, Line(4, 4, 4, 5.0))),  # the faster of two that are full
+        (Seen(9, 90, Line(4, 4, 4, 5.0)), Seen(9, 9, Line(4, 4, 4, None))),  # how fast b is nobody knows
+        (Seen(4, 40, Line(0, 4, 4, None)), Seen(9, 90, Line(0, 4, 4, None))),
+        (Seen(9, 90, Line(0, 4, 4, 1.0)), Seen(0, 0, Line(0, 0, 4, 9.0, is_cold=True))),  # sooner than a model loads
+        (Seen(0, 0, Line(0, 0, 4, 1.0, is_cold=True)), Seen(9, 90, Line(0, 4, 4, 9.0))),
+        (Seen(9, 90), Seen(9, 9, Line(0, 1, 1, 0.1))),  # who tells of no line has none
+    ],
+)
+def test_an_engine_is_less_busy_where_the_turn_comes_sooner(idle: Seen, busy: Seen) -> None:
+    choosing = Choosing(route({"a": 1, "b": 1}, strategy=Strategy.LEAST_BUSY))
+    choosing.live = {"a": idle, "b": busy}
+    assert choosing.leaders(4) == "aaaa"
+    choosing.live = {"a": busy, "b": idle}
+    assert choosing.leaders(4) == "bbbb"
+
+
+def test_why_one_of_two_engines_leads_is_told() -> None:
+    choosing = Choosing(route({"a": 1, "b": 1}, strategy=Strategy.LEAST_BUSY))
+    choosing.live = {"a": Seen(1, 10, Line(0, 1, 2, 0.0)), "b": Seen(1, 20, Line(0, 1, 2, 0.0))}
+    assert choosing.choose().why == "the less busy of two"
+    choosing.live |= {"b": Seen(2, 20, Line(0, 2, 2, 0.5))}
+    assert choosing.choose().why == "the shorter wait of two"
 
 
 def test_a_target_of_twice_the_weight_may_be_twice_as_busy() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from policies.balancing import choose
 from policies.capabilities import filter_candidates
-from policies.choosing import Asked, Caller, Choice, Seen
+from policies.choosing import Asked, Caller, Choice, Line, Seen
 from policies.latency import UNKNOWN_LATENCY, Sample, observe
 from policies.matching import candidates
 from policies.route_plan import fresh
@@ -55,11 +55,13 @@ def routes(inner: st.SearchStrategy[Deployment | Route]) -> st.SearchStrategy[Ro
 
 
 any_route = routes(leaves | routes(leaves))
+slots = st.none() | st.integers(1, 4)
+lines = st.builds(Line, st.integers(0, 4), st.integers(0, 4), slots, st.none() | st.floats(0, 9), st.booleans())
 numbers = st.builds(
-    lambda load, queued, ttft_s, until_s: Seen(
+    lambda load, line, ttft_s, until_s: Seen(
         load,
         load * 100,
-        queued,
+        line,
         UNKNOWN_LATENCY
         if ttft_s is None
         else observe(UNKNOWN_LATENCY, Sample(100, ttft_s, 0.01, ttft_s, 50), NOW_S - 100 * load),
@@ -67,7 +69,7 @@ numbers = st.builds(
         until_s,
     ),
     st.integers(0, 9),
-    st.none() | st.integers(0, 4),
+    st.none() | lines,
     st.none() | st.floats(0.01, 9.0),
     st.none() | st.floats(0, 2 * NOW_S),
 )

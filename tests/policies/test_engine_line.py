@@ -15,6 +15,7 @@ from policies.engine_line import (
     EngineNow,
     expected_wait_s,
     full_line_retry_after_s,
+    newcomer_wait_s,
     retry_after_s,
     slot_interval_s,
 )
@@ -119,3 +120,17 @@ def test_a_burst_after_quiet_is_foretold_within_a_factor(slots: int, spread: int
     ]
     assert len(ratios) > 20
     assert all(0.5 < ratio < 2.0 for ratio in ratios)
+
+
+@pytest.mark.parametrize(
+    ("runs", "engine", "wait_s"),
+    [
+        (0, EngineNow(slots=2, running=1), 0.0),
+        (0, EngineNow(slots=2, running=2), None),
+        (1, EngineNow(slots=2, running=1), None),
+        (0, EngineNow(slots=2, running=2, run_s=3.0, shared_by=2.0), 1.5),
+        (3, EngineNow(slots=2, running=2, run_s=3.0, shared_by=2.0), 6.0),
+    ],
+)
+def test_who_chooses_hears_where_nothing_is_known(runs: int, engine: EngineNow, wait_s: float | None) -> None:
+    assert newcomer_wait_s(Ahead(runs), engine) == wait_s

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from policies.choosing import NOT_SEEN, Asked, Seen
+from policies.choosing import NOT_SEEN, Asked, Line, Seen
 from policies.expectations import (
     OUTPUT_TOKENS_USUAL,
     Expected,
@@ -66,6 +66,7 @@ def test_a_rate_that_is_not_needed_need_not_be_known() -> None:
 def test_the_total_has_the_queue_in_it() -> None:
     assert expected_total_s(SIZE, quick(2.0), NOW_S) == pytest.approx(2.0)
     assert expected_total_s(SIZE, quick(2.0, in_flight=3, queued=1), NOW_S) == pytest.approx(2.0 + 2 * 2.0 / 2)
+    assert expected_total_s(SIZE, quick(2.0)._replace(line=Line(2, 4, 4, 1.5)), NOW_S) == pytest.approx(2.0 + 1.5)
     assert expected_total_s(SIZE, NOT_SEEN, NOW_S) == inf
 
 
@@ -79,8 +80,14 @@ def test_the_total_has_the_queue_in_it() -> None:
         (quick(2.0, in_flight=4, queued=2), 3.0),
         (quick(2.0, in_flight=0, queued=3), 8.0),
         (Seen(in_flight=4), 0.0),
-        (Seen(in_flight=4, queued=0), 0.0),
-        (Seen(in_flight=4, queued=1), inf),
+        (Seen(in_flight=4, line=Line(0)), 0.0),
+        (Seen(in_flight=4, line=Line(1)), inf),
+        (quick(2.0)._replace(line=Line(3, 4, 4, 0.7)), 0.7),
+        (quick(2.0)._replace(line=Line(0, 3, 4, 0.0)), 0.0),
+        (Seen(line=Line(0, 0, 4, 3.5, is_cold=True)), 3.5),
+        (Seen(line=Line(0, 4, 4)), inf),
+        (quick(2.0)._replace(line=Line(0, 4, 4)), 0.5),
+        (quick(2.0)._replace(line=Line(0, 3, 4)), 0.0),
     ],
 )
 def test_the_wait_before_anything_comes(seen: Seen, expected: float) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from policies.choosing import Asked, Refused, Seen
+from policies.choosing import Asked, Line, Refused, Seen
 from policies.route_rules import SpillRules
 from policies.vocabulary import Route, Strategy
 from tests.policies.a_choice import NEEDS, Choosing, aside, asked, deployment, ids, priced, quick
@@ -66,8 +66,47 @@ def test_where_all_are_late_the_call_stays() -> None:
 
 def test_calls_that_wait_where_nothing_is_known_may_wait_for_ever() -> None:
     choosing = Choosing(spilling())
-    choosing.live = {"local": Seen(in_flight=4, queued=3)}
+    choosing.live = {"local": Seen(in_flight=4, line=Line(3))}
     assert choosing.leaders(1) == "near"
+
+
+def cold(wait_s: float) -> Seen:
+    return Seen(line=Line(slots=4, wait_s=wait_s, is_cold=True))
+
+
+def test_a_cold_home_is_passed_over_and_woken() -> None:
+    choosing = Choosing(spilling())
+    choosing.live = {"local": cold(20.0)}
+    choice = choosing.choose()
+    assert (ids(choice), choice.wakes) == ("near local far dark", "local")
+    assert "not loaded" in choice.why
+    assert dict(choice.scores)["local"] == 20.0
+
+
+def test_a_cold_home_that_is_there_in_time_keeps_its_call() -> None:
+    choosing = Choosing(spilling())
+    choosing.live = {"local": cold(0.5)}
+    choice = choosing.choose()
+    assert (choice.candidates[0].id, choice.wakes) == ("local", None)
+
+
+def test_nobody_else_is_woken() -> None:
+    choosing = Choosing(spilling())
+    choosing.live = {"local": BUSY, "near": cold(5.0)}
+    choice = choosing.choose()
+    assert (choice.candidates[0].id, choice.wakes) == ("far", None)
+    choosing.live = dict.fromkeys(("local", "near", "far", "dark"), cold(5.0))
+    assert choosing.choose().wakes is None  # the call itself goes there
+
+
+def test_a_home_inside_another_route_is_woken_where_the_call_goes() -> None:
+    inner = replace(spilling(), name="inner")
+    local = inner.targets[0].to
+    for first, woken in ((inner, "local"), (deployment("other"), None)):
+        outer = priced(Strategy.ORDERED, first, *([] if first is inner else [inner]))
+        choosing = Choosing(outer)
+        choosing.live = {"local": cold(20.0)}
+        assert (choosing.choose().wakes, local.name) == (woken, "local")
 
 
 def test_a_first_target_set_aside_makes_the_next_the_home() -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.local.frames import Standing
 from gateway.local.keeping import Engine, Keeping, Unavailable
 from gateway.local.supervisor import State
+from policies.choosing import Line
 from tests.gateway.local.fake_supervisor import FakeSupervisor, spec
 
 if TYPE_CHECKING:
@@ -201,3 +203,65 @@ async def test_live_numbers_tell_what_happened() -> None:
         assert (shown["state"], shown["in_engine"], shown["loads"], shown["slots"]) == ("ready", 1, 1, 2)
         assert (shown["cold_start_s"], shown["memory_bytes"], shown["queued"]) == (0.01, 7, 0)
         engine.leave()
+
+
+# --- the line ---
+
+
+async def test_the_line_counts_calls_at_once_and_choices_as_the_worker_tells() -> None:
+    async with engine_of(spec("a")) as (engine, supervisor):
+        await engine.until_ready(soon())  # two slots
+        assert engine.line == Line(0, 0, 2, 0.0)
+        supervisor.standing = Standing(running=2, waiting=3, run_s=4.0)  # of a moment ago, when somebody was there
+        assert engine.line == Line(0, 0, 2, 0.0)
+        supervisor.standing = Standing()
+        engine.enter()
+        assert engine.line == Line(0, 1, 2, 0.0)
+        engine.enter()
+        assert engine.line == Line(0, 2, 2, None)  # nobody knows how long a call takes here
+        supervisor.standing = Standing(run_s=4.0)
+        assert engine.line == Line(0, 2, 2, 2.0)
+        engine.enter()
+        assert engine.line == Line(1, 2, 2, 4.0)
+        supervisor.standing = Standing(running=2, waiting=3, run_s=4.0)  # some have several choices
+        assert engine.line == Line(3, 2, 2, 8.0)
+        shown = engine.describe()
+        assert (shown["queued"], shown["wait_s"]) == (3, 8.0)
+
+
+async def test_reading_takes_its_time_too() -> None:
+    async with engine_of(spec("a")) as (engine, supervisor):
+        await engine.until_ready(soon())
+        engine.enter()
+        engine.enter()
+        supervisor.standing = Standing(running=2, reading_tokens=2_000, read_tokens_per_s=100.0, run_s=0.1)
+        assert engine.line.wait_s == pytest.approx(10.0)  # half of them, until one of the two is through
+
+
+async def test_a_model_that_is_not_loaded_is_part_of_the_wait() -> None:
+    async with engine_of(spec("a", 3 << 30), at_once=False) as (engine, supervisor):
+        assert engine.line == Line(0, 0, 4, 3.0, is_cold=True)  # by its size
+        engine.wake()
+        engine.wake()
+        await passing()
+        assert supervisor.history == ["load"]
+        supervisor.come(cold_start_s=7.0)
+        assert engine.line == Line(0, 0, 2, 0.0)
+        await engine.unload()
+        assert engine.line == Line(0, 0, 2, 7.0, is_cold=True)  # as long as last time
+        engine.wake()
+        await passing()
+        left_s = engine.line.wait_s
+        assert left_s is not None
+        assert 6.0 < left_s <= 7.0
+
+
+async def test_nobody_is_woken_who_is_there_or_is_gone() -> None:
+    async with engine_of(spec("a")) as (engine, supervisor):
+        await engine.until_ready(soon())
+        engine.wake()
+        supervisor.settle(State.FAILED)
+        engine.wake()
+        await passing()
+        assert supervisor.history == ["load"]
+        assert engine.line == Line(0, 0, 2, 0.0)  # it says no at once

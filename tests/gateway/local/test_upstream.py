@@ -27,6 +27,7 @@ from gateway.local.supervisor import Supervisor
 from gateway.local.upstream import LocalUpstream, place_of
 from gateway.upstream import Exchange
 from policies.caller_view import caller_view
+from policies.choosing import Line
 from policies.route_rules import Priority
 from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Principal, Timeouts
 
@@ -318,7 +319,9 @@ async def test_a_model_that_does_not_come_in_time_is_told_apart_from_one_that_ne
         late = await refusal(upstream, timeouts=Timeouts(total_s=0.2))
         assert (late.kind, late.code, late.retry_after_s) == (FailureKind.BUSY, "engine_loading", 1.0)
         streaming = await refusal(upstream, timeouts=Timeouts(first_token_s=0.05), stream=True)
-        assert (streaming.code, upstream.queued) == ("engine_loading", 1)
+        assert streaming.code == "engine_loading"
+        assert upstream.line is not None
+        assert upstream.line.is_cold
         assert not upstream.ready
     async with faked("dies loading") as upstream:
         down = await refusal(upstream)
@@ -327,9 +330,21 @@ async def test_a_model_that_does_not_come_in_time_is_told_apart_from_one_that_ne
 
 async def test_a_model_on_demand_can_be_called_and_is_something_to_wait_for() -> None:
     async with faked("good", Keeping(on_demand=True)) as upstream:
-        assert (upstream.ready, upstream.queued, upstream.describe()["state"]) == (True, 1, "unloaded")
+        assert (upstream.ready, upstream.describe()["state"]) == (True, "unloaded")
+        assert upstream.line == Line(0, 0, 4, 0.0, is_cold=True)  # of a model of no bytes
         assert (await whole(upstream))["choices"][0]["message"]["content"] == "whole"
-        assert (upstream.ready, upstream.queued, upstream.describe()["state"]) == (True, 0, "ready")
+        assert (upstream.ready, upstream.describe()["state"]) == (True, "ready")
+        assert upstream.line == Line(0, 0, 1, 0.0)
+
+
+async def test_a_call_that_went_elsewhere_has_the_model_loaded() -> None:
+    async with faked("good", Keeping(on_demand=True)) as upstream:
+        upstream.wake()
+        upstream.wake()
+        async with asyncio.timeout(10):
+            while upstream.describe()["state"] != "ready":  # noqa: ASYNC110 - nobody waits for it, so nobody is told
+                await asyncio.sleep(0.005)
+        assert upstream.describe()["loads"] == 1
 
 
 async def test_a_death_before_the_first_token_can_move_elsewhere() -> None:

@@ -166,7 +166,7 @@ def test_what_ends_after_a_reload_removed_it_troubles_nobody(caplog: pytest.LogC
 
 
 def a_call(route: Route, *candidates: Deployment, headers: dict[str, str] | None = None) -> Call:
-    upstreams = {deployment.id: SimpleNamespace(queued=None) for deployment in candidates}
+    upstreams = {deployment.id: SimpleNamespace(line=None) for deployment in candidates}
     call = SimpleNamespace(
         route=route,
         candidates=candidates,
