@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from policies.balancing import choose
 from policies.capabilities import filter_candidates
-from policies.choosing import Asked, Caller, Seen
+from policies.choosing import Asked, Caller, Line, Seen
 from policies.latency import UNKNOWN_LATENCY, Sample, observe, ttft_quantile_s
 from policies.route_plan import fresh
 from policies.route_rules import NO_REQUIREMENTS, Affinity, AffinityBy, Capability, Needs, SpillRules
@@ -64,7 +64,8 @@ def seen(number: int) -> Seen:
         input_tokens = rng.randrange(100, 8_000)
         sample = Sample(input_tokens, 0.2 + input_tokens / 10_000 * rng.random(), 0.01 * rng.random(), 3.0, 200)
         latency = observe(latency, sample, NOW_S - 100 + at_s)
-    return Seen(number % 5, number % 7 * 1_000, number % 3, latency, frozenset({"prefix"}) if number % 2 else ())
+    line = (None, Line(number % 3), Line(0, number % 5, 4, 0.3 if number % 5 == 4 else 0.0))[number % 3]
+    return Seen(number % 5, number % 7 * 1_000, line, latency, frozenset({"prefix"}) if number % 2 else ())
 
 
 def cases() -> Iterator[Case]:

@@ -34,8 +34,8 @@ class Candidate(Struct, omit_defaults=True):
     breaker had set aside when the call began was passed over, and is refused as `set_aside`.
 
     `score` is the strategy's own number, lower is better: nano-USD of `cheapest`, seconds of `fastest` and of the wait
-    of `spill`, tokens per slot and weight of `least_busy`, a distance where callers are kept together. `part`: what it is a
-    candidate for.
+    of `spill`, tokens per slot and weight of `least_busy`, a distance where callers are kept together. `part`: what it
+    is a candidate for.
     """
 
     deployment: str
