@@ -195,8 +195,8 @@ class RemoteEngine:
 
     @property
     def line(self) -> Line | None:
-        """What it said of its line. Calls of ours are counted as they are now: those that went there since then make the
-        line longer, and the wait in proportion.
+        """What it said of its line. Calls of ours are counted as they are now: those that went there since then make
+        the line longer, and the wait in proportion.
         """
         told = self._watch.told
         if told is None:

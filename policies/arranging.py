@@ -102,7 +102,7 @@ class Entry(NamedTuple):
     wakes: str | None = None
 
 
-def by_score(scores: Sequence[float]) -> list[int]:
+def by_score(scores: Sequence[float] | Sequence[tuple[float, float]]) -> list[int]:
     """Indexes, the lowest score first."""
     return sorted(range(len(scores)), key=scores.__getitem__)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from policies.arranging import Kind, Moment, Ranking, arrange, declared_for, first_of, led_by
+from policies.arranging import Kind, Moment, Ranking, arrange, by_score, declared_for, first_of, led_by
 from policies.capabilities import fits
 from policies.choosing import Choice
 from policies.expectations import expected_nanousd, expected_size, expected_total_s
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from policies.arranging import Field
-    from policies.choosing import Asked, LiveNumbers, Rejection, Seen
+    from policies.choosing import Asked, Line, LiveNumbers, Rejection, Seen
     from policies.route_plan import RoutePlan, RouteState
     from policies.vocabulary import Deployment
 
@@ -122,35 +122,26 @@ def prefer_idle(field: Field, state: RouteState) -> Ranking:
     queued_tokens = max(1, expected_size(asked, ()).input_tokens) + (asked.needs.output_tokens or 0)
     scores, waits = [], []
     for position, one in zip(field.positions, field.seen(), strict=True):
-        weight = weights[position]
-        scores.append(_load(one, queued_tokens) / weight if weight else inf)
-        waits.append(_turn_s(one) / weight if weight else inf)
+        weight, line, load, turn_s = weights[position], one.line, float(one.in_flight_tokens), 0.0
+        if line is not None:
+            load = (load + line.queued * queued_tokens) / (line.slots or 1)
+            turn_s = _turn_s(line)
+        scores.append(load / weight if weight else inf)
+        waits.append(turn_s / weight if weight else inf)
     open_to = [index for index in field.free if weights[field.positions[index]]] or list(field.free)
-    ranks = list(zip(waits, scores, strict=True))
     leader, other = _two_of(open_to, field.moment.rng)
-    if ranks[other] < ranks[leader]:
+    if (waits[other], scores[other]) < (waits[leader], scores[leader]):
         leader, other = other, leader
-    order = led_by(leader, sorted(range(len(ranks)), key=ranks.__getitem__))
+    order = led_by(leader, by_score(list(zip(waits, scores, strict=True)) if any(waits) else scores))
     why = "the less busy of two" if waits[leader] == waits[other] else "the shorter wait of two"
     return Ranking(order, why, state.owed, state.credit, scores)
 
 
-def _load(seen: Seen, queued_tokens: int) -> float:
-    """Tokens under way there, for each that it serves at once."""
-    line = seen.line
-    if line is None:
-        return seen.in_flight_tokens
-    return (seen.in_flight_tokens + line.queued * queued_tokens) / max(1, line.slots or 1)
-
-
-def _turn_s(seen: Seen) -> float:
-    """How long until a call has its turn there; 0 where nobody tells of a line."""
-    line = seen.line
-    if line is None or not line.is_full:
-        return 0.0
-    if line.wait_s is None:
-        return inf if line.slots is not None else 0.0
-    return line.wait_s
+def _turn_s(line: Line) -> float:
+    """How long until a call has its turn there; 0 where the line is no more than a count of those that wait."""
+    if line.wait_s is not None:
+        return line.wait_s
+    return inf if line.slots is not None and line.is_full else 0.0
 
 
 def _two_of(among: Sequence[int], rng: Random) -> tuple[int, int]:
