@@ -81,6 +81,7 @@ class BatchEngine:
         self._budget = Budget(step_tokens, tuning.max_decode_gap_s, grid_tokens, is_mixed=context.unified)
         self._turns = Turns(context, tuning.max_decode_gap_s)
         self._stopping = False
+        self._tell()  # how many slots there are, before anybody comes
 
     @property
     def steps(self) -> int:

@@ -28,6 +28,7 @@ from gateway.local.frames import (
     Load,
     Ping,
     Pong,
+    Preparing,
     Progress,
     Refused,
     Shutdown,
@@ -81,7 +82,7 @@ class Line:
 
 
 class Desk:
-    """Takes orders and prepares jobs for the engine. At most `load.max_waiting` jobs wait to be prepared."""
+    """Takes orders and prepares jobs for the engine. As many may wait to be prepared as have a slot or a place in line."""
 
     def __init__(self, line: Line, load: Load) -> None:
         self._line = line
@@ -96,6 +97,7 @@ class Desk:
     def open(self, loaded: Loaded) -> None:
         """Let the jobs through to the engine, and tell the gateway how it stands."""
         self._loaded = loaded
+        self._max_arrivals += loaded.ready.slots
         threading.Thread(target=self._prepare_jobs, args=(loaded,), daemon=True).start()
         threading.Thread(target=self._tell_standing, args=(loaded.engine,), daemon=True).start()
 
@@ -139,6 +141,7 @@ class Desk:
         while True:
             handle = self._arrivals.get()
             if not handle.cancelled:
+                self._line.send([Preparing(handle.job.id)])
                 self._prepare(handle, loaded)
             # Waiting for the next one must not keep this one's handle alive.
             del handle

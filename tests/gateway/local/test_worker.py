@@ -165,6 +165,15 @@ def test_it_tells_how_it_stands_and_at_last_that_it_is_at_rest(worker: Line) -> 
     assert standing.steps > 9
 
 
+def test_a_crowd_that_waited_for_the_model_gets_all_slots_and_places(tiny_model_path: Path) -> None:
+    with started_worker() as (line, _):
+        line.send(msgspec.structs.replace(load(tiny_model_path, slots=4), max_waiting=2))
+        line.next(Ready)
+        line.send(*[Submit(Job(number, prompt="Once", sampling=GREEDY, max_tokens=20)) for number in range(1, 7)])
+        ends = [line.next((Finished, Failed)) for _ in range(6)]
+        assert [type(end) for end in ends] == [Finished] * 6
+
+
 def test_a_line_too_long_is_refused_at_once(tiny_model_path: Path) -> None:
     with started_worker() as (line, _):
         line.send(msgspec.structs.replace(load(tiny_model_path, slots=1), max_waiting=2))
