@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from adapters.llama_cpp_job import Delta, Finished, Job, Sampling, Started
+from adapters.llama_cpp_job import Delta, Finished, Job, Sampling, Started, ToolSpec
 from adapters.schema import InvalidRequest
 from gateway.local.template import ChatTemplate
 from tests.gateway.local.engine_rig import Rig
@@ -94,6 +94,8 @@ def test_each_choice_has_a_chooser(model: Model) -> None:
         (Job(1, prompt="x", sampling=Sampling(logit_bias=((49152, 1.0),))), "logit_bias"),
         (Job(1, prompt="x", schema='{"type": "nothing"}'), "response_format"),
         (Job(1, prompt="x", schema='{"$ref": "#"}', choices=2), "response_format"),
+        (Job(1, prompt="x", forced_tools=(ToolSpec("f", "", '{"type": "nothing"}'),)), "tools"),
+        (Job(1, prompt="x", forced_tools=(ToolSpec("f", "", '{"$ref": "#"}'),)), "tools"),
     ],
 )
 def test_what_cannot_be_prepared_names_its_parameter(model: Model, job: Job, param: str) -> None:
