@@ -28,7 +28,6 @@ from gateway.local.frames import (
     Load,
     Ping,
     Pong,
-    Preparing,
     Progress,
     Refused,
     Shutdown,
@@ -82,7 +81,7 @@ class Line:
 
 
 class Desk:
-    """Takes orders and prepares jobs for the engine. As many may wait to be prepared as have a slot or a place in line."""
+    """Takes orders and prepares jobs for the engine: as many may wait for that as have a slot or a place in line."""
 
     def __init__(self, line: Line, load: Load) -> None:
         self._line = line
@@ -141,7 +140,6 @@ class Desk:
         while True:
             handle = self._arrivals.get()
             if not handle.cancelled:
-                self._line.send([Preparing(handle.job.id)])
                 self._prepare(handle, loaded)
             # Waiting for the next one must not keep this one's handle alive.
             del handle
