@@ -63,7 +63,7 @@ def tiny_text_model(
 ) -> Path:
     """A llama model over bytes and a few merges: alone with a seed it always writes the same plain text."""
     shape = shape or TextShape()
-    tokens = _byte_characters() + ["".join(merge.split()) for merge in MERGES]
+    tokens = byte_characters() + ["".join(merge.split()) for merge in MERGES]
     kinds = [_NORMAL] * len(tokens) + [_CONTROL] * 3
     eos = len(tokens)
     tokens += [EOS, IM_START, IM_END]
@@ -136,7 +136,7 @@ def _matrix(rng: np.random.Generator, rows: int, columns: int, gain: float) -> N
     return np.asarray(rng.standard_normal((rows, columns)) * gain / np.sqrt(columns), np.float16)
 
 
-def _byte_characters() -> list[str]:
+def byte_characters() -> list[str]:
     """A printable character for each byte, as byte-level vocabularies have it."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     rest = iter(range(256, 512))
