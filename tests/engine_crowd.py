@@ -89,7 +89,8 @@ def bad_grammar(rng: random.Random) -> dict[str, Any]:
 
 def bad_template(rng: random.Random) -> dict[str, Any]:
     """Messages that the chat template cannot render, and members of them that it does not expect."""
-    return {"messages": rng.choice(([{}], [{"role": "user"}], [{"role": 5, "content": {"a": 1}}], []))}
+    broken: list[dict[str, Any]] = rng.choice(([{}], [{"role": "user"}], [{"role": 5, "content": {"a": 1}}], []))
+    return {"messages": broken, "max_tokens": 20}
 
 
 def too_long(rng: random.Random) -> dict[str, Any]:
@@ -198,6 +199,11 @@ class Crowd:
 
     def probe(self) -> Asked:
         return self.ask("probe", **PROBE, sampling=Sampling(temperature=0))
+
+    async def settle(self, jobs: int = 1500) -> None:
+        """Small jobs, one after the other: what the worker keeps of jobs up to some number, it keeps by then."""
+        for _ in range(jobs):
+            await self.ask("first", prompt="hello", max_tokens=2).ended.wait()
 
     async def come_and_go(self, seconds: float, per_s: float) -> None:
         """Random callers at random times; returns when the last one that stayed has its answer."""

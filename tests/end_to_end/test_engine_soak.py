@@ -35,7 +35,7 @@ LENGTHS = [pytest.param(40.0, id="short"), pytest.param(900.0, id="long", marks=
 SLOTS = 4
 # Caches fill during the first part; what grows afterwards leaks.
 SETTLING = 0.3
-GROWTH_BYTES = 6 * 1024 * 1024
+GROWTH_BYTES = 8 * 1024 * 1024
 GATEWAY_GROWTH_BYTES = 24 * 1024 * 1024
 
 
@@ -45,6 +45,7 @@ async def test_a_worker_outlives_a_crowd(tmp_path: Path, seconds: float, determi
     print(f"SOAK_SEED={SEED}")  # noqa: T201 - pytest shows it where the test fails
     tuning = Tuning(slots=SLOTS, context_tokens=CONTEXT_TOKENS, threads=1, deterministic=deterministic)
     async with worker_crowd(tiny_text_model(tmp_path), tuning, SEED) as crowd:
+        await crowd.settle()
         await crowd.come_and_go(seconds * SETTLING, per_s=15)
         await crowd.rest()
         before = crowd.footprint()
