@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Exchange(msgspec.Struct, frozen=True):
     """One attempt as an upstream sees it. `deadline_s` is the loop time at which the whole call is over.
 
-    `caller` and `weight_of`, his share against others, are for upstreams that have a line of their own.
+    `caller` and `weight_of`, his share against others, are for upstreams that have a line of their own. `is_suspect`:
+    an engine died under an earlier attempt of this call.
     """
 
     request: InferenceRequest
@@ -32,6 +33,7 @@ class Exchange(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     caller: Principal | None = None
     weight_of: Callable[[Principal], float] | None = None
+    is_suspect: bool = False
 
 
 class Answer(Protocol):

@@ -16,7 +16,7 @@ from policies.failures import Remedy, blames_credential, named_wait_s, refused_c
 from policies.vocabulary import Failure, FailureKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from random import Random
 
     from policies.route_rules import Capability, HedgeRules
@@ -200,8 +200,10 @@ def _is_final(plan: AttemptPlan, outcome: Outcome) -> bool:
 
 
 def _made(ended: tuple[Outcome, ...]) -> int:
-    """How many attempts were made: one that a limit of ours turned away was none."""
-    return sum(outcome.failure.kind is not FailureKind.LIMITED for outcome in ended)
+    """How many attempts were made: one that a limit of ours turned away was none, nor one that waited for an engine
+    when that died under others.
+    """
+    return sum(outcome.failure.kind not in (FailureKind.LIMITED, FailureKind.LOST) for outcome in ended)
 
 
 def _first(plan: AttemptPlan, now: float, live: Live) -> Decision:
@@ -281,16 +283,34 @@ def _again(plan: AttemptPlan, ended: tuple[Outcome, ...], now: float, rng: Rando
     here = [outcome for outcome in ended if outcome.deployment == last.deployment]
     if any(outcome.failure.kind is FailureKind.LIMITED for outcome in here):
         return None
-    if remedy(last.failure) not in (Remedy.AGAIN, Remedy.MOVE) or len(here) >= plan.retry_attempts:
+    if remedy(last.failure) not in (Remedy.AGAIN, Remedy.MOVE) or _made(tuple(here)) >= plan.retry_attempts:
         return None
-    named_s = named_wait_s(last.failure)
-    if last.deployment in live.spent or named_s > plan.wait_max_s:
-        return None
-    delay_s = named_s + rng.uniform(0.0, max(backoff_max_s(len(here)), NAMED_JITTER * named_s))
-    set_aside_until_s = live.set_aside.get(last.deployment, now)
-    if now + delay_s >= plan.deadline_s or set_aside_until_s > now + delay_s:
+    if last.failure.kind in (FailureKind.CRASHED, FailureKind.LOST):
+        delay_s = rng.uniform(0.0, BACKOFF_BASE_S) if _may_come_back(ended) else inf
+    else:
+        delay_s = _backoff_s(plan, here, now, rng, live)
+    if now + delay_s >= plan.deadline_s:
         return None
     return next((Wait(delay_s, d) for d in _open_to(plan, ended) if d.id == last.deployment), None)
+
+
+def _backoff_s(plan: AttemptPlan, here: Sequence[Outcome], now: float, rng: Random, live: Live) -> float:
+    """How long before another try where these have failed; infinite where it cannot be."""
+    last = here[-1]
+    named_s = named_wait_s(last.failure)
+    if last.deployment in live.spent or named_s > plan.wait_max_s:
+        return inf
+    delay_s = named_s + rng.uniform(0.0, max(backoff_max_s(len(here)), NAMED_JITTER * named_s))
+    return inf if live.set_aside.get(last.deployment, now) > now + delay_s else delay_s
+
+
+def _may_come_back(ended: tuple[Outcome, ...]) -> bool:
+    """Whether an engine that died may have this call again. Breakers and budgets are for upstreams that may not come
+    back, or drown in second tries; an engine of ours is started again, and gives second tries one by one.
+    """
+    crashes = sum(outcome.failure.kind is FailureKind.CRASHED for outcome in ended)
+    losses = sum(outcome.failure.kind is FailureKind.LOST for outcome in ended)
+    return crashes <= 1 and losses < ATTEMPTS_MAX
 
 
 def backoff_max_s(tries: int) -> float:

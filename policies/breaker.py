@@ -172,7 +172,8 @@ def _opened(state: BreakerState, until_s: float, cooldown_s: float, *, named: bo
 
 def _blameless(failure: Failure) -> bool:
     """Pools and limits are the gateway's own, and what fills them is counted by its own failures; an engine of ours
-    that is busy knows who may still come. A refused credential is no fault of the deployment: it has its own breaker.
+    that is busy knows who may still come, and its death is counted by those that it died under. A refused credential
+    is no fault of the deployment: it has its own breaker.
     """
-    own = failure.kind in (FailureKind.POOL, FailureKind.LIMITED, FailureKind.BUSY)
+    own = failure.kind in (FailureKind.POOL, FailureKind.LIMITED, FailureKind.BUSY, FailureKind.LOST)
     return own or blames_request(failure) or blames_credential(failure)

@@ -46,6 +46,7 @@ VIEW_BY_KIND: Final[Mapping[FailureKind, CallerView]] = {
     FailureKind.TOTAL: CallerView(504, "api_error", "upstream_timeout"),
     FailureKind.WRITE: CallerView(504, "api_error", "upstream_timeout"),
     FailureKind.CRASHED: CallerView(502, "api_error", "engine_crashed"),
+    FailureKind.LOST: CallerView(503, "api_error", "engine_restarting", BUSY_S),
     FailureKind.BUSY: CallerView(503, "api_error", "engine_busy"),
     FailureKind.LIMITED: CallerView(503, "api_error", "service_full"),
 }

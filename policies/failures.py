@@ -45,7 +45,8 @@ BY_KIND: Final[Mapping[FailureKind, Remedy]] = {
     FailureKind.TOTAL: Remedy.NEVER,
     FailureKind.LIMITED: Remedy.LEAVE,  # who waits for a limit waits in front of it, not between attempts
     FailureKind.BUSY: Remedy.LEAVE,  # it has said when to come back, and that is later than this call can wait
-    FailureKind.CRASHED: Remedy.LEAVE,  # the request may be what killed the worker; it does not get to do it twice
+    FailureKind.CRASHED: Remedy.MOVE,  # it may be what killed the worker: once more there at most, and then alone
+    FailureKind.LOST: Remedy.MOVE,  # it was not even begun
 }
 
 BY_STATUS: Final[Mapping[int, Remedy]] = {
@@ -89,6 +90,8 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
 
 CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 CONTENT_CODES: Final = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"})
+# An engine elsewhere says this of a request that was given its second try there.
+ENGINE_CRASHED: Final = "engine_crashed"
 QUOTA_CODES: Final = frozenset(
     {"insufficient_quota", "enforced_spend_limit_reached", "billing_hard_limit_reached", "billing_not_active"}
 )
@@ -146,7 +149,7 @@ def remedy(failure: Failure) -> Remedy:
             return Remedy.CONTENT
         if code in CONTEXT_CODES:
             return Remedy.CONTEXT
-        if out_of_quota(failure):
+        if out_of_quota(failure) or (code == ENGINE_CRASHED and failure.kind is not FailureKind.CRASHED):
             return Remedy.LEAVE
     status = status_of(failure)
     if status is None:

@@ -80,8 +80,10 @@ def may_go_on(failure: Failure) -> bool:
 
 
 def may_repeat(failure: Failure) -> bool:
-    """Whether the deployment whose stream broke like this may go on itself, where nobody else can."""
-    return remedy(failure) in (Remedy.AGAIN, Remedy.MOVE)
+    """Whether the deployment whose stream broke like this may go on itself, where nobody else can. What an engine may
+    have died of came late in the answer: to go on would be to come to it again.
+    """
+    return failure.kind is not FailureKind.CRASHED and remedy(failure) in (Remedy.AGAIN, Remedy.MOVE)
 
 
 def open_ways(ways: tuple[Resume, ...], sent: Sent) -> tuple[Resume, ...]:

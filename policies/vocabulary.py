@@ -320,7 +320,8 @@ class FailureKind(StrEnum):
     IDLE = "idle_timeout"
     TOTAL = "total_timeout"
     WRITE = "write_timeout"
-    CRASHED = "crashed"  # the bundled engine's worker died under this request
+    CRASHED = "crashed"  # the bundled engine's worker died under this request, which may be what killed it
+    LOST = "lost"  # it died under others while this request waited: nothing was generated
     BUSY = "busy"  # an engine of ours has no place for it in time, or no model loaded: nothing was generated
     LIMITED = "limited"  # one of our limits on this deployment or its provider is reached: nothing was sent
 

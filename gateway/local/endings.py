@@ -18,6 +18,9 @@ _UNAVAILABLE = 503
 def error_of(ticket: Ticket, deployment: str) -> RequestError | UpstreamError:
     """For a ticket that is over and not complete. What is too long here may fit another model, so that is not final."""
     if (failed := ticket.failed) is None:
+        if not ticket.is_suspect:
+            message = "The bundled engine crashed while this request waited for it; it is being restarted."
+            return UpstreamError(Failure(FailureKind.LOST, message, code="engine_restarting"), deployment)
         message = "The bundled engine crashed while it worked on this request; it is being restarted."
         crash = Failure(FailureKind.CRASHED, message, code="engine_crashed", maybe_billed=ticket.started)
         return UpstreamError(crash, deployment)

@@ -86,6 +86,12 @@ class Progress(msgspec.Struct, frozen=True, array_like=True, tag=11):
     percent: int
 
 
+class Preparing(msgspec.Struct, frozen=True, array_like=True, tag=16):
+    """A job's prompt is made ready from now on, alone; told before, since that may be the last that is heard."""
+
+    job: int
+
+
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=12):
     """The model is loaded and has decoded a token.
 
@@ -151,7 +157,9 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=14):
 
 
 Order = Load | Submit | Cancel | Ping | Shutdown
-Report = Started | Delta | Finished | Failed | Vectors | Scores | Progress | Ready | Pong | Standing | Refused
+Report = (
+    Started | Delta | Finished | Failed | Vectors | Scores | Progress | Preparing | Ready | Pong | Standing | Refused
+)
 
 
 class BrokenFrame(Exception):  # noqa: N818 - it names the frame, not the handling

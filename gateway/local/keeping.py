@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from gateway.local.second_tries import SecondTries
 from gateway.local.supervisor import State
 from policies.choosing import Line
 from policies.engine_line import Ahead, EngineNow, newcomer_wait_s
@@ -79,6 +80,7 @@ class Engine:
         self.holders = 0
         self.loads = 0
         self.ids = itertools.count(1)
+        self.second_tries = SecondTries()
         self.used_s = home.clock()
         self.occupies = False
         self._home = home
@@ -203,6 +205,14 @@ class Engine:
             "guessed_tokens": now.guessed_tokens,
             "accepted_tokens": now.accepted_tokens,
         }
+
+    async def until_alone(self, until_s: float) -> None:
+        """Wait for the only place for calls that were there when an engine died. Raises `Unavailable`."""
+        try:
+            await self.second_tries.enter(until_s)
+        except TimeoutError:
+            message = "The bundled engine crashed, and other requests that were there are tried again first."
+            raise Unavailable(message, "engine_busy", _SOONEST_S) from None
 
     async def until_ready(self, until_s: float) -> None:
         """Wait for the model, and have it loaded where it is not. Raises `Unavailable`, at once where its load is known

@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from adapters.llama_cpp_job import Delta, Failed, Finished, Scores, Started, Vectors
-from gateway.local.frames import Cancel, Load, Ping, Pong, Progress, Ready, Refused, Shutdown, Standing, Submit
+from gateway.local.frames import (
+    Cancel,
+    Load,
+    Ping,
+    Pong,
+    Preparing,
+    Progress,
+    Ready,
+    Refused,
+    Shutdown,
+    Standing,
+    Submit,
+)
 from gateway.local.process import WORKER_COMMAND, WorkerProcess
 from gateway.local.restarts import RestartPolicy
 
@@ -40,8 +52,8 @@ class Sink(Protocol):
 
     def take(self, event: Event) -> None: ...
 
-    def lose(self) -> None:
-        """The worker died; no more events will come."""
+    def lose(self, *, was_preparing: bool = False) -> None:
+        """The worker died, maybe over this job's preparation; no more events will come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +104,7 @@ class Supervisor:
         self._stepped_s = 0.0
         self._started_s = 0.0
         self._refused = False
+        self._preparing = 0
 
     @property
     def pid(self) -> int | None:
@@ -214,6 +227,8 @@ class Supervisor:
             if isinstance(report, Delta | Finished | Failed | Started | Vectors | Scores):
                 if (sink := self._sinks.get(report.job)) is not None:
                     sink.take(report)
+            elif isinstance(report, Preparing):
+                self._preparing = report.job
             elif isinstance(report, Standing):
                 self.standing = report
             elif isinstance(report, Pong):
@@ -265,5 +280,6 @@ class Supervisor:
         if self.state is State.READY:
             self.state = State.RESTARTING
             self._settled.clear()
-        for sink in sinks.values():
-            sink.lose()
+        preparing, self._preparing = self._preparing, 0
+        for job_id, sink in sinks.items():
+            sink.lose(was_preparing=job_id == preparing)

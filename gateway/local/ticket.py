@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 class Ticket:
     """Collects a job's events for the one task that waits for them. What it holds is bounded by the model's context.
 
-    `outcome` is what a job for vectors or scores ended with. `opening` is the last prompt's.
+    `outcome` is what a job for vectors or scores ended with. `opening` is the last prompt's. `is_suspect`: the worker
+    may have died over this job; `is_second_try`: another one may have done so before.
     """
 
     __slots__ = ("_events", "_on_close", "_open_choices", "_waiter", "cached_tokens", "closed", "failed", "ignored",
-                 "is_lost", "opening", "outcome", "output_tokens", "prompt_tokens", "queue_s", "started",
-                 "truncated_tokens")  # fmt: skip
+                 "is_lost", "is_second_try", "is_suspect", "opening", "outcome", "output_tokens", "prompt_tokens",
+                 "queue_s", "started", "truncated_tokens")  # fmt: skip
 
     def __init__(self, choices: int, on_close: Callable[[Ticket], None]) -> None:
         self.started = False
         self.failed: Failed | None = None
-        self.is_lost = False
+        self.is_lost = self.is_suspect = self.is_second_try = False
         self.closed = False
         self.prompt_tokens = self.cached_tokens = self.output_tokens = 0
         self.ignored: tuple[str, ...] = ()
@@ -77,9 +78,10 @@ class Ticket:
                 self._open_choices -= 1
         self._wake()
 
-    def lose(self) -> None:
+    def lose(self, *, was_preparing: bool = False) -> None:
         """The worker died."""
         self.is_lost = True
+        self.is_suspect = was_preparing or self.started
         self._wake()
 
     async def wait(self, until_s: float) -> list[Delta | Finished]:

@@ -99,7 +99,7 @@ class LocalUpstream:
         until_s = min(first_token_by_s, exchange.deadline_s) if request.stream else exchange.deadline_s
         ticket = Ticket(job.answers, partial(self._note_end, engine, job.id))
         ticket.ignored = shown(llama_cpp.ignored_members(request))
-        await self._seat(ticket, until_s)
+        await self._seat(ticket, until_s, alone=exchange.is_suspect)
         facts = engine.supervisor.facts
         dialect = dialect_named(facts.dialect, facts.reasoning) if facts else dialect_named("")
         shape = Shape.of(request, job, self._deployment.model, int(time.time()), dialect)
@@ -120,18 +120,23 @@ class LocalUpstream:
         job, wish = llama_cpp_vectors.vector_job_of(request, next(engine.ids), place)
         ticket = Ticket(1, partial(self._note_end, engine, job.id))
         ticket.ignored = shown(llama_cpp_vectors.ignored_members(request))
-        await self._seat(ticket, exchange.deadline_s)
+        await self._seat(ticket, exchange.deadline_s, alone=exchange.is_suspect)
         wish = wish._replace(model=self._deployment.model)
         answer = VectorAnswer(ticket, wish, exchange, self._deployment.name)
         engine.supervisor.submit(_placed(job, exchange.deadline_s - loop.time()), ticket)
         await answer.gather()
         return answer
 
-    async def _seat(self, ticket: Ticket, until_s: float) -> None:
-        """A place at the engine, which is ready then; it is given back when the ticket closes."""
+    async def _seat(self, ticket: Ticket, until_s: float, *, alone: bool) -> None:
+        """A place at the engine, which is ready then; it is given back when the ticket closes. `alone`: with no other
+        call beside it that was there when an engine died.
+        """
         engine = self.engine
         engine.enter()
         try:
+            if alone:
+                await engine.until_alone(until_s)
+                ticket.is_second_try = True
             await engine.until_ready(until_s)
         except Unavailable as problem:
             ticket.close()
@@ -147,6 +152,8 @@ class LocalUpstream:
         """A call's place is free again."""
         self._generated_tokens += ticket.output_tokens
         self._served += ticket.is_complete
+        if ticket.is_second_try:
+            engine.second_tries.leave()
         engine.supervisor.cancel(job_id, over=ticket.is_over)
         engine.leave()
 

@@ -28,6 +28,7 @@ from gateway.local.frames import (
     Load,
     Ping,
     Pong,
+    Preparing,
     Progress,
     Refused,
     Shutdown,
@@ -140,6 +141,7 @@ class Desk:
         while True:
             handle = self._arrivals.get()
             if not handle.cancelled:
+                self._line.send([Preparing(handle.job.id)])
                 self._prepare(handle, loaded)
             # Waiting for the next one must not keep this one's handle alive.
             del handle

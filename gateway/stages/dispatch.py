@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.call import Reply
 from gateway.errors import InternalError, RequestError
 from gateway.upstream import Exchange
+from policies.vocabulary import FailureKind
 
 if TYPE_CHECKING:
     from gateway.call import Call
@@ -32,11 +33,17 @@ class Dispatch:
             headers=forwarded(call, names) if (names := call.generation.forwarded[deployment.id]) else (),
             caller=call.principal,
             weight_of=call.generation.weight_of,
+            is_suspect=len(call.attempts) > 1 and was_crashed(call),
         )
         answer = await call.generation.upstreams[deployment.id].send(exchange)
         attempt.tally = answer.tally
         attempt.first_token_s = answer.first_token_s
         return Reply(answer, deployment)
+
+
+def was_crashed(call: Call) -> bool:
+    """Whether an engine died under an attempt of this call."""
+    return any(one.failure is not None and one.failure.kind is FailureKind.CRASHED for one in call.attempts)
 
 
 def forwarded(call: Call, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -70,7 +70,9 @@ RULES = [
     (Failure(FailureKind.FIRST_TOKEN), "try b", "again a"),
     (Failure(FailureKind.IDLE), "try b", "again a"),
     (Failure(FailureKind.TOTAL), "refused", "refused"),
-    (Failure(FailureKind.CRASHED), "try b", "exhausted"),
+    (Failure(FailureKind.CRASHED), "try b", "again a"),
+    (Failure(FailureKind.LOST), "try b", "again a"),
+    (status(502, "engine_crashed"), "try b", "exhausted"),
     (Failure(FailureKind.LIMITED, retry_after_s=0.5), "try b", "exhausted"),
 ]
 
@@ -127,6 +129,31 @@ def test_what_failed_before_a_full_deployment_may_be_tried_again() -> None:
     assert shape(step(plan("ab"), failed("a", Failure(FailureKind.TRUNCATED)), failed("b", full))) == "again a"
     history = (failed("a", Failure(FailureKind.TRUNCATED)), failed("b", full), failed("a", full))
     assert shape(step(plan("ab", retries=3), *history)) == "exhausted"
+
+
+CRASHED, LOST = Failure(FailureKind.CRASHED), Failure(FailureKind.LOST)
+
+
+def test_an_engine_that_died_may_have_a_call_once_more_whatever_breakers_and_budgets_say() -> None:
+    live = Live({"a": 9.0}, frozenset("a"))
+    for failure in (CRASHED, LOST):
+        assert shape(step(plan("a"), failed("a", failure), live=live)) == "again a"
+
+
+@pytest.mark.parametrize("retries", [2, 6])
+def test_a_call_that_may_have_killed_twice_goes_to_no_engine_it_was_at(retries: int) -> None:
+    assert shape(step(plan("a", retries=2), failed("a", CRASHED), failed("a", CRASHED))) == "attempts"
+    assert shape(step(plan("a", retries=6), failed("a", CRASHED), failed("a", CRASHED))) == "exhausted"
+    assert shape(step(plan("ab", retries=retries), failed("a", CRASHED), failed("b", CRASHED))) == "exhausted"
+    assert shape(step(plan("a", retries=1), failed("a", CRASHED))) == "attempts"
+
+
+def test_who_only_waited_has_lost_no_attempt() -> None:
+    assert shape(step(plan("a", retries=1), failed("a", LOST))) == "again a"
+    assert shape(step(plan("a"), failed("a", LOST), failed("a", CRASHED))) == "again a"
+    assert shape(step(plan("a"), failed("a", CRASHED), failed("a", LOST))) == "again a"
+    assert shape(step(plan("a"), *[failed("a", LOST)] * (ATTEMPTS_MAX - 1))) == "again a"
+    assert shape(step(plan("a"), *[failed("a", LOST)] * ATTEMPTS_MAX)) == "exhausted"
 
 
 def test_set_aside_candidates_are_skipped() -> None:

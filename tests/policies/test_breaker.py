@@ -69,13 +69,17 @@ def test_a_success_starts_the_count_anew() -> None:
         Failure(FailureKind.POOL),
         Failure(FailureKind.LIMITED, retry_after_s=3.0),
         Failure(FailureKind.BUSY, status=503, retry_after_s=3.0),
+        Failure(FailureKind.LOST),
     ],
 )
 def test_what_the_deployment_is_not_to_blame_for_never_counts(failure: Failure) -> None:
     assert after(*[failure] * 50) == BreakerState()
 
 
-@pytest.mark.parametrize("kind", sorted(set(FailureKind) - {FailureKind.POOL, FailureKind.LIMITED, FailureKind.BUSY}))
+BLAMELESS = {FailureKind.POOL, FailureKind.LIMITED, FailureKind.BUSY, FailureKind.LOST}
+
+
+@pytest.mark.parametrize("kind", sorted(set(FailureKind) - BLAMELESS))
 def test_every_other_kind_counts(kind: FailureKind) -> None:
     assert after(*[Failure(kind)] * 5).phase is Phase.OPEN
 

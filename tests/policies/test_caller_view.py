@@ -50,6 +50,7 @@ failures = st.builds(
         (Failure(FailureKind.IDLE), (504, "api_error", "upstream_timeout", None)),
         (Failure(FailureKind.TOTAL), (504, "api_error", "upstream_timeout", None)),
         (Failure(FailureKind.CRASHED), (502, "api_error", "engine_crashed", None)),
+        (Failure(FailureKind.LOST), (503, "api_error", "engine_restarting", 1.0)),
         (Failure(FailureKind.IN_BAND), (502, "api_error", "upstream_error", None)),
         (Failure(FailureKind.IN_BAND, code="overloaded_error"), (502, "api_error", "upstream_error", None)),
         (

@@ -15,6 +15,7 @@ from gateway.local.frames import (
     Load,
     Ping,
     Pong,
+    Preparing,
     Progress,
     Ready,
     Refused,
@@ -75,9 +76,17 @@ class FakeWorker:
         self.send(Progress(50))
         self.send(READY)
 
+    def prepare(self, job: int) -> None:
+        self.send(Preparing(job))
+        if job == 2 or self.mode == "dies preparing":
+            os._exit(4)
+
     def serve(self, job: int) -> None:
         if self.mode == "dies unstarted":
             os._exit(4)
+        if self.mode.startswith("dies preparing"):
+            self.prepare(job)
+            return
         if self.mode == "busy":
             self.send(Failed(job, 503, "engine_busy", "too many", retry_after_s=7.0))
             return

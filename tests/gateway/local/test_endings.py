@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from adapters.llama_cpp_job import Failed, Started
 from gateway.errors import RequestError, UpstreamError
 from gateway.local.endings import error_of
@@ -7,12 +9,12 @@ from gateway.local.ticket import Ticket
 from policies.vocabulary import FailureKind
 
 
-def ended(failed: Failed | None, *, started: bool = False) -> RequestError | UpstreamError:
+def ended(failed: Failed | None, *, started: bool = False, was_preparing: bool = False) -> RequestError | UpstreamError:
     ticket = Ticket(1, lambda _: None)
     if started:
         ticket.take(Started(1, 9, 0))
     if failed is None:
-        ticket.lose()
+        ticket.lose(was_preparing=was_preparing)
     else:
         ticket.take(failed)
     return error_of(ticket, "local")
@@ -42,8 +44,15 @@ def test_an_engine_that_fails_may_have_worked() -> None:
     assert error.failure.maybe_billed
 
 
-def test_a_crash_is_billed_only_once_the_work_began() -> None:
-    for started in (False, True):
-        error = ended(None, started=started)
-        assert isinstance(error, UpstreamError)
-        assert (error.failure.kind, error.failure.maybe_billed) == (FailureKind.CRASHED, started)
+@pytest.mark.parametrize(
+    ("started", "was_preparing", "kind"),
+    [
+        (True, False, FailureKind.CRASHED),
+        (False, True, FailureKind.CRASHED),
+        (False, False, FailureKind.LOST),
+    ],
+)
+def test_a_crash_is_billed_only_once_the_work_began(*, started: bool, was_preparing: bool, kind: FailureKind) -> None:
+    error = ended(None, started=started, was_preparing=was_preparing)
+    assert isinstance(error, UpstreamError)
+    assert (error.failure.kind, error.failure.maybe_billed) == (kind, started)

@@ -26,15 +26,16 @@ class Ear:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.lost = False
+        self.lost = self.was_preparing = False
         self.change = asyncio.Event()
 
     def take(self, event: Event) -> None:
         self.events.append(event)
         self.change.set()
 
-    def lose(self) -> None:
+    def lose(self, *, was_preparing: bool = False) -> None:
         self.lost = True
+        self.was_preparing = was_preparing
         self.change.set()
 
     async def until(self, end: type | None = None) -> None:
@@ -101,6 +102,18 @@ async def test_a_death_loses_the_jobs_at_once_and_a_new_worker_comes(mode: str, 
         assert await settled(supervisor) is State.READY
         assert supervisor.pid != first
         assert supervisor.restarts == 1
+
+
+async def test_a_death_is_told_apart_for_whom_it_may_have_come_from() -> None:
+    async with supervised("dies preparing the second") as supervisor:
+        for _ in range(2):
+            await settled(supervisor)
+            ears = [Ear(), Ear(), Ear()]
+            for number, ear in enumerate(ears, 1):
+                supervisor.submit(Job(number, prompt="x"), ear)
+            for ear in ears:
+                await ear.until()
+            assert [ear.was_preparing for ear in ears] == [False, True, False]
 
 
 async def test_a_model_that_never_loads_fails_and_is_tried_again_slowly() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -274,6 +275,7 @@ async def test_kill_nine_costs_its_own_request_alone(upstream: LocalUpstream) ->
     assert crash.value.failure.maybe_billed
     with pytest.raises(UpstreamError) as unstarted:
         await waiting
+    assert unstarted.value.failure.kind in (FailureKind.LOST, FailureKind.CRASHED)  # it may have been made ready
     assert not unstarted.value.failure.maybe_billed
     assert await text_of(upstream)
     assert upstream.describe()["restarts"] == 1
@@ -347,10 +349,46 @@ async def test_a_call_that_went_elsewhere_has_the_model_loaded() -> None:
         assert upstream.describe()["loads"] == 1
 
 
-async def test_a_death_before_the_first_token_can_move_elsewhere() -> None:
-    async with faked("dies started") as upstream:
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("dies started", FailureKind.CRASHED),
+        ("dies preparing", FailureKind.CRASHED),
+        ("dies unstarted", FailureKind.LOST),
+    ],
+)
+async def test_a_death_before_the_first_token_can_move_elsewhere(mode: str, kind: FailureKind) -> None:
+    async with faked(mode) as upstream:
         failure = await refusal(upstream, stream=True)
-        assert failure.kind is FailureKind.CRASHED
+        assert (failure.kind, failure.maybe_billed) == (kind, mode == "dies started")
+
+
+async def test_second_tries_are_made_one_by_one_and_hold_nobody_else_up() -> None:
+    async with faked("says nothing") as upstream:
+        await upstream.engine.until_ready(asyncio.get_running_loop().time() + 10)
+        seated = upstream.engine.supervisor._sinks
+        suspect, another = (msgspec.structs.replace(exchange(), is_suspect=True) for _ in range(2))
+        first = asyncio.ensure_future(upstream.send(suspect))
+        await asyncio.sleep(0)
+        second = asyncio.ensure_future(upstream.send(another))
+        usual = asyncio.ensure_future(upstream.send(exchange()))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (len(seated), upstream.describe()["in_engine"]) == (2, 3)
+        first.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (len(seated), upstream.describe()["in_engine"]) == (2, 2)
+        late = msgspec.structs.replace(exchange(timeouts=Timeouts(total_s=0.05)), is_suspect=True)
+        with pytest.raises(UpstreamError) as busy:
+            await upstream.send(late)
+        assert (busy.value.failure.kind, busy.value.failure.code) == (FailureKind.BUSY, "engine_busy")
+        for call in (second, usual):
+            call.cancel()
+        await asyncio.gather(first, second, usual, return_exceptions=True)
+        assert upstream.describe()["in_engine"] == 0
+        await upstream.engine.second_tries.enter(asyncio.get_running_loop().time() + 1)
+        upstream.engine.second_tries.leave()
 
 
 async def test_vectors_come_back_as_they_were_measured() -> None:
@@ -388,7 +426,7 @@ async def test_an_adapter_is_asked_for_by_the_deployments_model(monkeypatch: pyt
 
         monkeypatch.setattr(upstream.engine.supervisor, "submit", lose)
         for one in (beside, upstream):
-            assert (await refusal(one)).kind is FailureKind.CRASHED
+            assert (await refusal(one)).kind is FailureKind.LOST
         assert [job.adapter for job in sent] == ["support", None]
         assert sent[0].id != sent[1].id
         await beside.close()

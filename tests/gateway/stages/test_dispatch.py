@@ -57,6 +57,20 @@ async def test_only_the_headers_that_the_provider_is_meant_to_see_go_on() -> Non
     assert far.exchanges[0].headers == (("openai-beta", "a=b"), ("x-mine", "1"))
 
 
+@pytest.mark.parametrize(("kind", "is_suspect"), [(FailureKind.CRASHED, True), (FailureKind.LOST, False)])
+async def test_an_upstream_hears_of_calls_that_were_there_when_an_engine_died(
+    kind: FailureKind,
+    is_suspect: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    far = Far()
+    call = attempted(far)
+    await Dispatch()(call)
+    call.attempts[0].failure = Failure(kind)
+    call.attempts.append(Attempt(2, CHATTY, 101.0))
+    await Dispatch()(call)
+    assert [exchange.is_suspect for exchange in far.exchanges] == [False, is_suspect]
+
+
 @pytest.mark.parametrize("value", ["\udcff", "\u00fc", "a\tb", "a\x7f"])
 async def test_a_header_that_cannot_go_on_is_the_callers_mistake(value: str) -> None:
     far = Far()
