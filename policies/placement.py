@@ -4,6 +4,9 @@ What slots know of earlier texts is worth keeping: a prompt that begins like one
 free slot that shares most is taken over in place; what a busy slot shares is copied; and where the shared part is being
 read at this very moment, waiting for it is cheaper than reading it twice. Prompts of different scopes share nothing:
 how fast an answer begins would tell one tenant what another asks.
+
+What a slot is about to forget may be kept beside the slots, as a copy of its cells. That pays where copying is so much
+faster than reading that it is worth it though most of what is kept is never asked for again (`keeping_pays`).
 """
 
 from __future__ import annotations
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
 
 # Most prompts part from most slots within so many tokens; what goes on together is compared in ever larger parts.
 _FIRST_LOOK_TOKENS: Final = 64
+# What is shorter is read again as fast as anything.
+KEEP_FROM_TOKENS: Final = 128
+# So many copies are made for one that is asked for again.
+_COPIES_PER_USE: Final = 4.0
 
 
 class SlotText(NamedTuple):
@@ -58,6 +65,33 @@ class Terms(NamedTuple):
     hold_from_tokens: int = 64
     can_copy: bool = True
     is_packed: bool = True
+
+
+class CopyPace(NamedTuple):
+    """How many tokens a second were read of late, and copied from a slot and back into one; 0 where unknown."""
+
+    read: float = 0.0
+    kept: float = 0.0
+    restored: float = 0.0
+
+
+def keeping_pays(known_tokens: int, lost_tokens: int, pace: CopyPace) -> bool:
+    """Whether to copy all that a slot knows, of which so much will not be known anywhere any more."""
+    if lost_tokens < KEEP_FROM_TOKENS:
+        return False
+    if not (pace.read and pace.kept and pace.restored):
+        return True  # not measured yet: one copy tells
+    copies_s = known_tokens * (_COPIES_PER_USE / pace.kept + 1.0 / pace.restored)
+    return copies_s <= lost_tokens / pace.read
+
+
+def restoring_pays(copied_tokens: int, gained_tokens: int, pace: CopyPace, terms: Terms) -> bool:
+    """Whether to copy so much back into a slot, to read so much less."""
+    if gained_tokens < terms.copy_from_tokens:
+        return False
+    if not (pace.read and pace.restored):
+        return True
+    return copied_tokens / pace.restored <= gained_tokens / pace.read
 
 
 def common_tokens(left: Sequence[int], right: Sequence[int]) -> int:

@@ -65,6 +65,7 @@ class Context:
         # On a device a stream is copied there; through the host it would be the cells in use, but twice.
         self.is_offloaded = any(name != "CPU" for name in model.devices)
         self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
+        self._window_tokens: int = LLAMA.llama_model_n_swa(model.handle)
         self.handle: Any = None
         # How long a call takes longer after a change of adapters: whoever loads them measures it.
         self.change_s = 0.0
@@ -95,6 +96,7 @@ class Context:
             about = f"{self.slots} slots of {tuning.context_tokens} tokens"
             raise ModelUnusable(f"llama.cpp cannot make a context of {about}: too little memory?")
         self._memory = LLAMA.llama_get_memory(self.handle)
+        self.can_shift = self.can_copy and bool(LLAMA.llama_memory_can_shift(self._memory))
         self._adapter: str | None = None
         self._ends = np.zeros(self.slots, np.int32)
 
@@ -203,11 +205,24 @@ class Context:
     def rewind(self, slot: int, end: int) -> int:
         """Forget what a slot knows from position `end` on; where the model cannot do that in part, all. The new end."""
         if end < self._ends[slot]:
-            if end == 0 or not LLAMA.llama_memory_seq_rm(self._memory, slot, end, -1):
+            if end < self._least_end(slot) or not LLAMA.llama_memory_seq_rm(self._memory, slot, end, -1):
                 self.clear(slot)
                 end = 0
             self._ends[slot] = end
         return int(self._ends[slot])
+
+    def _least_end(self, slot: int) -> int:
+        """Where a text must not be cut before: a copy lacks what layers with a window did not look at any more."""
+        first = LLAMA.llama_memory_seq_pos_min(self._memory, slot) if self._window_tokens else 0
+        return first + self._window_tokens - 1 if first > 0 else 1
+
+    def drop(self, slot: int, start: int, end: int) -> bool:
+        """Take positions from `start` to `end` out of a slot's text; those after move up. False where that failed."""
+        if not LLAMA.llama_memory_seq_rm(self._memory, slot, start, end):
+            return False
+        LLAMA.llama_memory_seq_add(self._memory, slot, end, -1, start - end)
+        self._ends[slot] -= end - start
+        return True
 
     def clear(self, slot: int) -> None:
         LLAMA.llama_memory_seq_rm(self._memory, slot, -1, -1)
@@ -224,6 +239,25 @@ class Context:
             return 0
         self._ends[target] = end if self.unified else self._ends[source]
         return self.rewind(target, end)
+
+    def save(self, slot: int) -> NDArray[np.uint8]:
+        """A copy of the slot's cells in use."""
+        state = np.empty(LLAMA.llama_state_seq_get_size(self.handle, slot), np.uint8)
+        count = LLAMA.llama_state_seq_get_data(self.handle, _address(state), len(state), slot)
+        return state[:count]
+
+    def restore(self, slot: int, state: NDArray[np.uint8], cells: int, end: int) -> int:
+        """Let the slot know the first `end` of so many saved cells. How many it knows now: 0 where that failed."""
+        self.clear(slot)
+        if cells > self.context_tokens or not self._put_state(state, slot):
+            self.clear(slot)
+            return 0
+        # A copy from a disk may be of anything: what it put there must be what it was taken for.
+        if LLAMA.llama_memory_seq_pos_max(self._memory, slot) + 1 != cells:
+            self.clear(slot)
+            return 0
+        self._ends[slot] = cells
+        return self.rewind(slot, end)
 
     def swap(self, left: int, right: int) -> bool:
         """Let two slots know what the other knew. False where that failed: then neither knows anything."""

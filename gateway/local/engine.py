@@ -16,6 +16,7 @@ from gateway.local.computing import Computing
 from gateway.local.frames import Standing
 from gateway.local.gauges import Gauges
 from gateway.local.guessing import Guessing
+from gateway.local.recall import Recall
 from gateway.local.runs import runs_of
 from gateway.local.slots import SlotTable
 from gateway.local.turns import Turns
@@ -32,11 +33,14 @@ if TYPE_CHECKING:
     from gateway.local.llama import Model
     from gateway.local.prepare import Work
     from gateway.local.runs import Run
+    from gateway.local.states import StateStore
 
 # A processor gains nothing from longer steps, and whoever arrives or leaves meanwhile has to wait for their end.
 CPU_STEP_TOKENS = 192
 # Prompts are read on a grid of so many tokens where an answer must not depend on what else is computed.
 GRID_TOKENS = 64
+# Nobody came for so long: there is time to copy what slots know.
+IDLE_S = 2.0
 
 
 class Engine(Protocol):
@@ -99,6 +103,10 @@ class BatchEngine:
                 one.close()
             self._emit([refusal])
 
+    def keep_states(self, store: StateStore) -> None:
+        """From now on what slots are about to forget is kept there. Before `run`."""
+        self._slots.recall = Recall(self._context, store, self._gauges)
+
     def stop(self) -> None:
         self._stopping = True
         self._line.wake()
@@ -111,7 +119,8 @@ class BatchEngine:
                 self._gauges.stepped(time.perf_counter() - started_s, self._computing.computed_s)
             else:
                 self._computing.flush()
-                self._line.wait()
+                if not self._line.wait(IDLE_S if self._slots.has_unkept else None):
+                    self._slots.keep_one()
         self._computing.flush()
 
     def _step(self) -> bool:

@@ -6,8 +6,10 @@ An engine works off one kind of job. The worker around it only has to know how t
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -18,6 +20,7 @@ from adapters.dialects import dialect_of
 from adapters.llama_cpp_job import EmbedJob, Job, RerankJob
 from gateway.local.context import Context, Part
 from gateway.local.engine import BatchEngine
+from gateway.local.fingerprint import fingerprints
 from gateway.local.frames import Ready
 from gateway.local.gguf import read_model, shape_of
 from gateway.local.gguf_reading import BrokenGguf
@@ -25,6 +28,8 @@ from gateway.local.line import RunLine
 from gateway.local.llama import LLAMA, Model
 from gateway.local.lora import load_adapters, try_adapters
 from gateway.local.prepare import Handle, Preparer
+from gateway.local.state_folder import StateFolder
+from gateway.local.states import StateStore
 from gateway.local.template import ChatTemplate
 from gateway.local.vector_engine import vector_engine
 from gateway.local.vector_prepare import VectorHandle
@@ -109,6 +114,8 @@ def _text(load: Load, model: Model, emit: Callable[[list[Event]], None]) -> Load
         _warm_up(context)
     context.change_s = try_adapters(context, list(model.adapters))
     engine = BatchEngine(model, context, RunLine(load.max_waiting), emit, tuning)
+    if tuning.cache_bytes:
+        engine.keep_states(_store(load))
     preparer = Preparer(model, template, context.context_tokens, tuning.on_overflow)
 
     def submit(handle: AnyHandle) -> None:
@@ -147,6 +154,22 @@ def _vectors(load: Load, model: Model, emit: Callable[[list[Event]], None]) -> L
         vector_size=context.width if load.task == "embed" else 0,
     )
     return Loaded(engine, submit, ready)
+
+
+def _store(load: Load) -> StateStore:
+    """Where prompts are kept that no slot holds any more. An engine works as well without the folder."""
+    tuning = load.tuning
+    if tuning.cache_folder is None:
+        return StateStore(tuning.cache_bytes)
+    build = f"{version('llama-cpp-python')} {LLAMA.llama_print_system_info().decode()}"
+    try:
+        folder = StateFolder(Path(tuning.cache_folder), fingerprints(load, build), tuning.cache_bytes)
+    except (BrokenGguf, OSError) as problem:
+        sys.stderr.write(f"prompts are kept in memory only: {problem}\n")
+        return StateStore(tuning.cache_bytes)
+    store = StateStore(tuning.cache_bytes, folder)
+    folder.start(store.add)
+    return store
 
 
 def _context_bytes(load: Load, context: Context) -> int:

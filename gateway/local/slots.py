@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.local.recall import Text
 from policies.packing import closing_move
-from policies.placement import Hold, Placement, SlotText, Terms, place
+from policies.placement import KEEP_FROM_TOKENS, Hold, Placement, SlotText, Terms, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.local.context import Context
+    from gateway.local.recall import Recall
     from gateway.local.runs import Family, Run
 
 # So many cells are kept for what runs will write before the next one leaves.
@@ -36,12 +38,14 @@ class Slot:
     family: Family | None = None
     used_s: float = 0.0
     paused: bool = False
+    is_kept: bool = False
 
 
 class SlotTable:
     """All slots of a context. Whatever changes the cells of a slot as a whole goes through here.
 
-    `changed` says that a run came or went. On a grid of tokens only its whole cells are shared.
+    `changed` says that a run came or went. On a grid of tokens only its whole cells are shared. `recall`, where there
+    is one, keeps what slots are about to forget.
     """
 
     def __init__(self, context: Context, grid_tokens: int = 0) -> None:
@@ -49,6 +53,7 @@ class SlotTable:
         self.is_deterministic = bool(grid_tokens)
         self._terms = Terms(grid_tokens=grid_tokens or 1, can_copy=context.can_copy, is_packed=not context.unified)
         self.changed = False
+        self.recall: Recall | None = None
         self._gap_steps = 0
         self.slots = [Slot(number) for number in range(context.slots)]
 
@@ -88,15 +93,21 @@ class SlotTable:
         """Give the run its slot. How many tokens of its prompt are known there."""
         slot, source = self.slots[placement.slot], self.slots[placement.source]
         kept, on_grid = placement.kept_tokens, min(source.on_grid, placement.kept_tokens)
+        found = None
+        if self.recall is not None:
+            found = self.recall.find(scope_of(run), run.tokens, kept, self._terms)
+            self._keep(slot, 0 if found or source is not slot else kept)
         if self._context.unified:
-            self._make_room(run.prompt_tokens - kept, {slot.number, source.number})
-        if source is slot:
+            self._make_room((found[0].cells if found else run.prompt_tokens) - kept, {slot.number, source.number})
+        if self.recall is not None and found is not None:
+            known = on_grid = self.recall.restore(slot.number, *found)
+        elif source is slot:
             known = self._context.rewind(slot.number, kept)
         else:
             known = self._context.copy(source.number, slot.number, kept)
         slot.run, slot.tokens, slot.scope, slot.used_s = run, run.tokens, scope_of(run), now
         slot.known, slot.on_grid, slot.paused = known, min(on_grid, known), False
-        slot.family = run.family
+        slot.family, slot.is_kept = run.family, False
         self.changed = True
         return known
 
@@ -104,6 +115,23 @@ class SlotTable:
         """The slot is free again, and goes on knowing what it knows."""
         slot.run, slot.used_s, slot.paused = None, now, False
         self.changed = True
+
+    @property
+    def has_unkept(self) -> bool:
+        """Whether a free slot knows something that the end of the process would take."""
+        return self.recall is not None and self.recall.outlives and any(map(_is_unkept, self.slots))
+
+    def keep_one(self) -> None:
+        """Nobody is at work: one of the slots is copied for the time after this process."""
+        unkept = [slot for slot in self.slots if _is_unkept(slot)]
+        if unkept:
+            slot = max(unkept, key=lambda slot: slot.used_s)
+            self._keep(slot, 0)
+            slot.is_kept = True
+
+    def _keep(self, slot: Slot, staying_tokens: int) -> None:
+        if self.recall is not None and slot.known and not slot.is_kept:
+            self.recall.keep(Text(slot.number, slot.scope, self._usable(slot), slot.known), staying_tokens)
 
     def close_gap(self) -> None:
         """Bring runs together that are no neighbours, once it seems that nobody else comes to fill the gap."""
@@ -151,6 +179,7 @@ class SlotTable:
         free = [slot for slot in self.slots if slot.run is None and slot.known]
         if free:
             victim = min(free, key=lambda slot: slot.used_s)
+            self._keep(victim, 0)
         else:
             able = [(run.number, slot) for slot, run in self.runs() if not slot.paused]
             if len(able) <= 1:
@@ -182,6 +211,7 @@ class SlotTable:
     def _make_room(self, tokens: int, kept: set[int]) -> None:
         free = sorted((s for s in self.slots if s.run is None and s.number not in kept), key=lambda s: s.used_s)
         while free and self._context.cells - self.known_cells < tokens + SPARE_CELLS:
+            self._keep(free[0], 0)
             self.forget(free.pop(0))
 
     def _beside_sibling(self, run: Run) -> Placement | None:
@@ -193,14 +223,21 @@ class SlotTable:
                 return Placement(target.number, source.number, run.prompt_tokens)
         return None
 
+    def _usable(self, slot: Slot) -> list[int]:
+        return slot.tokens[: slot.on_grid if self.is_deterministic else slot.known]
+
     def _text(self, slot: Slot) -> SlotText:
-        known = slot.tokens[: slot.on_grid if self.is_deterministic else slot.known]
+        known = self._usable(slot)
         run = slot.run
         coming = known
         if run is not None and slot.known < run.prompt_tokens and not slot.paused:
             coming = run.tokens
         adapter = None if run is None else run.adapter
         return SlotText(slot.number, slot.scope, known, coming, run is None, slot.used_s, adapter)
+
+
+def _is_unkept(slot: Slot) -> bool:
+    return slot.run is None and not slot.is_kept and slot.known >= KEEP_FROM_TOKENS
 
 
 def scope_of(run: Run) -> str:

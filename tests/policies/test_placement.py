@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.placement import Hold, Placement, SlotText, Terms, common_tokens, place
+from policies.placement import (
+    KEEP_FROM_TOKENS,
+    CopyPace,
+    Hold,
+    Placement,
+    SlotText,
+    Terms,
+    common_tokens,
+    keeping_pays,
+    place,
+    restoring_pays,
+)
 
 ANY = Terms(copy_from_tokens=4, hold_from_tokens=4, is_packed=False)
 PACKED = ANY._replace(is_packed=True)
@@ -153,3 +164,23 @@ def test_neighbours_are_those_of_the_same_adapter() -> None:
     slots = [busy[0], free(1, []), free(2, [], used_s=1.0), busy[1]]
     assert place(PROMPT, "poet", slots, PACKED, "poet") == Placement(1, 1, 0)
     assert place(PROMPT, "", slots, PACKED) == Placement(2, 2, 0)
+
+
+def test_what_is_short_is_not_kept() -> None:
+    assert not keeping_pays(1000, KEEP_FROM_TOKENS - 1, CopyPace())
+    assert keeping_pays(1000, KEEP_FROM_TOKENS, CopyPace())
+
+
+def test_what_is_kept_is_worth_more_copies_than_are_used() -> None:
+    """A second of reading against four copies out and one back."""
+    assert keeping_pays(1000, 1000, CopyPace(read=1000.0, kept=8000.0, restored=2000.0))
+    assert not keeping_pays(1000, 1000, CopyPace(read=1000.0, kept=7000.0, restored=2000.0))
+    assert not keeping_pays(1000, 500, CopyPace(read=1000.0, kept=8000.0, restored=2000.0))
+
+
+def test_what_comes_back_is_faster_than_reading() -> None:
+    pace = CopyPace(read=1000.0, kept=1.0, restored=2000.0)
+    assert restoring_pays(1000, 500, pace, ANY)
+    assert not restoring_pays(1000, 499, pace, ANY)
+    assert not restoring_pays(1000, 3, CopyPace(), ANY)
+    assert restoring_pays(1000, 4, CopyPace(), ANY)
