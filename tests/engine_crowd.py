@@ -89,8 +89,8 @@ def bad_grammar(rng: random.Random) -> dict[str, Any]:
 
 def bad_template(rng: random.Random) -> dict[str, Any]:
     """Messages that the chat template cannot render, and members of them that it does not expect."""
-    broken: list[dict[str, Any]] = rng.choice(([{}], [{"role": "user"}], [{"role": 5, "content": {"a": 1}}], []))
-    return {"messages": broken, "max_tokens": 20}
+    broken: tuple[list[dict[str, Any]], ...] = ([{}], [{"role": "user"}], [{"role": 5, "content": {"a": 1}}], [])
+    return {"messages": rng.choice(broken), "max_tokens": 20}
 
 
 def too_long(rng: random.Random) -> dict[str, Any]:
