@@ -156,6 +156,7 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
     `read_s` went by from the slot to the first token, `write_s` from there to the end; `compute_s` is the engine's time
     that this choice alone had, each step's being shared among those that it served.
+    `shifted_tokens` of prompt and text were dropped on the way, because the context was full and shifts.
     """
 
     job: int
@@ -165,6 +166,7 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag=3):
     read_s: float = 0.0
     write_s: float = 0.0
     compute_s: float = 0.0
+    shifted_tokens: int = 0
 
 
 class Vectors(msgspec.Struct, frozen=True, array_like=True, tag=6):

@@ -46,6 +46,7 @@ class LocalAnswer:
         self._encoder: WholeEncoder | StreamEncoder = self._stream
         self._held = b""
         self._ended = False
+        self._shifted_tokens = 0
 
     async def gather(self) -> None:
         """Wait for the whole answer. Raises `UpstreamError` and `RequestError`."""
@@ -112,6 +113,7 @@ class LocalAnswer:
 
     def _note(self, end: Finished) -> None:
         """Where the time went: choices are read and written side by side, and each has its own part of the engine's."""
+        self._shifted_tokens += end.shifted_tokens
         times = self.tally.engine or EngineTimes(queue_s=self._ticket.queue_s)
         self.tally.engine = EngineTimes(
             times.queue_s,
@@ -142,6 +144,8 @@ class LocalAnswer:
             self.headers += (("x-pointsman-ignored", ", ".join(ignored)[:_HEADER_CHARS]),)
         if truncated := self._ticket.truncated_tokens:
             self.headers += (("x-pointsman-truncated-tokens", str(truncated)),)
+        if self._shifted_tokens:
+            self.headers += (("x-pointsman-shifted-tokens", str(self._shifted_tokens)),)
 
     def _check(self) -> None:
         """Raise what ended the job, unless that was its completion."""

@@ -97,6 +97,7 @@ class Context:
             raise ModelUnusable(f"llama.cpp cannot make a context of {about}: too little memory?")
         self._memory = LLAMA.llama_get_memory(self.handle)
         self.can_shift = self.can_copy and bool(LLAMA.llama_memory_can_shift(self._memory))
+        self.can_shift = self.can_copy and bool(LLAMA.llama_memory_can_shift(self._memory))
         self._adapter: str | None = None
         self._ends = np.zeros(self.slots, np.int32)
 
@@ -215,6 +216,14 @@ class Context:
         """Where a text must not be cut before: a copy lacks what layers with a window did not look at any more."""
         first = LLAMA.llama_memory_seq_pos_min(self._memory, slot) if self._window_tokens else 0
         return first + self._window_tokens - 1 if first > 0 else 1
+
+    def drop(self, slot: int, start: int, end: int) -> bool:
+        """Take positions from `start` to `end` out of a slot's text; those after move up. False where that failed."""
+        if not LLAMA.llama_memory_seq_rm(self._memory, slot, start, end):
+            return False
+        LLAMA.llama_memory_seq_add(self._memory, slot, end, -1, start - end)
+        self._ends[slot] -= end - start
+        return True
 
     def drop(self, slot: int, start: int, end: int) -> bool:
         """Take positions from `start` to `end` out of a slot's text; those after move up. False where that failed."""

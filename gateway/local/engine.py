@@ -18,6 +18,7 @@ from gateway.local.gauges import Gauges
 from gateway.local.guessing import Guessing
 from gateway.local.recall import Recall
 from gateway.local.runs import runs_of
+from gateway.local.shifting import Shifting
 from gateway.local.slots import SlotTable
 from gateway.local.turns import Turns
 from policies.batching import Budget, Reader, plan_step
@@ -77,6 +78,7 @@ class BatchEngine:
         self._gauges = Gauges()
         grid_tokens = min(GRID_TOKENS, context.batch_tokens) if tuning.deterministic else 0
         self._slots = SlotTable(context, grid_tokens)
+        self._shifting = Shifting(context, grid_tokens, is_on=tuning.on_overflow == "shift")
         guessing = Guessing(context, self._gauges, is_on=tuning.speculate and not tuning.deterministic)
         self._computing = Computing(model, context, self._slots, guessing, emit)
         self._admission = Admission(line, self._slots, self._computing, self._gauges)
@@ -140,9 +142,10 @@ class BatchEngine:
         waiting = {run.adapter for slot, run in self._slots.runs() if not slot.paused}
         adapter = self._turns.next(waiting, now) if waiting else None
         for slot, run in self._slots.runs():
-            rest = len(run.tokens) - slot.known
             if slot.paused or run.adapter != adapter:
                 continue
+            self._shifting.make_room(slot, run)
+            rest = len(run.tokens) - slot.known
             if rest == 1:
                 writers.append(slot.number)
             else:

@@ -58,7 +58,9 @@ class Family:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One choice of one job. `tokens` is its prompt and what was written since; `number` grows with arrival."""
+    """One choice of one job. `tokens` is its prompt and what was written since, less what was dropped where a full slot
+    shifts; `number` grows with arrival.
+    """
 
     family: Family
     choice: int
@@ -68,6 +70,7 @@ class Run:
     guesses: RunGuesses | None = None
     number: int = field(default_factory=_NUMBERS.__next__)
     written: int = 0
+    shifted_tokens: int = 0
     unreported: int = 0
     slot_s: float = 0.0
     first_token_s: float = 0.0
@@ -155,7 +158,7 @@ class Run:
         shown = self.text.finish()
         rest = self._delta(shown)
         times = (first_s - self.slot_s, now - first_s, self.compute_s)
-        end = Finished(self.job_id, self.choice, reason, self.written, *times)
+        end = Finished(self.job_id, self.choice, reason, self.written, *times, self.shifted_tokens)
         return [rest, end] if shown or rest.logprobs or rest.tokens else [end]
 
     def _delta(self, shown: str) -> Delta:

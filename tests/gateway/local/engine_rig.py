@@ -36,7 +36,7 @@ class Rig:
         self.on_event: Callable[[Event], None] = lambda _: None
         self.context: Context = Context(model, tuning)
         self.engine: BatchEngine = BatchEngine(model, self.context, RunLine(max_waiting), self._note, tuning)
-        self._preparer = Preparer(model, None, self.context.context_tokens)
+        self._preparer = Preparer(model, None, self.context.context_tokens, tuning.on_overflow)
         self._change = threading.Condition()
         self.thread = threading.Thread(target=self.engine.run)
 
