@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.local.context import BrokenContext, NoRoom, Part
@@ -149,7 +150,8 @@ class Computing:
             return self._context.write([slot.number for slot in slots], [slot.tokens[slot.known] for slot in slots])
         parts = []
         for (slot, reads, guesses), rows in zip(served, wanted, strict=True):
-            parts.append(Part(slot.number, [*slot.tokens[slot.known : slot.known + reads], *guesses], rows))
+            text = slot.tokens[slot.known : slot.known + reads]
+            parts.append(Part(slot.number, text + array("i", guesses) if guesses else text, rows))
         return self._context.read(parts)
 
     def _account(self, served: list[Served]) -> float:

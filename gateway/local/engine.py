@@ -98,8 +98,8 @@ class BatchEngine:
         return bool(self._slots.running) or bool(len(self._line))
 
     def submit(self, work: Work) -> None:
-        works, now = (work, *work.siblings), time.monotonic()
-        refusal = self._line.put([run for one in works for run in runs_of(one, now)])
+        works = (work, *work.siblings)
+        refusal = self._line.put([run for one in works for run in runs_of(one)])
         if refusal is not None:
             for one in works:
                 one.close()

@@ -22,7 +22,7 @@ STEP_LOOKUP_TOKENS: Final = 256
 class RunGuesses:
     """What is known of one run's repetitions."""
 
-    def __init__(self, tokens: list[int]) -> None:
+    def __init__(self, tokens: Sequence[int]) -> None:
         self._lookup = Lookup(tokens)
         self._fresh, self._kept_up = Trust(), Trust()
         self._has_held = False

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Two tokens are shared by chance; three seldom are.
 _GRAM_TOKENS = 3
@@ -19,8 +22,8 @@ class Lookup:
     It knows nothing before `catch_up` has gone through the text that it began with.
     """
 
-    def __init__(self, tokens: list[int]) -> None:
-        self._tokens = tokens[-MOST_INDEXED_TOKENS:]
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._tokens = list(tokens[-MOST_INDEXED_TOKENS:])
         self._after: dict[int, int] = {}
         self._gram = 0
         self._done = 0

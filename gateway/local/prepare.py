@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -36,10 +37,11 @@ _KEPT_GRAMMARS = 8
 
 @dataclass(slots=True, weakref_slot=True)
 class Handle:
-    """A job inside the worker. Any thread may set `cancelled`; the engine looks at it between steps."""
+    """A job inside the worker, since `arrived_s`. Any thread may set `cancelled`; the engine sees it between steps."""
 
     job: Job
     cancelled: bool = False
+    arrived_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)

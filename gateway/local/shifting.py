@@ -37,6 +37,7 @@ class Shifting:
             slot.known -= dropped
             # These cells have seen what is gone: they are the beginning of no text that anybody could have.
             slot.scope = f"{slot.scope}\0{run.number}"
+            slot.is_kept = True
         else:
             slot.known = self._context.rewind(slot.number, kept)
         slot.on_grid = min(slot.on_grid, kept, slot.known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ class Slot:
     number: int
     run: Run | None = None
     scope: str = ""
-    tokens: list[int] = field(default_factory=list)
+    tokens: array[int] = field(default_factory=lambda: array("i"))
     known: int = 0
     on_grid: int = 0
     family: Family | None = None
@@ -223,7 +224,7 @@ class SlotTable:
                 return Placement(target.number, source.number, run.prompt_tokens)
         return None
 
-    def _usable(self, slot: Slot) -> list[int]:
+    def _usable(self, slot: Slot) -> array[int]:
         return slot.tokens[: slot.on_grid if self.is_deterministic else slot.known]
 
     def _text(self, slot: Slot) -> SlotText:

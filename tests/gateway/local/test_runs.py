@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class FakeHandle:
     job: Job
     cancelled: bool = False
+    arrived_s: float = 100.0
 
 
 @dataclass
@@ -39,7 +40,7 @@ class FakeWork:
 
 def runs(**of_job: object) -> tuple[FakeWork, list[Run]]:
     work = FakeWork(FakeHandle(Job(5, choices=2, place=Place(patience_s=4.0), **of_job)))  # type: ignore[arg-type]
-    return work, runs_of(cast("Work", work), 100.0)
+    return work, runs_of(cast("Work", work))
 
 
 def test_each_choice_has_a_run_with_its_own_text_and_chooser() -> None:
@@ -48,13 +49,13 @@ def test_each_choice_has_a_run_with_its_own_text_and_chooser() -> None:
     assert first.number < second.number
     assert first.deadline_s == 104.0
     first.add(10, b"a", None, 101.0)
-    assert (first.tokens, second.tokens, work.tokens) == ([7, 8, 9, 10], [7, 8, 9], [7, 8, 9])
+    assert (list(first.tokens), list(second.tokens), work.tokens) == ([7, 8, 9, 10], [7, 8, 9], [7, 8, 9])
 
 
 def test_choices_are_counted_through_all_prompts_of_a_job() -> None:
     work, (first, _) = runs()
     other = FakeWork(work.handle, first_choice=2, truncated_tokens=5)
-    third, fourth = runs_of(cast("Work", other), 100.0)
+    third, fourth = runs_of(cast("Work", other))
     assert (third.choice, fourth.choice) == (2, 3)
     assert [third.chooser, fourth.chooser] == other.choosers
     assert third.begin(2, 100.5) == [Started(5, 3, 2, ("tools",), 0.5, 5)]

@@ -55,6 +55,7 @@ class FakeContext:
 class FakeHandle:
     job: Job
     cancelled: bool = False
+    arrived_s: float = 0.0
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Table:
 
     def runs(self, tokens: list[int], choices: int = 1, scope: str = "", adapter: str | None = None) -> list[Run]:
         job = Job(1, choices=choices, place=Place(scope=scope), adapter=adapter)
-        return runs_of(cast("Work", FakeWork(FakeHandle(job), tokens, list(range(choices)))), self.now)
+        return runs_of(cast("Work", FakeWork(FakeHandle(job, arrived_s=self.now), tokens, list(range(choices)))))
 
     def seat(self, run: Run) -> int:
         placement = self.slots.place(run)
@@ -146,7 +147,7 @@ def test_on_the_grid_only_what_was_read_there_is_kept() -> None:
     table.seat(first)
     table.know(first)
     ((slot, _),) = table.slots.runs()
-    first.tokens += PROMPT[100:]
+    first.tokens.extend(PROMPT[100:])
     slot.known = table.context.ends[0] = 200
     table.end(first)
     assert table.seat(table.one(PROMPT)) == 64
@@ -210,7 +211,7 @@ def test_the_paused_wait_for_cells_enough() -> None:
     for run in runs:
         table.seat(run)
         table.know(run)
-    runs[0].tokens += [0] * 60
+    runs[0].tokens.extend([0] * 60)
     table.slots.yield_room()
     table.slots.resume()
     assert table.slots[1].paused
