@@ -32,6 +32,7 @@ UNSUPPORTED: Final = frozenset(("audio", "functions", "function_call", "web_sear
 MAX_PROMPTS: Final = 64
 MAX_TOKEN: Final = 2**31
 MAX_ANSWERS: Final = 128
+MAX_TEMPLATE_OPTIONS_BYTES: Final = 64 * 1024
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -116,6 +117,8 @@ def _read(request: InferenceRequest) -> Body:
         if name in UNSUPPORTED and bytes(raw) not in (b"null", b"[]"):
             _refuse("is not supported by the bundled engine", name)
         if (kind := _KINDS.get(name)) is not None:
+            if name == "chat_template_kwargs" and len(bytes(raw)) > MAX_TEMPLATE_OPTIONS_BYTES:
+                _refuse(f"may be up to {MAX_TEMPLATE_OPTIONS_BYTES} bytes long with the bundled engine", name)
             try:
                 values[name] = msgspec.json.decode(raw, type=kind)
             except (msgspec.MsgspecError, RecursionError) as error:

@@ -51,7 +51,7 @@ def _rendered(template: ChatTemplate, job: Job, messages: Messages, tools: Tools
     if template.knows_tools:
         return template.render(messages, tools, options)
     messages = spoken_results(messages)
-    offered = [_tool(spec) for spec in job.forced_tools] or tools
+    offered = _offered(job, tools)
     if not offered:
         return template.render(messages, None, options)
     messages = told(messages, instruction(offered, forced=bool(job.forced_tools)))
@@ -61,6 +61,16 @@ def _rendered(template: ChatTemplate, job: Job, messages: Messages, tools: Tools
         if (merged := without_system(messages)) is messages:
             raise
         return template.render(merged, None, options)
+
+
+def _offered(job: Job, tools: Tools) -> Tools:
+    """The tools that the model is told of: those it must choose from, else all. `tools` stand for the job's own."""
+    if not job.forced_tools:
+        return tools
+    forced = {spec.name for spec in job.forced_tools}
+    pairs = zip(job.tools or (), tools or (), strict=True)
+    chosen = [shown for own, shown in pairs if own["function"]["name"] in forced]
+    return chosen or [_tool(spec) for spec in job.forced_tools]
 
 
 def _tool(spec: ToolSpec) -> dict[str, Any]:

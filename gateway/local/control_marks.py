@@ -8,6 +8,7 @@ that spell none are not touched: they give the same tokens as they always did.
 
 from __future__ import annotations
 
+import re
 import secrets
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _PRIVATE_USE = range(0xE000, 0xF8FF)
 _MARK_CHARS = 4
 MAX_MARKS = 4096
+# Looking through a text holds up all other threads of the process: it is done in parts.
+_PART_CHARS = 1 << 16
 
 
 class ControlMarks:
@@ -29,7 +32,7 @@ class ControlMarks:
     def __init__(self, texts: Iterable[str]) -> None:
         self._texts = tuple(sorted({text for text in texts if len(text) > 1}))
         self._longest = max(map(len, self._texts), default=0)
-        self._firsts = frozenset(text[0] for text in self._texts)
+        self._pattern = re.compile(f"(?={_any_of(self._texts)})") if self._texts else None
         self._beginnings = frozenset(text[:end] for text in self._texts for end in range(1, len(text)))
         self._endings = frozenset(text[start:] for text in self._texts for start in range(1, len(text)))
 
@@ -52,7 +55,7 @@ class ControlMarks:
         """
         parts = rendered.split(mark)
         if len(parts) > MAX_MARKS:
-            raise InvalidRequest("'messages' spell control tokens of this model too often.", "messages")
+            raise _too_often()
         pieces = [parts[0]]
         for number, part in enumerate(parts[1:], 1):
             before = pieces[-1][-self._longest :]
@@ -80,6 +83,8 @@ class ControlMarks:
     def marked(self, text: str, mark: str) -> str:
         """One text, cut where it spells control tokens."""
         at = [start + 1 for start in self._starts(text)]
+        if len(at) > MAX_MARKS:
+            raise _too_often()
         longest = range(1, min(self._longest, len(text) + 1))
         if any(text[:length] in self._endings for length in longest):
             at.insert(0, 0)
@@ -91,15 +96,17 @@ class ControlMarks:
         return mark.join(text[start:end] for start, end in pairwise(borders))
 
     def _starts(self, text: str) -> list[int]:
-        """Where control tokens begin, those within others included."""
-        found = set()
-        for first in self._firsts:
-            at = text.find(first)
-            while at >= 0:
-                if text.startswith(self._texts, at):
-                    found.add(at)
-                at = text.find(first, at + 1)
-        return sorted(found)
+        """Where control tokens begin, those within others included; of far too many not all."""
+        found: list[int] = []
+        if self._pattern is None:
+            return found
+        for start in range(0, len(text), _PART_CHARS):
+            end = start + _PART_CHARS
+            seen = self._pattern.finditer(text, start, end + self._longest - 1)
+            found += [match.start() for match in seen if match.start() < end]
+            if len(found) > MAX_MARKS:
+                break
+        return found
 
     def _spans(self, before: str, after: str) -> bool:
         """Whether a control token would begin in one text and end in the other, were they joined."""
@@ -110,3 +117,18 @@ class ControlMarks:
             for text in self._texts
             if joined.startswith(text[0], start)
         )
+
+
+def _any_of(texts: Iterable[str]) -> str:
+    """A pattern that matches any of the texts, and looks at each character of what is no such text but once."""
+    by_first: dict[str, list[str]] = {}
+    for text in texts:
+        if not text:
+            return ""
+        by_first.setdefault(text[0], []).append(text[1:])
+    ways = [re.escape(first) + _any_of(rest) for first, rest in by_first.items()]
+    return ways[0] if len(ways) == 1 else f"(?:{'|'.join(ways)})"
+
+
+def _too_often() -> InvalidRequest:
+    return InvalidRequest("'messages' spell control tokens of this model too often.", "messages")

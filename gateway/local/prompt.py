@@ -24,6 +24,8 @@ SHIFT: Final = "shift"
 
 # Even where prompts are cut to fit, one that is this many times too long is refused: reading it would take seconds.
 _MOST_CONTEXTS = 64
+# A conversation of less text is read whatever the model can hold: its template may leave most of it out.
+_ANYWAY_CHARS = 1 << 20
 
 
 class Prompt(NamedTuple):
@@ -79,15 +81,28 @@ class Prompter:
         if self._template is None:
             message = "This model file brings no chat template, so it cannot hold conversations; set one for it."
             raise InvalidRequest(message, param="messages", code="no_chat_template")
-        (messages, tools), mark = self._marks.cut([job.messages or [], job.tools])
+        options = job.template_options or {}
+        given = [job.messages or [], job.tools, list(options.values())]
+        self._check_size(_chars(given))
+        (messages, tools, values), mark = self._marks.cut(given)
+        job = replace(job, template_options=dict(zip(options, values, strict=True)) or None)
         prompt = chat_prompt(self._template, job, messages, tools)
         return self._marks.pieces(prompt.text, mark), prompt.opening
+
+    def _check_size(self, chars: int) -> None:
+        """Refuse what cannot fit before anything is done with it: all others' requests wait meanwhile."""
+        least = chars // self._model.longest_piece_bytes()
+        if chars > _ANYWAY_CHARS and least >= self._most_tokens:
+            raise self._overflow(least, "messages", about="at least ")
+
+    @property
+    def _most_tokens(self) -> int:
+        return self._context_tokens * (_MOST_CONTEXTS if self._on_overflow == TRUNCATE else 1)
 
     def _tokens(self, pieces: list[str], param: str) -> list[int]:
         # Tokenizing what cannot fit anyway would take long for a text of many megabytes.
         least = sum(map(len, pieces)) // self._model.longest_piece_bytes()
-        most = self._context_tokens * (_MOST_CONTEXTS if self._on_overflow == TRUNCATE else 1)
-        if least >= most:
+        if least >= self._most_tokens:
             raise self._overflow(least, param, about="at least ")
         tokens = self._model.tokenize(pieces[0])
         for piece in pieces[1:]:
@@ -126,3 +141,18 @@ class Prompter:
 
 def _control_texts(model: Model) -> tuple[str, ...]:
     return model.special_texts(LLAMA.LLAMA_TOKEN_ATTR_CONTROL | LLAMA.LLAMA_TOKEN_ATTR_UNKNOWN)
+
+
+def _chars(value: object) -> int:
+    """How much text is in the value."""
+    chars, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            chars += len(one)
+        elif isinstance(one, dict):
+            waiting += one
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return chars

@@ -189,3 +189,9 @@ def test_what_a_chat_template_may_ask_for_is_passed_on() -> None:
     assert job(reasoning_effort="none").template_options == {"enable_thinking": False, "thinking": False}
     mixed = job(reasoning_effort="high", chat_template_kwargs={"thinking": False}).template_options
     assert mixed == thinks | {"thinking": False}
+
+
+def test_what_a_template_may_ask_for_is_short() -> None:
+    with pytest.raises(InvalidRequest, match="up to 65536 bytes") as refusal:
+        job(chat_template_kwargs={"documents": [[]] * 30_000})
+    assert (refusal.value.param, refusal.value.code) == ("chat_template_kwargs", "unsupported_parameter")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -68,3 +69,17 @@ def test_values_that_are_nested_too_deeply_are_refused() -> None:
 def test_without_control_tokens_nothing_is_cut() -> None:
     value = ["<s>", "<|im_end|>"]
     assert ControlMarks([]).cut(value)[0] is value
+
+
+@pytest.mark.parametrize("text", ["<", "<|", "<|im_", "<|im_end", "s>"])
+def test_megabytes_that_nearly_spell_one_take_no_time(text: str) -> None:
+    """Whoever else wants an answer waits meanwhile."""
+    began_s = time.thread_time()
+    MARKS.cut([text * ((4 << 20) // len(text))])
+    assert time.thread_time() - began_s < 1.0
+
+
+def test_one_across_the_border_of_two_parts_is_found() -> None:
+    for before in range((1 << 16) - 14, (1 << 16) + 2):
+        (cut,), mark = MARKS.cut(["x" * before + "<|im_start|>" + "x"])
+        assert cut == "x" * before + "<" + mark + "|im_start|>x"
