@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class TextStream:
         self._before = before
         self.stopped = False
         self._stop = stop
+        self._beginnings = [_Beginning(one) for one in stop]
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         self._decoded_chars = 0
@@ -62,22 +64,57 @@ class TextStream:
             self._shown_chars += len(text)
             return text
         pending = self._held + text
-        cut = min((at for at in map(pending.find, self._stop) if at >= 0), default=-1)
-        if cut >= 0:
+        # Who is whole first ends the text; of those that are at once, the longest.
+        ends = [(end, -one.chars) for one in self._beginnings if (end := one.read(text))]
+        if ends:
             self.stopped = True
+            end, chars = min(ends)
+            shown = pending[: len(self._held) + end + chars]
             self._held = ""
-            shown = pending[:cut]
         else:
-            hold = max(_overlap(pending, stop) for stop in self._stop)
+            hold = max(one.chars for one in self._beginnings)
             shown = pending[: len(pending) - hold]
             self._held = pending[len(pending) - hold :]
         self._shown_chars += len(shown)
         return shown
 
 
-def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of `text` could be the beginning of `stop`."""
-    for length in range(min(len(stop) - 1, len(text)), 0, -1):
-        if text.endswith(stop[:length]):
-            return length
-    return 0
+class _Beginning:
+    """How many `chars` at the end of a text could be the beginning of a stop string.
+
+    It takes the same time for all texts (Knuth, Morris and Pratt, 1977): every run's next token waits for it.
+    """
+
+    __slots__ = ("_shorter", "_stop", "chars")
+
+    def __init__(self, stop: str) -> None:
+        self.chars = 0
+        self._stop = stop
+        self._shorter = _shorter(stop)
+
+    def read(self, text: str) -> int:
+        """More of the text; where in it the stop string is whole, 0 where it is not."""
+        stop, shorter, chars = self._stop, self._shorter, self.chars
+        for end, character in enumerate(text, 1):
+            while chars and stop[chars] != character:
+                chars = shorter[chars - 1]
+            if stop[chars] == character:
+                chars += 1
+                if chars == len(stop):
+                    self.chars = chars
+                    return end
+        self.chars = chars
+        return 0
+
+
+@lru_cache(64)
+def _shorter(stop: str) -> tuple[int, ...]:
+    """For each beginning of the string how long the longest shorter one is that it ends with."""
+    lengths = [0] * len(stop)
+    chars = 0
+    for at in range(1, len(stop)):
+        while chars and stop[chars] != stop[at]:
+            chars = lengths[chars - 1]
+        chars += stop[chars] == stop[at]
+        lengths[at] = chars
+    return tuple(lengths)

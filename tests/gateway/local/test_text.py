@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -96,3 +97,12 @@ def test_what_goes_before_is_shown_first_and_once(pieces: list[bytes]) -> None:
         shown += stream.push(piece)
     text = b"".join(pieces).decode().partition("X")[0]
     assert shown + stream.finish() == "say X: " + text
+
+
+def test_long_stop_strings_that_nearly_come_cost_little() -> None:
+    """Whoever shares a step with such a text waits for it."""
+    stream = TextStream(("a" * 4095 + "b", "b" + "a" * 4095, "c" + "a" * 4095, ("a" * 15 + "b") * 256))
+    began_s = time.thread_time()
+    shown = "".join(stream.push(b"aaaa") for _ in range(1500))
+    assert time.thread_time() - began_s < 0.5
+    assert shown == "a" * (6000 - 4095)
