@@ -187,7 +187,7 @@ class RunLine(Generic[R]):
             return _busy(job_id, "The engine is shutting down.", UNKNOWN_WAIT_S)
         excess = len(self._standers) + len(runs) - self._max_waiting - self._free_slots()
         # A job of more choices than the line is long would never fit: it may come where nobody waits.
-        if excess > 0 and self._standers:
+        if excess > 0 and self._standers and not self._is_within_its_part(runs):
             message = f"The engine's line is full: {len(self._standers)} wait already."
             return _busy(job_id, message, full_line_retry_after_s(self._engine, excess))
         now = self._clock()
@@ -196,6 +196,14 @@ class RunLine(Generic[R]):
             return None
         message = f"The engine would not begin in time: about {wait_s:.1f} s, and the request waits {patience_s:.1f} s."
         return _busy(job_id, message, retry_after_s(wait_s, patience_s))
+
+    def _is_within_its_part(self, runs: Sequence[R]) -> bool:
+        """Whether these and the runs of their flow that wait already are no more than its part of the line: nobody is
+        kept out by others' bursts. With many flows the line grows longer that way, by little: their parts get smaller.
+        """
+        flow = runs[0].place.flow
+        flows = [one.run.place.flow for one in self._standers.values() if not one.run.cancelled]
+        return flows.count(flow) + len(runs) <= self._max_waiting // len({flow, *flows})
 
     def _free_slots(self) -> int:
         return max(0, self._engine.slots - self._engine.running)

@@ -244,3 +244,15 @@ def test_many_threads_may_put_while_one_takes(line: RunLine[Run]) -> None:
         bringer.join()
     assert len(set(taken)) == 200
     assert len(line) == 0
+
+
+def test_a_burst_that_fills_the_line_keeps_only_its_own_flow_out(line: RunLine[Run]) -> None:
+    line.tell(BUSY)
+    assert line.put([run(Place("burst"), job=9) for _ in range(100)]) is None
+    assert line.put([run(Place("burst"))]) is not None
+    put(line, run(Place("b")), run(Place("b")), run(Place("c")))
+    assert line.put([run(Place("b"))]) is not None
+    assert line.put([run(Place("c"))]) is not None
+    put(line, run(Place("d")))
+    assert line.put([run(Place("e"))]) is not None
+    assert len(line) == 104
