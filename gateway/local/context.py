@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gateway.local.devices import EXACT_TYPES, place_cells
-from gateway.local.llama import LLAMA, DecodeFailed, ModelUnusable
+from gateway.local.devices import CONTEXT, EXACT_TYPES, overhear, place_cells
+from gateway.local.llama import LLAMA, DecodeFailed, ModelUnusable, note_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +52,7 @@ class Context:
     """A model's working memory. Positions count from the start of each sequence.
 
     `call_s` is how long the last call computed, failed or not. `is_offloaded` says that a device computes.
+    `allocated_bytes` is what cells and computing take by llama.cpp's word; 0 where it says nothing.
     """
 
     def __init__(self, model: Model, tuning: Tuning) -> None:
@@ -91,7 +92,9 @@ class Context:
         place_cells(parameters, tuning)
         if tuning.flash_attention is None and tuning.kv_type in EXACT_TYPES and not self.is_offloaded:
             parameters.flash_attn_type = _NO_FLASH_ATTENTION
-        self.handle = LLAMA.llama_init_from_model(self._model.handle, parameters)
+        with overhear(LLAMA, note_errors, CONTEXT) as buffers:
+            self.handle = LLAMA.llama_init_from_model(self._model.handle, parameters)
+        self.allocated_bytes = int(sum(buffers.values()) * (1 << 20))
         if not self.handle:
             about = f"{self.slots} slots of {tuning.context_tokens} tokens"
             raise ModelUnusable(f"llama.cpp cannot make a context of {about}: too little memory?")
@@ -216,14 +219,6 @@ class Context:
         """Where a text must not be cut before: a copy lacks what layers with a window did not look at any more."""
         first = LLAMA.llama_memory_seq_pos_min(self._memory, slot) if self._window_tokens else 0
         return first + self._window_tokens - 1 if first > 0 else 1
-
-    def drop(self, slot: int, start: int, end: int) -> bool:
-        """Take positions from `start` to `end` out of a slot's text; those after move up. False where that failed."""
-        if not LLAMA.llama_memory_seq_rm(self._memory, slot, start, end):
-            return False
-        LLAMA.llama_memory_seq_add(self._memory, slot, end, -1, start - end)
-        self._ends[slot] -= end - start
-        return True
 
     def drop(self, slot: int, start: int, end: int) -> bool:
         """Take positions from `start` to `end` out of a slot's text; those after move up. False where that failed."""

@@ -28,7 +28,8 @@ CELL_TYPES: Final = EXACT_TYPES | {"q8_0": 8, "q5_1": 7, "q5_0": 6, "q4_1": 3, "
 # Each is there only where the system knows of such a device: NVIDIA's, AMD's, Windows' for Linux.
 SIGNS_OF_GPU: Final = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
-_WEIGHTS = re.compile(rb"(\S+) model buffer size = *([0-9.]+) MiB")
+WEIGHTS = re.compile(rb"(\S+) model buffer size = *([0-9.]+) MiB")
+CONTEXT = re.compile(rb"(\S+ +(?:KV|RS|compute|output)) buffer size = *([0-9.]+) MiB")
 
 
 def wish_of(tuning: Tuning) -> Wish:
@@ -115,8 +116,8 @@ def place_cells(parameters: Any, tuning: Tuning) -> None:  # noqa: ANN401 - a ct
 
 
 @contextlib.contextmanager
-def overhear(llama: Any, usual: Any) -> Iterator[dict[str, float]]:  # noqa: ANN401 - ctypes
-    """What llama.cpp says of where weights went, in MiB by its buffers' names, while it loads a model.
+def overhear(llama: Any, usual: Any, said: re.Pattern[bytes]) -> Iterator[dict[str, float]]:  # noqa: ANN401 - ctypes
+    """What llama.cpp says of the memory that it takes meanwhile, in MiB by its buffers' names.
 
     `usual` is its log's callback before and after, and hears everything meanwhile.
     """
@@ -124,7 +125,7 @@ def overhear(llama: Any, usual: Any) -> Iterator[dict[str, float]]:  # noqa: ANN
 
     @llama.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes
     def listen(level: int, text: bytes, data: object) -> None:
-        if found := _WEIGHTS.search(text or b""):
+        if found := said.search(text or b""):
             name = found[1].decode(errors="replace")
             buffers[name] = buffers.get(name, 0.0) + float(found[2])
         usual(level, text, data)

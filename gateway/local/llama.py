@@ -10,7 +10,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gateway.local.devices import find_devices, load_ggml, overhear, place_weights, signs_of_gpu, wish_of
+from gateway.local.devices import WEIGHTS, find_devices, load_ggml, overhear, place_weights, signs_of_gpu, wish_of
 from gateway.local.frames import Tuning
 from gateway.local.long_runs import cut_long_runs
 from policies.engine_devices import check_homes, homes, placement
@@ -34,7 +34,7 @@ class DecodeFailed(Exception):  # noqa: N818 - it names llama.cpp's own verdict
 
 
 @LLAMA.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes
-def _log(level: int, text: bytes, _data: object) -> None:
+def note_errors(level: int, text: bytes, _data: object) -> None:
     if level == _ERROR_LEVEL:
         sys.stderr.write(text.decode(errors="replace"))
         sys.stderr.flush()
@@ -42,7 +42,7 @@ def _log(level: int, text: bytes, _data: object) -> None:
 
 def start_library() -> None:
     """Initialise llama.cpp once per process; of its log only errors are kept."""
-    LLAMA.llama_log_set(_log, ctypes.c_void_p())
+    LLAMA.llama_log_set(note_errors, ctypes.c_void_p())
     LLAMA.llama_backend_init()
 
 
@@ -74,7 +74,7 @@ class Model:
 
         callback = LLAMA.llama_progress_callback(report)
         parameters.progress_callback = callback
-        with overhear(LLAMA, _log) as buffers:
+        with overhear(LLAMA, note_errors, WEIGHTS) as buffers:
             self.handle = LLAMA.llama_model_load_from_file(str(path).encode(), parameters)
         del kept
         if not self.handle:

@@ -22,7 +22,6 @@ from gateway.local.context import Context, Part
 from gateway.local.engine import BatchEngine
 from gateway.local.fingerprint import fingerprints
 from gateway.local.frames import Ready
-from gateway.local.gguf import read_model, shape_of
 from gateway.local.gguf_reading import BrokenGguf
 from gateway.local.line import RunLine
 from gateway.local.llama import LLAMA, Model
@@ -33,7 +32,7 @@ from gateway.local.states import StateStore
 from gateway.local.template import ChatTemplate
 from gateway.local.vector_engine import vector_engine
 from gateway.local.vector_prepare import VectorHandle
-from policies.engine_memory import USUAL_CONTEXT_TOKENS, USUAL_SLOTS, ContextShape, memory_of
+from policies.engine_memory import USUAL_CONTEXT_TOKENS, USUAL_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +131,7 @@ def _text(load: Load, model: Model, emit: Callable[[list[Event]], None]) -> Load
         slots=tuning.slots,
         dialect=dialect.name,
         reasoning=dialect.reasoning,
-        context_bytes=_context_bytes(load, context),
+        context_bytes=context.allocated_bytes,
     )
     return Loaded(engine, submit, ready)
 
@@ -170,19 +169,6 @@ def _store(load: Load) -> StateStore:
     store = StateStore(tuning.cache_bytes, folder)
     folder.start(store.add)
     return store
-
-
-def _context_bytes(load: Load, context: Context) -> int:
-    """What the context takes, by the model's shape: llama.cpp does not tell. 0 where the file cannot be understood."""
-    tuning = load.tuning
-    flash_attention = tuning.flash_attention is not False
-    tokens = context.context_tokens
-    shape = ContextShape(context.slots, tokens, context.batch_tokens, tuning.kv_type, tuning.unified, flash_attention)
-    try:
-        memory = memory_of(shape_of(read_model(Path(load.model_path))), shape)
-    except (BrokenGguf, OSError):
-        return 0
-    return memory.cells_bytes + memory.compute_bytes
 
 
 def _warm_up(context: Context) -> None:

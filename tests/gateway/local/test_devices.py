@@ -11,6 +11,7 @@ import pytest
 
 from gateway.local.devices import (
     CELL_TYPES,
+    WEIGHTS,
     find_devices,
     load_ggml,
     overhear,
@@ -96,7 +97,7 @@ def test_a_model_without_layers_on_gpus_loads_and_its_weights_are_on_the_cpu(lla
     usual = llama.llama_log_callback(lambda level, _text, _data: told.append(level))
     parameters = llama.llama_model_default_params()
     kept = place_weights(parameters, ON_CPU, llama.LLAMA_MAX_DEVICES)
-    with overhear(llama, usual) as buffers:
+    with overhear(llama, usual, WEIGHTS) as buffers:
         handle = llama.llama_model_load_from_file(str(tiny_model_path).encode(), parameters)
     assert handle
     llama.llama_model_free(handle)
