@@ -37,6 +37,8 @@ TUNING: Final = (
 )  # fmt: skip
 # The gateway that asks has limits of its own, and leaves when they are over; these only end what nobody waits for.
 TIMEOUTS: Final = {"first_token": "1h", "idle": "10m", "total": "6h", "write": "60s"}
+# Whoever was there when the worker died is tried once more here, as only here it can be tried alone.
+TRIES: Final = 2
 FREE: Final = {"input": 0, "cached_input": 0, "cache_write": 0, "output": 0}
 _OPTION: Final = re.compile(r"providers\.engine\.([a-z_]+)(.*)")
 
@@ -86,7 +88,7 @@ def policy_of(options: Namespace, ledger: Path) -> dict[str, Any]:
         "providers": {PROVIDER: _provider(options, adapters)},
         "deployments": {d: {"provider": PROVIDER, "model": m, "price": FREE} for d, m in models.items()},
         "routes": [
-            {"model": m, "targets": [d], "retry": {"attempts": 1}, "timeouts": TIMEOUTS} for d, m in models.items()
+            {"model": m, "targets": [d], "retry": {"attempts": TRIES}, "timeouts": TIMEOUTS} for d, m in models.items()
         ],
         "keys": [] if key is None else [{"name": "gateway", "secret": key}],
     }  # fmt: skip
