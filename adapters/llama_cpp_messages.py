@@ -6,9 +6,11 @@ What some templates ask for under other names is given to all: a result's functi
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from adapters.schema import InvalidRequest
+
+ARGUMENT_VALUES_KEPT: Final = 100_000
 
 # Templates know no `developer`; it is what newer clients call the system.
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
@@ -18,11 +20,26 @@ def conversation(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Raises `InvalidRequest`, naming the message, for what a text model cannot read."""
     if not messages:
         raise InvalidRequest("'messages' must not be empty.", "messages")
+    _check_arguments(messages)
     read = [_message(number, message) for number, message in enumerate(messages)]
     calls = {
         call["id"]: call["function"]["name"] for one in read for call in one.get("tool_calls") or () if "id" in call
     }
     return [_named(message, calls) if message["role"] == "tool" else message for message in read]
+
+
+def _check_arguments(messages: list[dict[str, Any]]) -> None:
+    """Refuse arguments of far too many values: a text of megabytes is hundreds of megabytes once it is read."""
+    values = 0
+    for message in messages:
+        calls = message.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            function = call.get("function") if isinstance(call, dict) else None
+            arguments = function.get("arguments") if isinstance(function, dict) else None
+            values += sum(map(arguments.count, ",:[{")) if isinstance(arguments, str) else 0
+    if values > ARGUMENT_VALUES_KEPT:
+        excuse = f"The arguments in 'messages' hold more than {ARGUMENT_VALUES_KEPT} values."
+        raise InvalidRequest(excuse, "messages", "context_length_exceeded")
 
 
 def _named(message: dict[str, Any], calls: dict[str, str]) -> dict[str, Any]:

@@ -171,9 +171,15 @@ _ORDERS = msgspec.msgpack.Decoder(Order)
 _REPORTS = msgspec.msgpack.Decoder(list[Report])
 
 
+class FrameTooLong(ValueError):  # noqa: N818 - it says what the frame is
+    """The other side would take it for garbage."""
+
+
 def pack(value: Order | Sequence[Report]) -> bytes:
-    """A whole frame, ready to be sent."""
+    """A whole frame, ready to be sent. Raises `FrameTooLong`, and what msgspec does for values that it cannot pack."""
     body = _ENCODER.encode(value)
+    if len(body) > MAX_FRAME_BYTES:
+        raise FrameTooLong(f"a frame of {len(body)} bytes")
     return len(body).to_bytes(_LENGTH_BYTES, "little") + body
 
 

@@ -14,6 +14,7 @@ import msgspec
 from adapters.llama_cpp_job import Delta, Failed, Finished, Scores, Started, Vectors
 from gateway.local.frames import (
     Cancel,
+    FrameTooLong,
     Load,
     Ping,
     Pong,
@@ -126,7 +127,13 @@ class Supervisor:
             sink.lose()
             return
         self._sinks[job.id] = sink
-        self._worker.send(Submit(job))
+        try:
+            self._worker.send(Submit(job))
+        except (ValueError, OverflowError, RecursionError) as error:
+            # Whole numbers of any length, halves of characters: there is JSON that cannot be packed.
+            del self._sinks[job.id]
+            reason = "it is too long" if isinstance(error, FrameTooLong) else "it holds a value that is out of range"
+            sink.take(Failed(job.id, 400, "invalid_request", f"The bundled engine cannot take this request: {reason}."))
 
     def cancel(self, job_id: int, *, over: bool = False) -> None:
         """No further events for this job; unless it is `over` anyway, the engine leaves it within one step."""

@@ -73,3 +73,12 @@ def test_what_a_text_model_cannot_read_names_its_place(message: dict[str, Any], 
 def test_a_conversation_has_messages() -> None:
     with pytest.raises(InvalidRequest, match="must not be empty"):
         conversation([])
+
+
+def test_arguments_of_far_too_many_values_are_not_even_read() -> None:
+    """They are one text to whoever counts values, and hundreds of megabytes once they are read."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "[" + "1e9," * 60_000 + "1]"}}
+    message = {"role": "assistant", "tool_calls": [call, call]}
+    with pytest.raises(InvalidRequest, match="more than 100000 values") as refusal:
+        conversation([message])
+    assert (refusal.value.param, refusal.value.code) == ("messages", "context_length_exceeded")

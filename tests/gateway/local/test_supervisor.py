@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adapters.llama_cpp_job import Delta, EmbedJob, Event, Finished, Job, Started, Vectors
-from gateway.local.frames import Load
+from adapters.llama_cpp_job import Delta, EmbedJob, Event, Failed, Finished, Job, Started, Vectors
+from gateway.local.frames import MAX_FRAME_BYTES, Load
 from gateway.local.restarts import RestartPolicy
 from gateway.local.supervisor import Patience, State, Supervisor
 
@@ -246,3 +246,23 @@ async def test_a_command_that_cannot_be_run_counts_as_a_death() -> None:
     assert await settled(supervisor) is State.FAILED
     assert "cannot be started" in supervisor.complaint
     await supervisor.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(2**70, "out of range"), ("\ud800", "out of range"), ("x" * MAX_FRAME_BYTES, "too long")],
+    ids=["number", "half a character", "length"],
+)
+async def test_a_job_that_cannot_be_sent_is_refused_and_hurts_nobody(value: object, reason: str) -> None:
+    """It could be sent to no other worker either; one that got it all the same would end, with all that is in it."""
+    async with supervised("good") as supervisor:
+        await settled(supervisor)
+        ear, other = Ear(), Ear()
+        supervisor.submit(Job(1, messages=[{"role": "user", "content": "x", "z": value}]), ear)
+        (failed,) = ear.events
+        assert isinstance(failed, Failed)
+        assert (failed.status, failed.code) == (400, "invalid_request")
+        assert reason in failed.message
+        supervisor.submit(Job(2, prompt="x"), other)
+        await other.until(Finished)
+        assert supervisor.restarts == 0
