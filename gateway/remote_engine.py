@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from adapters.base import WireRequest
+from adapters.llama_cpp_place import HEADER, encode_place
 from gateway.http_upstream import HttpUpstream
+from gateway.places import patience_s, place_of
 from gateway.transport import TransportError
 from policies.choosing import Line
 from policies.vocabulary import Timeouts
@@ -182,7 +184,8 @@ def _wait_s(line: Line, told: Told) -> float | None:
 class RemoteEngine:
     """One deployment of an engine elsewhere."""
 
-    def __init__(self, deployment: Deployment, pool: Pool, adapter: Adapter, watch: EngineWatch) -> None:
+    def __init__(self, deployment: Deployment, pool: Pool, adapter: Adapter, watch: EngineWatch, secret: str) -> None:
+        self._secret = secret
         self._http = HttpUpstream(deployment, pool, adapter)
         self._pool = pool
         self._watch = watch
@@ -232,4 +235,7 @@ class RemoteEngine:
         await self._http.close()
 
     async def send(self, exchange: Exchange) -> Answer:
-        return await self._http.send(exchange)
+        """The engine is told whose call it is, in digests, so that callers have their own places in its line."""
+        place = place_of(exchange, patience_s(exchange, asyncio.get_running_loop().time()))
+        headers = (*exchange.headers, (HEADER, encode_place(place, self._secret)))
+        return await self._http.send(msgspec.structs.replace(exchange, headers=headers))

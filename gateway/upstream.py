@@ -23,7 +23,8 @@ class Exchange(msgspec.Struct, frozen=True):
     """One attempt as an upstream sees it. `deadline_s` is the loop time at which the whole call is over.
 
     `caller` and `weight_of`, his share against others, are for upstreams that have a line of their own. `is_suspect`:
-    an engine died under an earlier attempt of this call.
+    an engine died under an earlier attempt of this call. `told_place`: what a caller who vouches for others says of
+    whose call it is.
     """
 
     request: InferenceRequest
@@ -34,6 +35,7 @@ class Exchange(msgspec.Struct, frozen=True):
     caller: Principal | None = None
     weight_of: Callable[[Principal], float] | None = None
     is_suspect: bool = False
+    told_place: str | None = None
 
 
 class Answer(Protocol):

@@ -141,7 +141,7 @@ def remote_engine(deployment: Deployment, provider: LlamaCppProvider) -> RemoteE
     headers = () if key is None else (("authorization", f"Bearer {key.reveal()}"),)
     pool = Pool(base_url, headers, max_connections=provider.max_connections)
     watch = EngineWatch(deployment.name, Pool(base_url, headers, max_connections=1))
-    return RemoteEngine(deployment, pool, ADAPTERS["openai"], watch)
+    return RemoteEngine(deployment, pool, ADAPTERS["openai"], watch, "" if key is None else key.reveal())
 
 
 def local_upstream(deployment: Deployment, provider: LlamaCppProvider, engines: Engines) -> Upstream:

@@ -264,7 +264,8 @@ class Principal:
 
     `org` is the tenant: limits that bind together are kept together under it. `limits` are the key's own, beside those
     of the policy. `output_tokens_default` stands in for a `max_tokens` that the caller left out. `requires` binds every
-    deployment that may answer, `priority` says who goes first when not all can be served.
+    deployment that may answer, `priority` says who goes first when not all can be served. `vouches`: it is a gateway,
+    which may say of each call whose it is.
     """
 
     key_id: str
@@ -278,6 +279,7 @@ class Principal:
     output_tokens_default: int | None = None
     requires: Requirements = NO_REQUIREMENTS
     priority: Priority = Priority.NORMAL
+    vouches: bool = False
 
 
 # Usage and Cost are made for every call, and a named tuple costs a third of a frozen dataclass to make.

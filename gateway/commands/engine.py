@@ -90,7 +90,7 @@ def policy_of(options: Namespace, ledger: Path) -> dict[str, Any]:
         "routes": [
             {"model": m, "targets": [d], "retry": {"attempts": TRIES}, "timeouts": TIMEOUTS} for d, m in models.items()
         ],
-        "keys": [] if key is None else [{"name": "gateway", "secret": key}],
+        "keys": [] if key is None else [{"name": "gateway", "secret": key, "vouches": True}],
     }  # fmt: skip
 
 

@@ -227,6 +227,7 @@ def _held(
         output_tokens_default=key.max_output_tokens,
         requires=together((requires(org, key.team), requirements(key.require))),
         priority=Priority[key.priority.upper()],
+        vouches=key.vouches,
     )
 
 

@@ -97,3 +97,7 @@ class KeySettings(Shape):
     limits: Limits = ()
     require: Require = None
     priority: PriorityWord = Field(default="normal", description="Who is served when not all can be.")
+    vouches: bool = Field(
+        default=False,
+        description="It is a gateway's, which may say of each call whose it is, for the line of a bundled engine.",
+    )

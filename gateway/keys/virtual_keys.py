@@ -77,6 +77,7 @@ class HeldKey(NamedTuple):
     output_tokens_default: int | None = None
     requires: Requirements = NO_REQUIREMENTS
     priority: Priority = Priority.NORMAL
+    vouches: bool = False
 
 
 def generate(env: str, rng: Chooser = secrets, key_id: str | None = None) -> str:
@@ -243,6 +244,7 @@ class KeyRing:
             output_tokens_default=key.output_tokens_default,
             requires=key.requires,
             priority=key.priority,
+            vouches=key.vouches,
         )
         expires_s = math.inf if key.expires_s is None else key.expires_s
         entry = Entry(principal, Digest(self._mac, mac), nothing(self._mac), expires_s)

@@ -14,7 +14,6 @@ import msgspec
 from adapters import llama_cpp, llama_cpp_vectors
 from adapters.dialects import dialect_named
 from adapters.llama_cpp_answer import Shape
-from adapters.llama_cpp_job import Place
 from adapters.schema import InvalidRequest
 from gateway.errors import RequestError, UpstreamError
 from gateway.local.answer import LocalAnswer
@@ -22,11 +21,11 @@ from gateway.local.engine_check import check_engine
 from gateway.local.keeping import Unavailable
 from gateway.local.ticket import Ticket
 from gateway.local.vector_answer import VectorAnswer
-from policies.queueing import flow_of
+from gateway.places import patience_s, place_of
 from policies.vocabulary import Endpoint, Failure, FailureKind
 
 if TYPE_CHECKING:
-    from adapters.llama_cpp_job import EmbedJob, Job, RerankJob
+    from adapters.llama_cpp_job import AnyJob, Job
     from gateway.local.engines import Engines
     from gateway.local.keeping import Engine, EngineSpec
     from gateway.upstream import Answer, Exchange
@@ -94,9 +93,11 @@ class LocalUpstream:
 
     async def _write(self, exchange: Exchange, job: Job) -> Answer:
         """Text, whole or as a stream whose first content has come."""
-        request, engine = exchange.request, self.engine
-        first_token_by_s = asyncio.get_running_loop().time() + exchange.timeouts.first_token_s
-        until_s = min(first_token_by_s, exchange.deadline_s) if request.stream else exchange.deadline_s
+        request, engine, loop = exchange.request, self.engine, asyncio.get_running_loop()
+        began_s = loop.time()
+        first_token_by_s = began_s + exchange.timeouts.first_token_s
+        place = place_of(exchange, patience_s(exchange, began_s))
+        until_s = began_s + place.patience_s
         ticket = Ticket(job.answers, partial(self._note_end, engine, job.id))
         ticket.ignored = shown(llama_cpp.ignored_members(request))
         await self._seat(ticket, until_s, alone=exchange.is_suspect)
@@ -104,8 +105,8 @@ class LocalUpstream:
         dialect = dialect_named(facts.dialect, facts.reasoning) if facts else dialect_named("")
         shape = Shape.of(request, job, self._deployment.model, int(time.time()), dialect)
         answer = LocalAnswer(ticket, shape, exchange, self._deployment.name)
-        place = place_of(exchange, until_s - asyncio.get_running_loop().time())
-        engine.supervisor.submit(msgspec.structs.replace(job, place=place, adapter=self._adapter), ticket)
+        job = msgspec.structs.replace(job, place=place, adapter=self._adapter)
+        engine.supervisor.submit(_placed(job, until_s - loop.time()), ticket)
         try:
             await (answer.open(first_token_by_s) if request.stream else answer.gather())
         except BaseException:
@@ -116,14 +117,16 @@ class LocalUpstream:
     async def _measure(self, exchange: Exchange) -> Answer:
         """Vectors or scores."""
         request, engine, loop = exchange.request, self.engine, asyncio.get_running_loop()
-        place = place_of(exchange, exchange.deadline_s - loop.time())
+        began_s = loop.time()
+        place = place_of(exchange, patience_s(exchange, began_s))
+        until_s = began_s + place.patience_s
         job, wish = llama_cpp_vectors.vector_job_of(request, next(engine.ids), place)
         ticket = Ticket(1, partial(self._note_end, engine, job.id))
         ticket.ignored = shown(llama_cpp_vectors.ignored_members(request))
-        await self._seat(ticket, exchange.deadline_s, alone=exchange.is_suspect)
+        await self._seat(ticket, until_s, alone=exchange.is_suspect)
         wish = wish._replace(model=self._deployment.model)
         answer = VectorAnswer(ticket, wish, exchange, self._deployment.name)
-        engine.supervisor.submit(_placed(job, exchange.deadline_s - loop.time()), ticket)
+        engine.supervisor.submit(_placed(job, until_s - loop.time()), ticket)
         await answer.gather()
         return answer
 
@@ -158,18 +161,9 @@ class LocalUpstream:
         engine.leave()
 
 
-def place_of(exchange: Exchange, patience_s: float) -> Place:
-    """Where a call stands in the engine's line: among those of its team, with its share and its priority."""
-    caller, patience_s = exchange.caller, max(0.0, patience_s)
-    if caller is None:
-        return Place(patience_s=patience_s)
-    weight = 1.0 if exchange.weight_of is None else exchange.weight_of(caller)
-    return Place(flow_of(caller), weight, int(caller.priority), caller.org, patience_s)
-
-
-def _placed(job: EmbedJob | RerankJob, patience_s: float) -> EmbedJob | RerankJob:
+def _placed(job: AnyJob, left_s: float) -> AnyJob:
     """The job once the model is there, with as much patience as is left."""
-    place = msgspec.structs.replace(job.place, patience_s=max(0.0, patience_s))
+    place = msgspec.structs.replace(job.place, patience_s=max(0.0, left_s))
     return msgspec.structs.replace(job, place=place)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adapters.llama_cpp_place import HEADER
 from gateway.call import Reply
 from gateway.errors import InternalError, RequestError
 from gateway.upstream import Exchange
@@ -23,7 +24,7 @@ class Dispatch:
         if call.route is None:
             raise InternalError("a call reached dispatch without a route")
         attempt = call.attempts[-1]
-        deployment = attempt.deployment
+        deployment, caller = attempt.deployment, call.principal
         timeouts = call.route.timeouts
         exchange = Exchange(
             request=attempt.request or call.request,
@@ -31,9 +32,10 @@ class Dispatch:
             deadline_s=call.received_s + timeouts.total_s,
             request_id=call.id,
             headers=forwarded(call, names) if (names := call.generation.forwarded[deployment.id]) else (),
-            caller=call.principal,
+            caller=caller,
             weight_of=call.generation.weight_of,
             is_suspect=len(call.attempts) > 1 and was_crashed(call),
+            told_place=call.headers.get(HEADER) if caller is not None and caller.vouches else None,
         )
         answer = await call.generation.upstreams[deployment.id].send(exchange)
         attempt.tally = answer.tally

@@ -6,13 +6,17 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from adapters.llama_cpp_place import decode_place
 from adapters.openai import OpenAIAdapter
 from gateway import remote_engine
 from gateway.remote_engine import FRESH_S, EngineWatch, RemoteEngine, Silent, Told, pause_s, read_told
 from gateway.transport import Pool
 from policies.choosing import Line
+from policies.route_rules import Priority
+from policies.vocabulary import Principal
 from tests.gateway.http_provider import DEPLOYMENT, WHOLE, exchange
 from tests.scripted_upstream import ScriptedUpstream, answer, forever, request, reset, send, serve, stall
 
@@ -53,7 +57,7 @@ async def watch(far: ScriptedUpstream, clock: Clock) -> AsyncIterator[EngineWatc
 
 @pytest.fixture
 async def engine(far: ScriptedUpstream, watch: EngineWatch) -> AsyncIterator[RemoteEngine]:
-    engine = RemoteEngine(DEPLOYMENT, Pool(f"{far.url}/v1", KEY), OpenAIAdapter(), watch)
+    engine = RemoteEngine(DEPLOYMENT, Pool(f"{far.url}/v1", KEY), OpenAIAdapter(), watch, "a secret")
     await engine._http.start()  # not the watch: these tests ask by hand
     yield engine
     await engine.close()
@@ -118,6 +122,22 @@ async def test_an_engine_that_tells_nothing_is_called_all_the_same(
     assert (engine.ready, engine.line, watch.silence) == (True, None, "status_404")
     assert len(caplog.records) == 1  # once, not every second
     assert far.url.removeprefix("http://") not in caplog.text
+
+
+async def test_the_engine_hears_whose_call_it_is_and_not_who_that_is(
+    far: ScriptedUpstream, engine: RemoteEngine
+) -> None:
+    far.otherwise(forever(request(), send(answer(WHOLE))))
+    for org, team in (("acme", "shop"), ("acme", "lab"), ("acme", "shop"), ("else", "shop")):
+        caller = Principal("k", "key-of-theirs", team=team, org=org, priority=Priority.HIGH)
+        await engine.send(msgspec.structs.replace(exchange(), caller=caller, weight_of=lambda _: 2.0))
+    told = [one.headers["x-pointsman-place"] for one in far.requests]
+    assert not any(word in text for text in told for word in ("acme", "shop", "lab", "else", "key-of"))
+    shop, lab, again, other = map(decode_place, told)
+    assert shop.flow == again.flow != lab.flow != other.flow != shop.flow
+    assert shop.scope == lab.scope != other.scope
+    assert (shop.weight, shop.priority) == (2.0, 2)
+    assert 0 < shop.patience_s <= exchange().timeouts.total_s
 
 
 async def test_an_answer_is_the_engines(far: ScriptedUpstream, engine: RemoteEngine) -> None:

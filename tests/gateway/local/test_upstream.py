@@ -16,7 +16,6 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from adapters.llama_cpp_job import Place
 from adapters.openai_request import parse
 from gateway.errors import RequestError, UpstreamError
 from gateway.local.engine_check import MissingModel
@@ -25,12 +24,11 @@ from gateway.local.frames import Load, Tuning
 from gateway.local.keeping import EngineSpec, Keeping
 from gateway.local.restarts import RestartPolicy
 from gateway.local.supervisor import Supervisor
-from gateway.local.upstream import LocalUpstream, place_of
+from gateway.local.upstream import LocalUpstream
 from gateway.upstream import Exchange
 from policies.caller_view import caller_view
 from policies.choosing import Line
-from policies.route_rules import Priority
-from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Principal, Timeouts
+from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -405,11 +403,12 @@ async def test_a_request_that_cannot_be_read_takes_no_place() -> None:
         assert (upstream.describe()["in_engine"], upstream.describe()["state"]) == (0, "unloaded")
 
 
-async def test_a_call_stands_where_its_caller_belongs() -> None:
-    caller = Principal("k", "key", team="shop", org="acme", priority=Priority.HIGH)
-    asked = Exchange(exchange().request, Timeouts(), 0.0, "r", caller=caller, weight_of=lambda _: 3.0)
-    assert place_of(asked, 2.5) == Place("acme/shop", 3.0, 2, "acme", 2.5)
-    assert place_of(exchange(), -1.0) == Place(patience_s=0.0)
+async def test_a_place_that_cannot_be_read_is_refused_and_takes_none() -> None:
+    async with faked("good") as upstream:
+        with pytest.raises(RequestError) as refused:
+            await upstream.send(msgspec.structs.replace(exchange(), told_place="flow=me"))
+        assert refused.value.code == "invalid_header"
+        assert upstream.describe()["in_engine"] == 0
 
 
 async def test_an_adapter_is_asked_for_by_the_deployments_model(monkeypatch: pytest.MonkeyPatch) -> None:

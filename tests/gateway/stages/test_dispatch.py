@@ -7,7 +7,7 @@ from adapters.schema import InferenceRequest
 from gateway.call import Attempt
 from gateway.errors import InternalError, RequestError, UpstreamError
 from gateway.stages.dispatch import Dispatch
-from policies.vocabulary import Endpoint, Failure, FailureKind, Timeouts
+from policies.vocabulary import Endpoint, Failure, FailureKind, Principal, Timeouts
 from tests.gateway.stages.a_call import CHATTY, OPEN, Answer, a_call, generation
 
 if TYPE_CHECKING:
@@ -69,6 +69,15 @@ async def test_an_upstream_hears_of_calls_that_were_there_when_an_engine_died(
     call.attempts.append(Attempt(2, CHATTY, 101.0))
     await Dispatch()(call)
     assert [exchange.is_suspect for exchange in far.exchanges] == [False, is_suspect]
+
+
+@pytest.mark.parametrize("vouches", [True, False])
+async def test_only_who_vouches_for_others_says_whose_a_call_is(vouches: bool) -> None:  # noqa: FBT001 - as above
+    far = Far()
+    call = attempted(far, ("X-Pointsman-Place", "flow=a"))
+    call.principal = Principal("k", "key", vouches=vouches)
+    await Dispatch()(call)
+    assert far.exchanges[0].told_place == ("flow=a" if vouches else None)
 
 
 @pytest.mark.parametrize("value", ["\udcff", "\u00fc", "a\tb", "a\x7f"])
