@@ -6,9 +6,14 @@ jobs ask for text, some for vectors, some for scores; the model that is loaded c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
+
+# A worker reads files and requests that may be hostile. What it counts is checked where it is read, so that nothing
+# negative gets into the ledger or a limit.
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
 class Sampling(msgspec.Struct, frozen=True, array_like=True):
@@ -133,11 +138,11 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """
 
     job: int
-    prompt_tokens: int
-    cached_tokens: int
+    prompt_tokens: Count
+    cached_tokens: Count
     ignored: tuple[str, ...] = ()
     queue_s: float = 0.0
-    truncated_tokens: int = 0
+    truncated_tokens: Count = 0
     opening: str = ""
 
 
@@ -145,9 +150,9 @@ class Delta(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """More text of one choice. `tokens` counts what was generated since the last event, held-back text included."""
 
     job: int
-    choice: int
+    choice: Count
     text: str
-    tokens: int
+    tokens: Count
     logprobs: tuple[ChosenLogprob, ...] = ()
 
 
@@ -160,9 +165,9 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """
 
     job: int
-    choice: int
+    choice: Count
     reason: str
-    completion_tokens: int
+    completion_tokens: Count
     read_s: float = 0.0
     write_s: float = 0.0
     compute_s: float = 0.0
@@ -174,7 +179,7 @@ class Vectors(msgspec.Struct, frozen=True, array_like=True, tag=6):
 
     job: int
     vectors: tuple[bytes, ...]
-    prompt_tokens: int
+    prompt_tokens: Count
     compute_s: float = 0.0
 
 
@@ -183,7 +188,7 @@ class Scores(msgspec.Struct, frozen=True, array_like=True, tag=7):
 
     job: int
     scores: tuple[float, ...]
-    prompt_tokens: int
+    prompt_tokens: Count
     compute_s: float = 0.0
 
 

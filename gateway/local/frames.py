@@ -7,17 +7,20 @@ beyond trust and gets killed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Meta
 
-from adapters.llama_cpp_job import AnyJob, Delta, Failed, Finished, Scores, Started, Vectors
+from adapters.llama_cpp_job import AnyJob, Count, Delta, Failed, Finished, Scores, Started, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH_BYTES = 4
+
+Total = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class Tuning(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -101,25 +104,25 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=12):
     """
 
     model: str
-    context_tokens: int
-    threads: int
+    context_tokens: Count
+    threads: Count
     knows_tools: bool
     load_s: float
-    slots: int = 1
+    slots: Annotated[int, Meta(ge=1, le=2**20)] = 1
     task: str = "text"
     dialect: str = ""
     reasoning: str = ""
-    vector_size: int = 0
+    vector_size: Count = 0
     devices: tuple[str, ...] = ()
-    model_bytes: int = 0
-    context_bytes: int = 0
+    model_bytes: Total = 0
+    context_bytes: Total = 0
     warning: str = ""
 
 
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag=13):
     """Proof of life: `steps` grows while the engine works, `busy` says that it has work."""
 
-    steps: int
+    steps: Total
     busy: bool
 
 
@@ -130,23 +133,23 @@ class Standing(msgspec.Struct, frozen=True, array_like=True, tag=15):
     are decayed means, 0 before anything was measured. Totals count since the worker began.
     """
 
-    waiting: int = 0
-    waiting_tokens: int = 0
-    running: int = 0
-    reading_tokens: int = 0
-    known_cells: int = 0
-    cells: int = 0
+    waiting: Total = 0
+    waiting_tokens: Total = 0
+    running: Total = 0
+    reading_tokens: Total = 0
+    known_cells: Total = 0
+    cells: Total = 0
     read_tokens_per_s: float = 0.0
     write_tokens_per_s: float = 0.0
     run_s: float = 0.0
-    steps: int = 0
+    steps: Total = 0
     step_s: float = 0.0
     python_s: float = 0.0
-    read_tokens: int = 0
-    cached_tokens: int = 0
-    written_tokens: int = 0
-    guessed_tokens: int = 0
-    accepted_tokens: int = 0
+    read_tokens: Total = 0
+    cached_tokens: Total = 0
+    written_tokens: Total = 0
+    guessed_tokens: Total = 0
+    accepted_tokens: Total = 0
     longest_gap_s: float = 0.0
 
 

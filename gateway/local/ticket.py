@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Scores, Started, Vectors
 from policies.vocabulary import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_LONGEST_S: Final = 1e7
 
 
 class Ticket:
@@ -19,7 +23,7 @@ class Ticket:
     may have died over this job; `is_second_try`: another one may have done so before.
     """
 
-    __slots__ = ("_events", "_on_close", "_open_choices", "_waiter", "cached_tokens", "closed", "failed", "ignored",
+    __slots__ = ("_events", "_on_close", "_open", "_waiter", "cached_tokens", "closed", "failed", "ignored",
                  "is_lost", "is_second_try", "is_suspect", "opening", "outcome", "output_tokens", "prompt_tokens",
                  "queue_s", "started", "truncated_tokens")  # fmt: skip
 
@@ -35,13 +39,13 @@ class Ticket:
         self.truncated_tokens = 0
         self.outcome: Vectors | Scores | None = None
         self._events: list[Delta | Finished] = []
-        self._open_choices = choices
+        self._open = set(range(choices))
         self._on_close = on_close
         self._waiter: asyncio.Future[None] | None = None
 
     @property
     def is_complete(self) -> bool:
-        return self._open_choices == 0
+        return not self._open
 
     @property
     def is_over(self) -> bool:
@@ -62,20 +66,21 @@ class Ticket:
             self.cached_tokens += event.cached_tokens
             self.ignored += event.ignored
             self.opening = event.opening
-            self.queue_s = max(self.queue_s, event.queue_s)
+            self.queue_s = max(self.queue_s, _sane_s(event.queue_s))
             self.truncated_tokens += event.truncated_tokens
             return
         if isinstance(event, Failed):
             self.failed = event
         elif isinstance(event, Vectors | Scores):
-            self.outcome = event
-            self._open_choices = 0
-        else:
-            self._events.append(event)
+            self.outcome = replace(event, compute_s=_sane_s(event.compute_s))
+            self._open.clear()
+        elif event.choice in self._open:
             if isinstance(event, Delta):
                 self.output_tokens += event.tokens
             else:
-                self._open_choices -= 1
+                self._open.remove(event.choice)
+                event = _with_sane_times(event)
+            self._events.append(event)
         self._wake()
 
     def lose(self, *, was_preparing: bool = False) -> None:
@@ -111,3 +116,15 @@ class Ticket:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _with_sane_times(end: Finished) -> Finished:
+    times = (end.read_s, end.write_s, end.compute_s)
+    if all(0 <= time_s <= _LONGEST_S for time_s in times):
+        return end
+    return replace(end, read_s=_sane_s(end.read_s), write_s=_sane_s(end.write_s), compute_s=_sane_s(end.compute_s))
+
+
+def _sane_s(time_s: float) -> float:
+    """A time that clocks and ledgers can add up, whatever the worker makes of it."""
+    return min(max(0.0, time_s), _LONGEST_S)

@@ -117,3 +117,18 @@ def test_garbage_is_a_broken_frame_or_a_value_but_never_another_error(body: byte
 def test_known_garbage_is_refused(body: bytes) -> None:
     with pytest.raises(BrokenFrame):
         unpack_reports(body)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        Delta(1, 0, "x", -5), Delta(1, -1, "x", 1), Delta(1, 0, "x", 2**40), Started(1, -3, 0), Started(1, 3, 2**63),
+        Finished(1, 0, "stop", -1), Vectors(1, (), -1), Scores(1, (), 2**33), Standing(waiting=-1), Pong(-1, busy=True),
+        Ready("m", 512, 1, knows_tools=False, load_s=0.0, slots=0),
+    ],
+)  # fmt: skip
+def test_numbers_that_cannot_be_are_garbage(lie: Report) -> None:
+    """Whoever took over a worker gets no money back."""
+    (body,) = FrameSplitter().feed(pack([lie]))
+    with pytest.raises(BrokenFrame):
+        unpack_reports(body)

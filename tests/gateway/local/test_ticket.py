@@ -84,3 +84,26 @@ async def test_a_place_is_given_back_once() -> None:
     ticket.close()
     ticket.close()
     assert closed == [ticket]
+
+
+async def test_a_choice_that_is_over_or_was_never_asked_for_has_no_events() -> None:
+    """A worker is not trusted: what it says twice ends nothing else."""
+    ticket = Ticket(2, never)
+    end = Finished(1, 0, "stop", 1)
+    for event in (end, end, Delta(1, 0, "late", 1), Delta(1, 2, "whose?", 1), Finished(1, 2, "stop", 1)):
+        ticket.take(event)
+    assert not ticket.is_over
+    ticket.take(Finished(1, 1, "stop", 1))
+    assert ticket.is_complete
+    assert await ticket.wait(soon()) == [end, Finished(1, 1, "stop", 1)]
+    assert ticket.output_tokens == 0
+
+
+@pytest.mark.parametrize("time_s", [float("nan"), float("inf"), -1.0])
+async def test_times_that_cannot_be_stop_no_clock(time_s: float) -> None:
+    ticket = Ticket(1, never)
+    ticket.take(Started(1, 3, 0, queue_s=time_s))
+    ticket.take(Finished(1, 0, "stop", 1, time_s, time_s, time_s))
+    (end,) = await ticket.wait(soon())
+    assert isinstance(end, Finished)
+    assert all(0 <= one <= 1e7 for one in (ticket.queue_s, end.read_s, end.write_s, end.compute_s))
