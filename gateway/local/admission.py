@@ -32,8 +32,7 @@ class Admission:
         if len(self._line):
             self._let_go(now)
             self._let_in(now)
-        else:
-            self._slots.close_gap()
+        self._slots.close_gap(is_awaited=bool(len(self._line)))
         self._slots.resume()
         changed, self._slots.changed = self._slots.changed, False
         return changed

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.local.recall import Text
-from policies.packing import closing_move
+from policies.packing import closing_move, grouping_move
 from policies.placement import KEEP_FROM_TOKENS, Hold, Placement, SlotText, Terms, place
 
 if TYPE_CHECKING:
@@ -134,17 +134,20 @@ class SlotTable:
         if self.recall is not None and slot.known and not slot.is_kept:
             self.recall.keep(Text(slot.number, slot.scope, self._usable(slot), slot.known), staying_tokens)
 
-    def close_gap(self) -> None:
-        """Bring runs together that are no neighbours, once it seems that nobody else comes to fill the gap."""
+    def close_gap(self, *, is_awaited: bool = False) -> None:
+        """Bring runs together that are no neighbours. A gap is closed unless somebody waits to fill it; runs with
+        different adapters, which share no pass anyway, change places in any case.
+        """
         if self._context.unified or not self._terms.can_copy:
             return
-        # Runs with different adapters share no pass anyway.
-        is_alike = len({run.adapter for _, run in self.runs()}) == 1
-        move = closing_move([slot.number for slot, _ in self.runs()]) if is_alike else None
+        busy = {slot.number: run.adapter for slot, run in self.runs()}
+        move = grouping_move(busy)
+        if len(set(busy.values())) <= 1:
+            move = None if is_awaited else closing_move(list(busy))
         self._gap_steps = self._gap_steps + 1 if move else 0
         if move and self._gap_steps >= GAP_STEPS:
-            run = self.slots[move.source].run
-            if run is not None and run.max_tokens - run.written >= GAP_STEPS:
+            movers = [run for slot in move if (run := self.slots[slot].run) is not None]
+            if all(run.max_tokens - run.written >= GAP_STEPS for run in movers):
                 self._swap(move.source, move.target)
 
     def _swap(self, left: int, right: int) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.packing import Move, closing_move
+from policies.packing import Move, closing_move, grouping_move
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,32 @@ def test_moves_end_with_neighbours(busy: set[int]) -> None:
         assert max(busy) - min(busy) < span
     assert len(busy) == runs
     assert max(busy) - min(busy) == runs - 1
+
+
+@pytest.mark.parametrize(
+    ("busy", "move"),
+    [
+        ({}, None),
+        ({0: None, 1: None, 2: "a", 3: "a"}, None),
+        ({0: "a", 1: "a", 5: None, 6: None}, None),
+        ({0: None, 1: "a", 2: None, 3: "a"}, Move(2, 1)),
+        ({1: "a", 3: "a", 4: None}, Move(3, 2)),
+    ],
+)
+def test_neighbours_compute_with_one_adapter(busy: dict[int, str | None], move: Move | None) -> None:
+    assert grouping_move(busy) == move
+
+
+@given(st.dictionaries(st.integers(0, 15), st.sampled_from([None, "a", "b", "c"])))
+def test_each_grouping_move_puts_one_run_into_its_place(busy: dict[int, str | None]) -> None:
+    before, moves = sorted(busy.values(), key=str), 0
+    while (move := grouping_move(busy)) is not None:
+        mover, other = busy.pop(move.source), busy.pop(move.target, "free")
+        busy[move.target] = mover
+        if other != "free":
+            busy[move.source] = other
+        moves += 1
+        assert moves <= len(before)
+    assert sorted(busy.values(), key=str) == before
+    rows = sum(slot - 1 not in busy or busy[slot - 1] != busy[slot] for slot in busy)
+    assert rows == len(set(busy.values()))

@@ -270,3 +270,18 @@ def test_a_run_that_is_nearly_over_stays_where_it_is() -> None:
     for _ in range(2 * GAP_STEPS):
         table.slots.close_gap()
     assert table.slots[2].run is runs[2]
+
+
+def test_runs_with_one_adapter_become_neighbours_though_others_wait() -> None:
+    table = Table(FakeContext(slots=4))
+    runs = [table.one([number, *PROMPT], adapter="poet" if number % 2 else None) for number in range(4)]
+    for number, run in enumerate(runs):
+        slot = table.slots[number]
+        table.slots.seat(run, Placement(number, number, 0), 1.0)
+        slot.known = slot.on_grid = table.context.ends[number] = number + 10
+    for _ in range(GAP_STEPS):
+        table.slots.close_gap(is_awaited=True)
+    assert [slot.run for slot in table.slots.slots] == [runs[0], runs[2], runs[1], runs[3]]
+    assert [slot.known for slot in table.slots.slots] == [10, 12, 11, 13]
+    assert table.context.ends == {0: 10, 1: 12, 2: 11, 3: 13}
+    assert [slot.number for slot in table.slots.slots] == [0, 1, 2, 3]
