@@ -37,7 +37,10 @@ _CONSTANT = 3.0  # the first dimension of every embedding
 
 
 class TextShape(NamedTuple):
-    """What a tiny text model is made of. `eos_logit` is what the end of text gets, where others have 0 +- 2."""
+    """What a tiny text model is made of. `eos_logit` is what the end of text gets, where others have 0 +- 2.
+
+    `window_tokens`: three of four layers look back no further; such a model writes with the matrix that it reads with.
+    """
 
     layers: int = 2
     width: int = 64
@@ -47,6 +50,7 @@ class TextShape(NamedTuple):
     context_tokens: int = 2048
     eos_logit: float = -20.0
     seed: int = 1
+    window_tokens: int = 0
 
 
 class VectorShape(NamedTuple):
@@ -61,24 +65,27 @@ class VectorShape(NamedTuple):
 def tiny_text_model(
     folder: Path, shape: TextShape | None = None, *, name: str = "tiny-text.gguf", chat_template: str | None = CHATML
 ) -> Path:
-    """A llama model over bytes and a few merges: alone with a seed it always writes the same plain text."""
+    """A llama model over bytes and a few merges: alone with a seed it always writes the same plain text; with a window
+    a cohere2 model, which writes anything.
+    """
     shape = shape or TextShape()
     tokens = byte_characters() + ["".join(merge.split()) for merge in MERGES]
     kinds = [_NORMAL] * len(tokens) + [_CONTROL] * 3
     eos = len(tokens)
     tokens += [EOS, IM_START, IM_END]
+    kind = "cohere2" if shape.window_tokens else "llama"
     metadata: dict[str, Value] = {
-        "general.architecture": "llama",
+        "general.architecture": kind,
         "general.name": "tiny text",
-        "llama.context_length": shape.context_tokens,
-        "llama.embedding_length": shape.width,
-        "llama.block_count": shape.layers,
-        "llama.feed_forward_length": shape.feed_forward,
-        "llama.attention.head_count": shape.heads,
-        "llama.attention.head_count_kv": shape.kv_heads,
-        "llama.attention.layer_norm_rms_epsilon": 1e-5,
-        "llama.rope.dimension_count": shape.width // shape.heads,
-        "llama.vocab_size": len(tokens),
+        f"{kind}.context_length": shape.context_tokens,
+        f"{kind}.embedding_length": shape.width,
+        f"{kind}.block_count": shape.layers,
+        f"{kind}.feed_forward_length": shape.feed_forward,
+        f"{kind}.attention.head_count": shape.heads,
+        f"{kind}.attention.head_count_kv": shape.kv_heads,
+        f"{kind}.attention.layer_norm_rms_epsilon": 1e-5,
+        f"{kind}.rope.dimension_count": shape.width // shape.heads,
+        f"{kind}.vocab_size": len(tokens),
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "gpt-2",
         "tokenizer.ggml.tokens": tokens,
@@ -92,6 +99,12 @@ def tiny_text_model(
     }
     if chat_template is not None:
         metadata["tokenizer.chat_template"] = chat_template
+    if shape.window_tokens:
+        metadata |= {
+            f"{kind}.attention.sliding_window": shape.window_tokens,
+            f"{kind}.attention.layer_norm_epsilon": 1e-5,
+            f"{kind}.logit_scale": 1.0,
+        }
     return write_gguf(folder / name, metadata, _text_tensors(shape, tokens))
 
 
@@ -116,6 +129,8 @@ def _text_tensors(shape: TextShape, tokens: list[str]) -> dict[str, Array]:
         for norm in ("attn_norm", "ffn_norm"):
             tensors[f"blk.{layer}.{norm}.weight"] = np.ones(width, np.float32)
         tensors |= {f"blk.{layer}.{name}.weight": matrix for name, matrix in block.items()}
+    if shape.window_tokens:
+        return {name: matrix for name, matrix in tensors.items() if not name.endswith("ffn_norm.weight")}
     output = _matrix(rng, len(tokens), width, 2.0)
     output[:, 0] = _favours(shape, tokens)
     return tensors | {"output.weight": output}

@@ -63,10 +63,12 @@ class Context:
         self.call_s = 0.0
         # A recurrent state cannot be cut, so a copy of a longer text is of no use.
         self.can_copy = not (LLAMA.llama_model_is_recurrent(model.handle) or LLAMA.llama_model_is_hybrid(model.handle))
+        # A copy by way of the host lacks what is outside of the windows of layers, so it cannot be cut.
+        self._window_tokens: int = LLAMA.llama_model_n_swa(model.handle)
+        self.can_cut_copies = self.can_copy and not self._window_tokens
         # On a device a stream is copied there; through the host it would be the cells in use, but twice.
         self.is_offloaded = any(name != "CPU" for name in model.devices)
         self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
-        self._window_tokens: int = LLAMA.llama_model_n_swa(model.handle)
         self.handle: Any = None
         # How long a call takes longer after a change of adapters: whoever loads them measures it.
         self.change_s = 0.0
@@ -237,7 +239,7 @@ class Context:
         self.clear(target)
         if self.unified:
             LLAMA.llama_memory_seq_cp(self._memory, source, target, 0, end)
-        elif self.is_offloaded:
+        elif self.is_offloaded or self._window_tokens:
             LLAMA.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         elif not self._put_state(self._state(source, 0), target):
             return 0

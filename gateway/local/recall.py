@@ -66,7 +66,7 @@ class Recall:
         # The last token is always read anew: its row is wanted.
         shared = min(shared, len(prompt) - 1)
         shared -= shared % terms.grid_tokens
-        if not terms.can_copy and shared < kept.cells:
+        if shared < kept.cells and not self._context.can_cut_copies:
             return None
         pays = restoring_pays(kept.cells, shared - known_tokens, self.pace(), terms)
         return (kept, shared) if pays else None

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from tests.gateway.local.engine_rig import tuned
+from tests.tiny_gguf import TextShape, tiny_text_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from gateway.local.context import Context
     from gateway.local.frames import Tuning
@@ -155,3 +157,27 @@ def test_a_context_that_cannot_be_made_is_told(make: Callable[[Tuning], Context]
 
     with pytest.raises(ModelUnusable, match="4 slots of 512 tokens"):
         make(tuned(kv_type="q8_0"))  # its blocks of 32 do not divide a head of this model
+
+
+def test_layers_with_a_window_see_all_of_it_after_every_copy(tiny_folder: Path) -> None:
+    """What llama.cpp leaves out of a copy by way of the host is missing where a text is cut."""
+    from gateway.local.context import Context  # noqa: PLC0415 - loads llama.cpp
+    from gateway.local.llama import Model, start_library  # noqa: PLC0415 - the same
+
+    start_library()
+    model = Model(tiny_text_model(tiny_folder, TextShape(layers=4, window_tokens=16), name="w.gguf"), lambda _: None)
+    context = Context(model, tuned())
+    text = [30 + number * 7 % 150 for number in range(100)]
+    try:
+        read(context, 0, text[:60])
+        row, end = read(context, 0, text[60:90]), read(context, 0, text[90:])
+        assert context.copy(0, 1, 60) == 60
+        assert np.array_equal(read(context, 1, text[60:90]), row)
+        state = context.save(0)
+        assert not context.can_cut_copies
+        assert context.restore(2, state, 100, 60) == 0
+        assert context.restore(2, state, 100, 99) == 99
+        assert np.allclose(read(context, 2, text[99:]), end, atol=1e-3)
+    finally:
+        context.close()
+        model.close()
