@@ -21,7 +21,11 @@ from benchmarks.sections import put_into
 from gateway.call import Reply
 from gateway.config.model_file import BUNDLED, PACKAGE, model_file
 from gateway.errors import UpstreamError
-from gateway.local.upstream import EngineSettings, LocalUpstream
+from gateway.local.engines import Engines
+from gateway.local.frames import Load, Tuning
+from gateway.local.keeping import EngineSpec
+from gateway.local.supervisor import Supervisor
+from gateway.local.upstream import LocalUpstream
 from gateway.resuming import Part, ResumableAnswer
 from gateway.upstream import Exchange
 from policies.route_rules import Resume
@@ -187,7 +191,9 @@ async def trials(upstream: LocalUpstream, temperature: float) -> dict[Resume, li
 
 async def measured() -> str:
     """The section of RESULTS.md."""
-    upstream = LocalUpstream(HERE, model_file(PACKAGE + BUNDLED), EngineSettings(threads=1))
+    load = Load(str(model_file(PACKAGE + BUNDLED)), tuning=Tuning(threads=1))
+    engines = Engines(lambda spec: Supervisor(spec.load))
+    upstream = LocalUpstream(HERE, EngineSpec(HERE.provider, load), engines)
     await upstream.start()
     began_s = time.monotonic()
     lines = [HEAD]
@@ -201,6 +207,7 @@ async def measured() -> str:
                 )
     finally:
         await upstream.close()
+        await engines.close()
     took_s = time.monotonic() - began_s
     return "\n".join(lines) + TAIL.format(prompts=len(PROMPTS), tokens=ANSWER_TOKENS, took_s=took_s)
 
