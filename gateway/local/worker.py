@@ -10,17 +10,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import queue
 import signal
 import socket
 import sys
 import threading
 import time
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 from weakref import WeakValueDictionary
 
 from adapters.llama_cpp_job import Failed
 from adapters.schema import InvalidRequest
+from gateway.local.arrivals import Arrivals
 from gateway.local.frames import (
     BrokenFrame,
     Cancel,
@@ -89,7 +91,7 @@ class Desk:
         self._task = load.task
         self._max_arrivals = load.max_waiting
         self._loaded: Loaded | None = None
-        self._arrivals: queue.SimpleQueue[AnyHandle] = queue.SimpleQueue()
+        self._arrivals: Arrivals[AnyHandle] = Arrivals()
         # A handle lives as long as its job is in the queue or with the engine.
         self._handles: WeakValueDictionary[int, AnyHandle] = WeakValueDictionary()
         self._job_came = threading.Event()
@@ -130,12 +132,11 @@ class Desk:
         if handle is None:
             makes = WHAT_IT_MAKES.get(self._task, "something else")
             self._line.send([Failed(job.id, 400, "unsupported_endpoint", f"This model makes {makes}.")])
-        elif self._arrivals.qsize() >= self._max_arrivals:
+            return
+        self._handles[job.id] = handle
+        if not self._arrivals.put(handle, self._max_arrivals):
             message = "Too many requests wait to be prepared."
             self._line.send([Failed(job.id, 503, "engine_busy", message, retry_after_s=BUSY_RETRY_AFTER_S)])
-        else:
-            self._handles[job.id] = handle
-            self._arrivals.put(handle)
 
     def _prepare_jobs(self, loaded: Loaded) -> None:
         while True:
@@ -154,7 +155,10 @@ class Desk:
         except InvalidRequest as refusal:
             self._line.send([Failed(job, 400, refusal.code, refusal.message, refusal.param)])
         except Exception as error:  # noqa: BLE001 - a bug must not end this thread: nothing would be answered again
-            sys.stderr.write(f"a job could not be prepared: {error!r}\n")
+            # Its words may be the caller's, and these lines get into logs.
+            frames = traceback.extract_tb(error.__traceback__)[-3:]
+            where = ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+            sys.stderr.write(f"a job could not be prepared: {type(error).__name__} at {where}\n")
             self._line.send([Failed(job, 500, "engine_failure", "the request could not be prepared")])
 
     def _tell_standing(self, engine: Running) -> None:
