@@ -16,6 +16,7 @@ from gateway.local.lora_file import adapter_problem
 from policies.engine_memory import BLOCK_NUMBERS, ContextShape, memory_of
 
 PROCESSOR_PASS_TOKENS: Final = 128
+TEMPLATE_BYTES_MAX: Final = 4 << 20
 
 if TYPE_CHECKING:
     from gateway.config import LlamaCppProvider
@@ -30,7 +31,7 @@ def spec_of(name: str, provider: LlamaCppProvider) -> EngineSpec:
     except BrokenGguf as problem:
         raise MissingModel(f"{path} {problem}") from problem
     for adapter, file in provider.adapters.items():
-        if (problem_there := adapter_problem(file, model)) is not None:
+        if (problem_there := _file_problem(file) or adapter_problem(file, model)) is not None:
             raise MissingModel(f"the adapter {adapter}, {file}: {problem_there}")
     if (cells := cells_problem(model, provider.kv_type)) is not None:
         raise MissingModel(f"{path}: {cells}")
@@ -39,13 +40,31 @@ def spec_of(name: str, provider: LlamaCppProvider) -> EngineSpec:
         model_path=str(path),
         task=model.task if provider.task == "auto" else provider.task,
         tuning=tuning_of(provider),
-        chat_template=None if template is None else template.read_text(),
+        chat_template=None if template is None else _text(template),
         adapters=tuple((adapter, str(file)) for adapter, file in provider.adapters.items()),
         max_waiting=provider.max_queue,
         warm_up=provider.warm_up,
     )
     keeping = Keeping(provider.load == "on_demand", provider.keep_alive_s, provider.pinned)
     return EngineSpec(name, load, keeping, needed_bytes(model, load))
+
+
+def _file_problem(path: Path) -> str | None:
+    """Why nothing can be read from there. A device has no end, and a pipe may have no beginning."""
+    return None if path.is_file() else "there is no such file"
+
+
+def _text(path: Path) -> str:
+    """Raises `MissingModel`."""
+    problem = _file_problem(path)
+    if problem is None and path.stat().st_size > TEMPLATE_BYTES_MAX:
+        problem = f"it is larger than {TEMPLATE_BYTES_MAX} bytes"
+    try:
+        if problem is None:
+            return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = str(error)
+    raise MissingModel(f"the chat template {path}: {problem}")
 
 
 def cells_problem(model: ModelFile, kv_type: str) -> str | None:

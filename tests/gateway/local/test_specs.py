@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,3 +91,26 @@ def test_a_file_that_cannot_be_loaded_is_told_with_what_is_wrong(tmp_path: Path,
         spec_of("local", provider(tiny_model_path, kv_type="q8_0"))
     with pytest.raises(MissingModel, match=r"the adapter support, .*: is no LoRA adapter"):
         spec_of("local", provider(tiny_model_path, adapters={"support": str(tiny_model_path)}))
+
+
+@pytest.mark.parametrize("setting", ["chat_template", "adapter"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "missing", "huge", "binary"])
+def test_files_that_are_none_are_refused_without_being_read(
+    tiny_model_path: Path, tmp_path: Path, kind: str, setting: str
+) -> None:
+    """A pipe that nobody writes to would be waited for, and a device that never ends would fill the memory."""
+    path = tmp_path / "odd"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "huge":
+        path.touch()
+        os.truncate(path, 1 << 40)
+    elif kind == "binary":
+        path.write_bytes(b"GGUF\xff\xfe")
+    settings: dict[str, object] = {setting: str(path)} if setting != "adapter" else {"adapters": {"a": str(path)}}
+    with pytest.raises(MissingModel, match=r"odd: \S"):
+        spec_of("local", provider(tiny_model_path, **settings))
