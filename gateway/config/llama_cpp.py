@@ -135,7 +135,7 @@ class LlamaCppProvider(Shape):
     flash_attention: Attention = Field(default=None, json_schema_extra={"default": "auto"}, description="Or auto.")
     deterministic: Flag = Field(default=False, description="On a CPU, an answer depends on its request alone.")
     max_decode_gap_s: Duration = Field(
-        default=0.25, alias="max_decode_gap", le=60, description="How long reading a prompt may hold up who writes."
+        default=0.5, alias="max_decode_gap", le=60, description="How long reading a prompt may hold up who writes."
     )
     on_overflow: Literal["error", "truncate", "shift"] = Field(
         default="error", description="When a context is full: refuse, cut the prompt, or forget its oldest part."

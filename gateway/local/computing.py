@@ -97,18 +97,25 @@ class Computing:
 
     def compute(self, step: Step) -> None:
         writers = [self._slots[number] for number in step.writers]
-        # Beside prompts there is nothing to gain by guesses: the rows of a step are many enough.
-        guesses = self._guessing.guesses(writers) if self._guessing.is_on and not step.chunks else {}
-        served = [Served(slot, 1, guesses.get(slot.number, ())) for slot in writers]
         if self._context.unified:
-            self._call([self._chunk(one) for one in step.chunks] + served)
+            self._call([self._chunk(one) for one in step.chunks] + self._writing(writers, step.chunks))
             return
-        calls = [[self._chunk(one) for one in call] for call in _calls(step.chunks, self._lone_from_tokens())]
-        calls.append([one for one in served if not one.guesses])
-        calls.append([one for one in served if one.guesses])
-        for call in calls:
-            if call and not self._call(call):
+        for chunks in _calls(step.chunks, self._lone_from_tokens()):
+            if not self._call([self._chunk(one) for one in chunks]):
                 return
+        if writers and step.chunks:
+            # Whoever began to write in this step goes on with the others, instead of waiting for the next one's chunks.
+            begun = [slot for chunk in step.chunks if (slot := self._slots[chunk.slot]).is_writing]
+            writers = sorted(writers + begun, key=lambda slot: slot.number)
+        served = self._writing(writers, step.chunks)
+        for part in ([one for one in served if not one.guesses], [one for one in served if one.guesses]):
+            if part and not self._call(part):
+                return
+
+    def _writing(self, writers: list[Slot], chunks: Sequence[Chunk]) -> list[Served]:
+        # Beside prompts there is nothing to gain by guesses: the rows of a step are many enough.
+        guesses = self._guessing.guesses(writers) if self._guessing.is_on and not chunks else {}
+        return [Served(slot, 1, guesses.get(slot.number, ())) for slot in writers]
 
     def _lone_from_tokens(self) -> int:
         if self._slots.is_deterministic:

@@ -37,7 +37,7 @@ class Tuning(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     threads: int = 0
     unified: bool = False
     deterministic: bool = False
-    max_decode_gap_s: float = 0.25
+    max_decode_gap_s: float = 0.5
     on_overflow: str = "error"
     speculate: bool = True
     cache_bytes: int = 0

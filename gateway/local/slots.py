@@ -41,6 +41,11 @@ class Slot:
     paused: bool = False
     is_kept: bool = False
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether its run has begun to write, and has one token more than the cells know."""
+        return self.run is not None and self.run.is_writing and len(self.tokens) == self.known + 1
+
 
 class SlotTable:
     """All slots of a context. Whatever changes the cells of a slot as a whole goes through here.

@@ -178,3 +178,29 @@ def test_seeded_choices_come_out_of_one_read_prompt(rig: Rig) -> None:
     rig.run(Job(1, prompt=LONG, sampling=Sampling(seed=3), max_tokens=4, choices=4))
     assert rig.engine.standing().read_tokens == rig.started(1).prompt_tokens
     rig.at_rest()
+
+
+def test_who_begins_to_write_goes_on_with_those_who_do(rig: Rig) -> None:
+    """A prompt that ends beside a writer has its second token in the same step."""
+    read, write = rig.context.read, rig.context.write
+    read_in: list[int] = []
+    written_in: list[tuple[int, int]] = []
+    rig.context.read = lambda parts: (read_in.append(rig.engine.steps), read(parts))[1]  # type: ignore[method-assign, func-returns-value]
+    rig.context.write = lambda slots, tokens: (  # type: ignore[method-assign]
+        written_in.append((rig.engine.steps, len(slots))),  # type: ignore[func-returns-value]
+        write(slots, tokens),
+    )[1]
+    first = Job(1, prompt="One", sampling=GREEDY, max_tokens=60)
+    second = Job(2, prompt=LONG, sampling=GREEDY, max_tokens=5)
+    begun: list[int] = []
+
+    def follow(event: Event) -> None:
+        if isinstance(event, Delta) and not begun:
+            begun.append(1)
+            rig.submit(second)
+
+    rig.on_event = follow
+    rig.submit(first)
+    rig.until(lambda: rig.is_over(first) and rig.is_over(second))
+    assert (read_in[-1], 2) in written_in
+    rig.at_rest()

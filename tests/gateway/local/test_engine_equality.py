@@ -112,6 +112,24 @@ def test_with_split_cells_writing_beside_others_changes_nothing_at_all(model: Mo
     assert np.array_equal(forced(model, usual, 64, 0), forced(model, usual, 64, 3))
 
 
+def test_rows_of_guesses_are_close_to_those_of_single_tokens(model: Model) -> None:
+    """With flash attention they are the same; without it llama.cpp sums up a chunk in another order than one token."""
+    from gateway.local.context import Context, Part  # noqa: PLC0415 - loads llama.cpp
+
+    text = model.tokenize(HANDBOOK)[:80]
+
+    def along(width: int, *, flash_attention: bool) -> Rows:
+        context = Context(model, tuned(slots=1, flash_attention=flash_attention))
+        context.read([Part(0, text[:64], 0)])
+        parts = [Part(0, text[at : at + width], width) for at in range(64, 80, width)]
+        rows = np.concatenate([context.read([part]).copy() for part in parts])
+        context.close()
+        return rows
+
+    assert distance(along(1, flash_attention=False), along(4, flash_attention=False)) < 1.5
+    assert distance(along(1, flash_attention=True), along(8, flash_attention=True)) < 0.1
+
+
 def test_elsewhere_logits_stay_close(model: Model) -> None:
     """Chunks of other sizes, and cells that all share: the same distribution, not the same bits."""
     reference = forced(model, tuned(slots=4, context_tokens=512), 64, 0)
