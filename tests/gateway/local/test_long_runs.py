@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.local.long_runs import MAX_RUN_CHARS, cut_long_runs
+from gateway.local.long_runs import MARKS_TOGETHER, MAX_RUN_CHARS, cut_long_runs
 
 MARK = "<|im_end|>"
 RUN = st.tuples(st.sampled_from(["a", "!", " ", "\n", "\N{SNOWMAN}", MARK]), st.integers(1, 2 * MAX_RUN_CHARS)).map(
@@ -35,3 +35,17 @@ def test_looking_takes_no_longer_than_the_text_is_long() -> None:
     for kind in ("a" * (MAX_RUN_CHARS - 1) + " ", " " * (MAX_RUN_CHARS - 1) + "a", "!" * 100_000, "ab "):
         cut_long_runs(kind * (1_000_000 // len(kind)), (MARK,))
     assert time.thread_time() - began_s < 5.0
+
+
+def test_thousands_of_marks_are_cut_apart_without_a_trace() -> None:
+    """llama.cpp's time for them grows with the square of their number."""
+    text = "".join(f"<|im_start|>user\n{number}<|im_end|>\n" for number in range(2000))
+    parts = cut_long_runs(text, ("<|im_start|>", "<|im_end|>", "<|"))
+    assert "".join(parts) == text
+    assert all(part.startswith("<|im_") for part in parts)
+    assert max(part.count("<|im_") for part in parts) == MARKS_TOGETHER
+
+
+def test_a_short_text_of_many_marks_stays_whole() -> None:
+    text = "<s>" * 100
+    assert cut_long_runs(text, ("<s>",)) == [text]
