@@ -19,6 +19,8 @@ ROWS_PER_SLOT: Final = 9
 """Rows of logits that one slot may want of a step: its next token's, and those that check guesses."""
 
 BLOCK_NUMBERS: Final = 32
+# What a processor computes in one pass over the weights: without flash attention a pass should stay in the caches.
+PROCESSOR_PASS_TOKENS: Final = 192
 BLOCK_BYTES: Final[Mapping[str, int]] = {
     "f32": 128, "f16": 64, "bf16": 64, "q8_0": 34, "q5_1": 24, "q5_0": 22, "q4_1": 20, "q4_0": 18,
 }  # fmt: skip

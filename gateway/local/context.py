@@ -13,6 +13,7 @@ import numpy as np
 
 from gateway.local.devices import CONTEXT, EXACT_TYPES, overhear, place_cells
 from gateway.local.llama import LLAMA, DecodeFailed, ModelUnusable, note_errors
+from policies.engine_memory import PROCESSOR_PASS_TOKENS, ROWS_PER_SLOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +23,9 @@ if TYPE_CHECKING:
     from gateway.local.frames import Tuning
     from gateway.local.llama import Model
 
-# Rows of logits that one run may want of a step: the one after its last token and those that check guesses.
-ROWS_PER_SLOT = 9
 # On a processor llama.cpp's flash attention takes twice as long for each token after 1,000 others, and six times as
-# long for a chunk under 64 tokens. Without it, what a pass looks at should stay in the caches.
+# long for a chunk under 64 tokens.
 _NO_FLASH_ATTENTION = 0
-_CPU_PASS_TOKENS = 192
 _NO_ROOM = 1
 _INVALID_BATCH = -1
 
@@ -86,7 +84,7 @@ class Context:
         parameters.n_ctx = tuning.context_tokens * (1 if self.unified else self.slots)
         parameters.n_batch = parameters.n_ubatch = max(self.slots, min(tuning.batch_tokens, tuning.context_tokens))
         if not self.is_offloaded:
-            parameters.n_ubatch = max(self.slots, min(parameters.n_batch, _CPU_PASS_TOKENS))
+            parameters.n_ubatch = max(self.slots, min(parameters.n_batch, PROCESSOR_PASS_TOKENS))
         parameters.n_seq_max = self.slots
         parameters.n_outputs_max = min(parameters.n_batch, self.slots * ROWS_PER_SLOT)
         parameters.n_threads = parameters.n_threads_batch = tuning.threads

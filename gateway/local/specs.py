@@ -13,9 +13,8 @@ from gateway.local.gguf import read_model, shape_of
 from gateway.local.gguf_reading import BrokenGguf
 from gateway.local.keeping import EngineSpec, Keeping
 from gateway.local.lora_file import adapter_problem
-from policies.engine_memory import BLOCK_NUMBERS, ContextShape, memory_of
+from policies.engine_memory import BLOCK_NUMBERS, PROCESSOR_PASS_TOKENS, ContextShape, memory_of
 
-PROCESSOR_PASS_TOKENS: Final = 128
 TEMPLATE_BYTES_MAX: Final = 4 << 20
 
 if TYPE_CHECKING:
