@@ -42,6 +42,7 @@ PATIENCE_S: Final = 2.0
 ANSWER_BYTES: Final = 16 * 1024
 NUMBERS_MAX: Final = 64
 TEXT_CHARS: Final = 100
+NUMBER_MAX: Final = 1 << 53
 WAIT_MAX_S: Final = 86_400.0
 _ASK: Final = WireRequest("/engine", b"", (), "GET")
 
@@ -71,7 +72,11 @@ def read_told(body: bytes) -> Told:
         told = _DECODER.decode(body)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise Silent("not_an_engine") from error
-    live = {name[:TEXT_CHARS]: _bounded(value) for name, value in list(told.live.items())[:NUMBERS_MAX]}
+    live = {
+        name: _bounded(value)
+        for name, value in list(told.live.items())[:NUMBERS_MAX]
+        if name.isidentifier() and len(name) <= TEXT_CHARS
+    }
     return msgspec.structs.replace(
         told,
         queued=_count(told.queued),
@@ -92,7 +97,9 @@ def _time(value_s: float | None) -> float | None:
 
 def _bounded(value: Number) -> Number:
     if isinstance(value, str):
-        return value[:TEXT_CHARS]
+        return "".join(filter(str.isprintable, value[:TEXT_CHARS]))
+    if isinstance(value, int):
+        return max(-NUMBER_MAX, min(value, NUMBER_MAX))
     return None if isinstance(value, float) and not isfinite(value) else value
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.local.context import BrokenContext, NoRoom, Part
 from gateway.local.llama import DecodeFailed
+from gateway.local.mishaps import origin_of
 from gateway.local.sampling import UNCHOSEN, StepChooser
 from policies.compute_share import shares_s
 
@@ -221,7 +222,7 @@ class Computing:
             tokens = self._chooser.choose_many(pairs)
             logprobs = [chooser.logprob(row, token) for (chooser, row), token in zip(pairs, tokens, strict=True)]
         except Exception as error:  # noqa: BLE001 - what is wrong with these rows is no reason to end others
-            sys.stderr.write(f"tokens could not be chosen: {error!r}\n")
+            sys.stderr.write(f"tokens could not be chosen: {origin_of(error)}\n")
             for slot, run in ended:
                 self._fail(slot, run, "engine_failure", "the next token could not be chosen")
             return

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _BAD_REQUEST = 400
 _UNAVAILABLE = 503
+# A worker reads hostile files; what it says of itself goes to callers.
+_MESSAGE_CHARS = 1000
 
 
 def error_of(ticket: Ticket, deployment: str) -> RequestError | UpstreamError:
@@ -25,10 +27,10 @@ def error_of(ticket: Ticket, deployment: str) -> RequestError | UpstreamError:
         crash = Failure(FailureKind.CRASHED, message, code="engine_crashed", maybe_billed=ticket.started)
         return UpstreamError(crash, deployment)
     if failed.status == _BAD_REQUEST and failed.code not in CONTEXT_CODES:
-        return RequestError(failed.message, code=failed.code, param=failed.param)
+        return RequestError(failed.message[:_MESSAGE_CHARS], code=failed.code, param=failed.param)
     failure = Failure(
         FailureKind.BUSY if failed.status == _UNAVAILABLE else FailureKind.STATUS,
-        failed.message,
+        failed.message[:_MESSAGE_CHARS],
         failed.status,
         failed.code,
         failed.retry_after_s,

@@ -16,6 +16,7 @@ from gateway.local.computing import Computing
 from gateway.local.frames import Standing
 from gateway.local.gauges import Gauges
 from gateway.local.guessing import Guessing
+from gateway.local.mishaps import origin_of
 from gateway.local.recall import Recall
 from gateway.local.runs import runs_of
 from gateway.local.shifting import Shifting
@@ -133,7 +134,7 @@ class BatchEngine:
                 self._tell()
             return self._compute(now)
         except Exception as error:  # noqa: BLE001 - a bug must not end this thread: nobody would be served again
-            sys.stderr.write(f"a step of the engine failed: {error!r}\n")
+            sys.stderr.write(f"a step of the engine failed: {origin_of(error)}\n")
             self._computing.fail_all()
             return True
 

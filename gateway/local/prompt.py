@@ -24,6 +24,8 @@ SHIFT: Final = "shift"
 
 # Even where prompts are cut to fit, one that is this many times too long is refused: reading it would take seconds.
 _MOST_CONTEXTS = 64
+# An answer over so many contexts has forgotten how it began, and its slot is wanted by others.
+_MOST_SHIFTED = 16
 # A conversation of less text is read whatever the model can hold: its template may leave most of it out.
 _ANYWAY_CHARS = 1 << 20
 
@@ -75,7 +77,7 @@ class Prompter:
         room = self._context_tokens - prompt_tokens
         if max_tokens is None:
             return room
-        return max_tokens if self._on_overflow == SHIFT else min(max_tokens, room)
+        return min(max_tokens, room + self._context_tokens * _MOST_SHIFTED if self._on_overflow == SHIFT else room)
 
     def _rendered(self, job: Job) -> tuple[list[str], str]:
         if self._template is None:

@@ -106,8 +106,8 @@ class LocalUpstream:
         shape = Shape.of(request, job, self._deployment.model, int(time.time()), dialect)
         answer = LocalAnswer(ticket, shape, exchange, self._deployment.name)
         job = msgspec.structs.replace(job, place=place, adapter=self._adapter)
-        engine.supervisor.submit(_placed(job, until_s - loop.time()), ticket)
         try:
+            engine.supervisor.submit(_placed(job, until_s - loop.time()), ticket)
             await (answer.open(first_token_by_s) if request.stream else answer.gather())
         except BaseException:
             answer.close()
@@ -126,8 +126,12 @@ class LocalUpstream:
         await self._seat(ticket, until_s, alone=exchange.is_suspect)
         wish = wish._replace(model=self._deployment.model)
         answer = VectorAnswer(ticket, wish, exchange, self._deployment.name)
-        engine.supervisor.submit(_placed(job, until_s - loop.time()), ticket)
-        await answer.gather()
+        try:
+            engine.supervisor.submit(_placed(job, until_s - loop.time()), ticket)
+            await answer.gather()
+        except BaseException:
+            answer.close()
+            raise
         return answer
 
     async def _seat(self, ticket: Ticket, until_s: float, *, alone: bool) -> None:

@@ -15,8 +15,6 @@ import socket
 import sys
 import threading
 import time
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 from weakref import WeakValueDictionary
 
@@ -40,6 +38,7 @@ from gateway.local.frames import (
 )
 from gateway.local.llama import ModelUnusable, start_library
 from gateway.local.loading import handle_of, load_engine
+from gateway.local.mishaps import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -155,10 +154,7 @@ class Desk:
         except InvalidRequest as refusal:
             self._line.send([Failed(job, 400, refusal.code, refusal.message, refusal.param)])
         except Exception as error:  # noqa: BLE001 - a bug must not end this thread: nothing would be answered again
-            # Its words may be the caller's, and these lines get into logs.
-            frames = traceback.extract_tb(error.__traceback__)[-3:]
-            where = ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-            sys.stderr.write(f"a job could not be prepared: {type(error).__name__} at {where}\n")
+            sys.stderr.write(f"a job could not be prepared: {origin_of(error)}\n")
             self._line.send([Failed(job, 500, "engine_failure", "the request could not be prepared")])
 
     def _tell_standing(self, engine: Running) -> None:

@@ -228,3 +228,9 @@ def test_what_is_told_is_bounded() -> None:
 def test_what_is_no_engine_is_not_taken_for_one(body: bytes) -> None:
     with pytest.raises(Silent, match="not_an_engine"):
         read_told(body)
+
+
+def test_no_number_and_no_name_that_is_told_can_do_harm() -> None:
+    live = {"run_s": int("9" * 4000), "low": -(10**30), "state": "ready\n\x1b[2J", "a\nb": 1, "x" * 500: 2}
+    told = read_told(msgspec.json.encode({"ready": True, "slots": 1, "running": 1, "live": live}))
+    assert told.live == {"run_s": 1 << 53, "low": -(1 << 53), "state": "ready[2J"}

@@ -109,7 +109,6 @@ def test_far_too_much_is_refused_all_the_same(house: House) -> None:
 # shift
 
 
-@pytest.mark.xfail(strict=True, reason="the engine does not shift its context yet: an answer breaks where it is full")
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_shifting_context_has_room_for_longer_answers(house: House, stream: bool) -> None:  # noqa: FBT001
     """More is written than fits, the beginning of the conversation being forgotten meanwhile."""

@@ -56,3 +56,10 @@ def test_a_crash_is_billed_only_once_the_work_began(*, started: bool, was_prepar
     error = ended(None, started=started, was_preparing=was_preparing)
     assert isinstance(error, UpstreamError)
     assert (error.failure.kind, error.failure.maybe_billed) == (kind, started)
+
+
+def test_what_a_worker_says_is_cut() -> None:
+    for status in (400, 500):
+        error = ended(Failed(1, status, "odd", "x" * 300_000))
+        told = error.message if isinstance(error, RequestError) else error.failure.message
+        assert len(told) == 1000

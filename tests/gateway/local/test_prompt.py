@@ -136,7 +136,14 @@ def test_what_is_much_too_long_is_not_even_read(tiny: Model) -> None:
 
 @pytest.mark.parametrize(
     ("on_overflow", "asked", "given"),
-    [("error", None, 150), ("error", 5, 5), ("error", 900, 150), ("shift", 900, 900), ("shift", None, 150)],
+    [
+        ("error", None, 150),
+        ("error", 5, 5),
+        ("error", 900, 150),
+        ("shift", 900, 900),
+        ("shift", None, 150),
+        ("shift", 1 << 31, 3350),
+    ],
 )
 def test_an_answer_ends_with_the_context_unless_that_shifts(
     tiny: Model, on_overflow: str, asked: int | None, given: int
