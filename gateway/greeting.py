@@ -24,10 +24,14 @@ The key: {key_line}
 """
 
 
-def greeting(base_url: str, admin_url: str, model: str, key_file: Path | None) -> str:
-    """The curl line and the SDK snippet that work right now. The key is shown only when `key_file` was asked for."""
-    key, key_line = "$POINTSMAN_KEY", "one of those in the policy file"
-    if key_file is not None and key_file.exists():
+def greeting(base_url: str, admin_url: str, model: str, key_file: Path | None, *, is_open: bool = False) -> str:
+    """The curl line and the SDK snippet that work right now. The key is shown only when `key_file` was asked for;
+    a gateway that `is_open` asks for none.
+    """
+    key, key_line = "$POINTSMAN_KEY", "one of those that it was given"
+    if is_open:
+        key, key_line = "none", "any will do, as there are no keys yet and nobody but this machine can call"
+    elif key_file is not None and key_file.exists():
         key = key_file.read_text().strip()
         key_line = f"{key}  (kept in {key_file})"
     return TEXT.format(base_url=base_url, admin_url=admin_url, model=model, key=key, key_line=key_line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from adapters import ADAPTERS
@@ -16,7 +17,7 @@ from gateway.remote_engine import EngineWatch, RemoteEngine
 from gateway.transport import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.config import Config, LitellmProvider, ProviderSettings
     from gateway.local.engines import Engines
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
+ALL_PERCENT: Final = 100
+PROGRESS_PAUSE_S: Final = 2.0
 # What a deployment is judged by, not how it is reached; and credentials, of which each upstream has its own.
 NO_REACH: Final = frozenset({"api_key", "api_keys", "breaker", "health", "limits", "forward_headers"})
 
@@ -161,19 +163,29 @@ def new_engines() -> Engines:
 
 
 class Loading:
-    """Tells, a quarter at a time, how far a model is loaded."""
+    """Tells when a provider's model begins to load and when it is there, and on a long way each quarter of it."""
 
-    def __init__(self, deployment: str) -> None:
-        self._deployment = deployment
+    def __init__(self, provider: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._provider = provider
+        self._clock = clock
         self._told_percent = -1
+        self._told_s = self._began_s = 0.0
 
     def __call__(self, percent: int) -> None:
         step = percent // 25 * 25
         if step < self._told_percent:  # a worker that died loads anew
             self._told_percent = -1
-        if step > self._told_percent:
-            self._told_percent = step
-            log.info("loading the model of %s: %d %%", self._deployment, step)
+        if step <= self._told_percent:
+            return
+        now = self._clock()
+        if self._told_percent < 0:
+            self._began_s = now
+        if step == ALL_PERCENT:
+            log.info("the model of %s is ready after %.1f s", self._provider, now - self._began_s)
+        elif self._told_percent < 0 or now - self._told_s >= PROGRESS_PAUSE_S:
+            log.info("loading the model of %s: %d %%", self._provider, step)
+            self._told_s = now
+        self._told_percent = step
 
 
 def litellm_upstream(deployment: Deployment, provider: LitellmProvider) -> Upstream:

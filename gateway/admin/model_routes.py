@@ -102,5 +102,5 @@ def _shown(engine: "Engine") -> LocalModel:
         slots=engine.slots,
         loads=engine.loads,
         restarts=supervisor.restarts,
-        cold_start_s=supervisor.cold_start_s,
+        cold_start_s=None if supervisor.cold_start_s is None else round(supervisor.cold_start_s, 3),
     )

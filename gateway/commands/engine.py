@@ -41,6 +41,16 @@ TIMEOUTS: Final = {"first_token": "1h", "idle": "10m", "total": "6h", "write": "
 TRIES: Final = 2
 FREE: Final = {"input": 0, "cached_input": 0, "cache_write": 0, "output": 0}
 _OPTION: Final = re.compile(r"providers\.engine\.([a-z_]+)(.*)")
+# Where an option is not called as the setting that it makes.
+OPTIONS: Final = {
+    "--model-path": "--model",
+    "--devices": "--device",
+    "--adapters": "--adapter",
+    "providers.engine": "the engine",
+    "server.listen": "--listen",
+    "server.admin": "--admin",
+    "keys[0].secret": "the key",
+}
 
 
 def run(options: Namespace) -> int:
@@ -60,7 +70,7 @@ def run(options: Namespace) -> int:
         try:
             uvloop.run(Service(None, None, config, Manner(None, None, dress=serve_numbers)).run())
         except StartError as error:
-            sys.stderr.write(f"pointsman engine: {error}\n")
+            sys.stderr.write(f"pointsman engine: {str(error).removeprefix(f'{PROVIDER}: ')}\n")
             return 2
     return 0
 
@@ -97,8 +107,8 @@ def policy_of(options: Namespace, ledger: Path) -> dict[str, Any]:
 def worded(problem: Problem) -> str:
     """A finding in the command line's terms."""
     option = _OPTION.match(problem.path)
-    where = f"--{option[1].replace('_', '-')}{option[2]}" if option else problem.path
-    where = {"server.listen": "--listen", "server.admin": "--admin", "keys[0].secret": "the key"}.get(where, where)
+    where, rest = (f"--{option[1].replace('_', '-')}", option[2]) if option else (problem.path, "")
+    where = OPTIONS.get(where, where) + rest
     message = problem.message.replace("without keys the gateway", "without --key-file or --key-env the engine").replace(
         "add keys, or use", "or use"
     )

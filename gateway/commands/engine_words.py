@@ -10,6 +10,15 @@ if TYPE_CHECKING:
 
 
 SHORT: Final = {"context-tokens": "context", "batch-tokens": "batch"}
+WORDS: Final = {
+    "task": "text|embed|rerank",
+    "kv": "split|unified",
+    "kv-type": "TYPE",
+    "max-decode-gap": "TIME",
+    "on-overflow": "error|truncate|shift",
+    "split": "none|layer|row",
+    "chat-template": "FILE",
+}
 
 
 def add_engine_words(commands: _SubParsersAction[ArgumentParser]) -> None:
@@ -41,8 +50,8 @@ def _add_tuning(engine: ArgumentParser) -> None:
     group = engine.add_argument_group("the engine", "as settings of a provider of kind llama_cpp")
     for name in ("slots", "context-tokens", "batch-tokens", "threads", "gpu-layers", "max-queue"):
         group.add_argument(f"--{name}", *([f"--{short}"] if (short := SHORT.get(name)) else []), type=int, metavar="N")
-    for name in ("task", "kv", "kv-type", "max-decode-gap", "on-overflow", "split", "chat-template"):
-        group.add_argument(f"--{name}", metavar=name.upper())
+    for name, shown in WORDS.items():
+        group.add_argument(f"--{name}", metavar=shown)
     group.add_argument("--flash-attention", choices=("true", "false", "auto"))
     group.add_argument("--deterministic", action="store_true", default=None)
     group.add_argument(

@@ -146,7 +146,9 @@ class Service:
         scheme = "http" if server.tls is None else "https"
         base_url = f"{scheme}://{server.listen._replace(port=port)}/v1"
         model = next(iter(gateway.generation.index.names), "MODEL")
-        greet(greeting(base_url, f"http://{server.admin._replace(port=admin_port)}", model, self._key_file))
+        admin_url = f"http://{server.admin._replace(port=admin_port)}"
+        is_open = not gateway.generation.keys.required
+        greet(greeting(base_url, admin_url, model, self._key_file, is_open=is_open))
 
     def _catch_signals(self, gateway: Gateway) -> None:
         loop = asyncio.get_running_loop()
@@ -228,8 +230,13 @@ async def _bound(
     try:
         await listener.bind(address, tls, shared=shared)
     except OSError as error:
-        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+        raise StartError(f"cannot listen on {address}: {_reason(error)}") from error
     return listener
+
+
+def _reason(error: OSError) -> str:
+    """Not asyncio's sentence around it, which names the address again."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 
 async def _private(protocol_factory: Server, path: Path) -> asyncio.Server:

@@ -1,4 +1,4 @@
-"""Whether the models of a policy find room in what its engines may take together: asked before anything is loaded."""
+"""Whether the models of a policy can be loaded, as far as their files tell, and find room in what engines may take."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ MIB = 1 << 20
 
 
 def check_engines(config: Config) -> Iterator[Finding]:
-    """Findings about models whose files are here and tell their size. Without `engines.memory` there are none."""
+    """Findings about models whose files are here. What cannot be used is for whoever serves to refuse, on the machine
+    that has the files; that a model finds no room is true anywhere.
+    """
+    needed: dict[str, int] = {}
+    for name, found in _examined(config):
+        if isinstance(found, int):
+            needed[name] = found
+        else:
+            yield ("providers", name), found, Severity.WARNING
     budget_bytes = config.engines.memory_bytes
     if budget_bytes is None:
         return
-    needed = dict(_needed(config))
     room = f"engines.memory is {budget_bytes / MIB:,.0f} MiB"
     for name, size in needed.items():
         if size > budget_bytes:
@@ -34,18 +41,21 @@ def check_engines(config: Config) -> Iterator[Finding]:
         yield ("engines", "memory"), message, Severity.ERROR
 
 
-def _needed(config: Config) -> Iterator[tuple[str, int]]:
-    """What each model that runs here is reckoned to take, by provider."""
-    from gateway.local.engine_check import MissingModel  # noqa: PLC0415 - for policies with a budget only
+def _examined(config: Config) -> Iterator[tuple[str, int | str]]:
+    """By provider what its model is reckoned to take, or why it cannot be used."""
+    here = {name: p for name, p in config.providers.items() if isinstance(p, LlamaCppProvider) and not p.is_elsewhere}
+    if not here:
+        return
+    from gateway.local.engine_check import MissingModel  # noqa: PLC0415 - for policies with local models only
     from gateway.local.specs import spec_of  # noqa: PLC0415 - the same
 
-    for name, provider in config.providers.items():
-        if not isinstance(provider, LlamaCppProvider) or provider.is_elsewhere:
-            continue
+    for name, provider in here.items():
         try:
             yield name, spec_of(name, provider).needed_bytes
-        except (MissingModel, OSError):
-            continue  # whoever serves will say so, and here a warning has
+        except MissingModel as problem:
+            yield name, str(problem)
+        except OSError:
+            continue  # no file: said of its name already
 
 
 def _is_pinned(config: Config, name: str) -> bool:

@@ -7,7 +7,8 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from gateway.local.frames import Report
 
 log = logging.getLogger(__name__)
+
+ALMOST_PERCENT: Final = 99  # the weights are there; what is left is to make a context and to warm up
 
 
 class State(StrEnum):
@@ -183,7 +186,7 @@ class Supervisor:
             self.complaint = ending
             hopeless = self._refused or self._policy.is_hopeless(deaths)
             self._mourn(hopeless=hopeless)
-            log.error("the llama.cpp worker ended: %s", ending)
+            log.error("the worker of %s ended: %s", Path(self._load.model_path).name, ending)
             await asyncio.sleep(self._policy.longest_wait_s if hopeless else self._policy.wait_s(deaths))
 
     async def _live(self) -> str:
@@ -241,7 +244,7 @@ class Supervisor:
             elif isinstance(report, Pong):
                 self._note_steps(report)
             elif isinstance(report, Progress):
-                self._show(report.percent)
+                self._show(min(report.percent, ALMOST_PERCENT))
             elif isinstance(report, Ready):
                 self._greet(report)
             elif isinstance(report, Refused):

@@ -30,6 +30,12 @@ def test_a_key_is_shown_only_where_its_file_was_asked_for(tmp_path: "Path") -> N
         assert "sk-" not in text
 
 
+def test_where_no_key_is_asked_for_none_is_looked_for(tmp_path: "Path") -> None:
+    text = greeting(URL, ADMIN_URL, "m", tmp_path / "missing", is_open=True)
+    assert "Bearer none" in text
+    assert "any will do" in text
+
+
 def test_a_model_is_written_as_it_is() -> None:
     assert '"model": "a/b{c}%s"' in greeting(URL, ADMIN_URL, "a/b{c}%s", None)
 

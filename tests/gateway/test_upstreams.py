@@ -22,6 +22,7 @@ from policies.vocabulary import Endpoint
 from tests.tiny_gguf import tiny_text_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gateway.upstream import Upstream
@@ -153,12 +154,33 @@ def test_a_provider_may_see_more_of_a_callers_headers(tmp_path: Path) -> None:
     assert "anthropic-beta" in forwarded_headers(config.providers["p"])
 
 
-def test_loading_is_told_a_quarter_at_a_time_and_anew_after_a_crash(caplog: pytest.LogCaptureFixture) -> None:
-    loading = Loading("bundled")
+def loading_lines(caplog: pytest.LogCaptureFixture, seen: Sequence[tuple[float, int]]) -> list[str]:
+    """What is told of percents at these times."""
+    now = 0.0
+    loading = Loading("bundled", clock=lambda: now)
     with caplog.at_level(logging.INFO):
-        for percent in (0, 3, 26, 30, 55, 100, 100, 10, 60):
+        for now, percent in seen:  # noqa: B007 - the clock reads it
             loading(percent)
-    assert [record.args for record in caplog.records] == [("bundled", step) for step in (0, 25, 50, 100, 0, 50)]
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_long_load_is_told_a_quarter_at_a_time_and_anew_after_a_crash(caplog: pytest.LogCaptureFixture) -> None:
+    percents = (0, 3, 26, 30, 55, 100, 100, 10, 60)
+    assert loading_lines(caplog, [(3.0 * n, percent) for n, percent in enumerate(percents)]) == [
+        "loading the model of bundled: 0 %",
+        "loading the model of bundled: 25 %",
+        "loading the model of bundled: 50 %",
+        "the model of bundled is ready after 15.0 s",
+        "loading the model of bundled: 0 %",
+        "loading the model of bundled: 50 %",
+    ]
+
+
+def test_of_a_short_load_its_beginning_and_its_end_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    assert loading_lines(caplog, [(1.0, 0), (1.1, 26), (1.2, 55), (1.3, 99), (2.5, 100)]) == [
+        "loading the model of bundled: 0 %",
+        "the model of bundled is ready after 1.5 s",
+    ]
 
 
 @pytest.mark.parametrize(

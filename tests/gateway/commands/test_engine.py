@@ -88,7 +88,7 @@ def test_each_adapter_is_a_model_of_its_own(model: Path) -> None:
         (["--admin", "0.0.0.0:0"], "--admin: without --admin-token-file or --admin-token-env"),
         (["--slots", "1000"], "--slots: must be at most 256"),
         (["--kv-type", "q3"], "--kv-type: must be one of"),
-        (["--device", "a b"], "--devices[0]: must be a device's name"),
+        (["--device", "a b"], "--device[0]: must be a device's name"),
         (["--tensor-split", "1,x"], "--tensor-split must be numbers"),
         (["--adapter", "support"], "--adapter must be NAME=FILE"),
         (["--adapter", "a=b", "--adapter", "a=c"], "--adapter a is there twice"),
@@ -115,6 +115,19 @@ def test_a_secret_never_stands_on_the_command_line() -> None:
         "context_tokens",
         "batch_tokens",
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "option"),
+    [
+        ("providers.engine.model_path", "--model"),
+        ("providers.engine.devices[1]", "--device[1]"),
+        ("providers.engine.kv_type", "--kv-type"),
+        ("providers.engine", "the engine"),
+    ],
+)
+def test_findings_are_told_of_the_option_that_was_given(path: str, option: str) -> None:
+    assert worded(Problem("engine", 1, path, "odd")) == f"{option}: odd"
 
 
 def test_a_warning_is_told_from_an_error() -> None:

@@ -60,3 +60,16 @@ def test_room(memory: str, settings: str, found: list[str], problems: Callable[.
 
 def test_files_that_are_not_here_are_judged_where_they_are(problems: Callable[..., list[str]]) -> None:
     assert [line for line in problems(**policy("1MiB")) if "warning" not in line] == []
+
+
+@pytest.mark.usefixtures("files")
+def test_what_cannot_be_used_is_a_warning_as_the_files_may_be_elsewhere(
+    tmp_path: Path, problems: Callable[..., list[str]]
+) -> None:
+    (tmp_path / "text.gguf").write_text("no model")
+    one = "{openai: {kind: openai, api_key: none}, p: {kind: llama_cpp, model_path: %s}}"
+    (found,) = [line for line in problems(providers=one % "text.gguf") if "GGUF" in line]
+    assert found.endswith(f"providers.p: warning: {tmp_path / 'text.gguf'} is not a GGUF file")
+    adapted = one % "a.gguf, adapters: {support: gone.gguf}"
+    (found,) = [line for line in problems(providers=adapted) if "adapter" in line]
+    assert "providers.p: warning: the adapter support, " in found
