@@ -62,6 +62,12 @@ async def test_a_whole_answer_is_gathered_and_gives_its_place_back() -> None:
     assert await scene.answer.read() == b""
 
 
+async def test_what_a_full_context_dropped_is_told() -> None:
+    scene = Scene(Started(1, 10, 4), HELLO, Finished(1, 0, "stop", 2, shifted_tokens=48), stream=False)
+    await scene.answer.gather()
+    assert scene.answer.headers == (("x-pointsman-shifted-tokens", "48"),)
+
+
 async def test_a_stream_opens_with_its_first_content_and_ends_honestly() -> None:
     scene = Scene(STARTED, HELLO)
     await scene.open()
