@@ -28,7 +28,7 @@ from gateway.local.frames import (
     Submit,
 )
 from gateway.local.process import WORKER_COMMAND, WorkerProcess
-from gateway.local.restarts import RestartPolicy
+from policies.restarts import RestartPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StartError
 from gateway.supervisor.place import READY
-from policies.restarts import Lives, died
+from policies.restarts import RestartPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READY_WITHIN_S: Final = 120.0
+RESTARTS: Final = RestartPolicy(longest_wait_s=10.0, stable_s=30.0, deaths_allowed=8)
 
 
 class Worker:
@@ -33,7 +34,7 @@ class Worker:
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._started_s = 0.0
-        self._lives = Lives()
+        self._deaths: tuple[float, ...] = ()
         self._stopping = asyncio.Event()
 
     @property
@@ -64,7 +65,9 @@ class Worker:
             await self._end()
             if self._stopping.is_set():
                 return
-            self._lives, delay_s = died(self._lives, time.monotonic() - self._started_s)
+            now = time.monotonic()
+            self._deaths = RESTARTS.record(self._deaths, now, now - self._started_s)
+            delay_s = RESTARTS.wait_s(self._deaths)
             log.error("worker %d died; starting it again in %.1f s", self.place.slot, delay_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.local.restarts import RestartPolicy
 from gateway.local.supervisor import Supervisor
+from policies.restarts import RestartPolicy
 from tests.end_to_end.poisoned_worker import COMPUTING, PREPARING
 from tests.gateway.admin.listening import FILE_KEY, listening
 from tests.tiny_gguf import tiny_text_model

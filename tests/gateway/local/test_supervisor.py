@@ -11,8 +11,8 @@ import pytest
 
 from adapters.llama_cpp_job import Delta, EmbedJob, Event, Failed, Finished, Job, Started, Vectors
 from gateway.local.frames import MAX_FRAME_BYTES, Load
-from gateway.local.restarts import RestartPolicy
 from gateway.local.supervisor import Patience, State, Supervisor
+from policies.restarts import RestartPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,11 +16,11 @@ from gateway.local.engine_check import MissingModel
 from gateway.local.engines import Engines
 from gateway.local.frames import Load
 from gateway.local.keeping import EngineSpec, Keeping
-from gateway.local.restarts import RestartPolicy
 from gateway.local.supervisor import Supervisor
 from gateway.local.upstream import LocalUpstream
 from policies.caller_view import caller_view
 from policies.choosing import Line
+from policies.restarts import RestartPolicy
 from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Timeouts
 from tests.gateway.local.upstream_calls import DEPLOYMENT, exchange, whole
 
