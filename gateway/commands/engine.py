@@ -6,6 +6,7 @@ errors, drain and signals are what they are in a gateway, and what a policy file
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -67,17 +68,43 @@ def run(options: Namespace) -> int:
             sys.stderr.write(f"pointsman engine: {worded(problem)}\n")
         if config is None:
             return 2
+        only = OnlyModel()
         try:
-            uvloop.run(Service(None, None, config, Manner(None, None, dress=serve_numbers)).run())
+            uvloop.run(Service(None, None, config, Manner(None, None, dress=only.dress)).run())
         except StartError as error:
             sys.stderr.write(f"pointsman engine: {str(error).removeprefix(f'{PROVIDER}: ')}\n")
             return 2
+    if only.complaint:
+        sys.stderr.write(f"pointsman engine: {only.complaint}\n")
+        return 2
     return 0
 
 
-def serve_numbers(gateway: Gateway) -> None:
-    """Beside the usual paths the one that gateways read to know how this engine stands."""
-    gateway.edge.add("GET", PATH, EngineView(lambda: gateway.generation))
+class OnlyModel:
+    """The model that the process is there for. Where it cannot be loaded the process ends, for whoever started it to
+    see; a gateway goes on with its other models. `complaint` says why.
+    """
+
+    def __init__(self) -> None:
+        self.complaint = ""
+        self._watching: asyncio.Task[None] | None = None
+
+    def dress(self, gateway: Gateway) -> None:
+        """Beside the usual paths the one that gateways read to know how this engine stands."""
+        gateway.edge.add("GET", PATH, EngineView(lambda: gateway.generation))
+        self._watching = asyncio.create_task(self._watch(gateway))
+
+    async def _watch(self, gateway: Gateway) -> None:
+        from gateway.local.supervisor import State  # noqa: PLC0415 - the command line is read without it
+        from gateway.local.upstream import LocalUpstream  # noqa: PLC0415 - the same
+
+        upstream = next(iter(gateway.generation.upstreams.values()))  # all of them are one engine's
+        if isinstance(upstream, LocalUpstream):
+            supervisor = upstream.engine.supervisor
+            await supervisor.until_settled()
+            if supervisor.state is State.FAILED:
+                self.complaint = supervisor.complaint
+                gateway.lifecycle.request_stop()
 
 
 def policy_of(options: Namespace, ledger: Path) -> dict[str, Any]:

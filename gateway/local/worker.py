@@ -56,7 +56,7 @@ _SWITCH_INTERVAL_S = 0.0005
 _READ_BYTES = 1 << 16
 
 
-class Line:
+class Wire:
     """The worker's end of the socket: reports out from any thread, orders in to one."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -85,8 +85,8 @@ class Line:
 class Desk:
     """Takes orders and prepares jobs for the engine: as many may wait for that as have a slot or a place in line."""
 
-    def __init__(self, line: Line, load: Load) -> None:
-        self._line = line
+    def __init__(self, wire: Wire, load: Load) -> None:
+        self._wire = wire
         self._task = load.task
         self._max_arrivals = load.max_waiting
         self._loaded: Loaded | None = None
@@ -120,7 +120,7 @@ class Desk:
                     known.cancelled = True
             case Ping():
                 engine = self._loaded.engine if self._loaded else None
-                self._line.send([Pong(engine.steps, engine.busy) if engine else Pong(0, busy=False)])
+                self._wire.send([Pong(engine.steps, engine.busy) if engine else Pong(0, busy=False)])
             case Shutdown():
                 os._exit(0)
             case Load():
@@ -130,18 +130,18 @@ class Desk:
         handle = handle_of(job, self._task)
         if handle is None:
             makes = WHAT_IT_MAKES.get(self._task, "something else")
-            self._line.send([Failed(job.id, 400, "unsupported_endpoint", f"This model makes {makes}.")])
+            self._wire.send([Failed(job.id, 400, "unsupported_endpoint", f"This model makes {makes}.")])
             return
         self._handles[job.id] = handle
         if not self._arrivals.put(handle, self._max_arrivals):
             message = "Too many requests wait to be prepared."
-            self._line.send([Failed(job.id, 503, "engine_busy", message, retry_after_s=BUSY_RETRY_AFTER_S)])
+            self._wire.send([Failed(job.id, 503, "engine_busy", message, retry_after_s=BUSY_RETRY_AFTER_S)])
 
     def _prepare_jobs(self, loaded: Loaded) -> None:
         while True:
             handle = self._arrivals.get()
             if not handle.cancelled:
-                self._line.send([Preparing(handle.job.id)])
+                self._wire.send([Preparing(handle.job.id)])
                 self._prepare(handle, loaded)
             # Waiting for the next one must not keep this one's handle alive.
             del handle
@@ -152,10 +152,10 @@ class Desk:
             loaded.submit(handle)
             self._job_came.set()
         except InvalidRequest as refusal:
-            self._line.send([Failed(job, 400, refusal.code, refusal.message, refusal.param)])
+            self._wire.send([Failed(job, 400, refusal.code, refusal.message, refusal.param)])
         except Exception as error:  # noqa: BLE001 - a bug must not end this thread: nothing would be answered again
             sys.stderr.write(f"a job could not be prepared: {origin_of(error)}\n")
-            self._line.send([Failed(job, 500, "engine_failure", "the request could not be prepared")])
+            self._wire.send([Failed(job, 500, "engine_failure", "the request could not be prepared")])
 
     def _tell_standing(self, engine: Running) -> None:
         """A few times a second while there is work, and once when there is none left."""
@@ -164,43 +164,43 @@ class Desk:
             is_busy = True
             while is_busy:
                 is_busy = engine.busy
-                self._line.send([engine.standing()])
+                self._wire.send([engine.standing()])
                 time.sleep(STANDING_EVERY_S)
 
 
 def main() -> int:
     _die_with_parent()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    line = Line(socket.socket(fileno=int(sys.argv[1])))
-    orders = line.orders()
+    wire = Wire(socket.socket(fileno=int(sys.argv[1])))
+    orders = wire.orders()
     try:
         load = next(orders, None)
     except BrokenFrame as error:
         _leave(f"the worker cannot read its orders: {error}")
     if not isinstance(load, Load):
         return 1
-    desk = Desk(line, load)
+    desk = Desk(wire, load)
     threading.Thread(target=desk.take_orders, args=(orders,), daemon=True).start()
     try:
         start_library()
-        loaded = load_engine(load, _reporter(line), line.send)
+        loaded = load_engine(load, _reporter(wire), wire.send)
     except (ModelUnusable, ValueError) as error:
-        line.send([Refused(str(error))])
+        wire.send([Refused(str(error))])
         return 1
     desk.open(loaded)
-    line.send([loaded.ready])
+    wire.send([loaded.ready])
     loaded.engine.run()
     return 0
 
 
-def _reporter(line: Line) -> Callable[[float], None]:
+def _reporter(wire: Wire) -> Callable[[float], None]:
     shown = -1
 
     def report(progress: float) -> None:
         nonlocal shown
         if (percent := int(progress * 100)) > shown:
             shown = percent
-            line.send([Progress(percent)])
+            wire.send([Progress(percent)])
 
     return report
 

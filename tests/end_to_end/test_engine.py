@@ -6,7 +6,10 @@ import asyncio
 import importlib.util
 import json
 import signal
+import subprocess
+import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +19,6 @@ from tests.tiny_gguf import tiny_embedding_model, tiny_rerank_model, tiny_text_m
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from tests.gateway_process import GatewayProcess
 
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("llama_cpp") is None, reason="llama-cpp-python is not installed"
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-engine-0123456789abcdef"
 CHAT = {"model": "tiny-text", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 8}
 
@@ -103,6 +106,21 @@ async def test_it_answers_and_tells_operators(engine: GatewayProcess) -> None:
 async def test_it_drains_on_sigterm_and_leaves_nothing_behind(engine: GatewayProcess) -> None:
     await loaded(engine)
     assert await engine.stop(signal.SIGTERM) == 0
+
+
+async def test_without_its_model_it_ends_and_says_why(tmp_path: Path) -> None:
+    words = ["engine", "--model", str(tiny_text_model(tmp_path)), "--listen", "127.0.0.1:0", "--device", "NONE0"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", *words), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(60):
+            _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 2
+    assert "pointsman engine: the model cannot be loaded: there is no GPU NONE0" in said.decode()
 
 
 async def test_a_hang_up_signal_is_no_end_where_no_file_can_change(engine: GatewayProcess) -> None:

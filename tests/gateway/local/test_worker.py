@@ -52,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[3]
 GREEDY = Sampling(temperature=0)
 
 
-class Line:
+class Wire:
     """The gateway's end of a worker's socket, read the simple way."""
 
     def __init__(self, ours: socket.socket) -> None:
@@ -84,18 +84,18 @@ class Line:
 
 
 @contextmanager
-def started_worker() -> Iterator[tuple[Line, subprocess.Popen[bytes]]]:
+def started_worker() -> Iterator[tuple[Wire, subprocess.Popen[bytes]]]:
     ours, theirs = socket.socketpair()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with theirs:
         process = subprocess.Popen(
             [*WORKER_COMMAND, str(theirs.fileno())], pass_fds=(theirs.fileno(),), env=environment
         )
-    line = Line(ours)
+    wire = Wire(ours)
     try:
-        yield line, process
+        yield wire, process
     finally:
-        line.hang_up()
+        wire.hang_up()
         process.kill()
         process.wait(10)
 
@@ -105,29 +105,29 @@ def load(path: Path, task: str = "text", *, slots: int = 4, context_tokens: int 
 
 
 @pytest.fixture(scope="module")
-def worker(tiny_model_path: Path) -> Iterator[Line]:
+def worker(tiny_model_path: Path) -> Iterator[Wire]:
     """One worker for all tests that leave it well."""
-    with started_worker() as (line, _):
-        line.send(load(tiny_model_path))
+    with started_worker() as (wire, _):
+        wire.send(load(tiny_model_path))
         percents = []
-        while isinstance(report := line.next((Progress, Ready)), Progress):
+        while isinstance(report := wire.next((Progress, Ready)), Progress):
             percents.append(report.percent)
         assert percents == sorted(set(percents))
         assert percents[-1] == 100
         assert isinstance(report, Ready)
         assert (report.task, report.slots, report.context_tokens, report.threads) == ("text", 4, 512, 1)
         assert report.load_s > 0.0
-        yield line
+        yield wire
 
 
-def test_a_job_is_answered(worker: Line) -> None:
+def test_a_job_is_answered(worker: Wire) -> None:
     worker.send(Submit(Job(1, messages=[{"role": "user", "content": "Say hello."}], sampling=GREEDY, max_tokens=3)))
     assert worker.next(Started).prompt_tokens > 5  # type: ignore[union-attr]
     assert worker.next(Delta).text  # type: ignore[union-attr]
     assert worker.next(Finished).completion_tokens == 3  # type: ignore[union-attr]
 
 
-def test_a_bad_job_fails_alone(worker: Line) -> None:
+def test_a_bad_job_fails_alone(worker: Wire) -> None:
     worker.send(Submit(Job(2, prompt="x", schema="{")), Submit(Job(3, prompt="x", sampling=GREEDY, max_tokens=1)))
     failed = worker.next(Failed)
     assert isinstance(failed, Failed)
@@ -136,14 +136,14 @@ def test_a_bad_job_fails_alone(worker: Line) -> None:
 
 
 @pytest.mark.parametrize("job", [EmbedJob(6, ("x",)), RerankJob(6, "x", ("y",))])
-def test_a_job_for_another_kind_of_model_is_refused(worker: Line, job: EmbedJob | RerankJob) -> None:
+def test_a_job_for_another_kind_of_model_is_refused(worker: Wire, job: EmbedJob | RerankJob) -> None:
     worker.send(Submit(job))
     failed = worker.next(Failed)
     assert isinstance(failed, Failed)
     assert (failed.job, failed.status, failed.code) == (6, 400, "unsupported_endpoint")
 
 
-def test_pings_are_answered_while_it_works_and_cancels_are_heeded(worker: Line) -> None:
+def test_pings_are_answered_while_it_works_and_cancels_are_heeded(worker: Wire) -> None:
     worker.send(Submit(Job(4, prompt="Once upon a time", sampling=GREEDY)), Ping())
     assert isinstance(worker.next(Pong), Pong)
     worker.next(Delta)
@@ -153,7 +153,7 @@ def test_pings_are_answered_while_it_works_and_cancels_are_heeded(worker: Line) 
     assert ended.job == 5  # type: ignore[union-attr]
 
 
-def test_it_tells_how_it_stands_and_at_last_that_it_is_at_rest(worker: Line) -> None:
+def test_it_tells_how_it_stands_and_at_last_that_it_is_at_rest(worker: Wire) -> None:
     worker.send(Submit(Job(7, prompt="Once upon a time", sampling=GREEDY, max_tokens=9)))
     worker.next(Finished)
     while (standing := worker.next(Standing)).running:  # type: ignore[union-attr]
@@ -166,20 +166,20 @@ def test_it_tells_how_it_stands_and_at_last_that_it_is_at_rest(worker: Line) -> 
 
 
 def test_a_crowd_that_waited_for_the_model_gets_all_slots_and_places(tiny_model_path: Path) -> None:
-    with started_worker() as (line, _):
-        line.send(msgspec.structs.replace(load(tiny_model_path, slots=4), max_waiting=2))
-        line.next(Ready)
-        line.send(*[Submit(Job(number, prompt="Once", sampling=GREEDY, max_tokens=20)) for number in range(1, 7)])
-        ends = [line.next((Finished, Failed)) for _ in range(6)]
+    with started_worker() as (wire, _):
+        wire.send(msgspec.structs.replace(load(tiny_model_path, slots=4), max_waiting=2))
+        wire.next(Ready)
+        wire.send(*[Submit(Job(number, prompt="Once", sampling=GREEDY, max_tokens=20)) for number in range(1, 7)])
+        ends = [wire.next((Finished, Failed)) for _ in range(6)]
         assert [type(end) for end in ends] == [Finished] * 6
 
 
 def test_a_line_too_long_is_refused_at_once(tiny_model_path: Path) -> None:
-    with started_worker() as (line, _):
-        line.send(msgspec.structs.replace(load(tiny_model_path, slots=1), max_waiting=2))
-        line.next(Ready)
-        line.send(*[Submit(Job(number, prompt="Once upon a time", sampling=GREEDY)) for number in range(1, 9)])
-        failed = line.next(Failed)
+    with started_worker() as (wire, _):
+        wire.send(msgspec.structs.replace(load(tiny_model_path, slots=1), max_waiting=2))
+        wire.next(Ready)
+        wire.send(*[Submit(Job(number, prompt="Once upon a time", sampling=GREEDY)) for number in range(1, 9)])
+        failed = wire.next(Failed)
         assert isinstance(failed, Failed)
         assert (failed.status, failed.code) == (503, "engine_busy")
         assert failed.retry_after_s is not None
@@ -187,39 +187,39 @@ def test_a_line_too_long_is_refused_at_once(tiny_model_path: Path) -> None:
 
 
 def test_an_embedding_model_makes_vectors(tiny_embedding_path: Path) -> None:
-    with started_worker() as (line, _):
-        line.send(load(tiny_embedding_path, "embed", context_tokens=0))
-        ready = line.next(Ready)
+    with started_worker() as (wire, _):
+        wire.send(load(tiny_embedding_path, "embed", context_tokens=0))
+        ready = wire.next(Ready)
         assert isinstance(ready, Ready)
         assert (ready.task, ready.vector_size) == ("embed", 32)
-        line.send(Submit(EmbedJob(1, ("one", "two"))), Submit(Job(2, prompt="x")))
-        assert line.next(Failed).job == 2  # type: ignore[union-attr]
-        vectors = line.next(Vectors)
+        wire.send(Submit(EmbedJob(1, ("one", "two"))), Submit(Job(2, prompt="x")))
+        assert wire.next(Failed).job == 2  # type: ignore[union-attr]
+        vectors = wire.next(Vectors)
         assert isinstance(vectors, Vectors)
         assert [len(vector) for vector in vectors.vectors] == [4 * 32, 4 * 32]
 
 
 def test_a_ranking_model_makes_scores(tiny_rerank_path: Path) -> None:
-    with started_worker() as (line, _):
-        line.send(load(tiny_rerank_path, "rerank", context_tokens=0))
-        ready = line.next(Ready)
+    with started_worker() as (wire, _):
+        wire.send(load(tiny_rerank_path, "rerank", context_tokens=0))
+        ready = wire.next(Ready)
         assert isinstance(ready, Ready)
         assert (ready.task, ready.vector_size) == ("rerank", 0)
-        line.send(Submit(RerankJob(1, "sun", ("moon", "river"))))
-        scores = line.next(Scores)
+        wire.send(Submit(RerankJob(1, "sun", ("moon", "river"))))
+        scores = wire.next(Scores)
         assert isinstance(scores, Scores)
         assert len(scores.scores) == 2
 
 
 def test_it_ends_when_told_to_or_hung_up_on(tiny_model_path: Path) -> None:
     for farewell, code in (("shutdown", 0), ("hang up", 0), ("terminate", -signal.SIGTERM)):
-        with started_worker() as (line, process):
-            line.send(load(tiny_model_path))
-            line.next(Progress)
+        with started_worker() as (wire, process):
+            wire.send(load(tiny_model_path))
+            wire.next(Progress)
             if farewell == "shutdown":
-                line.send(Shutdown())
+                wire.send(Shutdown())
             elif farewell == "hang up":
-                line.hang_up()
+                wire.hang_up()
             else:
                 process.terminate()
             assert process.wait(10) == code
@@ -228,8 +228,8 @@ def test_it_ends_when_told_to_or_hung_up_on(tiny_model_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\1\0\0\0\xc1", pack(Ping())])
 def test_whoever_does_not_speak_its_language_is_left(tiny_model_path: Path, data: bytes) -> None:
     assert tiny_model_path
-    with started_worker() as (line, process):
-        line.send_bytes(data)
+    with started_worker() as (wire, process):
+        wire.send_bytes(data)
         assert process.wait(10) == 1
 
 
@@ -239,9 +239,9 @@ def test_a_model_that_cannot_be_used_is_refused(tmp_path: Path, tiny_model_path:
     if template is None:
         path = tmp_path / "broken.gguf"
         path.write_bytes(b"GGUF" + bytes(64))
-    with started_worker() as (line, process):
-        line.send(Load(str(path), tuning=Tuning(context_tokens=512, threads=1), chat_template=template))
-        refused = line.next(Refused)
+    with started_worker() as (wire, process):
+        wire.send(Load(str(path), tuning=Tuning(context_tokens=512, threads=1), chat_template=template))
+        refused = wire.next(Refused)
         assert isinstance(refused, Refused)
         assert ("cannot load" if template is None else "does not parse") in refused.message
         assert process.wait(10) == 1
@@ -267,9 +267,9 @@ def test_it_dies_with_its_parent_even_when_the_socket_stays_open(tiny_model_path
         assert parent.stdout
         pid = int(parent.stdout.readline())
         watched = os.pidfd_open(pid)
-        line = Line(ours)
-        line.send(load(tiny_model_path))
-        line.next(Progress)
+        wire = Wire(ours)
+        wire.send(load(tiny_model_path))
+        wire.next(Progress)
         parent.send_signal(signal.SIGKILL)
         import select  # noqa: PLC0415 - for this one wait
 
