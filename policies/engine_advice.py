@@ -31,7 +31,7 @@ RAM_SHARE: Final = 0.85
 GPU_THREADS: Final = 4
 
 
-class Room(NamedTuple):
+class Means(NamedTuple):
     """What there is to compute with: bytes free in RAM and on each GPU, and cores."""
 
     ram_bytes: int
@@ -53,19 +53,19 @@ class Advice(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def advise(model: ModelShape, room: Room, *, writes: bool = True) -> Advice:
+def advise(model: ModelShape, means: Means, *, writes: bool = True) -> Advice:
     """The best way to run this model here."""
-    if room.gpu_bytes:
-        gpu_bytes = usable_gpu_bytes(room.gpu_bytes)
+    if means.gpu_bytes:
+        gpu_bytes = usable_gpu_bytes(means.gpu_bytes)
         for kind in ("f16", "q8_0"):
             shape = _roomiest(
                 model, gpu_bytes, GPU_SLOTS, ContextShape(batch_tokens=GPU_BATCH_TOKENS, kv_type=kind, writes=writes)
             )
             if shape is not None:
-                return _on_gpus(model, _longest(model, gpu_bytes, shape), room)
-        if (partly := _partly(model, gpu_bytes, room, writes=writes)) is not None:
+                return _on_gpus(model, _longest(model, gpu_bytes, shape), means)
+        if (partly := _partly(model, gpu_bytes, means, writes=writes)) is not None:
             return partly
-    return _on_cpu(model, room, writes=writes)
+    return _on_cpu(model, means, writes=writes)
 
 
 def usable_gpu_bytes(free: Sequence[int]) -> int:
@@ -100,27 +100,27 @@ def _longest(model: ModelShape, bytes_: int, shape: ContextShape) -> ContextShap
     return shape
 
 
-def _on_gpus(model: ModelShape, shape: ContextShape, room: Room) -> Advice:
+def _on_gpus(model: ModelShape, shape: ContextShape, means: Means) -> Advice:
     notes = ("cells of type q8_0, so that all layers fit",) if shape.kv_type != "f16" else ()
     layers = len(model.layer_bytes) + 1
-    return _advice(model, shape, layers, min(GPU_THREADS, threads_for(room.cores)))._replace(notes=notes)
+    return _advice(model, shape, layers, min(GPU_THREADS, threads_for(means.cores)))._replace(notes=notes)
 
 
-def _partly(model: ModelShape, gpu_bytes: int, room: Room, *, writes: bool) -> Advice | None:
+def _partly(model: ModelShape, gpu_bytes: int, means: Means, *, writes: bool) -> Advice | None:
     """As many layers as fit on the GPUs, the rest on the CPU; None where that is none, or the rest finds no room."""
     context = min(model.trained_context_tokens or SHORT_CONTEXT_TOKENS, SHORT_CONTEXT_TOKENS)
     shape = ContextShape(GPU_SLOTS[-1], context, CPU_BATCH_TOKENS, writes=writes)
     layers = fitting_layers(model, shape, gpu_bytes)
-    if not layers or _needed_bytes(model, shape) - gpu_bytes > room.ram_bytes * RAM_SHARE:
+    if not layers or _needed_bytes(model, shape) - gpu_bytes > means.ram_bytes * RAM_SHARE:
         return None
     everywhere = len(model.layer_bytes) + 1
     note = f"{layers} of {everywhere} layers fit on the GPU; each one on the CPU slows every token down"
-    return _advice(model, shape, layers, threads_for(room.cores))._replace(notes=(note,))
+    return _advice(model, shape, layers, threads_for(means.cores))._replace(notes=(note,))
 
 
-def _on_cpu(model: ModelShape, room: Room, *, writes: bool) -> Advice:
-    ram_bytes = int(room.ram_bytes * RAM_SHARE)
-    slots = (8, *CPU_SLOTS) if room.cores >= MANY_CORES else CPU_SLOTS
+def _on_cpu(model: ModelShape, means: Means, *, writes: bool) -> Advice:
+    ram_bytes = int(means.ram_bytes * RAM_SHARE)
+    slots = (8, *CPU_SLOTS) if means.cores >= MANY_CORES else CPU_SLOTS
     usual = ContextShape(batch_tokens=CPU_BATCH_TOKENS, writes=writes)
     shape = _roomiest(model, ram_bytes, slots, usual)
     if shape is None:
@@ -128,10 +128,10 @@ def _on_cpu(model: ModelShape, room: Room, *, writes: bool) -> Advice:
         tokens = fitting_context_tokens(model, one, ram_bytes)
         if not tokens:
             note = "it does not fit into memory: take a smaller model, or one of fewer bits"
-            least = _advice(model, one._replace(context_tokens=SHORT_CONTEXT_TOKENS), 0, threads_for(room.cores))
+            least = _advice(model, one._replace(context_tokens=SHORT_CONTEXT_TOKENS), 0, threads_for(means.cores))
             return least._replace(fits=False, notes=(note,))
         shape = one._replace(context_tokens=tokens)
-    return _advice(model, shape, 0, threads_for(room.cores))
+    return _advice(model, shape, 0, threads_for(means.cores))
 
 
 def _advice(model: ModelShape, shape: ContextShape, layers: int, threads: int) -> Advice:

@@ -11,7 +11,7 @@ from gateway.config.model_file import PACKAGE
 from gateway.local.gguf import ModelFile, read_model, shape_of
 from gateway.local.gguf_reading import BrokenGguf
 from gateway.scrubbing import printable
-from policies.engine_advice import Advice, Room, advise, usable_gpu_bytes
+from policies.engine_advice import Advice, Means, advise, usable_gpu_bytes
 from policies.engine_memory import ContextShape, fitting_layers
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def examine_model(path: Path, build: Build, here: Machine) -> ModelReport:
     except (BrokenGguf, OSError) as problem:
         return ModelReport(name, f"cannot be read: {problem}")
     shape = shape_of(model)
-    room = Room(here.free_bytes, tuple(gpu.free_bytes for gpu in build.gpus), here.cores)
-    advice = advise(shape, room, writes=model.task == "text")
+    means = Means(here.free_bytes, tuple(gpu.free_bytes for gpu in build.gpus), here.cores)
+    advice = advise(shape, means, writes=model.task == "text")
     shown = name if name.startswith(PACKAGE) else str(path.absolute())
     unused = usable_gpu_bytes([card.free_bytes for card in here.cards]) if not build.gpus else 0
     hint = ""

@@ -10,7 +10,7 @@ from policies.engine_advice import (
     GPU_SHARE,
     RAM_SHARE,
     Advice,
-    Room,
+    Means,
     advise,
     threads_for,
     usable_gpu_bytes,
@@ -43,7 +43,7 @@ def taken_bytes(model: ModelShape, advice: Advice) -> int:
 
 
 def test_a_large_card_takes_all_layers_and_the_output_many_callers_and_long_contexts() -> None:
-    advice = advise(llama(), Room(120 * GIB, (79 * GIB,), 16))
+    advice = advise(llama(), Means(120 * GIB, (79 * GIB,), 16))
     assert (advice.layers, advice.slots, advice.kv_type) == (33, 32, "f16")
     assert advice.context_tokens == 16_384
     assert advice.threads == 4
@@ -51,50 +51,50 @@ def test_a_large_card_takes_all_layers_and_the_output_many_callers_and_long_cont
 
 
 def test_a_middling_card_takes_fewer_callers() -> None:
-    advice = advise(llama(), Room(60 * GIB, (12 * GIB,), 8))
+    advice = advise(llama(), Means(60 * GIB, (12 * GIB,), 8))
     assert (advice.layers, advice.slots, advice.context_tokens) == (33, 4, 8192)
 
 
 def test_cells_are_halved_before_a_layer_is_left_behind() -> None:
-    advice = advise(llama(), Room(60 * GIB, (10 * GIB,), 8))
+    advice = advise(llama(), Means(60 * GIB, (10 * GIB,), 8))
     assert (advice.layers, advice.slots, advice.kv_type) == (33, 4, "q8_0")
     assert "q8_0" in advice.notes[0]
 
 
 def test_of_a_small_card_as_many_layers_as_fit() -> None:
-    advice = advise(llama(), Room(60 * GIB, (6 * GIB,), 8))
+    advice = advise(llama(), Means(60 * GIB, (6 * GIB,), 8))
     assert 0 < advice.layers < 33
     assert advice.notes[0].startswith(f"{advice.layers} of 33 layers fit")
     assert advice.threads == 7
 
 
 def test_two_cards_count_together() -> None:
-    alone, both = (advise(llama(), Room(60 * GIB, cards, 8)) for cards in ((12 * GIB,), (12 * GIB, 12 * GIB)))
+    alone, both = (advise(llama(), Means(60 * GIB, cards, 8)) for cards in ((12 * GIB,), (12 * GIB, 12 * GIB)))
     assert (both.layers, both.slots) == (33, 16)
     assert both.slots > alone.slots
 
 
 def test_without_a_gpu_the_cores_decide_on_callers_and_memory_on_context() -> None:
-    few, many = (advise(llama(), Room(24 * GIB, (), cores)) for cores in (2, 16))
+    few, many = (advise(llama(), Means(24 * GIB, (), cores)) for cores in (2, 16))
     assert (few.layers, few.slots, few.context_tokens, few.threads) == (0, 4, 8192, 1)
     assert (many.slots, many.threads) == (8, 15)
 
 
 def test_of_little_memory_one_caller_has_all_of_it() -> None:
-    advice = advise(llama(), Room(8 * GIB, (), 4))
+    advice = advise(llama(), Means(8 * GIB, (), 4))
     assert advice.fits
     assert advice.slots == 1
     assert taken_bytes(llama(), advice) <= 8 * GIB
 
 
 def test_what_does_not_fit_at_all_is_said() -> None:
-    advice = advise(llama(), Room(2 * GIB, (GIB,), 4))
+    advice = advise(llama(), Means(2 * GIB, (GIB,), 4))
     assert not advice.fits
     assert "does not fit" in advice.notes[0]
 
 
 def test_a_model_of_short_texts_is_not_given_long_ones() -> None:
-    assert advise(llama(trained=2048), Room(120 * GIB, (79 * GIB,), 16)).context_tokens == 2048
+    assert advise(llama(trained=2048), Means(120 * GIB, (79 * GIB,), 16)).context_tokens == 2048
 
 
 def test_one_core_still_computes() -> None:
@@ -117,7 +117,7 @@ def test_what_is_recommended_fits(  # noqa: PLR0917 - what a machine and a model
     layers: int, layer_bytes: int, trained: int, ram: int, cards: tuple[int, ...], cores: float
 ) -> None:
     model = llama(layers, layer_bytes, trained)
-    advice = advise(model, Room(ram, cards, cores))
+    advice = advise(model, Means(ram, cards, cores))
     assert advice.threads >= 1
     assert 0 <= advice.layers <= layers + 1
     if not cards:
