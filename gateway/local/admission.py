@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from policies.batching import next_candidate
 from policies.placement import Hold
 
 if TYPE_CHECKING:
@@ -45,20 +46,18 @@ class Admission:
             run.family.leave()
 
     def _let_in(self, now: float) -> None:
-        free, held = len(self._slots.slots) - self._slots.running, 0
-        if not free:
-            return
-        for candidate in self._line.candidates(now):
-            run = self._line.peek(candidate.number)
-            placement = self._slots.place(run)
+        free = len(self._slots.slots) - self._slots.running
+        waiting = {one.number: one for one in self._line.candidates(now)} if free else {}
+        while free and (candidate := next_candidate(tuple(waiting.values()), now, free)) is not None:
+            number = candidate.number
+            placement = self._slots.place(self._line.peek(number))
             if isinstance(placement, Hold):
-                held += 1
-            elif placement is not None:
-                self._seat(self._line.take(candidate.number), placement, now)
+                waiting[number] = candidate._replace(is_held=True)
+                continue
+            del waiting[number]
+            if placement is not None:
+                self._seat(self._line.take(number), placement, now)
                 free -= 1
-            # Who is held keeps a slot for itself: a hold is short, and those behind would have the slot for long.
-            if held >= free:
-                return
 
     def _seat(self, run: Run, placement: Placement, now: float) -> None:
         known = self._slots.seat(run, placement, now)
