@@ -21,11 +21,11 @@ from benchmarks.sections import put_into
 from gateway.call import Reply
 from gateway.config.model_file import BUNDLED, PACKAGE, model_file
 from gateway.errors import UpstreamError
-from gateway.local.engines import Engines
 from gateway.local.frames import Load, Tuning
-from gateway.local.keeping import EngineSpec
-from gateway.local.supervisor import Supervisor
-from gateway.local.upstream import LocalUpstream
+from gateway.local.serving.engines import Engines
+from gateway.local.serving.keeping import EngineSpec
+from gateway.local.serving.supervisor import Supervisor
+from gateway.local.serving.upstream import LocalUpstream
 from gateway.resuming import Part, ResumableAnswer
 from gateway.upstream import Exchange
 from policies.route_rules import Resume

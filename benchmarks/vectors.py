@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from gateway.local.vector_engine import VectorParts
+    from gateway.local.measuring.vector_engine import VectorParts
 
 MODEL = "package:all_minilm_l6_v2"
 ROUNDS = 3
@@ -53,8 +53,8 @@ class Engine:
     """The engine in this process, without a worker around it."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        from gateway.local.llama import Model, start_library  # noqa: PLC0415 - loads llama.cpp
-        from gateway.local.vector_engine import vector_engine  # noqa: PLC0415 - as above
+        from gateway.local.binding.llama import Model, start_library  # noqa: PLC0415 - loads llama.cpp
+        from gateway.local.measuring.vector_engine import vector_engine  # noqa: PLC0415 - as above
 
         start_library()
         self.events: list[Event] = []
@@ -63,7 +63,7 @@ class Engine:
 
     def embed(self, requests: Sequence[Sequence[str]], *, at_once: bool) -> None:
         """Each request from a tenant of its own; one after another, or all of them waiting together."""
-        from gateway.local.vector_prepare import VectorHandle  # noqa: PLC0415 - loads llama.cpp
+        from gateway.local.preparing.vector_prepare import VectorHandle  # noqa: PLC0415 - loads llama.cpp
 
         self.events.clear()
         for number, texts in enumerate(requests):

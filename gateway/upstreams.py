@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.config import Config, LitellmProvider, ProviderSettings
-    from gateway.local.engines import Engines
+    from gateway.local.serving.engines import Engines
     from gateway.secret import Secret
     from gateway.upstream import Upstream
     from policies.vocabulary import Deployment
@@ -148,16 +148,16 @@ def remote_engine(deployment: Deployment, provider: LlamaCppProvider) -> RemoteE
 
 def local_upstream(deployment: Deployment, provider: LlamaCppProvider, engines: Engines) -> Upstream:
     require(LLAMA)  # first: who lacks the engine seldom has the model, and would hear of the model only
-    from gateway.local.specs import spec_of  # noqa: PLC0415 - only local models pay for it
-    from gateway.local.upstream import LocalUpstream  # noqa: PLC0415 - the same
+    from gateway.local.serving.specs import spec_of  # noqa: PLC0415 - only local models pay for it
+    from gateway.local.serving.upstream import LocalUpstream  # noqa: PLC0415 - the same
 
     return LocalUpstream(deployment, spec_of(deployment.provider, provider), engines)
 
 
 def new_engines() -> Engines:
     """No engine yet, and the way to make one."""
-    from gateway.local.engines import Engines  # noqa: PLC0415 - only local models pay for it
-    from gateway.local.supervisor import Supervisor  # noqa: PLC0415 - the same
+    from gateway.local.serving.engines import Engines  # noqa: PLC0415 - only local models pay for it
+    from gateway.local.serving.supervisor import Supervisor  # noqa: PLC0415 - the same
 
     return Engines(lambda spec: Supervisor(spec.load, on_progress=Loading(spec.name)))
 

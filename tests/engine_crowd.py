@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.llama_cpp_job import Delta, Failed, Finished, Job, Place, Sampling, Started, ToolSpec
 from gateway.local.frames import Cancel, Load, Ready, Standing, Submit, Tuning
-from gateway.local.process import WORKER_COMMAND, WorkerProcess
+from gateway.local.serving.process import WORKER_COMMAND, WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

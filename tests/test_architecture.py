@@ -44,17 +44,17 @@ WITHOUT_MIRROR: dict[str, str] = {
 TESTS_WITHOUT_MODULE: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {}
 HEAVY_AT_MODULE_LEVEL: dict[str, str] = {
-    "gateway/local/constraint.py": "runs in the engine's worker process only",
-    "gateway/local/context.py": "runs in the engine's worker process only",
-    "gateway/local/draws.py": "runs in the engine's worker process only",
-    "gateway/local/lora.py": "runs in the engine's worker process only",
-    "gateway/local/sampling.py": "runs in the engine's worker process only",
-    "gateway/local/state_folder.py": "runs in the engine's worker process only",
-    "gateway/local/template.py": "runs in the engine's worker process only",
-    "gateway/local/template_sandbox.py": "runs in the engine's worker process only",
-    "gateway/local/vector_context.py": "runs in the engine's worker process only",
-    "gateway/local/vectors.py": "runs in the engine's worker process only",
-    "gateway/local/vocabulary.py": "runs in the engine's worker process only",
+    "gateway/local/choosing/constraint.py": "runs in the engine's worker process only",
+    "gateway/local/binding/context.py": "runs in the engine's worker process only",
+    "gateway/local/choosing/draws.py": "runs in the engine's worker process only",
+    "gateway/local/binding/lora.py": "runs in the engine's worker process only",
+    "gateway/local/choosing/sampling.py": "runs in the engine's worker process only",
+    "gateway/local/scheduling/state_folder.py": "runs in the engine's worker process only",
+    "gateway/local/preparing/template.py": "runs in the engine's worker process only",
+    "gateway/local/preparing/template_sandbox.py": "runs in the engine's worker process only",
+    "gateway/local/binding/vector_context.py": "runs in the engine's worker process only",
+    "gateway/local/measuring/vectors.py": "runs in the engine's worker process only",
+    "gateway/local/choosing/vocabulary.py": "runs in the engine's worker process only",
     "gateway/signals/otlp.py": "imported when the configuration names an OTLP endpoint",
 }
 MUTABLE_GLOBALS: dict[str, str] = {}

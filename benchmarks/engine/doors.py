@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from adapters.llama_cpp_job import Delta, Failed, Finished, Job, Sampling, Started
 from benchmarks.engine.sse import Trace, read_answer
 from gateway.local.frames import Cancel, Ready, Refused, Standing, Submit
-from gateway.local.process import WORKER_COMMAND, WorkerProcess
+from gateway.local.serving.process import WORKER_COMMAND, WorkerProcess
 
 if TYPE_CHECKING:
     from benchmarks.engine.prompts import Prompt

@@ -12,8 +12,8 @@ from gateway.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.local.engines import Engines
-    from gateway.local.keeping import Engine
+    from gateway.local.serving.engines import Engines
+    from gateway.local.serving.keeping import Engine
 
 MODELS: Final = "/admin/v1/models"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.generation import Generation
     from gateway.keys.service import KeyService
     from gateway.live_view import LiveView
-    from gateway.local.engines import Engines
+    from gateway.local.serving.engines import Engines
     from gateway.state.limits.store import LimitStore
 
 

@@ -95,8 +95,8 @@ class OnlyModel:
         self._watching = asyncio.create_task(self._watch(gateway))
 
     async def _watch(self, gateway: Gateway) -> None:
-        from gateway.local.supervisor import State  # noqa: PLC0415 - the command line is read without it
-        from gateway.local.upstream import LocalUpstream  # noqa: PLC0415 - the same
+        from gateway.local.serving.supervisor import State  # noqa: PLC0415 - the command line is read without it
+        from gateway.local.serving.upstream import LocalUpstream  # noqa: PLC0415 - the same
 
         upstream = next(iter(gateway.generation.upstreams.values()))  # all of them are one engine's
         if isinstance(upstream, LocalUpstream):

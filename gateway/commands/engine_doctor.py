@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway import machine
 from gateway.commands.engine_model import ModelReport, examine_model
-from gateway.local.build_facts import BuildFacts, ask_build
-from gateway.local.devices import signs_of_gpu
+from gateway.local.reading.build_facts import BuildFacts, ask_build
+from gateway.local.reading.devices import signs_of_gpu
 from policies.engine_devices import why_no_gpu
 
 if TYPE_CHECKING:

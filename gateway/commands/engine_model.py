@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.config import model_file
 from gateway.config.model_file import PACKAGE
-from gateway.local.gguf import ModelFile, read_model, shape_of
-from gateway.local.gguf_reading import BrokenGguf
+from gateway.local.reading.gguf import ModelFile, read_model, shape_of
+from gateway.local.reading.gguf_reading import BrokenGguf
 from gateway.scrubbing import printable
 from policies.engine_advice import Advice, Means, advise, usable_gpu_bytes
 from policies.engine_memory import ContextShape, fitting_layers

@@ -46,8 +46,8 @@ def _examined(config: Config) -> Iterator[tuple[str, int | str]]:
     here = {name: p for name, p in config.providers.items() if isinstance(p, LlamaCppProvider) and not p.is_elsewhere}
     if not here:
         return
-    from gateway.local.engine_check import MissingModel  # noqa: PLC0415 - for policies with local models only
-    from gateway.local.specs import spec_of  # noqa: PLC0415 - the same
+    from gateway.local.serving.engine_check import MissingModel  # noqa: PLC0415 - for policies with local models only
+    from gateway.local.serving.specs import spec_of  # noqa: PLC0415 - the same
 
     for name, provider in here.items():
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.config.model_file import model_file
-from gateway.local.gguf import read_model
-from gateway.local.gguf_reading import BrokenGguf
+from gateway.local.reading.gguf import read_model
+from gateway.local.reading.gguf_reading import BrokenGguf
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:

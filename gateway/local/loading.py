@@ -18,20 +18,20 @@ import msgspec
 
 from adapters.dialects import dialect_of
 from adapters.llama_cpp_job import EmbedJob, Job, RerankJob
-from gateway.local.context import Context, Part
-from gateway.local.engine import BatchEngine
-from gateway.local.fingerprint import fingerprints
+from gateway.local.binding.context import Context, Part
+from gateway.local.binding.llama import LLAMA, Model
+from gateway.local.binding.lora import load_adapters, try_adapters
 from gateway.local.frames import Ready
-from gateway.local.gguf_reading import BrokenGguf
-from gateway.local.line import RunLine
-from gateway.local.llama import LLAMA, Model
-from gateway.local.lora import load_adapters, try_adapters
-from gateway.local.prepare import Handle, Preparer
-from gateway.local.state_folder import StateFolder
-from gateway.local.states import StateStore
-from gateway.local.template import ChatTemplate
-from gateway.local.vector_engine import vector_engine
-from gateway.local.vector_prepare import VectorHandle
+from gateway.local.measuring.vector_engine import vector_engine
+from gateway.local.preparing.prepare import Handle, Preparer
+from gateway.local.preparing.template import ChatTemplate
+from gateway.local.preparing.vector_prepare import VectorHandle
+from gateway.local.reading.fingerprint import fingerprints
+from gateway.local.reading.gguf_reading import BrokenGguf
+from gateway.local.scheduling.engine import BatchEngine
+from gateway.local.scheduling.line import RunLine
+from gateway.local.scheduling.state_folder import StateFolder
+from gateway.local.scheduling.states import StateStore
 from policies.engine_memory import USUAL_CONTEXT_TOKENS, USUAL_SLOTS
 
 if TYPE_CHECKING:

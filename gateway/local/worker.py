@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from adapters.llama_cpp_job import Failed
 from adapters.schema import InvalidRequest
-from gateway.local.arrivals import Arrivals
+from gateway.local.binding.llama import ModelUnusable, start_library
 from gateway.local.frames import (
     BrokenFrame,
     Cancel,
@@ -36,9 +36,9 @@ from gateway.local.frames import (
     pack,
     unpack_order,
 )
-from gateway.local.llama import ModelUnusable, start_library
 from gateway.local.loading import handle_of, load_engine
 from gateway.local.mishaps import origin_of
+from gateway.local.preparing.arrivals import Arrivals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

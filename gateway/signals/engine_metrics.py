@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gateway.local.frames import Standing
-    from gateway.local.keeping import Engine
+    from gateway.local.serving.keeping import Engine
     from gateway.signals.metrics import Labels, Registry
     from gateway.signals.telemetry import Family
 

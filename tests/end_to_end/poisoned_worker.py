@@ -10,7 +10,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from gateway.local import computing, prepare, worker
+from gateway.local import worker
+from gateway.local.preparing import prepare
+from gateway.local.scheduling import computing
 
 if TYPE_CHECKING:
     from adapters.llama_cpp_job import Job

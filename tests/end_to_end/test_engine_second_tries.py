@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.local.supervisor import Supervisor
+from gateway.local.serving.supervisor import Supervisor
 from policies.restarts import RestartPolicy
 from tests.end_to_end.poisoned_worker import COMPUTING, PREPARING
 from tests.gateway.admin.listening import FILE_KEY, listening
@@ -45,7 +45,7 @@ def dies_of_poison(monkeypatch: pytest.MonkeyPatch) -> None:
     def made(load: Load, on_progress: object) -> Supervisor:  # noqa: ARG001 - as it is called
         return Supervisor(load, command=POISONED, restarts=RestartPolicy(first_wait_s=0.01))
 
-    monkeypatch.setattr("gateway.local.supervisor.Supervisor", made)
+    monkeypatch.setattr("gateway.local.serving.supervisor.Supervisor", made)
 
 
 def asking(text: str, **more: Any) -> dict[str, Any]:

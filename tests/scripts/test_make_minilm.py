@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tests.gateway.local.vector_rig import Rig
+    from tests.gateway.local.measuring.vector_rig import Rig
 
 SENTENCES = (
     "A man is eating food.",
@@ -61,7 +61,7 @@ def original(gguf: Path) -> Original:
 @pytest.fixture(scope="module")
 def rig(gguf: Path) -> Iterator[Rig]:
     pytest.importorskip("llama_cpp")
-    from tests.gateway.local.vector_rig import Rig  # noqa: PLC0415 - loads llama.cpp
+    from tests.gateway.local.measuring.vector_rig import Rig  # noqa: PLC0415 - loads llama.cpp
 
     rig = Rig(gguf)
     yield rig
@@ -121,7 +121,7 @@ def test_a_batch_gives_what_each_text_gives_alone(rig: Rig) -> None:
 
 @pytest.mark.parametrize("tuning", [Tuning(threads=1, flash_attention=False), Tuning(threads=1, deterministic=True)])
 def test_who_wants_the_last_digits_can_have_them(gguf: Path, tuning: Tuning) -> None:
-    from tests.gateway.local.vector_rig import Rig  # noqa: PLC0415 - loads llama.cpp
+    from tests.gateway.local.measuring.vector_rig import Rig  # noqa: PLC0415 - loads llama.cpp
 
     rig = Rig(gguf, tuning=tuning)
     together = embedded(rig, *SENTENCES)

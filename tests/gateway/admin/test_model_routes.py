@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.local.engines import Engines
-from gateway.local.keeping import Keeping
-from gateway.local.supervisor import State
+from gateway.local.serving.engines import Engines
+from gateway.local.serving.keeping import Keeping
+from gateway.local.serving.supervisor import State
 from tests.gateway.admin.listening import listening
-from tests.gateway.local.fake_supervisor import FakeSupervisor, spec
+from tests.gateway.local.serving.fake_supervisor import FakeSupervisor, spec
 
 if TYPE_CHECKING:
     from pathlib import Path

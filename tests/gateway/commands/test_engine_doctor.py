@@ -10,7 +10,7 @@ import pytest
 from gateway import machine
 from gateway.commands import engine_doctor
 from gateway.commands.engine_doctor import findings, run
-from gateway.local.build_facts import BuildFacts
+from gateway.local.reading.build_facts import BuildFacts
 from gateway.machine import Card, Machine
 from policies.engine_devices import Build, Device
 from tests.tiny_gguf import tiny_text_model

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gateway.local.llama import Model
+    from gateway.local.binding.llama import Model
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def model_path() -> Path:
 
 @pytest.fixture(scope="session")
 def model(model_path: Path) -> Iterator[Model]:
-    from gateway.local.llama import Model, start_library  # noqa: PLC0415 - loads llama.cpp
+    from gateway.local.binding.llama import Model, start_library  # noqa: PLC0415 - loads llama.cpp
 
     start_library()
     model = Model(model_path, lambda _: None)
@@ -52,7 +52,7 @@ def tiny_model_path(tiny_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_model_path: Path) -> Iterator[Model]:
-    from gateway.local.llama import Model, start_library  # noqa: PLC0415 - loads llama.cpp
+    from gateway.local.binding.llama import Model, start_library  # noqa: PLC0415 - loads llama.cpp
 
     start_library()
     model = Model(tiny_model_path, lambda _: None)

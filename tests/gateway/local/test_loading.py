@@ -11,12 +11,12 @@ from adapters.llama_cpp_job import EmbedJob, Finished, Job, RerankJob, Sampling,
 
 pytest.importorskip("llama_cpp")
 
-from gateway.local.engine import BatchEngine
+from gateway.local.binding.llama import start_library
 from gateway.local.frames import Load, Tuning
-from gateway.local.llama import start_library
 from gateway.local.loading import default_threads, handle_of, load_engine
-from gateway.local.prepare import Handle
-from gateway.local.vector_prepare import VectorHandle
+from gateway.local.preparing.prepare import Handle
+from gateway.local.preparing.vector_prepare import VectorHandle
+from gateway.local.scheduling.engine import BatchEngine
 from policies.engine_memory import USUAL_SLOTS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from adapters.llama_cpp_job import AnyJob, Event
     from gateway.local.loading import Loaded
-    from gateway.local.states import StateStore
+    from gateway.local.scheduling.states import StateStore
 
 TEXT, EMBED, RERANK = Job(1, prompt="x"), EmbedJob(1, ("x",)), RerankJob(1, "x", ("y",))
 

@@ -41,7 +41,7 @@ from gateway.local.frames import (
     pack,
     unpack_reports,
 )
-from gateway.local.process import WORKER_COMMAND
+from gateway.local.serving.process import WORKER_COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

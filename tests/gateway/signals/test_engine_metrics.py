@@ -3,15 +3,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from gateway.local.frames import Load, Standing
-from gateway.local.keeping import Engine, EngineSpec
-from gateway.local.supervisor import State
+from gateway.local.serving.keeping import Engine, EngineSpec
+from gateway.local.serving.supervisor import State
 from gateway.signals import engine_telemetry as names
 from gateway.signals.engine_metrics import watch_engines
 from gateway.signals.metrics import Registry
 
 if TYPE_CHECKING:
-    from gateway.local.engines import Engines
-    from gateway.local.supervisor import Supervisor
+    from gateway.local.serving.engines import Engines
+    from gateway.local.serving.supervisor import Supervisor
 
 
 class StillSupervisor:
