@@ -56,7 +56,8 @@ def asking(text: str, **more: Any) -> dict[str, Any]:
 
 
 async def say(here: Listening, text: str, **more: Any) -> Told:
-    return await here.call("POST", "/v1/chat/completions", FILE_KEY, asking(text, **more))
+    async with asyncio.timeout(60):
+        return await here.call("POST", "/v1/chat/completions", FILE_KEY, asking(text, **more))
 
 
 async def live(here: Listening) -> dict[str, Any]:
