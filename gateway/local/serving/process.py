@@ -148,7 +148,8 @@ class WorkerProcess:
         waiting = asyncio.get_running_loop().run_in_executor(self._starter, _bury, self._process)
         code = await _uninterrupted(waiting)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._last_words.ended.wait(), _GRACE_S)
+            async with asyncio.timeout(_GRACE_S):
+                await self._last_words.ended.wait()
         if self._stderr:
             self._stderr.close()
         ending = self._link.complaint or (f"signal {-code}" if code < 0 else f"exit code {code}")

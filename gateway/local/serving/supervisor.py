@@ -213,7 +213,8 @@ class Supervisor:
         """Let it end by itself, which gives its memory back in order; but not for long."""
         worker.send(Shutdown())
         try:
-            await asyncio.wait_for(worker.gone.wait(), self._patience.farewell_s)
+            async with asyncio.timeout(self._patience.farewell_s):
+                await worker.gone.wait()
         except TimeoutError:
             worker.kill("it did not end when it was told to")
 
@@ -221,7 +222,9 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while not worker.gone.is_set():
             try:
-                await asyncio.wait_for(worker.gone.wait(), self._patience.heartbeat_s)
+                # Not `wait_for`: before Python 3.12 it forgets that it was cancelled where the wait ends just then.
+                async with asyncio.timeout(self._patience.heartbeat_s):
+                    await worker.gone.wait()
             except TimeoutError:
                 silence_s = loop.time() - self._heard_s
                 if silence_s > (self._patience.stall_s if self._ready_s else self._patience.load_s):

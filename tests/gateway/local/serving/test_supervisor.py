@@ -266,3 +266,19 @@ async def test_a_job_that_cannot_be_sent_is_refused_and_hurts_nobody(value: obje
         supervisor.submit(Job(2, prompt="x"), other)
         await other.until(Finished)
         assert supervisor.restarts == 0
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_worker_that_dies_just_as_the_gateway_closes_is_not_started_again(turns: int) -> None:
+    supervisor = Supervisor(Load("m"), command=[*FAKE, "good"])
+    supervisor.start()
+    await supervisor.until_settled()
+    worker = supervisor._worker
+    assert worker is not None
+    worker.gone.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await supervisor.close()
+    assert supervisor.state is State.STOPPED
+    assert supervisor.pid is None
