@@ -74,7 +74,7 @@ async def admin(siege: Siege, data: bytes) -> Answered:
 async def test_what_is_open_is_listed_here() -> None:
     assert {path for path, permission in OPERATIONS.items() if permission is Permission.OPEN} == OPEN
     assert {"/health/ready", "/metrics", "/metrics/snapshot", "/deployments"} == GUARDED
-    assert len(DATA_RESOURCES) == 10
+    assert len(DATA_RESOURCES) == 13
 
 
 @pytest.mark.parametrize("path", [*DATA_RESOURCES, "/v1/models/m", "/models/secret/model"])

@@ -63,7 +63,7 @@ async def test_a_worker_reports_and_leaves_nothing_behind(starter: ThreadPoolExe
     assert await worker.reap() == "the test is over"
     await asyncio.sleep(0)
     assert not is_alive(worker.pid)
-    assert open_files() == before
+    assert open_files() <= before  # what other tests left open may be closed meanwhile
 
 
 async def test_a_worker_learns_no_secret_of_the_gateways(
