@@ -93,7 +93,7 @@ def answer_pieces(wish: Wish, outcome: Vectors | Scores, answer_id: str) -> Iter
     """The whole body, piece by piece."""
     if wish.endpoint is Endpoint.EMBEDDINGS:
         return _embeddings(wish, outcome)  # type: ignore[arg-type]  # what was asked for came
-    return iter((_ranked(wish, outcome, answer_id),))  # type: ignore[arg-type]
+    return iter((_ranked(wish, outcome, answer_id),))  # type: ignore[arg-type]  # as above
 
 
 def _embeddings(wish: Wish, outcome: Vectors) -> Iterator[bytes]:

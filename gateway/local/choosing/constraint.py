@@ -102,4 +102,5 @@ class Constraint:
             raise DeadEnd
         if len(spot.tokens) < _TOKENS_KEPT:
             spot.tokens[token] = after
+            self._grammar.kept += 1
         return after

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     Item = tuple[int, "Spot"]
 
 MAX_ITEMS = 20_000
-_KEPT_SPOTS = 5_000
+# What is remembered is forgotten at so many entries, some 10 MB: a schema costs nothing, so callers may send many. A
+# spot weighs as much as ten of the steps and tokens that lead on from it.
+_KEPT_ENTRIES = 100_000
+_SPOT_ENTRIES = 10
 
 
 class Spot:
@@ -43,11 +46,15 @@ class Spot:
 
 
 class Grammar:
-    """One grammar, ready to be walked by any number of texts and threads at once. `effort` grows with work done."""
+    """One grammar, ready to be walked by any number of texts and threads at once.
+
+    `effort` grows with work done, and `kept` with what is remembered of it, until that is forgotten.
+    """
 
     def __init__(self, text: str) -> None:
         """Raises `NotationError` and `GrammarTooLarge`."""
         self.effort = 0
+        self.kept = 0
         self._automaton = Automaton(read_rules(text), "root")
         self._spots: dict[tuple[frozenset[Item], bool], Spot] = {}
         self._nowhere = Spot((), {}, can_end=False)
@@ -87,6 +94,7 @@ class Grammar:
             if low <= byte <= high
         ]
         self.effort += len(spot.items)
+        self.kept += 1
         found = spot.next[byte] = self._settled(reached) if reached else None
         return found
 
@@ -118,8 +126,9 @@ class Grammar:
         key = (active, can_end)
         known = self._spots.get(key)
         if known is None:
-            if len(self._spots) >= _KEPT_SPOTS:
-                self._spots = {}
+            if self.kept >= _KEPT_ENTRIES:
+                self._spots, self.kept = {}, 0
+            self.kept += _SPOT_ENTRIES
             known = self._spots[key] = self._begin_rules(active, can_end=can_end)
         return known
 

@@ -101,16 +101,16 @@ class LocalUpstream:
         ticket = Ticket(job.answers, partial(self._note_end, engine, job.id))
         ticket.ignored = shown(llama_cpp.ignored_members(request))
         await self._seat(ticket, until_s, alone=exchange.is_suspect)
-        facts = engine.supervisor.facts
-        dialect = dialect_named(facts.dialect, facts.reasoning) if facts else dialect_named("")
-        shape = Shape.of(request, job, self._deployment.model, int(time.time()), dialect)
-        answer = LocalAnswer(ticket, shape, exchange, self._deployment.name)
-        job = msgspec.structs.replace(job, place=place, adapter=self._adapter)
         try:
+            facts = engine.supervisor.facts
+            dialect = dialect_named(facts.dialect, facts.reasoning) if facts else dialect_named("")
+            shape = Shape.of(request, job, self._deployment.model, int(time.time()), dialect)
+            answer = LocalAnswer(ticket, shape, exchange, self._deployment.name)
+            job = msgspec.structs.replace(job, place=place, adapter=self._adapter)
             engine.supervisor.submit(_placed(job, until_s - loop.time()), ticket)
             await (answer.open(first_token_by_s) if request.stream else answer.gather())
         except BaseException:
-            answer.close()
+            ticket.close()
             raise
         return answer
 
@@ -124,13 +124,13 @@ class LocalUpstream:
         ticket = Ticket(1, partial(self._note_end, engine, job.id))
         ticket.ignored = shown(llama_cpp_vectors.ignored_members(request))
         await self._seat(ticket, until_s, alone=exchange.is_suspect)
-        wish = wish._replace(model=self._deployment.model)
-        answer = VectorAnswer(ticket, wish, exchange, self._deployment.name)
         try:
+            wish = wish._replace(model=self._deployment.model)
+            answer = VectorAnswer(ticket, wish, exchange, self._deployment.name)
             engine.supervisor.submit(_placed(job, until_s - loop.time()), ticket)
             await answer.gather()
         except BaseException:
-            answer.close()
+            ticket.close()
             raise
         return answer
 

@@ -82,3 +82,12 @@ def test_one_choice_takes_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(subject, "MAX_EFFORT", 10)
     with pytest.raises(DeadEnd):
         constraint("root ::= (" + " | ".join(f'"a{n}"' for n in range(50)) + ")").allows(ord("a"))
+
+
+def test_looks_at_tokens_count_as_memory() -> None:
+    grammar = Grammar("root ::= [a-z]+")
+    walker, before = Constraint(grammar, VOCABULARY), grammar.kept
+    assert walker.allows(ord("a"))
+    once = grammar.kept
+    assert walker.allows(ord("a"))
+    assert before < once == grammar.kept

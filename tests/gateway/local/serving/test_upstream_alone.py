@@ -186,3 +186,14 @@ async def test_a_missing_file_stops_the_start(tmp_path: Path) -> None:
     spec = EngineSpec("bundled", Load(str(tmp_path / "none.gguf")))
     with pytest.raises(MissingModel, match="no model file"):
         await LocalUpstream(DEPLOYMENT, spec, Engines(lambda made_from: Supervisor(made_from.load))).start()
+
+
+async def test_what_fails_after_a_place_was_taken_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no shape")
+
+    async with faked("good") as upstream:
+        monkeypatch.setattr("gateway.local.serving.upstream.Shape.of", broken)
+        with pytest.raises(RuntimeError, match="no shape"):
+            await upstream.send(exchange())
+        assert upstream.describe()["in_engine"] == 0
