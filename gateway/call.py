@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from gateway.drains import Drain
     from gateway.generation import Generation
     from gateway.limits.admitted import Admitted
+    from gateway.state.answers.store import Used
     from gateway.upstream import Answer
+    from policies.cache_rules import Bypass, Level
     from policies.choosing import Choice
     from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Timeouts, Usage
 
@@ -94,6 +96,8 @@ class Call(msgspec.Struct):
     choice: Choice | None = None
     # admit; None where no limit applies
     admitted: Admitted | None = None
+    # cache; None where the route has none
+    cached: Cached | None = None
     # attempt; `set_aside` are those passed over at first, by id, and until when
     set_aside: Mapping[str, float] | None = None
     attempts: list[Attempt] = msgspec.field(default_factory=list)
@@ -117,6 +121,33 @@ class Call(msgspec.Struct):
             return last
         failed = [attempt for attempt in attempts if attempt.failure is not None]
         return failed[-1] if failed else last
+
+
+class Cached(msgspec.Struct):
+    """What the cache did with a call: served it (`level` says how), missed, or left it alone (`bypass` says why).
+
+    `risk` is how likely a semantic hit is wrong; `similarity` of the nearest question is kept of misses as well, as is
+    the `veto` that forbade it. `saved` is what the answer took when it was made. `joined`: another call's answer, while
+    that was under way.
+    """
+
+    level: Level | None = None
+    bypass: Bypass | None = None
+    closed: Bypass | None = None  # the level above exact, for this call
+    entry_id: str = ""
+    age_s: float = 0.0
+    risk: float | None = None
+    similarity: float | None = None
+    veto: str | None = None
+    saved: Used | None = None
+    deployment: str = ""
+    joined: str | None = None
+    lookup_s: float = 0.0
+    judged: bool = False
+
+    @property
+    def is_hit(self) -> bool:
+        return self.level is not None
 
 
 class Reply(msgspec.Struct):

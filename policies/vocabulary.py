@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from policies.route_rules import (
     AT_FIRST_TOKEN,
@@ -26,6 +26,9 @@ from policies.route_rules import (
     Resume,
     SpillRules,
 )
+
+if TYPE_CHECKING:
+    from policies.cache_rules import CacheRules
 
 
 class Endpoint(StrEnum):
@@ -168,6 +171,7 @@ class Route:
     hedge: HedgeRules | None = None
     commit: CommitRules = AT_FIRST_TOKEN
     resume: tuple[Resume, ...] = ()
+    cache: CacheRules | None = None
 
 
 Destination = Deployment | Route
@@ -265,7 +269,7 @@ class Principal:
     `org` is the tenant: limits that bind together are kept together under it. `limits` are the key's own, beside those
     of the policy. `output_tokens_default` stands in for a `max_tokens` that the caller left out. `requires` binds every
     deployment that may answer, `priority` says who goes first when not all can be served. `vouches`: it is a gateway,
-    which may say of each call whose it is.
+    which may say of each call whose it is. `uses_cache` False: it is never answered from one, nor fills it.
     """
 
     key_id: str
@@ -280,6 +284,7 @@ class Principal:
     requires: Requirements = NO_REQUIREMENTS
     priority: Priority = Priority.NORMAL
     vouches: bool = False
+    uses_cache: bool = True
 
 
 # Usage and Cost are made for every call, and a named tuple costs a third of a frozen dataclass to make.

@@ -1,0 +1,1 @@
+"""Questions as vectors: the bundled MiniLM, or any deployment that embeds."""
