@@ -4,10 +4,10 @@ import re
 
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
-from gateway.signals import engine_telemetry, telemetry
+from gateway.signals import cache_telemetry, engine_telemetry, telemetry
 from gateway.signals.telemetry import Attr, Family, Kind
 
-NAMES = vars(telemetry) | vars(engine_telemetry)
+NAMES = vars(telemetry) | vars(engine_telemetry) | vars(cache_telemetry)
 FAMILIES = [value for value in NAMES.values() if isinstance(value, Family)]
 # Not in the package yet: renamed or added in the conventions' own repository since.
 NEWER = {"gen_ai.usage.cost", "gen_ai.response.time_to_first_chunk", "gen_ai.request.stream"}

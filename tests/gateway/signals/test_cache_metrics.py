@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.call import Cached
+from gateway.signals import cache_telemetry as names
+from gateway.signals.cache_metrics import CacheMetrics, RouteStanding
+from gateway.signals.cache_telemetry import LabelSource, Purpose
+from gateway.signals.metrics import HistogramValue, Registry
+from gateway.state.answers.store import Stock, Used
+from policies.cache_rules import Bypass, Level
+
+Told = dict[str, dict[tuple[str, ...], float | HistogramValue]]
+
+
+def told_by(registry: Registry) -> Told:
+    return {family.family.name: dict(family.values) for family in registry.snapshot()}
+
+
+def a_hit(level: Level = Level.SEMANTIC, *, joined: str | None = None, cost_nanousd: int | None = 700) -> Cached:
+    used = Used(input_tokens=30, output_tokens=12, cost_nanousd=cost_nanousd)
+    return Cached(level=level, age_s=31.0, saved=used, lookup_s=0.012, joined=joined)
+
+
+def test_a_hit_counts_with_its_level_and_what_it_saved() -> None:
+    registry = Registry()
+    metrics = CacheMetrics(registry)
+    metrics.settled("faq", a_hit())
+    metrics.settled("faq", a_hit(Level.EXACT, joined="req_1"))
+    told = told_by(registry)
+    requests = told[names.CACHE_REQUESTS.name]
+    assert requests == {("faq", "hit", "semantic"): 1, ("faq", "hit", "exact"): 1}
+    assert told[names.CACHE_SAVED_COST.name] == {("faq", "semantic"): 700, ("faq", "exact"): 700}
+    assert told[names.CACHE_SAVED_TOKENS.name]["faq", "semantic", "input"] == 30
+    assert told[names.CACHE_SAVED_TOKENS.name]["faq", "semantic", "output"] == 12
+    assert told[names.CACHE_JOINED.name] == {("faq",): 1}
+    age = told[names.CACHE_AGE.name]["faq",]
+    assert isinstance(age, HistogramValue)
+    assert age.sum == 62.0
+
+
+def test_a_hit_whose_answer_had_no_known_cost_adds_tokens_and_no_money() -> None:
+    registry = Registry()
+    CacheMetrics(registry).settled("faq", a_hit(cost_nanousd=None))
+    told = told_by(registry)
+    assert told[names.CACHE_SAVED_COST.name] == {}
+    assert told[names.CACHE_SAVED_TOKENS.name]["faq", "semantic", "output"] == 12
+
+
+def test_a_miss_counts_with_the_sign_that_ruled_the_nearest_question_out() -> None:
+    registry = Registry()
+    metrics = CacheMetrics(registry)
+    metrics.settled("faq", Cached(veto="numbers", similarity=0.97, lookup_s=0.004))
+    metrics.settled("faq", Cached(closed=Bypass.TIME))
+    told = told_by(registry)
+    assert told[names.CACHE_REQUESTS.name] == {("faq", "miss", "none"): 2}
+    assert told[names.CACHE_VETOED.name] == {("faq", "numbers"): 1}
+    assert told[names.CACHE_CLOSED.name] == {("faq", "time"): 1}
+
+
+def test_a_bypass_counts_with_its_reason_and_is_no_look_up() -> None:
+    registry = Registry()
+    CacheMetrics(registry).settled("faq", Cached(bypass=Bypass.TEMPERATURE))
+    told = told_by(registry)
+    assert told[names.CACHE_REQUESTS.name] == {("faq", "bypass", "none"): 1}
+    assert told[names.CACHE_BYPASS.name] == {("faq", "temperature"): 1}
+    assert told[names.CACHE_LOOKUP.name] == {}
+
+
+def test_what_happens_beside_calls_is_counted_as_it_happens() -> None:
+    registry = Registry()
+    metrics = CacheMetrics(registry)
+    metrics.not_stored("faq", "truncated")
+    metrics.labelled("faq", LabelSource.SHADOW, is_good=True)
+    metrics.labelled("faq", LabelSource.FEEDBACK, is_good=False)
+    metrics.judged("faq", "same")
+    metrics.spent("faq", Purpose.SHADOW, 5_000)
+    metrics.unavailable("embedder")
+    metrics.embedded("minilm", 0.009)
+    told = told_by(registry)
+    assert told[names.CACHE_NOT_STORED.name] == {("faq", "truncated"): 1}
+    assert told[names.CACHE_LABELS.name] == {("faq", "shadow", "good"): 1, ("faq", "feedback", "bad"): 1}
+    assert told[names.CACHE_JUDGED.name] == {("faq", "same"): 1}
+    assert told[names.CACHE_COST.name] == {("faq", "shadow"): 5_000}
+    assert told[names.CACHE_UNAVAILABLE.name] == {("embedder",): 1}
+    embedding = told[names.EMBEDDER_DURATION.name]["minilm",]
+    assert isinstance(embedding, HistogramValue)
+    assert sum(embedding.counts) == 1
+
+
+def test_routes_begin_at_zero() -> None:
+    registry = Registry()
+    CacheMetrics(registry).declare(["faq"])
+    assert told_by(registry)[names.CACHE_REQUESTS.name] == {("faq", "miss", "none"): 0, ("faq", "bypass", "none"): 0}
+
+
+def test_operators_read_the_counts_by_route() -> None:
+    metrics = CacheMetrics(Registry())
+    metrics.declare(["faq", "code"])
+    metrics.settled("faq", a_hit())
+    metrics.settled("faq", a_hit(joined="req_1"))
+    metrics.settled("faq", Cached())
+    metrics.settled("faq", Cached(bypass=Bypass.TOOL_CALLS))
+    counts = metrics.counts()
+    assert counts["faq"] == ({"semantic": 2}, 1, 1, 1, 1400, 84)
+    assert counts["code"] == ({}, 0, 0, 0, 0, 0)
+
+
+class TwoRoutes:
+    def standings(self) -> list[RouteStanding]:
+        return [
+            RouteStanding("faq", 0.01, 0.2, 500, 90, 0.006, 0.012, 40, 2),
+            RouteStanding("new", 0.02, 0.1),
+        ]
+
+    def stocks(self) -> list[tuple[str, Stock]]:
+        return [("memory", Stock(7, 9_000, None, evicted=2, expired=1))]
+
+    def embedders(self) -> list[tuple[str, int, bool]]:
+        return [("minilm", 3, True)]
+
+
+def test_scrapes_read_how_routes_and_stores_stand() -> None:
+    registry = Registry()
+    CacheMetrics(registry).watch(TwoRoutes())
+    told = told_by(registry)
+    assert told[names.CACHE_BUDGET.name] == {("faq",): 0.01, ("new",): 0.02}
+    assert told[names.CACHE_RISK_BAR.name] == {("faq",): 0.2, ("new",): 0.1}
+    assert told[names.CACHE_EXPECTED.name] == {("faq",): 0.006, ("new",): 0.0}
+    assert told[names.CACHE_OBSERVED.name] == {("faq",): 0.012}
+    assert told[names.CACHE_ENTRIES.name] == {("memory",): 7}
+    assert told[names.CACHE_VECTORS.name] == {}
+    assert told[names.CACHE_EVICTED.name] == {("memory",): 2}
+    assert told[names.EMBEDDER_QUEUE.name] == {("minilm",): 3}
+    assert told[names.EMBEDDER_UP.name] == {("minilm",): True}
+
+
+@pytest.mark.parametrize(("observed_max", "is_over"), [(None, False), (0.0099, False), (0.01, False), (0.011, True)])
+def test_a_route_is_over_its_budget_only_by_labels(observed_max: float | None, *, is_over: bool) -> None:
+    assert RouteStanding("faq", 0.01, 0.2, observed_max=observed_max).is_over_budget is is_over
