@@ -86,7 +86,8 @@ class ReplayPace:
 class CacheRules:
     """A route's cache. `near` and `semantic` open the levels above exact. A call that states a temperature above
     `temperature_max` is left alone. `ignored` are members of a request that do not keep two apart, beside those that
-    never do. `charges_hits`: limits count a hit as if the model had answered. `tags` go on every entry.
+    never do. `charges_hits`: limits count a hit as if the model had answered. `tags` go on every entry. Routes
+    of the same `group` share answers; without one a route keeps its own.
     """
 
     ttl_s: float = 3600.0
@@ -99,3 +100,4 @@ class CacheRules:
     pace: ReplayPace = ReplayPace()
     charges_hits: bool = False
     tags: tuple[str, ...] = ()
+    group: str = ""

@@ -103,6 +103,7 @@ class _Routing:
             hedge=None if route.hedge is None else HedgeRules(route.hedge.share_max, route.hedge.after_s),
             commit=_commit(route.commit),
             resume=tuple(Resume(way) for way in route.resume or ()),
+            cache=None if route.cache is None else route.cache.rules(),
         )
 
 

@@ -14,8 +14,7 @@ ANY: Final = "*"
 NOT_YET: Final = "is not available in this version"
 
 KEYS: Final[dict[Place, tuple[str, ...]]] = {
-    (): ("cache", "webhooks"),
-    ("routes", ANY): ("cache",),
+    (): ("webhooks",),
     ("prices",): ("price_as",),
 }
 

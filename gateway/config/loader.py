@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from gateway.config.cache_checks import cache_doubts, check_caches
 from gateway.config.doubts import doubts
 from gateway.config.engine_checks import check_engines
 from gateway.config.exposure import check_exposure
@@ -69,11 +70,11 @@ def examine_text(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Con
     # What the models make of these is not news: a reference that could not be resolved, and what is not available.
     settled = later.keys() | {place for place, _, _ in tree.findings if place in tree.from_references}
     config = _shape(tree, base, report, settled)
-    checks = (check_names(tree), check_routes(tree), check_limits(tree), check_sharing(tree))
+    checks = (check_names(tree), check_routes(tree), check_limits(tree), check_sharing(tree), check_caches(tree))
     for place, message, severity in chain(*checks, check_exposure(tree, base, time.time())):
         report.add(place, message, severity)
     if config is not None and not report.has_errors:
-        for place, message, severity in chain(check_engines(config), doubts(config)):
+        for place, message, severity in chain(check_engines(config), doubts(config), cache_doubts(config)):
             report.add(place, message, severity)
     return (None if report.has_errors else config), report.problems()
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from gateway.config.caching import AnswersSettings
 from gateway.config.fields import OrgName, Shape, Table
 from gateway.config.limits import LimitSettings
 from gateway.config.llama_cpp import EnginesSettings
@@ -30,6 +31,7 @@ class Config(Shape):
     secrets: SecretsSettings = Field(default_factory=SecretsSettings.model_construct)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings.model_construct)
     prices: PricesSettings = Field(default_factory=PricesSettings.model_construct)
+    cache: AnswersSettings = Field(default_factory=AnswersSettings.model_construct)
     engines: EnginesSettings = Field(default_factory=EnginesSettings.model_construct)
     providers: Table[ProviderSettings] = Field(
         min_length=1, description="Companies and servers, and how to reach them."

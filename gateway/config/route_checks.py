@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LISTS: Final = ("targets", "fallbacks", "context_fallbacks", "content_fallbacks")
 DEPTH_MAX: Final = 8
-OF_A_CALL: Final = ("retry", "timeouts", "hedge", "commit", "resume", "queue", "limits", "max_output_tokens")
+OF_A_CALL: Final = ("retry", "timeouts", "hedge", "commit", "resume", "queue", "limits", "max_output_tokens", "cache")
 """What a call goes by is said by the route that it came for, and not by those inside that one."""
 
 

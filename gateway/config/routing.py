@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gateway.config import amounts
+from gateway.config.caching import RouteCache
 from gateway.config.failover import (
     CommitSettings,
     HealthSettings,
@@ -183,3 +184,4 @@ class RouteSettings(Shape):
     max_output_tokens: OutputTokens | None = None
     limits: Limits = ()
     queue: QueueSettings | None = Field(default=None, description="Wait for limits; without it a call is refused.")
+    cache: RouteCache = None

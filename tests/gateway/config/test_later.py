@@ -16,10 +16,9 @@ PROVIDERS = "{{openai: {{kind: openai, api_key: none}}, x: {}}}"
 @pytest.mark.parametrize(
     ("section", "value", "problem"),
     [
-        ("cache", "{}", f"cache: 'cache' {LATER}"),
+        ("webhooks", "{}", f"webhooks: 'webhooks' {LATER}"),
         ("prices", "{unknown: price_as}", f"prices.unknown: 'price_as' {LATER}"),
         ("providers", PROVIDERS.format("{kind: anthropic, api_key: none}"), f"providers.x.kind: 'anthropic' {LATER}"),
-        ("routes", "[{model: a, targets: [gpt], cache: x}]", f"routes[0].cache: 'cache' {LATER}"),
     ],
 )
 def test_it_is_refused_once_and_by_name(
