@@ -128,7 +128,7 @@ class Cached(msgspec.Struct):
 
     `risk` is how likely a semantic hit is wrong; `similarity` of the nearest question is kept of misses as well, as is
     the `veto` that forbade it. `saved` is what the answer took when it was made. `joined`: another call's answer, while
-    that was under way.
+    that was under way. `deployment` and `model` are those that the answer came from.
     """
 
     level: Level | None = None
@@ -141,6 +141,7 @@ class Cached(msgspec.Struct):
     veto: str | None = None
     saved: Used | None = None
     deployment: str = ""
+    model: str = ""
     joined: str | None = None
     lookup_s: float = 0.0
     judged: bool = False

@@ -94,13 +94,19 @@ def as_document(by: str, spends: list[Spend], total: Spend) -> str:
 def _object(spend: Spend) -> dict[str, object]:
     shown = msgspec.to_builtins(spend)
     cost_usd = usd(spend.cost_nanousd) if spend.cost_nanousd is not None else None
-    return {**shown, "cost_usd": cost_usd, "estimated_share": round(spend.estimated_share, 6)}
+    told = {"cost_usd": cost_usd, "estimated_share": round(spend.estimated_share, 6)}
+    return {**shown, **told, "saved_usd": usd(spend.saved_nanousd)}
 
 
 def as_table(by: str, spends: list[Spend], total: Spend) -> str:
-    """The report for people. Unpriced tokens are named beside the cost: they are not in it, and not free."""
+    """The report for people. Unpriced tokens are named beside the cost: they are not in it, and not free. What caches
+    served and saved stands there where they served anything.
+    """
     heads = [by, "requests", "attempts", "input", "cached", "output", "estimated", "cost USD", "unpriced tokens"]
     lines = [heads, *([_cells(spend) for spend in (*spends, total)])]
+    if total.cache_hits:
+        lines = [line + more for line, more in zip(lines, _from_caches([*spends, total]), strict=True)]
+        heads = lines[0]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     rendered = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
     rule = "-" * (sum(widths) + 2 * len(widths) - 2)
@@ -120,6 +126,11 @@ def _cells(spend: Spend) -> list[str]:
         _cost(spend),
         str(spend.unpriced_tokens) if spend.unpriced_attempts else "-",
     ]
+
+
+def _from_caches(spends: list[Spend]) -> list[list[str]]:
+    cells = [[str(spend.cache_hits), usd(spend.saved_nanousd) if spend.cache_hits else "-"] for spend in spends]
+    return [["hits", "saved USD"], *cells]
 
 
 def _cost(spend: Spend) -> str:

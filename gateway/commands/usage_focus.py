@@ -1,6 +1,7 @@
 """Attempts as lines of FOCUS 1.2, the FinOps Foundation's columns for cost and usage (focus.finops.org, May 2025).
 
-An attempt makes one line per kind of token that it used: FOCUS knows one quantity and one unit price a line. The line's
+An attempt makes one line per kind of token that it used: FOCUS knows one quantity and one unit price a line. An answer
+from a cache makes one line that cost nothing, of one request; what it saved stands in columns of ours. The line's
 sub-account is the team, its billing account the org, and its tags name key, user, route and the key's own tags.
 """
 
@@ -10,6 +11,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from gateway.state.ledger.schema import FROM_CACHE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +68,20 @@ FOCUS_COLUMNS: Final = {
     "x_Attempt": "number",
     "x_Estimated": "number",
     "x_UnpricedReason": "text",
+    "x_CacheLevel": "text",
+    "x_SavedCost": "decimal",
+    "x_SavedTokens": "number",
 }
+CACHED: Final = "Cached Answer"
+
+
+_ONE: Final = Decimal(1)
+_REQUEST: Final[dict[str, object]] = {
+    **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), _ONE),
+    **dict.fromkeys(("ConsumedUnit", "PricingUnit"), "Requests"),
+    **dict.fromkeys(("ContractedUnitPrice", "ListUnitPrice"), Decimal(0).quantize(_PLACES)),
+}
+_NOTHING: Final[dict[str, object]] = {}
 
 
 class Part(NamedTuple):
@@ -77,7 +93,10 @@ class Part(NamedTuple):
 
 
 def focus_lines(row: LedgerRow) -> Iterator[tuple[object, ...]]:
-    """The lines of one attempt, none for one that used no tokens and cost nothing."""
+    """The lines of one attempt, none for one that used no tokens and cost nothing. A cache's answer has one."""
+    if row.attempt == FROM_CACHE:
+        yield tuple(_line(row, Part(CACHED, 0, 0), _REQUEST).values())
+        return
     for part in parts(row):
         if part.tokens or part.cost_nanousd:
             yield tuple(_line(row, part).values())
@@ -94,8 +113,8 @@ def parts(row: LedgerRow) -> tuple[Part, ...]:
     )
 
 
-def _line(row: LedgerRow, part: Part) -> dict[str, object]:
-    told = _costs(part) | _period(row) | _place(row, part) | _owner(row)
+def _line(row: LedgerRow, part: Part, instead: dict[str, object] = _NOTHING) -> dict[str, object]:
+    told = _costs(part) | _period(row) | _place(row, part) | _owner(row) | instead
     return {name: told[name] for name in FOCUS_COLUMNS}
 
 
@@ -165,6 +184,9 @@ def _owner(row: LedgerRow) -> dict[str, object]:
         "x_Attempt": row.attempt,
         "x_Estimated": row.estimated,
         "x_UnpricedReason": row.unpriced_reason,
+        "x_CacheLevel": row.cache_level,
+        "x_SavedCost": None if row.saved_nanousd is None else (Decimal(row.saved_nanousd) / _NANO).quantize(_PLACES),
+        "x_SavedTokens": row.saved_tokens,
     }
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.limits.demands import Demand
     from gateway.limits.holdings import Holding
     from gateway.limits.plans import Plan
+    from gateway.state.answers.store import Used
     from gateway.state.limits.store import LimitStore
     from policies.limits import Account, Ask
 
@@ -73,6 +74,18 @@ class Admitted:
         """What could not be settled at the end of the call, now that its tokens are counted."""
         for holding in self.holdings:
             holding.settle(self._store)
+
+    def charge_hit(self, used: Used) -> None:
+        """The answer came from a cache, and the route charges hits: the call settles as if the model had answered. Say
+        it before the call is over.
+        """
+        for holding in self.holdings:
+            holding.hit = used
+
+    def hit_charges(self) -> str | None:
+        """As `charges`, of a call without an attempt."""
+        found = [charge for one in self.holdings for charge in one.hit_charges()]
+        return msgspec.json.encode(found).decode() if found else None
 
     def charges(self, attempt: Attempt) -> str | None:
         """The calendar accounts that an attempt was charged to, as the ledger has them."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from gateway.call import Attempt
     from gateway.limits.plans import Plan
+    from gateway.state.answers.store import Used
     from gateway.state.limits.store import LimitStore
     from policies.limits import Granted, Hold
     from policies.vocabulary import Usage
@@ -20,15 +21,29 @@ Charge = tuple[str, float, int]
 
 
 class Holding:
-    """`attempts` are those that settle it, in order: each later reservation takes over from the one before."""
+    """`attempts` are those that settle it, in order: each later reservation takes over from the one before. `hit` is
+    what a cache's answer took when it was made, where that settles it instead.
+    """
 
-    __slots__ = ("_plan", "_released", "_used", "attempts", "has_calendar", "holds", "is_open", "reservation", "tenant")
+    __slots__ = (
+        "_plan",
+        "_released",
+        "_used",
+        "attempts",
+        "has_calendar",
+        "hit",
+        "holds",
+        "is_open",
+        "reservation",
+        "tenant",
+    )
 
     def __init__(self, tenant: str, reservation: str, plan: Plan, granted: Granted) -> None:
         self.tenant = tenant
         self.reservation = reservation
         self.holds: Sequence[Hold] = granted.holds
         self.attempts: list[Attempt] = []
+        self.hit: Used | None = None
         self.is_open = True
         self.has_calendar = plan.has_calendar
         self._plan = plan
@@ -46,11 +61,15 @@ class Holding:
         self.settle(store)
 
     def settle(self, store: LimitStore) -> None:
-        """Once and for all. Without an attempt nothing was used: a call refused later on, or a cache's answer."""
+        """Once and for all. Without an attempt nothing was used: a call refused later on, or a cache's answer that is
+        not charged for.
+        """
         if self.is_open:
             self.is_open = False
             if len(self.attempts) == 1:
                 self._used = actual = self.used_by(self.attempts[0])
+            elif self.hit is not None and not self.attempts:
+                self._used = actual = self._used_by_hit(self.hit)
             else:
                 used = [self.used_by(attempt) for attempt in self.attempts]
                 actual = [sum(column) for column in zip(*used, strict=True)] or [0] * len(self.holds)
@@ -76,7 +95,21 @@ class Holding:
         """The calendar accounts that this attempt was charged to."""
         if not self.has_calendar:
             return []
-        used = self._used or self.used_by(attempt)
+        return self._charged(self._used or self.used_by(attempt))
+
+    def _used_by_hit(self, used: Used) -> list[int]:
+        """Hold by hold. What an answer without a known cost took was let through without one when it was made."""
+        tokens = used.input_tokens + used.output_tokens
+        amounts = (1, tokens, used.input_tokens, used.output_tokens, 0, used.cost_nanousd or 0)
+        return [amounts[field] for field in self._plan.fields]
+
+    def hit_charges(self) -> list[Charge]:
+        """The calendar accounts that a cache's answer was charged to."""
+        if self.hit is None or self.attempts or not self.has_calendar:
+            return []
+        return self._charged(self._used_by_hit(self.hit))
+
+    def _charged(self, used: Sequence[int]) -> list[Charge]:
         return [
             (f"{self.tenant}|{hold.account}", hold.window_s, amount)
             for hold, amount in zip(self.holds, used, strict=True)

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from gateway.scrubbing import printable
-from gateway.state.ledger.schema import LedgerRow
+from gateway.state.ledger.schema import FROM_CACHE, LedgerRow
+from policies.matching import candidates
 
 if TYPE_CHECKING:
-    from gateway.call import Attempt
+    from gateway.call import Attempt, Cached, Call
     from gateway.records.settlement import SettledCall, Settlement
+    from policies.cache_rules import Level
     from policies.vocabulary import Cost, Principal
 
 Who = tuple[str | None, str | None, str | None, str | None]
+Shared = tuple[Who, tuple[str | None, str, str], tuple[str | None, str | None]]
+
+CACHE_HIT: Final = "cache_hit"
+UNKNOWN: Final = "unknown"
 
 _NOBODY = (None, None, None, None)
 _NO_OWNER = (None, None)
 
 
 def ledger_rows(settled: SettledCall) -> list[LedgerRow]:
-    """One row per attempt; a call that reached no upstream leaves none."""
+    """One row per attempt, or the one of an answer from a cache; a call that had neither leaves none."""
     call = settled.call
+    cached = call.cached
+    if not settled.attempts and (cached is None or cached.level is None):
+        return []
     principal, route = call.principal, call.route
     who = (principal.key_id, principal.key_name, principal.team, principal.user) if principal is not None else _NOBODY
     what = (route.name if route is not None else None, call.request.endpoint._value_, printable(call.request.model))
     owner = owner_of(principal)
-    return [_row(settled, settlement, (who, what, owner)) for settlement in settled.attempts]
+    rows = [_row(settled, settlement, (who, what, owner)) for settlement in settled.attempts]
+    if cached is not None and cached.level is not None:
+        rows.append(_hit(settled, cached, cached.level, (who, what, owner)))
+    return rows
 
 
 def owner_of(principal: Principal | None) -> tuple[str | None, str | None]:
@@ -40,7 +52,7 @@ def owner_of(principal: Principal | None) -> tuple[str | None, str | None]:
 def _row(
     settled: SettledCall,
     settlement: Settlement,
-    shared: tuple[Who, tuple[str | None, str, str], tuple[str | None, str | None]],
+    shared: Shared,
 ) -> LedgerRow:
     who, what, owner = shared
     call, attempt, usage = settled.call, settlement.attempt, settlement.usage
@@ -77,6 +89,45 @@ def _row(
         call.admitted.charges(attempt) if call.admitted is not None else None,
         engine_ms(attempt),
     )
+
+
+def _hit(settled: SettledCall, cached: Cached, level: Level, shared: Shared) -> LedgerRow:
+    """It cost nothing, whatever it says that it saved; and nobody else was asked, so it is no attempt."""
+    who, what, owner = shared
+    call, used = settled.call, cached.saved
+    return LedgerRow(
+        call.id,
+        FROM_CACHE,
+        call.received_at_ns // 1_000_000,
+        *who,
+        *what,
+        cached.deployment,
+        provider_of(call, cached),
+        cached.model,
+        CACHE_HIT,
+        call.status,
+        call.error_code,
+        +call.request.stream,
+        +call.cancelled,
+        *(0,) * 6,
+        *(0,) * 5,
+        None,
+        *_priced(None),
+        round(settled.duration_s * 1000),
+        None,
+        *owner,
+        call.admitted.hit_charges() if call.admitted is not None else None,
+        None,
+        level._value_,
+        used.cost_nanousd if used is not None else None,
+        used.input_tokens + used.output_tokens if used is not None else None,
+    )
+
+
+def provider_of(call: Call, cached: Cached) -> str:
+    """Of the deployment that an answer came from, as long as the route has it."""
+    found = (one.provider for one in candidates(call.route) if one.name == cached.deployment) if call.route else ()
+    return next(iter(found), UNKNOWN)
 
 
 def engine_ms(attempt: Attempt) -> int | None:

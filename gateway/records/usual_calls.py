@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Key = tuple[str | int | None, ...]
 
 MOST_KINDS: Final = 512
+_NOT_CACHED: Final = (None, None, None)
 
 
 class Kind(NamedTuple):
@@ -100,7 +101,7 @@ def _usual_attempt(call: Call) -> Attempt | None:
         return None
     if call.admitted is not None and call.admitted.waited_s:
         return None
-    if call.route is None or call.principal is None or len(call.attempts) != 1:
+    if call.cached is not None or call.route is None or call.principal is None or len(call.attempts) != 1:
         return None
     attempt = call.attempts[0]
     ended_well = attempt.failure is None and attempt.stopped is None and not attempt.cancelled
@@ -140,7 +141,7 @@ def _times(call: Call, attempt: Attempt) -> tuple[float, float, float]:
 
 def _row(kind: Kind, call: Call, attempt: Attempt, numbers: Numbers) -> LedgerRow:
     usage, cost = numbers.usage, numbers.cost
-    # By `_make`: to pass 35 parameters costs more than all else here.
+    # By `_make`: to pass 42 parameters costs more than all else here.
     return LedgerRow._make((
         call.id,
         attempt.number,
@@ -165,6 +166,7 @@ def _row(kind: Kind, call: Call, attempt: Attempt, numbers: Numbers) -> LedgerRo
         *kind.owner,
         call.admitted.charges(attempt) if call.admitted is not None else None,
         None,
+        *_NOT_CACHED,
     ))  # fmt: skip
 
 

@@ -55,11 +55,13 @@ class UsualLines:
 
 def _kind(settled: SettledCall, settlement: Settlement) -> Kind | None:
     """Everything in the line that is not cut out of its template. None without a cost, or an answer's tally, and
-    where an engine of ours has more to tell.
+    where an engine of ours, or a cache, has more to tell.
     """
     call, attempt, cost = settled.call, settlement.attempt, settlement.cost
     tally, principal, request, route = attempt.tally, call.principal, call.request, call.route
-    if cost is None or tally is None or principal is None or route is None or tally.engine is not None:
+    if cost is None or tally is None or principal is None or route is None:
+        return None
+    if tally.engine is not None or call.cached is not None:
         return None
     return (
         route.name,

@@ -29,11 +29,13 @@ GROUPS: Final = {
 
 ALL_TIME_MS: Final = (0, 2**53)
 _FROM_ATTEMPTS: Final = (
-    "sum(CASE WHEN attempt = 1 THEN 1 ELSE 0 END), count(*), sum(input_tokens), sum(cached_input_tokens), "
+    "sum(CASE WHEN attempt <= 1 THEN 1 ELSE 0 END), sum(CASE WHEN attempt > 0 THEN 1 ELSE 0 END), "
+    "sum(input_tokens), sum(cached_input_tokens), "
     "sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens), "
     "sum(CASE WHEN estimated = 1 THEN input_tokens + output_tokens ELSE 0 END), coalesce(sum(cost_nanousd), 0), "
-    "count(cost_nanousd), count(unpriced_reason), "
-    "sum(CASE WHEN unpriced_reason IS NOT NULL THEN input_tokens + output_tokens ELSE 0 END)"
+    "count(CASE WHEN attempt > 0 THEN cost_nanousd END), count(unpriced_reason), "
+    "sum(CASE WHEN unpriced_reason IS NOT NULL THEN input_tokens + output_tokens ELSE 0 END), "
+    "sum(CASE WHEN attempt = 0 THEN 1 ELSE 0 END), coalesce(sum(saved_nanousd), 0), coalesce(sum(saved_tokens), 0)"
 )
 _FROM_SUMS: Final = ", ".join(f"sum({name})" for name in MEASURES)
 
@@ -49,7 +51,8 @@ class Span(NamedTuple):
 class Spend:
     """One line of a report. `requests` are the calls that began there: a fallback adds an attempt, but no request.
 
-    `cost_nanousd` is what has a price; None when nothing in the group has.
+    `cost_nanousd` is what has a price; None when nothing in the group has. `cache_hits` are requests without an
+    attempt, which cost nothing; `saved_nanousd` and `saved_tokens` are what their answers took when they were made.
     """
 
     name: str | None
@@ -62,6 +65,9 @@ class Spend:
     cost_nanousd: int | None
     unpriced_attempts: int
     unpriced_tokens: int
+    cache_hits: int = 0
+    saved_nanousd: int = 0
+    saved_tokens: int = 0
 
     @property
     def estimated_share(self) -> float:
@@ -149,7 +155,10 @@ def _spend(name: str | None, numbers: Sequence[int]) -> Spend:
         told["cached_input_tokens"],
         told["output_tokens"],
         told["estimated_tokens"],
-        told["cost_nanousd"] if told["priced_attempts"] else None,
+        told["cost_nanousd"] if told["priced_attempts"] or told["cache_hits"] else None,
         told["unpriced_attempts"],
         told["unpriced_tokens"],
+        told["cache_hits"],
+        told["saved_nanousd"],
+        told["saved_tokens"],
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from gateway.state.ledger.schema import LedgerRow
+from gateway.state.ledger.schema import FROM_CACHE, LedgerRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +23,11 @@ DIMENSIONS: Final = ("org", "team", "user", "key_id", "key_name", "route", "depl
 MEASURES: Final = (
     "calls", "attempts", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
     "reasoning_tokens", "estimated_tokens", "cost_nanousd", "priced_attempts", "unpriced_attempts", "unpriced_tokens",
+    "cache_hits", "saved_nanousd", "saved_tokens",
 )  # fmt: skip
-"""What is added up. A call counts where its first attempt went; `cost_nanousd` is the cost of the priced attempts."""
+"""What is added up. A call counts where its first attempt went, or where the answer came from that a cache had for it;
+`cost_nanousd` is the cost of the priced attempts.
+"""
 
 _INDEX: Final = {name: index for index, name in enumerate(LedgerRow._fields)}
 _who: Final = itemgetter(_INDEX["started_at_ms"], *(_INDEX[name] for name in DIMENSIONS))
@@ -55,7 +58,7 @@ def rolled_up(rows: Iterable[LedgerRow]) -> Rollups:
         sums = usage.get(key)
         if sums is None:
             sums = usage[key] = [0] * len(MEASURES)
-        charged = _add(sums, _measured(row))
+        charged = _add(sums, _measured(row)) if row.attempt != FROM_CACHE else _add_hit(sums, row)
         if charged is not None:
             _charge(charges, charged)
     return Rollups(usage, charges)
@@ -81,6 +84,15 @@ def _add(
         sums[10] += 1
         sums[11] += input_ + output
     return charged
+
+
+def _add_hit(sums: list[int], row: LedgerRow) -> str | None:
+    """A call, and no attempt."""
+    sums[0] += 1
+    sums[12] += 1
+    sums[13] += row.saved_nanousd or 0
+    sums[14] += row.saved_tokens or 0
+    return row.charges
 
 
 def _charge(charges: dict[tuple[str, int], int], charged: str) -> None:

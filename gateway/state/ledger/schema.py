@@ -15,6 +15,10 @@ class LedgerError(Exception):
 class LedgerRow(NamedTuple):
     """One attempt, in the table's column order. `started_at_ms` is Unix time; `cost_nanousd` is None when unpriced.
 
+    Attempt 0 is an answer from a cache: nothing was attempted. Its deployment, provider and model are those that the
+    answer came from, its tokens and cost are 0, and `saved_tokens` and `saved_nanousd` are what the answer took when it
+    was made, None where that is not known.
+
     Flags are 0 or 1: sqlite3 asks around for how to adapt anything that is not exactly a number or a text. `tags` is a
     JSON array of texts; `charges` a JSON array of [account, window_start_s, amount]: the calendar accounts, named
     "tenant|account", that this attempt was charged to. `engine_ms` is its share of the time of an engine of ours.
@@ -59,7 +63,13 @@ class LedgerRow(NamedTuple):
     tags: str | None = None
     charges: str | None = None
     engine_ms: int | None = None
+    cache_level: str | None = None
+    saved_nanousd: int | None = None
+    saved_tokens: int | None = None
 
+
+FROM_CACHE: Final = 0
+"""The attempt that is none: the answer came from a cache."""
 
 LARGEST: Final = 2**53
 """Numbers beyond are no count of anything, and sums over them would leave what databases hold."""

@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0005');
+INSERT INTO "alembic_version" VALUES('0006');
 CREATE TABLE attempts (
 	request_id TEXT NOT NULL, 
 	attempt INTEGER NOT NULL, 
@@ -39,7 +39,7 @@ CREATE TABLE attempts (
 	price_source TEXT, 
 	price_as_of TEXT, 
 	duration_ms INTEGER NOT NULL, 
-	ttft_ms INTEGER, org TEXT, tags TEXT, charges TEXT, engine_ms INTEGER, 
+	ttft_ms INTEGER, org TEXT, tags TEXT, charges TEXT, engine_ms INTEGER, cache_level TEXT, saved_nanousd INTEGER, saved_tokens INTEGER, 
 	PRIMARY KEY (request_id, attempt)
 );
 CREATE TABLE charges (
@@ -106,7 +106,7 @@ CREATE TABLE usage_hourly (
 	cost_nanousd INTEGER NOT NULL, 
 	priced_attempts INTEGER NOT NULL, 
 	unpriced_attempts INTEGER NOT NULL, 
-	unpriced_tokens INTEGER NOT NULL, 
+	unpriced_tokens INTEGER NOT NULL, cache_hits INTEGER DEFAULT '0' NOT NULL, saved_nanousd INTEGER DEFAULT '0' NOT NULL, saved_tokens INTEGER DEFAULT '0' NOT NULL, 
 	PRIMARY KEY (hour_s, series)
 )
  WITHOUT ROWID
@@ -137,7 +137,7 @@ CREATE TABLE virtual_keys (
 	last_used_at_ms INTEGER, 
 	disabled INTEGER NOT NULL, 
 	created_at_ms INTEGER NOT NULL, 
-	revision INTEGER NOT NULL, priority TEXT DEFAULT 'normal' NOT NULL, require_region TEXT, require_data_classes TEXT DEFAULT '[]' NOT NULL, 
+	revision INTEGER NOT NULL, priority TEXT DEFAULT 'normal' NOT NULL, require_region TEXT, require_data_classes TEXT DEFAULT '[]' NOT NULL, uses_cache INTEGER DEFAULT '1' NOT NULL, 
 	PRIMARY KEY (id)
 );
 CREATE INDEX attempts_by_start ON attempts (started_at_ms);

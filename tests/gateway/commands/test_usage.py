@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.__main__ import main
+from gateway.call import Cached
 from gateway.commands.usage import ledger_url, parse_moment, report, usd
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
+from gateway.state.answers.store import Used
 from gateway.state.ledger.ledger import Ledger
+from policies.cache_rules import Level
 from policies.vocabulary import Failure, FailureKind, Principal, Usage
 from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call
 
@@ -62,8 +65,12 @@ def test_the_total_is_the_ledgers_sum(path: Path, capsys: pytest.CaptureFixture[
         "cost_nanousd": 350_000 + 625_000,
         "unpriced_attempts": 1,
         "unpriced_tokens": 10,
+        "cache_hits": 0,
+        "saved_nanousd": 0,
+        "saved_tokens": 0,
         "cost_usd": "0.000975000",
         "estimated_share": round(100 / 220, 6),
+        "saved_usd": "0.000000000",
     }
 
 
@@ -93,6 +100,25 @@ def test_people_get_a_table_with_totals_and_flags(path: Path, capsys: pytest.Cap
     assert dear.split() == ["gpt-4o", "3", "3", "150", "0", "60", "47.6%", "0.000975000", "-"]
     assert unpriced.split() == ["llama-eu", "0", "1", "7", "0", "3", "0.0%", "unpriced", "10"]
     assert total.split() == ["total", "3", "4", "157", "0", "63", "45.5%", "0.000975000", "10"]
+
+
+def test_hits_and_what_they_saved_stand_beside_what_was_spent(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hit = call()
+    hit.cached = Cached(level=Level.NEAR, deployment="gpt-4o", model="m", saved=Used(100, 10, cost_nanousd=350_000))
+    ledger = Ledger(f"sqlite:///{path}")
+    ledger.start()
+    ledger.append(ledger_rows(settle(hit)) * 2)
+    ledger.close()
+    assert report(f"sqlite:///{path}", by="key", since=None, until=None, as_json=False) == 0
+    heads, _, *lines, _, total = capsys.readouterr().out.splitlines()
+    assert heads.endswith("hits    saved USD")
+    assert {line.split()[0]: line.split()[-2:] for line in lines}["ci"] == ["1", "0.000350000"]
+    assert [line.split()[-2:] for line in lines if not line.startswith("ci")] == [["0", "-"]]
+    assert total.split()[:3] + total.split()[-2:] == ["total", "4", "4", "1", "0.000350000"]
+    document = told(path, capsys, "day")["2026-11-22"]
+    assert isinstance(document, dict)
+    assert (document["cache_hits"], document["saved_nanousd"], document["saved_usd"]) == (1, 350_000, "0.000350000")
+    assert (document["requests"], document["cost_nanousd"], document["saved_tokens"]) == (3, 350_000, 110)
 
 
 def test_a_name_cannot_act_on_the_terminal(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

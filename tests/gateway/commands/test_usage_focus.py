@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from gateway.commands.usage_focus import FOCUS_COLUMNS, focus_lines
-from tests.gateway.state.ledger_rows import PLAIN, unpriced
+from tests.gateway.state.ledger_rows import PLAIN, a_hit, unpriced
 
 MANDATORY = [
     "BilledCost",
@@ -43,12 +43,12 @@ def lines(row: object = PLAIN) -> list[dict[str, object]]:
 
 
 def test_the_columns_that_focus_demands_are_there_typed_and_filled() -> None:
-    for line in lines() + lines(unpriced(PLAIN)):
+    for line in lines() + lines(unpriced(PLAIN)) + lines(a_hit(PLAIN)):
         for name in MANDATORY:
             assert line[name] is not None or name in NULLABLE, name
         for name, value in line.items():
             assert value is None or type(value) is TYPES[FOCUS_COLUMNS[name]], name
-    assert all(name.startswith("x_") for name in list(FOCUS_COLUMNS)[-4:])
+    assert all(name.startswith("x_") for name in list(FOCUS_COLUMNS)[-7:])
 
 
 def test_an_attempt_is_one_line_per_kind_of_token_and_no_token_twice() -> None:
@@ -59,6 +59,18 @@ def test_an_attempt_is_one_line_per_kind_of_token_and_no_token_twice() -> None:
         "Output Tokens": (10, Decimal("0.00000005")),
     }
     assert sum(cost for _, cost in told.values()) * 10**9 == PLAIN.cost_nanousd  # type: ignore[misc]
+
+
+def test_an_answer_from_a_cache_is_one_line_that_cost_nothing_and_says_what_it_saved() -> None:
+    (line,) = lines(a_hit(PLAIN))
+    assert [line[name] for name in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")] == [0] * 4
+    assert (line["SkuMeter"], line["ConsumedQuantity"], line["ConsumedUnit"]) == ("Cached Answer", 1, "Requests")
+    assert (line["PricingQuantity"], line["PricingUnit"]) == (1, "Requests")
+    assert (line["x_CacheLevel"], line["x_SavedTokens"]) == ("semantic", 110)
+    assert line["x_SavedCost"] == Decimal("0.00000035")
+    (unknown,) = lines(a_hit(PLAIN, saved_nanousd=None, saved_tokens=None))
+    assert (unknown["x_SavedCost"], unknown["x_SavedTokens"]) == (None, None)
+    assert all(other["x_CacheLevel"] is None for other in lines())
 
 
 def test_quantity_times_price_is_the_cost() -> None:

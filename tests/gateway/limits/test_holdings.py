@@ -8,6 +8,7 @@ from adapters.base import Tally
 from gateway.call import Attempt
 from gateway.limits.holdings import Holding
 from gateway.limits.plans import Plan
+from gateway.state.answers.store import Used
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.estimate import Amounts
 from policies.limits import Granted
@@ -69,6 +70,34 @@ async def test_it_settles_with_what_its_attempts_used(attempts: list[Attempt], c
     holding.settle(store)
     assert await used(store) == came_to
     assert [kept.state.held for kept in await store.view(("t",))] == [0] * 6
+
+
+@pytest.mark.parametrize(
+    ("hit", "came_to"),
+    [
+        (Used(10, 20, cost_nanousd=50_000), [1, 30, 10, 20, 0, 50_000]),
+        (Used(10, 20), [1, 30, 10, 20, 0, 0]),
+        (Used(900, 20, cost_nanousd=940_000), [1, 920, 900, 20, 0, 940_000]),
+    ],
+)
+async def test_a_hit_that_is_charged_settles_as_if_the_model_had_answered(hit: Used, came_to: list[int]) -> None:
+    holding, store = await a_holding()
+    holding.hit = hit
+    holding.end(store)
+    holding.end(store)
+    assert await used(store) == came_to
+    assert [kept.state.held for kept in await store.view(("t",))] == [0] * 6
+    charged = [(window_s, amount) for _, window_s, amount in holding.hit_charges()]
+    assert charged == [(EDGES[0], came_to[1]), (EDGES[0], came_to[5])]
+
+
+async def test_attempts_settle_a_holding_whatever_was_said_of_a_hit() -> None:
+    holding, store = await a_holding()
+    holding.hit = Used(10, 20, cost_nanousd=50_000)
+    holding.attempts = [attempt(Usage(1, 2))]
+    holding.end(store)
+    assert (await used(store))[1] == 3
+    assert holding.hit_charges() == []
 
 
 async def test_usage_is_settled_as_it_is_billed() -> None:

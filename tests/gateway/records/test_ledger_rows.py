@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from gateway.call import Cached, Call
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
+from gateway.state.answers.store import Used
+from policies.cache_rules import Bypass, Level
 from policies.vocabulary import Failure, FailureKind, Period, Principal, Usage
 from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call, from_an_engine
 from tests.gateway.limited_calls import NOW_S, Gate, limit
@@ -34,6 +37,54 @@ def test_each_attempt_has_its_row_with_its_own_end() -> None:
 
 def test_a_call_that_reached_no_upstream_leaves_no_row() -> None:
     assert ledger_rows(settle(call(status=401, error_code="invalid_api_key", principal=None))) == []
+
+
+SAVED = Used(100, 10, cost_nanousd=300_000)
+
+
+def a_hit(*, deployment: str = "gpt-4o", saved: Used | None = SAVED) -> Call:
+    made = call()
+    made.cached = Cached(level=Level.SEMANTIC, deployment=deployment, model="gpt-4o-2024-08-06", saved=saved)
+    return made
+
+
+def test_a_hit_has_one_row_that_cost_nothing_and_says_what_it_saved() -> None:
+    (row,) = ledger_rows(settle(a_hit()))
+    assert (row.attempt, row.outcome, row.status, row.cache_level) == (0, "cache_hit", 200, "semantic")
+    assert (row.deployment, row.provider, row.model) == ("gpt-4o", "openai", "gpt-4o-2024-08-06")
+    assert (row.key_name, row.route, row.org) == ("ci", "smart", "default")
+    amounts = (row.cost_nanousd, row.input_nanousd, row.cached_input_nanousd, row.cache_write_nanousd)
+    assert (*amounts, row.output_nanousd, row.input_tokens, row.output_tokens) == (0,) * 7
+    assert (row.saved_nanousd, row.saved_tokens, row.unpriced_reason) == (300_000, 110, None)
+    assert (row.started_at_ms, row.duration_ms, row.charges) == (RECEIVED_AT_NS // 1_000_000, 503, None)
+
+
+def test_a_hit_on_an_answer_of_a_deployment_that_is_gone_still_has_its_row() -> None:
+    (row,) = ledger_rows(settle(a_hit(deployment="gone", saved=None)))
+    assert (row.deployment, row.provider) == ("gone", "unknown")
+    assert (row.saved_nanousd, row.saved_tokens) == (None, None)
+
+
+def test_a_miss_and_a_bypass_have_the_rows_of_their_attempts_alone() -> None:
+    for cached in (Cached(similarity=0.8), Cached(bypass=Bypass.TEMPERATURE)):
+        missed = call(attempt(Usage(1, 1)))
+        missed.cached = cached
+        (row,) = ledger_rows(settle(missed))
+        assert (row.attempt, row.cache_level, row.saved_nanousd) == (1, None, None)
+        refused = call(status=429)
+        refused.cached = cached
+        assert ledger_rows(settle(refused)) == []
+
+
+async def test_a_hit_that_is_charged_says_to_what() -> None:
+    gate = Gate(limit("tokens", 1000, Period.DAY, "org"))
+    finished = await gate.admit(gate.call(output_tokens_max=9))
+    finished.cached = Cached(level=Level.EXACT, saved=Used(3, 4))
+    assert finished.admitted is not None
+    finished.admitted.charge_hit(Used(3, 4))
+    finished.scope.close()
+    (row,) = ledger_rows(settle(finished))
+    assert row.charges == f'[["acme|org.tokens.day:acme",{NOW_S},7]]'
 
 
 def test_what_the_caller_wrote_cannot_break_a_line() -> None:

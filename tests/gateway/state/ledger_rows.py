@@ -30,6 +30,16 @@ def unpriced(row: LedgerRow) -> LedgerRow:
     return row._replace(cache_write_nanousd=None, output_nanousd=None)
 
 
+def a_hit(row: LedgerRow, saved_nanousd: int | None = 350, saved_tokens: int | None = 110) -> LedgerRow:
+    """As if a cache had answered instead."""
+    return row._replace(
+        attempt=0, outcome="cache_hit", input_tokens=0, cached_input_tokens=0, output_tokens=0, estimated=0,
+        cost_nanousd=0, input_nanousd=0, cached_input_nanousd=0, cache_write_nanousd=0, output_nanousd=0,
+        price_id=None, price_source=None, price_as_of=None,
+        cache_level="semantic", saved_nanousd=saved_nanousd, saved_tokens=saved_tokens,
+    )  # fmt: skip
+
+
 async def asked(database: Database, statement: str) -> list[tuple[Any, ...]]:
     async with database.read() as connection:
         return [tuple(row) for row in await connection.exec_driver_sql(statement)]

@@ -10,7 +10,7 @@ from gateway.state.ledger.reports import GROUPS, Span, Spend, spend_by
 from gateway.state.ledger.retention import expire
 from gateway.state.ledger.sql import append
 from tests.gateway.state.ledger.test_sql import measure, random_row
-from tests.gateway.state.ledger_rows import NOON_MS, a_row, unpriced
+from tests.gateway.state.ledger_rows import NOON_MS, a_hit, a_row, unpriced
 
 if TYPE_CHECKING:
     from gateway.state.database import Database
@@ -26,9 +26,9 @@ async def asked_for(database: Database, by: str, span: Span | None = None) -> tu
 
 
 def expected(rows: list[LedgerRow], name: str | None) -> Spend:
-    calls, attempts, input_, cached, _, output, _, estimated, cost, priced, unpriced_, tokens = measure(rows)
-    told_cost = cost if priced else None
-    return Spend(name, calls, attempts, input_, cached, output, estimated, told_cost, unpriced_, tokens)
+    calls, attempts, input_, cached, _, output, _, estimated, cost, priced, unpriced_, tokens, *hits = measure(rows)
+    told_cost = cost if priced or hits[0] else None
+    return Spend(name, calls, attempts, input_, cached, output, estimated, told_cost, unpriced_, tokens, *hits)
 
 
 @pytest.mark.parametrize("by", ["team", "user", "org", "route", "deployment", "provider", "model"])
@@ -90,6 +90,21 @@ async def test_what_was_let_go_stays_in_reports_by_whole_hours(database: Databas
     assert (await asked_for(database, "team"))[1].attempts == 6
     assert (await asked_for(database, "team", Span(since_ms=NOON_MS + 5)))[1].attempts == 6
     assert (await asked_for(database, "team", Span(until_ms=NOON_MS + HOUR_MS + 5)))[1].attempts == 2
+
+
+async def test_a_hit_is_a_request_that_costs_nothing_and_says_what_it_saved(database: Database) -> None:
+    hits = [a_hit(a_row("req_2")), a_hit(a_row("req_3"), saved_nanousd=None)]
+    await append(database, [a_row("req_1"), *hits])
+    for span in (Span(), Span(NOON_MS - 1, NOON_MS + 1)):  # from the sums, and from the rows
+        _, total = await asked_for(database, "team", span)
+        assert (total.requests, total.attempts, total.cost_nanousd) == (3, 1, 350)
+        assert (total.cache_hits, total.saved_nanousd, total.saved_tokens) == (2, 350, 220)
+
+
+async def test_who_had_only_hits_paid_nothing_which_is_known(database: Database) -> None:
+    await append(database, [a_hit(a_row("req_1"))])
+    _, total = await asked_for(database, "team")
+    assert (total.requests, total.attempts, total.cost_nanousd, total.unpriced_attempts) == (1, 0, 0, 0)
 
 
 async def test_another_grouping_is_refused(database: Database) -> None:

@@ -13,7 +13,7 @@ from gateway.state.database import Database
 from gateway.state.ledger.rollups import DIMENSIONS, MEASURES, rolled_up, series_of
 from gateway.state.ledger.schema import LARGEST, LedgerRow
 from gateway.state.ledger.sql import UnfitError, append, spent, spent_of, write
-from tests.gateway.state.ledger_rows import DAY_S, NOON_MS, a_row, asked, unpriced, written
+from tests.gateway.state.ledger_rows import DAY_S, NOON_MS, a_hit, a_row, asked, unpriced, written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,6 +148,8 @@ def random_row(rng: random.Random) -> LedgerRow:
         cost_nanousd=rng.randrange(10**12),
         charges=rng.choice([None, "[]", json.dumps([[account, DAY_S, rng.randrange(10**9)], ["acme|x", DAY_S, 1]])]),
     )
+    if rng.random() < 0.2:
+        return a_hit(row, saved_nanousd=rng.choice([None, rng.randrange(10**9)]), saved_tokens=rng.randrange(10_000))
     return row if rng.random() < 0.8 else unpriced(row)
 
 
@@ -181,8 +183,8 @@ def measure(rows: list[LedgerRow]) -> list[int]:
 
     without_price = [row for row in rows if row.unpriced_reason is not None]
     return [
-        len([row for row in rows if row.attempt == 1]),
-        len(rows),
+        len([row for row in rows if row.attempt == 1 or row.cache_level is not None]),
+        len([row for row in rows if row.cache_level is None]),
         sum(row.input_tokens for row in rows),
         sum(row.cached_input_tokens for row in rows),
         sum(row.cache_write_tokens for row in rows),
@@ -190,9 +192,12 @@ def measure(rows: list[LedgerRow]) -> list[int]:
         sum(row.reasoning_tokens for row in rows),
         tokens([row for row in rows if row.estimated]),
         sum(row.cost_nanousd or 0 for row in rows),
-        len([row for row in rows if row.cost_nanousd is not None]),
+        len([row for row in rows if row.cost_nanousd is not None and row.cache_level is None]),
         len(without_price),
         tokens(without_price),
+        len([row for row in rows if row.cache_level is not None]),
+        sum(row.saved_nanousd or 0 for row in rows),
+        sum(row.saved_tokens or 0 for row in rows),
     ]
 
 

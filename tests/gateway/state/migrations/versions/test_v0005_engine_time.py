@@ -26,7 +26,7 @@ def as_it_was(path: Path, row: LedgerRow) -> None:
         command.upgrade(config, "0004")
     engine.dispose()
     with closing(sqlite3.connect(path)) as ledger, ledger:
-        names = [name for name in LedgerRow._fields if name != "engine_ms"]
+        names = LedgerRow._fields[: LedgerRow._fields.index("engine_ms")]
         values = [getattr(row, name) for name in names]
         ledger.execute(f"INSERT INTO attempts ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)  # noqa: S608 - names of our own
 
