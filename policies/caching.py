@@ -1,25 +1,40 @@
 """Whether a question is served with the answer to another one: the risk of it, weighed against the error budget.
 
 Each candidate (the nearest stored questions of the same scope) has a risk: how likely its answer is wrong for this
-question, by the shipped curve as experience has corrected it. The budget bounds wrong hits per request, so it is spent
-on the least risky hits: the bar is the highest risk at which all hits below it, by the traffic seen so far, stay within
-the budget together.
+question, by the shipped curve as labels have corrected it. The budget bounds wrong hits per request, so it is spent on
+the least risky hits: the bar is the highest risk at which all hits below it, by the traffic seen so far, stay within
+the budget together. Beside it stands an account, because traffic changes: each request adds its share of the budget,
+each hit takes its risk, and what is not there is not spent. So in expectation no stream, however made, gets more wrong
+hits than its requests pay for and a small credit; and where labels say that past hits were worse than thought, the
+budget shrinks until that is made good.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from policies.cache_curves import risk_of
+from policies.cache_lessons import HIGHEST, LOWEST, STEP, Lessons
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from policies.cache_signs import Signs
+    from policies.cache_curves import Curve
+    from policies.cache_signs import Signs, Veto
 
-BINS: Final = 64
+BINS: Final = 96
+_LEAST: Final = -9.0  # log odds where the bins begin: a risk of one in eight thousand
+_RISKS: Final = tuple(risk_of(_LEAST + (number + 1) * STEP) for number in range(LOWEST, BINS + HIGHEST + 1))
+"""The highest risk in each bin, shifted as far as lessons may."""
 NOTHING: Final = 1.0
 """The risk where there is no candidate."""
+_HORIZON: Final = 4000.0  # requests, after which all that was counted counts half
+_CREDIT: Final = 100.0  # requests' worth of the budget that a route has at its start
+_RECORD: Final = 10.0  # labels that an entry needs of its own to weigh as much as the curve
+_RISK_MAX: Final = 0.3
+"""No hit is served above this, however much of the budget is left."""
 
 
 class Candidate(NamedTuple):
@@ -32,8 +47,9 @@ class Candidate(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """`best` is the candidate of least risk, by index; None where there is none that no veto forbids. It `serves`, or
-    is `doubtful`: above the bar, but worth a judge's question.
+    """`best` is the candidate of least risk, by index; None where there is none that no veto forbids, and then `veto`
+    is the first that did. It `serves`, or is `doubtful`: above the bar, but worth a judge's question. `log_odds` are
+    what the curve and the entry's record say, before lessons: labels are held against them.
     """
 
     best: int | None
@@ -41,42 +57,82 @@ class Verdict(NamedTuple):
     bar: float
     serves: bool = False
     doubtful: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """How likely a candidate is wrong: a logistic function of similarity, measured for one embedder."""
-
-    embedder: str
-    at_one: float
-    per_similarity: float
-
-    def risk(self, candidate: Candidate) -> float:
-        """P(wrong), from 0 to 1."""
-        return _logistic(self.at_one + self.per_similarity * (1.0 - candidate.similarity))
+    log_odds: float = math.inf
+    veto: Veto | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """What a route's traffic was like: how many of its requests had a best candidate of which risk, in equal bins."""
+    """What a route's traffic was like, and what its hits turned out to be.
+
+    `seen` and `served` count best candidates and hits in bins of log odds. `weight` is the number of requests that
+    `seen` stands for, those of the shipped guess included; `requests` are real ones. `spent` is the risk of all hits
+    as it was thought to be when they were served.
+    """
 
     requests: float = 0.0
+    weight: float = 0.0
+    spent: float = 0.0
     seen: tuple[float, ...] = (0.0,) * BINS
+    served: tuple[float, ...] = (0.0,) * BINS
+    lessons: Lessons = field(default_factory=Lessons)
 
-    def after(self, risk: float) -> Experience:
-        """One more request, whose best candidate had this risk."""
-        number = min(int(risk * BINS), BINS - 1)
-        seen = (*self.seen[:number], self.seen[number] + 1.0, *self.seen[number + 1 :])
-        return replace(self, requests=self.requests + 1.0, seen=seen)
+    def after(self, verdict: Verdict) -> Experience:
+        """One more request that got as far as this verdict."""
+        number, served = _bin(verdict.log_odds), self.served
+        seen = self.seen if number is None else _raised(self.seen, number)
+        spent = self.spent
+        if verdict.serves and number is not None:
+            served, spent = _raised(served, number), spent + verdict.risk
+        after = replace(
+            self, requests=self.requests + 1.0, weight=self.weight + 1.0, spent=spent, seen=seen, served=served
+        )
+        return after if after.weight < _HORIZON else after.halved()
+
+    def labelled(self, verdict_log_odds: float, *, wrong: bool) -> Experience:
+        """What a random check found: of a hit, or of a candidate that was not served."""
+        return self._taught(self.lessons.labelled(verdict_log_odds, wrong=wrong))
+
+    def reported(self) -> Experience:
+        """A caller called a hit bad."""
+        return self._taught(self.lessons.reported())
 
     def bar(self, false_hits_max: float) -> float:
         """The highest risk that is still within the budget."""
-        allowed, wrong = false_hits_max * max(self.requests, 1.0), 0.0
-        for number, count in enumerate(self.seen):
-            wrong += count * (number + 1) / BINS
-            if wrong > allowed:
-                return number / BINS
-        return 1.0
+        allowed, wrong = self._left(false_hits_max) * max(self.weight, 1.0), 0.0
+        start = self.lessons.shift - LOWEST
+        bar = 0.0
+        for count, risk in zip(self.seen, _RISKS[start : start + BINS], strict=True):
+            wrong += count * risk
+            if wrong > allowed or risk > _RISK_MAX:
+                return bar
+            bar = risk
+        return bar
+
+    def can_spend(self, risk: float, false_hits_max: float) -> bool:
+        """Whether the account still holds so much."""
+        return self.spent + risk <= false_hits_max * (self.requests + _CREDIT)
+
+    def wrong_per_request(self) -> float:
+        """Wrong hits per request so far, by all that is known now: an upper bound, as the lessons' factor is one."""
+        return self._wrong(self.lessons.shift) / max(self.requests, _CREDIT)
+
+    def _left(self, false_hits_max: float) -> float:
+        """The budget, less where past hits turned out to be worse than thought."""
+        allowed, wrong = false_hits_max * (self.requests + _CREDIT), self._wrong(self.lessons.shift)
+        return false_hits_max if wrong <= allowed else false_hits_max * allowed / wrong
+
+    def _wrong(self, shift: int) -> float:
+        risks = _RISKS[shift - LOWEST : shift - LOWEST + BINS]
+        return sum(count * risk for count, risk in zip(self.served, risks, strict=True))
+
+    def _taught(self, lessons: Lessons) -> Experience:
+        return replace(self, lessons=lessons.settled(self._wrong(0)))
+
+    def halved(self) -> Experience:
+        lessons = self.lessons.faded().settled(self._wrong(0) / 2)
+        seen, served = tuple(count / 2 for count in self.seen), tuple(count / 2 for count in self.served)
+        return Experience(self.requests / 2, self.weight / 2, self.spent / 2, seen, served, lessons)
 
 
 def decide(
@@ -84,13 +140,33 @@ def decide(
 ) -> Verdict:
     """The verdict on `candidates`; what is vetoed is none. `doubtful_max` 0: there is no judge."""
     bar = experience.bar(false_hits_max)
-    risks = [(curve.risk(one), index) for index, one in enumerate(candidates) if one.signs.veto is None]
-    if not risks:
-        return Verdict(None, NOTHING, bar)
-    risk, best = min(risks)
-    serves = risk <= bar
-    return Verdict(best, risk, bar, serves, not serves and risk <= doubtful_max)
+    odds = [(_own(one, curve), index) for index, one in enumerate(candidates) if one.signs.veto is None]
+    if not odds:
+        veto = next((one.signs.veto for one in candidates), None)
+        return Verdict(None, NOTHING, bar, veto=veto)
+    log_odds, best = min(odds)
+    risk = risk_of(log_odds + experience.lessons.shift * STEP)
+    serves = risk <= bar and experience.can_spend(risk, false_hits_max)
+    return Verdict(best, risk, bar, serves, not serves and risk <= doubtful_max, log_odds)
 
 
-def _logistic(value: float) -> float:
-    return 1.0 / (1.0 + math.exp(-value)) if value > -700 else 0.0
+def _own(candidate: Candidate, curve: Curve) -> float:
+    """The log odds of a candidate, by the curve and by what became of its entry's earlier hits."""
+    log_odds = curve.log_odds(candidate.similarity, candidate.signs)
+    if not candidate.good and not candidate.bad:
+        return log_odds
+    risk = risk_of(log_odds)
+    known = (_RECORD * risk + candidate.bad) / (_RECORD + candidate.good + candidate.bad)
+    known = min(max(known, risk / 3.0), 1.0 - 1e-9)
+    return math.log(known / (1.0 - known))
+
+
+def _bin(log_odds: float) -> int | None:
+    """None above the last: such a candidate is never served."""
+    if log_odds >= _LEAST + BINS * STEP:
+        return None
+    return max(int((log_odds - _LEAST) / STEP), 0)
+
+
+def _raised(counts: tuple[float, ...], number: int) -> tuple[float, ...]:
+    return (*counts[:number], counts[number] + 1.0, *counts[number + 1 :])
