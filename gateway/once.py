@@ -66,7 +66,7 @@ class Once:
             kept = recording.outcome(reply.answer, call.route)
         except asyncio.CancelledError:
             error = self._why_ended()
-            await _end_now(call.drain if call.drain != self._go_on else None)
+            await end_now(call.drain if call.drain != self._go_on else None)
         except GatewayError as refused:
             error, kept = refused, self._refused(refused)
         except Exception as bug:  # noqa: BLE001 - the caller's handler raises it, and the edge tells of it
@@ -144,7 +144,7 @@ class Once:
         return DrainingError("The call ended before its answer was complete.")
 
 
-async def _end_now(drain: Drain | None) -> None:
+async def end_now(drain: Drain | None) -> None:
     """An attempt that would read on, were it not for its time being up already."""
     if drain is None:
         return
