@@ -50,8 +50,15 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--model", type=Path, help="another GGUF than the bundled one in Q4_0")
+    parser.add_argument("--again", action="store_true", help="measure --cases anew, and keep the last run's others")
     parser.add_argument("--quick", action="store_true", help="one short round, printed and not written")
     return parser.parse_args()
+
+
+def kept_rows(cases: str) -> list[Row]:
+    """The last full run's rows of every case but these."""
+    rows: list[Row] = json.loads(SAMPLES.read_text())
+    return [row for row in rows if row["case"] not in cases.split(",")]
 
 
 class Run:
@@ -62,7 +69,7 @@ class Run:
         self.callers = [int(count) for count in options.callers.split(",")]
         self.rounds = 1 if options.quick else options.rounds
         self.model = options.model or q4_0_model()
-        self.rows: list[Row] = []
+        self.rows: list[Row] = kept_rows(options.cases) if options.again else []
         self.left_out: dict[str, str] = {}
 
     def measure(self, folder: Path) -> None:
