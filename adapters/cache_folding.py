@@ -96,7 +96,7 @@ class _Folding:
         for name, value in chunk.items():
             if name in _FILTERS and was_filtered([entry.get("content_filter_results") for entry in _dicts(value)]):
                 raise _Lossy
-            if not value or name in _OF_PIECES or name in _FILTERS:
+            if _says_nothing(name, value) or name in _OF_PIECES or name in _FILTERS:
                 continue
             if self._head.setdefault(name, value) != value and name not in _FIRST_COUNTS:
                 raise _Lossy
@@ -133,6 +133,11 @@ class _Folding:
         if choice.annotations:
             message["annotations"] = choice.annotations
         return {"index": number, "message": message} | end
+
+
+def _says_nothing(name: str, value: object) -> bool:
+    """Azure's first chunk, about filters only, has no names yet and is of no time."""
+    return value is None or value == "" or (name == "created" and value == 0)
 
 
 def _take_other(choice: _Choice, name: str, value: object) -> None:

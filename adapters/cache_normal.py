@@ -17,7 +17,7 @@ import msgspec
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _PLAIN_ENCODER: Final = msgspec.json.Encoder()
 _FRACTION: Final = re.compile(rb"\d[.eE]")
-_SHORT_DIGITS: Final = 18
+_SHORT_DIGITS: Final = 400  # more than any float has
 _NESTED: Final = (ord("{"), ord("["))
 
 
