@@ -126,9 +126,10 @@ class Call(msgspec.Struct):
 class Cached(msgspec.Struct):
     """What the cache did with a call: served it (`level` says how), missed, or left it alone (`bypass` says why).
 
-    `risk` is how likely a semantic hit is wrong; `similarity` of the nearest question is kept of misses as well, as is
-    the `veto` that forbade it. `saved` is what the answer took when it was made. `joined`: another call's answer, while
-    that was under way. `deployment` and `model` are those that the answer came from.
+    `risk` is how likely a semantic hit is wrong, and `bar` how likely it may be; both, the `similarity` of the nearest
+    question and the `veto` that forbade it are kept of misses as well. `saved` is what the answer took when it was
+    made. `joined`: another call's answer, while that was under way. `deployment` and `model` are those that the answer
+    came from.
     """
 
     level: Level | None = None
@@ -137,6 +138,7 @@ class Cached(msgspec.Struct):
     entry_id: str = ""
     age_s: float = 0.0
     risk: float | None = None
+    bar: float | None = None
     similarity: float | None = None
     veto: str | None = None
     saved: Used | None = None

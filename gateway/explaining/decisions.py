@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from gateway.explaining.cache_told import CacheTold, cache_told
 from gateway.records.settlement import CANCELLED, OK
 from gateway.scrubbing import printable, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gateway.call import Attempt, Call
+    from gateway.call import Attempt, Cached, Call
     from policies.choosing import Choice
     from policies.route_rules import Needs
     from policies.vocabulary import Deployment, Failure, Principal, Route
@@ -73,7 +74,9 @@ class Asked(Struct, omit_defaults=True):
 
 
 class Decision(Struct, omit_defaults=True):
-    """`status` 0: nothing was sent to anybody. `replay_of`: the earlier call whose answer this one got."""
+    """`status` 0: nothing was sent to anybody. `replay_of`: the earlier call whose answer this one got. `cache`: what
+    the route's cache did, where it has one.
+    """
 
     request_id: str
     at_ms: int
@@ -90,6 +93,7 @@ class Decision(Struct, omit_defaults=True):
     status: int = 0
     error: str | None = None
     replay_of: str | None = None
+    cache: CacheTold | None = None
 
 
 class Ended(NamedTuple):
@@ -119,6 +123,7 @@ class Kept(NamedTuple):
     status: int
     error: str | None
     replay_of: str | None
+    cached: Cached | None
 
 
 def kept(call: Call) -> Kept:
@@ -137,6 +142,7 @@ def kept(call: Call) -> Kept:
         call.status,
         call.error_code,
         call.replay_of,
+        call.cached,
     )
 
 
@@ -159,6 +165,7 @@ def written(of: Kept) -> Decision:
         status=of.status,
         error=of.error,
         replay_of=of.replay_of,
+        cache=None if of.cached is None else cache_told(of.cached),
     )
 
 

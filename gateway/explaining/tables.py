@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from gateway.explaining.cache_told import CacheTold
     from gateway.explaining.decisions import Candidate, Decision
 
 HEAD: Final = ("", "DEPLOYMENT", "AS", "SCORE", "WHY NOT")
@@ -29,12 +30,31 @@ def _lines(decision: Decision) -> Iterator[str]:
     wanted = [*needs.capabilities, *(f"region {name}" for name in needs.regions), *needs.data_classes]
     if wanted:
         yield f"needs {', '.join(wanted)}"
+    if decision.cache is not None:
+        yield f"cache {_cache(decision.cache)}"
     if decision.error is not None:
         yield f"refused: {decision.status} {decision.error}"
     if not decision.candidates:
         return
     yield ""
     yield from _aligned([HEAD, *(_row(candidate, decision.strategy) for candidate in decision.candidates)])
+
+
+def _cache(told: CacheTold) -> str:
+    """`hit, semantic, 31 s old, risk 0.0042 of at most 0.01, similarity 0.97, saved 0.00035 USD and 110 tokens`."""
+    parts = [told.result, *filter(None, (told.level, told.reason))]
+    if told.age_s is not None:
+        parts.append(f"{told.age_s:.0f} s old")
+    if told.risk is not None:
+        parts.append(f"risk {told.risk:.4g}" + ("" if told.bar is None else f" of at most {told.bar:.4g}"))
+    if told.similarity is not None:
+        parts.append(f"similarity {told.similarity:.4g}")
+    if told.veto is not None:
+        parts.append(f"ruled out by {told.veto}")
+    if told.saved_tokens is not None:
+        cost = "" if told.saved_nano_usd is None else f"{told.saved_nano_usd / 1e9:.3g} USD and "
+        parts.append(f"saved {cost}{told.saved_tokens} tokens")
+    return ", ".join(parts)
 
 
 def _row(candidate: Candidate, strategy: str | None) -> tuple[str, ...]:

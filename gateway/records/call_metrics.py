@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.records.settlement import OK
 from gateway.signals import engine_telemetry, telemetry
+from gateway.signals.cache_metrics import CacheMetrics
 from gateway.signals.telemetry import NANO, NONE, OTHER, Outcome, Unpriced
 from policies.attempts import AttemptKind
 from policies.matching import candidates
@@ -122,6 +123,7 @@ class CallMetrics:
         self._compute = registry.cells(engine_telemetry.LOCAL_COMPUTE)
         self._fallbacks = registry.cells(telemetry.FALLBACKS)
         self._retries = registry.cells(telemetry.RETRIES)
+        self._cache: CacheMetrics | None = None
         self._moves = {
             AttemptKind.HEDGE: registry.cells(telemetry.HEDGES),
             AttemptKind.RESUME: registry.cells(telemetry.RESUMES),
@@ -131,6 +133,8 @@ class CallMetrics:
         """Begin at zero what the policy makes possible: a rate needs two points, and an alert a series."""
         requests, attempts = self._registry.cells(telemetry.REQUESTS), self._registry.cells(telemetry.ATTEMPTS)
         for route in routes:
+            if route.cache is not None:
+                self._caches().declare([route.name])
             for model in (*route.models, OTHER):
                 for outcome in Outcome:
                     requests.at(route.name, model, outcome.value)
@@ -141,9 +145,12 @@ class CallMetrics:
         """Count one call. `trace_id` is that of a kept trace, to be shown as an exemplar."""
         team = _team(settled.call)
         self._request_meters(settled, team).add(settled.duration_s, settled.overhead_s, trace_id)
+        call = settled.call
+        if call.cached is not None and call.route is not None:
+            self._caches().settled(call.route.name, call.cached)
         for settlement in settled.attempts:
             self._add_attempt(settlement, team, trace_id)
-            if settled.call.request.stream:
+            if call.request.stream:
                 self._add_pace(settlement, trace_id)
         if len(settled.attempts) > 1:
             for before, after in pairwise(settled.attempts):
@@ -158,6 +165,11 @@ class CallMetrics:
             self._attempt_meters(settlement, team),
             self._cost_meters(settlement, settlement.cost, team),
         )
+
+    def _caches(self) -> CacheMetrics:
+        """Where no route has a cache, nothing is told of any."""
+        self._cache = self._cache or CacheMetrics(self._registry)
+        return self._cache
 
     def _request_meters(self, settled: SettledCall, team: str) -> RequestMeters:
         call = settled.call

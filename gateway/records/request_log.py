@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.explaining.cache_told import CacheTold, cache_told
 from gateway.records.settlement import HEDGE_LOST
 from gateway.records.usual_lines import UsualLines
 from gateway.scrubbing import printable, scrub
@@ -17,7 +18,7 @@ from policies.attempts import AttemptKind
 
 if TYPE_CHECKING:
     from adapters.base import EngineTimes
-    from gateway.call import Attempt
+    from gateway.call import Attempt, Cached, Call
     from gateway.records.settlement import SettledCall, Settlement
     from policies.vocabulary import Cost
 
@@ -116,6 +117,7 @@ class RequestEvent(msgspec.Struct, omit_defaults=True, gc=False):
     user_agent: str | None = None
     replay_of: str | None = None
     engine_ms: EngineEvent | None = None
+    cache: CacheTold | None = None
 
 
 class RequestLog:
@@ -165,7 +167,15 @@ def request_event(settled: SettledCall) -> RequestEvent:
         event.team, event.key_id, event.key_alias = principal.team, principal.key_id, principal.key_name
     if attempts:
         _add_attempts(event, attempts, call.decisive or attempts[-1].attempt)
+    if call.cached is not None:
+        _add_cache(event, call.cached)
     return event
+
+
+def _add_cache(event: RequestEvent, cached: Cached) -> None:
+    event.cache = cache_told(cached)
+    if cached.is_hit:
+        event.deployment, event.model_served = cached.deployment or None, printable(cached.model) or None
 
 
 def _add_attempts(event: RequestEvent, attempts: list[Settlement], last: Attempt) -> None:
@@ -288,7 +298,7 @@ def terminal_line(settled: SettledCall) -> bytes:
     """One call for people: `12:30:01 200 ok chat/completions smart -> gpt-4o 812 ms, 12+34 tokens, $0.000120`."""
     call = settled.call
     clock = time.strftime("%H:%M:%S", time.localtime(call.received_at_ns / NANO + settled.duration_s))
-    path = "".join(map(_leg, settled.attempts)).removeprefix(" -> ") or "no attempt"
+    path = "".join(map(_leg, settled.attempts)).removeprefix(" -> ") or _unasked(call)
     parts = [f"{settled.duration_s * 1000:.0f} ms"]
     if settled.attempts:
         tokens = _tokens(settled.attempts)
@@ -300,6 +310,14 @@ def terminal_line(settled: SettledCall) -> bytes:
         parts.append(call.error_code)
     endpoint, model = call.request.endpoint.value, printable(call.request.model)
     return f"{clock} {call.status} {settled.outcome} {endpoint} {model} -> {path} {', '.join(parts)}\n".encode()
+
+
+def _unasked(call: Call) -> str:
+    cached = call.cached
+    if cached is None or cached.level is None:
+        return "no attempt"
+    risk = "" if cached.risk is None else f", p {cached.risk:.3g}"
+    return f"cache ({cached.level.value}, {cached.age_s:.0f} s old{risk})"
 
 
 def _leg(settlement: Settlement) -> str:

@@ -235,8 +235,9 @@ def _overhead_s(call: Call, duration_s: float) -> float:
     waited_s = call.admitted.waited_s if call.admitted is not None else 0.0
     decisive = call.decisive
     if decisive is None:
-        if call.replay_of is not None:
-            return 0.0  # it may have waited for another call's upstream
+        cached = call.cached
+        if call.replay_of is not None or (cached is not None and (cached.joined is not None or cached.judged)):
+            return 0.0  # it may have waited for another call's upstream, or for a judge's
         return max(0.0, duration_s - waited_s)
     last_ended_s = decisive.ended_s
     after_s = call.ended_s - last_ended_s if last_ended_s is not None else 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.explaining.cache_told import result_of
 from gateway.explaining.decisions import decision_text
 from gateway.records.settlement import OK
 from gateway.scrubbing import printable, scrub
@@ -16,7 +17,7 @@ from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from adapters.base import EngineTimes, Tally
-    from gateway.call import Call
+    from gateway.call import Cached, Call
     from gateway.records.settlement import SettledCall, Settlement
     from policies.vocabulary import Cost, Usage
 
@@ -67,6 +68,8 @@ def _server_span(settled: SettledCall) -> Span:
         Attr.TOTAL_OUTPUT_TOKENS: sum(settlement.usage.output_tokens for settlement in settled.attempts),
     }
     _add_identity(attributes, call)
+    if call.cached is not None:
+        _add_cache(attributes, call, call.cached)
     if settled.cost_nanousd is not None:
         attributes[Attr.COST_TOTAL] = settled.cost_nanousd / NANO
     if call.error_code is not None:
@@ -96,6 +99,32 @@ def _add_identity(attributes: dict[str, Value], call: Call) -> None:
         attributes[Attr.KEY_ID] = call.principal.key_id
         if call.principal.team is not None:
             attributes[Attr.TEAM] = call.principal.team
+
+
+def _add_cache(attributes: dict[str, Value], call: Call, cached: Cached) -> None:
+    """A hit has no CLIENT span, so what was asked for and came stands here; but no usage, since nothing was used."""
+    used = cached.saved if cached.is_hit else None
+    known: dict[str, Value | None] = {
+        Attr.CACHE_RESULT: result_of(cached).value,
+        Attr.CACHE_LEVEL: cached.level.value if cached.level is not None else None,
+        Attr.CACHE_BYPASS: cached.bypass.value if cached.bypass is not None else None,
+        Attr.CACHE_CLOSED: cached.closed.value if cached.closed is not None else None,
+        Attr.CACHE_ENTRY: cached.entry_id or None,
+        Attr.CACHE_AGE_S: cached.age_s if cached.is_hit else None,
+        Attr.CACHE_RISK: cached.risk,
+        Attr.CACHE_BAR: cached.bar,
+        Attr.CACHE_SIMILARITY: cached.similarity,
+        Attr.CACHE_VETO: cached.veto,
+        Attr.CACHE_JOINED: cached.joined,
+        Attr.CACHE_JUDGED: cached.judged or None,
+        Attr.CACHE_LOOKUP_S: cached.lookup_s,
+        Attr.CACHE_SAVED_COST: used.cost_nanousd / NANO if used is not None and used.cost_nanousd is not None else None,
+        Attr.CACHE_SAVED_TOKENS: used.input_tokens + used.output_tokens if used is not None else None,
+        Attr.OPERATION: _OPERATIONS.get(call.request.endpoint, "chat") if cached.is_hit else None,
+        Attr.RESPONSE_MODEL: printable(cached.model) or None if cached.is_hit else None,
+        Attr.DEPLOYMENT: cached.deployment or None if cached.is_hit else None,
+    }
+    attributes.update({name: value for name, value in known.items() if value is not None})
 
 
 def _client_span(call: Call, settlement: Settlement) -> Span:

@@ -9,8 +9,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from adapters.base import EngineTimes, Tally
 from adapters.schema import InferenceRequest
-from gateway.call import Attempt, Call
+from gateway.call import Attempt, Cached, Call
 from gateway.signals.tracing import trace_context
+from gateway.state.answers.store import Used
+from policies.cache_rules import Level
 from policies.vocabulary import Deployment, Endpoint, Price, Principal, Route, Strategy, Target, Usage
 
 if TYPE_CHECKING:
@@ -88,6 +90,26 @@ def from_an_engine(number: int = 1, queue_s: float = 0.25, *, stream: bool = Fal
     tally = made.attempts[0].tally
     assert tally is not None
     tally.engine = EngineTimes(queue_s=queue_s, read_s=0.5, write_s=2.0, compute_s=1.25)
+    return made
+
+
+def cached_hit(joined: str | None = None, *, stream: bool = False, judged: bool = False) -> Call:
+    """A call that a cache answered by its question's like, with what had cost 350,000 nano-USD."""
+    made = call(stream=stream)
+    made.cached = Cached(
+        level=Level.SEMANTIC,
+        entry_id="ce_1",
+        age_s=31.04,
+        risk=0.0042,
+        bar=0.01,
+        similarity=0.97123,
+        saved=Used(100, 10, cost_nanousd=350_000),
+        deployment="gpt-4o",
+        model="gpt-4o-2024-08-06",
+        joined=joined,
+        lookup_s=0.0121,
+        judged=judged,
+    )
     return made
 
 

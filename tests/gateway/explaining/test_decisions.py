@@ -7,7 +7,7 @@ from gateway.explaining.decisions import Decision, decision_of, decision_text, k
 from policies.choosing import Choice, Refused, Rejection
 from policies.route_rules import Capability, Needs, Requirements
 from policies.vocabulary import Deployment, Failure, FailureKind
-from tests.gateway.calls import DEAR, FREE_OF_PRICE, RECEIVED_S, attempt, call
+from tests.gateway.calls import DEAR, FREE_OF_PRICE, RECEIVED_S, attempt, cached_hit, call
 
 SECOND = Deployment("gpt-4o", "openai", "openai", "gpt-4o", credential="b")
 BLIND = Deployment("blind", "p", "openai", "m")
@@ -99,3 +99,10 @@ def test_the_record_as_text_reads_back() -> None:
     made = call(attempt(), model=f"ä{Random(1).random()}")
     made.choice = CHOICE
     assert msgspec.json.decode(decision_text(made), type=Decision) == decision_of(made)
+
+
+def test_what_the_cache_did_is_part_of_the_decision() -> None:
+    told = msgspec.json.decode(decision_text(cached_hit()))
+    assert told["cache"]["level"] == "semantic"
+    assert (told["cache"]["risk"], told["cache"]["bar"], told["cache"]["saved_nano_usd"]) == (0.0042, 0.01, 350_000)
+    assert "cache" not in msgspec.json.decode(decision_text(call(attempt())))

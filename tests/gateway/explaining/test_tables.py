@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.explaining.cache_told import CacheTold
 from gateway.explaining.decisions import Asked, Candidate, Decision
 from gateway.explaining.tables import shown
 
@@ -43,6 +44,26 @@ def test_scores_have_the_unit_of_their_strategy(strategy: str, score: str) -> No
 def test_a_route_that_nobody_was_chosen_on_has_no_empty_table() -> None:
     decision = Decision("req_1", 0, "chat/completions", "a", route="a", strategy="ordered", status=400, error="x")
     assert shown(decision) == "chat/completions for a, by anyone\nroute a, ordered\nrefused: 400 x\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        (
+            CacheTold(
+                "hit", "semantic", None, "ce_1", 31.2, 0.0042, 0.01, 0.97, saved_nano_usd=350_000, saved_tokens=110
+            ),
+            "hit, semantic, 31 s old, risk 0.0042 of at most 0.01, similarity 0.97, saved 0.00035 USD and 110 tokens",
+        ),
+        (CacheTold("miss", similarity=0.99, veto="numbers"), "miss, similarity 0.99, ruled out by numbers"),
+        (CacheTold("miss", risk=0.4), "miss, risk 0.4"),
+        (CacheTold("bypass", reason="temperature"), "bypass, temperature"),
+        (CacheTold("hit", "exact", age_s=0.0, saved_tokens=9), "hit, exact, 0 s old, saved 9 tokens"),
+    ],
+)
+def test_what_the_cache_did_is_one_line(told: CacheTold, line: str) -> None:
+    decision = Decision("req_1", 0, "chat/completions", "a", route="a", strategy="ordered", cache=told)
+    assert shown(decision) == f"chat/completions for a, by anyone\nroute a, ordered\ncache {line}\n"
 
 
 def test_a_refusal_has_no_table() -> None:

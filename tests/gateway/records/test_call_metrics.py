@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from adapters.base import EngineTimes
+from gateway.call import Cached
 from gateway.records.call_metrics import CallMetrics, model_label
 from gateway.records.settlement import HEDGE_LOST, settle
-from gateway.signals import engine_telemetry, telemetry
+from gateway.signals import cache_telemetry, engine_telemetry, telemetry
 from gateway.signals.metrics import Registry
 from policies.attempts import AttemptKind
+from policies.cache_rules import CacheRules
 from policies.vocabulary import Failure, FailureKind, Usage
-from tests.gateway.calls import FREE_OF_PRICE, ROUTE, answered, attempt, call, from_an_engine
+from tests.gateway.calls import FREE_OF_PRICE, ROUTE, answered, attempt, cached_hit, call, from_an_engine
 
 if TYPE_CHECKING:
     from gateway.signals.telemetry import Family
@@ -128,3 +131,24 @@ def test_only_streams_have_a_first_token_and_a_pace(registry: Registry, metrics:
     metrics.add(settle(call(attempt(Usage(1, 11), first_token_s=first_token_s), stream=True)))
     assert registry.histograms(telemetry.FIRST_TOKEN).at(*WHERE).sum == pytest.approx(0.1)
     assert registry.histograms(telemetry.PER_TOKEN).at(*WHERE).sum == pytest.approx((0.5 - 0.102) / 10)
+
+
+def test_what_caches_did_is_counted_by_route(registry: Registry, metrics: CallMetrics) -> None:
+    metrics.add(settle(cached_hit()))
+    missed = answered()
+    missed.cached = Cached(veto="numbers")
+    metrics.add(settle(missed))
+    results = values(registry, cache_telemetry.CACHE_REQUESTS)
+    assert results == {("smart", "hit", "semantic"): 1, ("smart", "miss", "none"): 1}
+    assert values(registry, cache_telemetry.CACHE_SAVED_COST) == {("smart", "semantic"): 350_000}
+    assert values(registry, telemetry.REQUESTS) == {("smart", "smart", "ok"): 2}
+    assert values(registry, telemetry.ATTEMPTS) == {(*WHERE, "ok"): 1}
+
+
+def test_where_no_route_has_a_cache_scrapes_tell_nothing_of_any(registry: Registry, metrics: CallMetrics) -> None:
+    metrics.declare([ROUTE])
+    metrics.add(settle(answered()))
+    assert not [one for one in registry.snapshot() if one.family.name.startswith("pointsman_cache")]
+    metrics.declare([replace(ROUTE, cache=CacheRules())])
+    children = registry.cells(cache_telemetry.CACHE_REQUESTS).children
+    assert set(children) == {("smart", "miss", "none"), ("smart", "bypass", "none")}

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from gateway.call import Cached
 from gateway.limits.admitted import Admitted
 from gateway.records.request_log import RequestLog
 from gateway.records.settlement import HEDGE_LOST, settle
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.attempts import AttemptKind
 from policies.vocabulary import Failure, FailureKind, Usage
-from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call, from_an_engine
+from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, cached_hit, call, from_an_engine
 
 if TYPE_CHECKING:
     from gateway.call import Call
@@ -155,3 +158,44 @@ def test_each_call_of_an_engine_tells_its_own_times() -> None:
     log = RequestLog(as_json=True)
     times = [json.loads(log.line(settle(from_an_engine(queue_s=queue_s))))["engine_ms"] for queue_s in (0.25, 0.5)]
     assert times == [{"queue": wait, "prefill": 500.0, "decode": 2000.0, "compute": 1250.0} for wait in (250.0, 500.0)]
+
+
+def test_a_hit_says_what_it_came_from_and_what_it_saved() -> None:
+    line = logged(cached_hit())
+    assert line["cache"] == {
+        "result": "hit",
+        "level": "semantic",
+        "id": "ce_1",
+        "age_s": 31.0,
+        "risk": 0.0042,
+        "bar": 0.01,
+        "similarity": 0.9712,
+        "lookup_ms": 12.1,
+        "saved_nano_usd": 350_000,
+        "saved_tokens": 110,
+    }
+    assert (line["outcome"], line["deployment"], line["model_served"]) == ("ok", "gpt-4o", "gpt-4o-2024-08-06")
+    assert line["timing_ms"] == {"total": 503.0, "overhead": 503.0, "upstream": 0.0, "ttft": None}
+    assert not {"attempts", "cost", "tokens"} & line.keys()
+
+
+@pytest.mark.parametrize("waited", [{"joined": "req_1"}, {"judged": True}])
+def test_what_a_hit_waited_for_others_is_no_overhead(waited: dict[str, Any]) -> None:
+    timing = logged(cached_hit(**waited))["timing_ms"]
+    assert timing == {"total": 503.0, "overhead": 0.0, "upstream": 0.0, "ttft": None}
+
+
+def test_a_miss_says_so_whatever_calls_without_a_cache_said_before() -> None:
+    log = RequestLog(as_json=True)
+    assert b'"cache"' not in log.line(settle(answered()))
+    missed = answered()
+    missed.cached = Cached(similarity=0.8, risk=0.5, bar=0.01, lookup_s=0.002)
+    told = json.loads(log.line(settle(missed)))["cache"]
+    assert told == {"result": "miss", "risk": 0.5, "bar": 0.01, "similarity": 0.8, "lookup_ms": 2.0}
+    assert b'"cache"' not in log.line(settle(answered()))
+
+
+def test_people_see_a_hit_as_it_goes_by() -> None:
+    finished = cached_hit()
+    line = RequestLog(as_json=False).line(settle(finished)).decode()
+    assert line.endswith(" 200 ok chat/completions smart -> cache (semantic, 31 s old, p 0.0042) 503 ms\n")

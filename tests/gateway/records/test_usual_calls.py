@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.call import Cached
 from gateway.limits.admitted import Admitted
 from gateway.records.call_metrics import CallMetrics
 from gateway.records.ledger_rows import ledger_rows
@@ -17,7 +18,7 @@ from gateway.records.usual_calls import MOST_KINDS, UsualCalls
 from gateway.signals.exposition import render
 from gateway.signals.metrics import Registry
 from policies.vocabulary import Deployment, Failure, FailureKind, Price, Principal, Usage
-from tests.gateway.calls import DEAR, FREE_OF_PRICE, ROUTE, answered, attempt, call, from_an_engine
+from tests.gateway.calls import DEAR, FREE_OF_PRICE, ROUTE, answered, attempt, cached_hit, call, from_an_engine
 
 if TYPE_CHECKING:
     from gateway.call import Attempt, Call
@@ -160,3 +161,11 @@ def test_a_call_of_an_engine_takes_the_general_form() -> None:
     usual = UsualCalls(CallMetrics(Registry()))
     assert usual.take(answered()) is not None
     assert usual.take(from_an_engine()) is None
+
+
+def test_a_call_of_a_route_with_a_cache_takes_the_general_form() -> None:
+    usual = UsualCalls(CallMetrics(Registry()))
+    missed = answered()
+    missed.cached = Cached(similarity=0.8)
+    assert usual.take(missed) is None
+    assert usual.take(cached_hit()) is None

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from gateway.call import Cached
 from gateway.records.settlement import HEDGE_LOST, settle
 from gateway.signals.spans import Span, spans_of
 from gateway.signals.telemetry import FIRST_CHUNK_EVENT, Attr
 from gateway.signals.tracing import attempt_span_id
 from policies.attempts import AttemptKind
+from policies.cache_rules import Bypass
 from policies.vocabulary import Failure, FailureKind, Usage
-from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, call, from_an_engine
+from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, cached_hit, call, from_an_engine
 
 MS = 1_000_000
 
@@ -46,6 +48,40 @@ def test_usage_stands_on_attempts_only_and_only_where_something_was_used() -> No
     assert second.error is None
     assert Attr.ERROR_TYPE not in second.attributes
     assert server.attributes[Attr.TOTAL_INPUT_TOKENS] == 100
+
+
+def test_a_hit_is_one_span_that_used_nothing_and_says_what_it_saved() -> None:
+    (server,) = spans_of(settle(cached_hit()))
+    shown = {name: value for name, value in server.attributes.items() if "cache" in name}
+    assert shown == {
+        Attr.CACHE_RESULT: "hit",
+        Attr.CACHE_LEVEL: "semantic",
+        Attr.CACHE_ENTRY: "ce_1",
+        Attr.CACHE_AGE_S: 31.04,
+        Attr.CACHE_RISK: 0.0042,
+        Attr.CACHE_BAR: 0.01,
+        Attr.CACHE_SIMILARITY: 0.97123,
+        Attr.CACHE_LOOKUP_S: 0.0121,
+        Attr.CACHE_SAVED_COST: 0.00035,
+        Attr.CACHE_SAVED_TOKENS: 110,
+    }
+    assert (server.attributes[Attr.OPERATION], server.attributes[Attr.DEPLOYMENT]) == ("chat", "gpt-4o")
+    assert server.attributes[Attr.RESPONSE_MODEL] == "gpt-4o-2024-08-06"
+    assert usage_attributes(server) == set()
+    assert (server.attributes[Attr.TOTAL_INPUT_TOKENS], server.attributes.get(Attr.COST_TOTAL)) == (0, None)
+
+
+def test_a_miss_and_a_bypass_say_why_beside_their_attempts() -> None:
+    missed, left_alone = answered(), answered()
+    missed.cached = Cached(veto="negation", similarity=0.98, closed=Bypass.MEDIA)
+    left_alone.cached = Cached(bypass=Bypass.NO_STORE)
+    server, client = spans_of(settle(missed))
+    assert (server.attributes[Attr.CACHE_RESULT], server.attributes[Attr.CACHE_VETO]) == ("miss", "negation")
+    assert server.attributes[Attr.CACHE_CLOSED] == "media"
+    assert Attr.OPERATION not in server.attributes
+    assert not any(name.startswith("pointsman.cache") for name in client.attributes)
+    server, _ = spans_of(settle(left_alone))
+    assert (server.attributes[Attr.CACHE_RESULT], server.attributes[Attr.CACHE_BYPASS]) == ("bypass", "no_store")
 
 
 def test_the_cost_can_be_recomputed_by_hand_from_the_span() -> None:
