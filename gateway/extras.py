@@ -20,6 +20,7 @@ REDIS: Final = Extra("redis", "redis.asyncio", "redis-py")
 POSTGRES: Final = Extra("postgres", "asyncpg", "asyncpg")
 PARQUET: Final = Extra("parquet", "pyarrow", "pyarrow")
 OTLP: Final = Extra("otlp", "opentelemetry.exporter.otlp.proto.http", "OpenTelemetry")
+ENCRYPTION: Final = Extra("encryption", "cryptography", "cryptography")
 SEMANTIC: Final = Extra("semantic", "onnxruntime", "ONNX Runtime")
 
 

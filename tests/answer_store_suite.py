@@ -116,7 +116,8 @@ class AnswerStoreSuite:
         await rig.stores[0].keep(entry, None)
         await rig.arrived()
         for store in rig.stores:
-            assert await store.find(OWNER, asked.exact, asked.near) is None  # another plain form
+            assert await store.find(OWNER, asked.exact, b"") is None
+            assert await store.find(OWNER, asked.exact, Asked("another").near) is None
             assert await store.find(OWNER, asked.exact, entry.near) == Kept(entry, Record(), Level.NEAR)
 
     async def test_an_empty_plain_form_is_nobody_s(self, rig: AnswerRig) -> None:
