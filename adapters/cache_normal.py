@@ -17,7 +17,9 @@ import msgspec
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _PLAIN_ENCODER: Final = msgspec.json.Encoder()
 _FRACTION: Final = re.compile(rb"\d[.eE]")
-_SHORT_DIGITS: Final = 400  # more than any float has
+_EXACT_CHARS: Final = 15  # two decimals of so many digits are never the same float
+_EXACT_EXPONENTS: Final = range(-280, 280)
+_INT_DIGITS: Final = 18
 _NESTED: Final = (ord("{"), ord("["))
 
 
@@ -59,7 +61,10 @@ def _verbatim(number: str) -> msgspec.Raw:
 
 
 def _number(text: str) -> object:
-    """A fraction by its digits and its exponent, since a float would make different numbers one."""
+    """A whole number as such; a float where no other number is written with it; else the digits and the exponent."""
+    if len(text) <= _EXACT_CHARS and "e" not in text and "E" not in text:
+        value = float(text)
+        return int(value) if value.is_integer() else value
     try:
         sign, digits, exponent = Decimal(text).as_tuple()
     except ArithmeticError:
@@ -68,11 +73,13 @@ def _number(text: str) -> object:
         return msgspec.Raw(text.encode())
     written = "".join(map(str, digits)).rstrip("0")
     exponent += len(digits) - len(written)
-    if not written.lstrip("0"):
+    if not written:
         return 0
-    if exponent >= 0 and len(written) + exponent <= _SHORT_DIGITS:
+    if exponent >= 0 and len(written) + exponent <= _INT_DIGITS:
         return int(written) * 10**exponent * (-1 if sign else 1)
-    return msgspec.Raw(f"{'-' if sign else ''}{written}e{exponent}".encode())
+    shortest = f"{'-' if sign else ''}{written}e{exponent}"
+    is_exact = len(written) <= _EXACT_CHARS and exponent in _EXACT_EXPONENTS
+    return float(shortest) if is_exact else msgspec.Raw(shortest.encode())
 
 
 _VERBATIM: Final = msgspec.json.Decoder(float_hook=_verbatim)

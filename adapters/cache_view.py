@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from adapters.schema import InferenceRequest
 
 LARGEST_BYTES: Final = 1024 * 1024
-MEMBERS_MOST: Final = 20_000
+VALUES_MOST: Final = 30_000
 NEVER_MATTER: Final = frozenset((
     "stream", "stream_options",  # how the answer is delivered; the form says where that matters
     "metadata", "store",  # what the provider keeps of it, for its own console
@@ -125,8 +125,12 @@ def form_of(request: InferenceRequest) -> str:
 
 
 def _is_crowded(request: InferenceRequest) -> bool:
-    """Whether it holds more members, at any depth, than anybody could look at without keeping others waiting."""
-    return sum(bytes(raw).count(b'":') for raw in request.members.values()) > MEMBERS_MOST
+    """Whether it may hold more values than anybody could look at without keeping others waiting."""
+    values = 0
+    for raw in request.members.values():
+        text = bytes(raw)
+        values += text.count(b",") + text.count(b"[") + text.count(b"{")
+    return values > VALUES_MOST
 
 
 def _add(digest: hashlib._Hash, part: bytes) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.cache_view import LARGEST_BYTES, MEMBERS_MOST, NEVER_MATTER, CacheView, view_of
+from adapters.cache_view import LARGEST_BYTES, VALUES_MOST, NEVER_MATTER, CacheView, view_of
 from adapters.openai_request import parse
 from policies.vocabulary import Endpoint
 
@@ -298,7 +298,7 @@ def test_endpoints_do_not_meet() -> None:
 
 def test_what_would_take_long_to_look_at_is_left_alone() -> None:
     large = body(messages=[{"role": "user", "content": "x" * LARGEST_BYTES}])
-    crowded = body(x_unknown=[{"a": 1}] * (MEMBERS_MOST + 1))
+    crowded = body(x_unknown=[{"a": 1}] * (VALUES_MOST + 1))
 
     assert view_of(parse(Endpoint.CHAT, json.dumps(large).encode()), NONE) is None
     assert view_of(parse(Endpoint.CHAT, json.dumps(crowded, separators=(",", ":")).encode()), NONE) is None
