@@ -43,7 +43,8 @@ class Signs(NamedTuple):
     how unequal the numbers of words are. `question`: 1 where they ask for different things (who, when), 0.5 where that
     may be. `negation`: one is denied, the other not. `opposed`: how many opposites. `names`: how many names only one
     side has, `renamed` on the side where they are fewer. `amounts`: numbers that only one side has. `person`: who asks
-    or is asked about differs. `foreign`: 1 where most words are of no language whose words are known here.
+    or is asked about differs. `foreign`: 1 where most words are of no language whose words are known here. `brief`: one
+    over the number of words that say something, where they are more: of few words, each can turn the meaning.
     """
 
     veto: Veto | None = None
@@ -62,6 +63,7 @@ class Signs(NamedTuple):
     amounts: float = 0.0
     person: float = 0.0
     foreign: float = 0.0
+    brief: float = 0.0
 
 
 def compare(question: str, stored: str, *, checks_entities: bool = False) -> Signs:
@@ -101,6 +103,7 @@ def compare_readings(one: Reading, other: Reading, *, checks_entities: bool = Fa
         amounts=float(amounts),
         person=float(one.persons != other.persons),
         foreign=max(one.foreign, other.foreign),
+        brief=1.0 / max(len(one.stems), len(other.stems), 1),
     )
 
 
