@@ -30,6 +30,7 @@ ModelPattern = Annotated[
 ]
 Network = Annotated[str, Meta(min_length=2, max_length=60, description="CIDR, such as 10.0.0.0/8.")]
 Moment = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="Unix milliseconds.")]
+UsesCache = Annotated[bool, Meta(description="False: its calls are never answered from a cache, nor do they fill it.")]
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 Weight = Annotated[int, Meta(ge=1, le=1000, description="Its share of a queue against the others'.")]
 Zone = Annotated[str, Meta(min_length=1, max_length=100, description="An IANA time zone, such as Europe/Berlin.")]
@@ -57,6 +58,7 @@ class KeyToCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     limits: Limits = ()
     output_tokens_default: Tokens | None = None
     priority: PriorityWord = "normal"
+    uses_cache: UsesCache = True
     require_region: Region | None = None
     require_data_classes: DataClasses = ()
     not_before_ms: Moment | None = None
@@ -75,6 +77,7 @@ class KeyToChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     limits: Limits | UnsetType = UNSET
     output_tokens_default: Tokens | UnsetType | None = UNSET
     priority: PriorityWord | UnsetType = UNSET
+    uses_cache: UsesCache | UnsetType = UNSET
     require_region: Region | UnsetType | None = UNSET
     require_data_classes: DataClasses | UnsetType = UNSET
     not_before_ms: Moment | UnsetType | None = UNSET

@@ -68,6 +68,7 @@ def _add_terms(create: argparse.ArgumentParser) -> None:
     )
     create.add_argument("--require-region", metavar="REGION", help="binds whoever answers: in it, as eu or eu-west-1")
     create.add_argument("--priority", metavar="WORD", help="low, normal, high or critical: who is served first")
+    create.add_argument("--no-cache", action="store_true", help="no cache answers its calls, or keeps answers to them")
     create.add_argument("--expires", metavar="WHEN", help="a date, a time, or a span such as 90d")
 
 

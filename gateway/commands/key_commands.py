@@ -63,6 +63,7 @@ def create_key(client: AdminClient, arguments: argparse.Namespace) -> Shown:
         "limits": [limit_of(text) for text in arguments.limit],
         "output_tokens_default": arguments.output_tokens,
         "priority": arguments.priority,
+        "uses_cache": False if arguments.no_cache else None,
         "require_region": arguments.require_region,
         "require_data_classes": arguments.data_class,
         "expires_at_ms": None if arguments.expires is None else moment_ms(arguments.expires, time.time()),
@@ -162,7 +163,7 @@ def moment_ms(text: str, now_s: float) -> int:
 def _one(key: dict[str, Any]) -> Shown:
     rows = [*zip((head.lower() for head in HEADS), row_of(key), strict=True)]
     required = [*filter(None, [key["require_region"]]), *key["require_data_classes"]]
-    rows += [("priority", key["priority"]), ("requires", required)]
+    rows += [("priority", key["priority"]), ("requires", required), ("cache", "yes" if key["uses_cache"] else "no")]
     rows += [("networks", "all" if key["networks"] is None else key["networks"]), ("limits", _limits(key["limits"]))]
     rows += [("created (utc)", day(key["created_at_ms"])), ("former until (utc)", day(key["former_until_ms"]))]
     return Shown(key, ("KEY", key["id"]), rows[1:])

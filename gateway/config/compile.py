@@ -228,6 +228,7 @@ def _held(
         requires=together((requires(org, key.team), requirements(key.require))),
         priority=Priority[key.priority.upper()],
         vouches=key.vouches,
+        uses_cache=key.cache,
     )
 
 

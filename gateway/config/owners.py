@@ -97,6 +97,9 @@ class KeySettings(Shape):
     limits: Limits = ()
     require: Require = None
     priority: PriorityWord = Field(default="normal", description="Who is served when not all can be.")
+    cache: bool = Field(
+        default=True, description="False: its calls are never answered from a route's cache, nor do they fill it."
+    )
     vouches: bool = Field(
         default=False,
         description="It is a gateway's, which may say of each call whose it is, for the line of a bundled engine.",

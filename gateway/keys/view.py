@@ -172,6 +172,7 @@ class StoredKeys:
                 output_tokens_default=key.output_tokens_default,
                 requires=_requires(key),
                 priority=Priority[key.priority.upper()],
+                uses_cache=key.uses_cache,
             ),
             newest=digests[0],
             former=digests[1] if len(digests) > 1 else nothing(digests[0].mac),

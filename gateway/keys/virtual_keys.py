@@ -78,6 +78,7 @@ class HeldKey(NamedTuple):
     requires: Requirements = NO_REQUIREMENTS
     priority: Priority = Priority.NORMAL
     vouches: bool = False
+    uses_cache: bool = True
 
 
 def generate(env: str, rng: Chooser = secrets, key_id: str | None = None) -> str:
@@ -245,6 +246,7 @@ class KeyRing:
             requires=key.requires,
             priority=key.priority,
             vouches=key.vouches,
+            uses_cache=key.uses_cache,
         )
         expires_s = math.inf if key.expires_s is None else key.expires_s
         entry = Entry(principal, Digest(self._mac, mac), nothing(self._mac), expires_s)

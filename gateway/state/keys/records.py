@@ -90,7 +90,8 @@ class KeyTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What a key is for and what it may do.
 
     `routes` and `networks` (CIDR) None: all of them. `limits`: as the policy file has a key's own. `require_region` and
-    `require_data_classes` bind every deployment that answers its calls.
+    `require_data_classes` bind every deployment that answers its calls. `uses_cache` False: no route's cache answers
+    them, or keeps what they were answered.
     """
 
     name: str
@@ -102,6 +103,7 @@ class KeyTerms(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[dict[str, Any], ...] = ()
     output_tokens_default: int | None = None
     priority: PriorityWord = "normal"
+    uses_cache: bool = True
     require_region: str | None = None
     require_data_classes: tuple[str, ...] = ()
     not_before_ms: int | None = None
@@ -142,6 +144,7 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[dict[str, Any], ...] | UnsetType = UNSET
     output_tokens_default: int | UnsetType | None = UNSET
     priority: PriorityWord | UnsetType = UNSET
+    uses_cache: bool | UnsetType = UNSET
     require_region: str | UnsetType | None = UNSET
     require_data_classes: tuple[str, ...] | UnsetType = UNSET
     not_before_ms: int | UnsetType | None = UNSET

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ENTRIES_MAX: Final = 100
 MOMENT_MAX_MS: Final = 253_402_300_799_999  # the last of year 9999, which every calendar still writes
 TAGS_MAX: Final = 20
+FLAGS: Final = ("disabled", "uses_cache")
+"""Numbers in the database."""
 MAPPED_BITS: Final = 96
 
 S = TypeVar("S", bound=Shape)
@@ -76,6 +78,7 @@ class TermsShape(StoreShape):
     limits: Annotated[OneOrMoreLimits, Field(max_length=ENTRIES_MAX)] = ()
     output_tokens_default: OutputTokens | None = None
     priority: PriorityWord = "normal"
+    uses_cache: Flag = True
     require_region: Name | None = None
     require_data_classes: Annotated[tuple[Name, ...], Field(max_length=CLASSES_MAX)] = ()
     not_before_ms: Moment | None = None
@@ -128,9 +131,9 @@ def terms_of(shape: type[TermsShape], given: dict[str, Any], predicate: Callable
     limits = msgspec.to_builtins(given.get("limits") or ())
     limits = (limits,) if isinstance(limits, dict) else tuple(limits)
     limits_in(limits, terms.name, predicate)
-    values = terms.model_dump(exclude={"limits", "disabled"})
+    values = terms.model_dump(exclude={"limits", *FLAGS})
     once = {name: tuple(dict.fromkeys(values[name])) for name in ("tags", "require_data_classes")}
-    return values | once | {"limits": limits, "disabled": int(terms.disabled)}
+    return values | once | {"limits": limits} | {name: int(getattr(terms, name)) for name in FLAGS}
 
 
 def limits_in(

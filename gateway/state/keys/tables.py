@@ -41,7 +41,7 @@ KEYS: Final = Table(
     METADATA,
     *_texts("id", "org", "name", "env", "last4", "team", "user", "priority", "require_region", *JSON_COLUMNS),
     *_numbers("output_tokens_default", "not_before_ms", "expires_at_ms", "revoked_at_ms", "last_used_at_ms"),
-    *_numbers("disabled", "created_at_ms", "revision"),
+    *_numbers("disabled", "uses_cache", "created_at_ms", "revision"),
 )
 SECRETS: Final = Table(
     "key_secrets",
@@ -93,7 +93,8 @@ def key_of(row: Row[Any], secrets: list[StoredSecret]) -> Key:
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
     values |= {name: _read(values[name]) for name in JSON_COLUMNS}
     former = secrets[1].expires_at_ms if len(secrets) > 1 else None
-    return Key(**values | {"disabled": bool(values["disabled"]), "former_until_ms": former})
+    flags = {name: bool(values[name]) for name in ("disabled", "uses_cache")}
+    return Key(**values | flags | {"former_until_ms": former})
 
 
 def row_of(terms: dict[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,14 @@ def test_a_key_is_made_with_what_it_requires_and_how_much_it_matters(command: Co
     )
 
 
+def test_a_key_may_be_kept_off_caches(command: Command) -> None:
+    for name, options, shown in (("a", (), "yes"), ("b", ("--no-cache",), "no")):
+        assert command("keys", "create", "--name", name, *options)[0] == 0
+        lines = command("keys", "show", name)[1].splitlines()
+        assert [line.split()[1] for line in lines if line.startswith("cache")] == [shown]
+        assert json.loads(command("keys", "show", name, "--json")[1])["uses_cache"] is (shown == "yes")
+
+
 def test_a_list_shows_what_is_asked_for(command: Command) -> None:
     for name in ("a", "b", "twelveletter"):
         command("keys", "create", "--name", name, "--tag", f"t-{name}")

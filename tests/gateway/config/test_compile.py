@@ -240,6 +240,12 @@ def test_a_key_is_bound_by_its_org_its_team_and_itself(made: Callable[..., Confi
     assert (first.priority, second.priority, second.requires) == (Priority.CRITICAL, Priority.NORMAL, NO_REQUIREMENTS)
 
 
+def test_a_key_may_be_kept_off_caches(made: Callable[..., Config], environ: dict[str, str]) -> None:
+    environ |= {"KEY": "k" * 20, "OTHER": "o" * 20}
+    config = made(keys="[{name: a, secret: '${env:KEY}', cache: false}, {name: b, secret: '${env:OTHER}'}]")
+    assert [key.uses_cache for key in compiled.held_keys(config)] == [False, True]
+
+
 def test_a_key_may_use_every_route_of_a_model_and_any_by_its_name(
     made: Callable[..., Config], environ: dict[str, str]
 ) -> None:

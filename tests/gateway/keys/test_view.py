@@ -54,6 +54,13 @@ def test_a_stored_key_yields_its_principal() -> None:
     )
 
 
+def test_a_stored_key_may_be_kept_off_caches() -> None:
+    for uses_cache in (True, False):
+        found = answer(a_store(a_stored(SECRET, uses_cache=uses_cache)), SECRET)
+        assert isinstance(found, Principal)
+        assert found.uses_cache is uses_cache
+
+
 def test_a_stored_key_is_bound_by_what_it_requires_and_what_its_owners_do() -> None:
     stored = a_store(
         a_stored(SECRET, org="o", team="t", priority="high", require_region="eu", require_data_classes=("phi",))

@@ -199,6 +199,12 @@ def test_the_ring_holds_no_key_in_the_clear() -> None:
     assert len(RING) == 2
 
 
+def test_a_held_key_may_be_kept_off_caches() -> None:
+    for uses_cache in (True, False):
+        (principal,) = ring(HeldKey(Secret(OWN), "k", uses_cache=uses_cache)).principals()
+        assert principal.uses_cache is uses_cache
+
+
 def test_a_held_key_does_not_show_its_secret() -> None:
     key = HeldKey(Secret(OWN), "k")
     assert OWN not in repr(key) + str(key) + "".join(traceback.format_exception(ValueError(key)))

@@ -37,6 +37,7 @@ FULL: dict[str, Any] = {
     "limits": ({"requests": "60/min"}, {"cost": "20 USD/month", "when": "true"}),
     "output_tokens_default": 500,
     "priority": "high",
+    "uses_cache": False,
     "require_region": "eu",
     "require_data_classes": ("phi", "pii"),
     "not_before_ms": NOW_MS + 1,
