@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.cache_view import LARGEST_BYTES, VALUES_MOST, NEVER_MATTER, CacheView, view_of
+from adapters.cache_view import LARGEST_BYTES, NEVER_MATTER, VALUES_MOST, CacheView, view_of
 from adapters.openai_request import parse
 from policies.vocabulary import Endpoint
 
