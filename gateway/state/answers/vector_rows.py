@@ -57,11 +57,9 @@ class Rows:
         vector = self._scales[row] * (self._coarse[row] + self._fine[row] / np.float32(_FINE))
         return np.asarray(vector, np.float32)
 
-    def codes(self, row: int) -> NDArray[np.int8]:
-        """A row as the graph has it."""
-        import numpy as np  # noqa: PLC0415 - as above
-
-        return np.array(self._coarse[row], np.int8)
+    def codes(self, rows: list[int]) -> NDArray[np.int8]:
+        """These rows as the graph has them."""
+        return self._coarse[rows]
 
     def best(self, vector: Vector, count: int) -> list[tuple[int, float]]:
         """Of all rows, the nearest and their cosines, best first."""
@@ -76,10 +74,11 @@ class Rows:
         about = dots * self._scales[: self.count]
         return self.compared(vector, np.argpartition(about, -wanted)[-wanted:])[:count]
 
-    def compared(self, vector: Vector, rows: NDArray[np.intp]) -> list[tuple[int, float]]:
+    def compared(self, vector: Vector, rows: NDArray[np.intp] | list[int]) -> list[tuple[int, float]]:
         """These rows and their cosines, best first."""
         import numpy as np  # noqa: PLC0415 - as above
 
+        rows = np.asarray(rows, np.intp)
         full = self._coarse[rows] + self._fine[rows] / np.float32(_FINE)
         cosines = np.clip((full @ vector) * self._scales[rows], -1.0, 1.0)
         order = np.argsort(-cosines, kind="stable")

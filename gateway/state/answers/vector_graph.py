@@ -1,0 +1,133 @@
+"""A graph beside the rows of a place with many vectors, so that a question is compared with some hundreds of them only.
+
+usearch's HNSW over the coarse rows. It follows the rows: a thread brings it up to date, and until then who asks is told
+what it lacks. What it names are numbers that are never used twice, so that what it still has of rows that are gone
+means nothing to anybody.
+"""
+
+from __future__ import annotations
+
+import threading
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gateway.state.answers.vector_rows import Rows
+
+_CONNECTIVITY: Final = 16
+_EXPANSION: Final = 64  # candidates kept while searching
+_SPARE: Final = 16  # beyond those asked for: the order of coarse rows is nearly the true one
+_LAG_MAX: Final = 1024  # more changes than this are not worth making up for in a search
+_STEP: Final = 8  # rows taken at a time: a millisecond or so
+_NUMBER_BYTES: Final = 150
+
+
+class Step(NamedTuple):
+    """What a graph is given next, and what it has to forget."""
+
+    graph: Graph
+    numbers: list[int]
+    codes: NDArray[np.int8]
+    outlived: list[int]
+
+    def take(self) -> None:
+        """In a thread, and without the owner's lock."""
+        self.graph.catch_up(self)
+
+
+class Graph:
+    """All but `catch_up` belongs under the owner's lock. `removed` counts what it was told to forget."""
+
+    def __init__(self, dimensions: int, count: int) -> None:
+        from usearch.index import Index  # noqa: PLC0415 - heavy, and part of an extra
+
+        self._index = Index(
+            ndim=dimensions,
+            metric="cos",
+            dtype="i8",
+            connectivity=_CONNECTIVITY,
+            expansion_add=_EXPANSION,
+            expansion_search=_EXPANSION,
+        )
+        self._lock = threading.Lock()
+        self._numbers = list(range(count))
+        self._row_of = dict(enumerate(self._numbers))
+        self._lacking = dict.fromkeys(self._numbers)
+        self._outlived: list[int] = []
+        self._next = count
+        self.removed = 0
+
+    @property
+    def is_behind(self) -> bool:
+        return bool(self._lacking or self._outlived)
+
+    @property
+    def has_followed(self) -> bool:
+        """Whether a search makes up for what it lacks."""
+        return len(self._lacking) + len(self._outlived) <= _LAG_MAX
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self._index.memory_usage) + _NUMBER_BYTES * len(self._numbers)
+
+    def append(self) -> None:
+        """There is one row more."""
+        number, self._next = self._next, self._next + 1
+        self._row_of[number] = len(self._numbers)
+        self._numbers.append(number)
+        self._lacking[number] = None
+
+    def take_out(self, row: int) -> None:
+        """That row is gone, and the last one has its place."""
+        number, last = self._numbers[row], self._numbers.pop()
+        if number != last:
+            self._numbers[row] = last
+            self._row_of[last] = row
+        del self._row_of[number]
+        self.removed += 1
+        if number in self._lacking:
+            del self._lacking[number]
+        else:
+            self._outlived.append(number)
+
+    def near(self, codes: NDArray[np.int8], count: int) -> list[int] | None:
+        """Rows among which the nearest are; None where the graph cannot tell."""
+        if not self.has_followed:
+            return None
+        wanted = count + _SPARE
+        with self._lock:
+            found = self._index.search(codes, wanted + len(self._outlived), threads=1)
+        # Rows that are being taken at this moment may be in both.
+        numbers = {number: None for number in found.keys.tolist() if number in self._row_of} | self._lacking
+        if len(numbers) < min(wanted, len(self._numbers)):
+            return None
+        return [self._row_of[number] for number in numbers]
+
+    def next_step(self, rows: Rows) -> Step | None:
+        """None when there is nothing to do."""
+        if not self.is_behind:
+            return None
+        numbers = list(islice(self._lacking, _STEP))
+        outlived, self._outlived = self._outlived[: 4 * _STEP], self._outlived[4 * _STEP :]
+        return Step(self, numbers, rows.codes([self._row_of[number] for number in numbers]), outlived)
+
+    def catch_up(self, step: Step) -> None:
+        """Searches wait meanwhile."""
+        import numpy as np  # noqa: PLC0415 - heavy, and part of an extra
+
+        with self._lock:
+            for number in step.outlived:
+                self._index.remove(number)
+            if step.numbers:
+                self._index.add(np.array(step.numbers, np.uint64), step.codes, threads=1)
+
+    def taken(self, step: Step) -> None:
+        """The step was taken; rows that went meanwhile are now to be forgotten."""
+        for number in step.numbers:
+            if number in self._lacking:
+                del self._lacking[number]
+            else:
+                self._outlived.append(number)
