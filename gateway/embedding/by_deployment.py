@@ -1,0 +1,92 @@
+"""Any deployment as the embedder: a provider's `/v1/embeddings`, or a model of the bundled engine.
+
+What it answers is checked before it is believed: finite numbers of some length, and always as many as the first time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Final, Protocol
+
+from gateway.embedding.embedder import EmbedderUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.embedding.embedder import Vector
+
+DIMENSIONS_MAX: Final = 16_384
+_MARKS: Final = 2  # tokens that models put around a text
+
+
+class Errand(Protocol):
+    """How the gateway calls a deployment on its own account."""
+
+    async def embeddings(self, text: str) -> Sequence[float]:
+        """The text's embedding. Raises what the call fails with."""
+
+
+class DeploymentEmbedder:
+    """`window_tokens` is the model's. A text fits when it has no more bytes than that: no vocabulary makes more tokens
+    of it, and a model that is asked for more may cut the text in silence.
+    """
+
+    def __init__(
+        self, deployment: str, model: str, errand: Errand, *, window_tokens: int, waiting_max: int = 64
+    ) -> None:
+        self.dimensions = 0
+        self._name = f"{deployment}/{model}"
+        self._errand = errand
+        self._bytes_max = window_tokens - _MARKS
+        self._waiting_max = waiting_max
+        self._waiting = 0
+
+    @property
+    def id(self) -> str:
+        """Complete once a first vector was made: deployments' models change behind their names."""
+        return f"{self._name}/{self.dimensions}"
+
+    async def start(self) -> None:
+        """There is nothing to load here."""
+
+    async def close(self) -> None:
+        """Calls under way are their caller's to give up."""
+
+    async def embed(self, text: str) -> Vector | None:
+        if len(text) > self._bytes_max or len(text.encode(errors="replace")) > self._bytes_max:
+            return None
+        if self._waiting >= self._waiting_max:
+            raise EmbedderUnavailable("too many questions wait for the embedder")
+        self._waiting += 1
+        try:
+            answer = await self._errand.embeddings(text)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # whatever fails there, the cache goes on without
+            raise EmbedderUnavailable(f"the embedding failed: {type(error).__name__}") from error
+        finally:
+            self._waiting -= 1
+        return self._checked(answer)
+
+    def _checked(self, answer: Sequence[float]) -> Vector:
+        import numpy as np  # noqa: PLC0415 - heavy, and part of an extra
+
+        if not 1 <= len(answer) <= DIMENSIONS_MAX:
+            raise EmbedderUnavailable(f"the embedder answered {len(answer)} numbers")
+        if self.dimensions not in {0, len(answer)}:
+            raise EmbedderUnavailable(f"the embedder answered {len(answer)} numbers, not {self.dimensions}")
+        length = _length(answer)
+        if not 1e-6 < length < 1e12:  # a NaN is neither
+            raise EmbedderUnavailable("the embedder answered a vector without a direction")
+        self.dimensions = len(answer)
+        vector: Vector = np.array([number / length for number in answer], np.float32)
+        vector.flags.writeable = False
+        return vector
+
+
+def _length(numbers: Sequence[float]) -> float:
+    try:
+        return math.hypot(*numbers)
+    except (TypeError, OverflowError):  # not numbers
+        return math.nan
