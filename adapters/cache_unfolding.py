@@ -157,7 +157,8 @@ class _Unfolding:
             if isinstance(told, str) and told:
                 yield from self._with_logprobs(name, told, tokens)
             elif told or tokens:
-                yield {"delta": {name: told} if told else {}}, {name: tokens} if tokens else None
+                other = "refusal" if name == "content" else "content"
+                yield {"delta": {name: told} if told else {}}, {name: tokens, other: None} if tokens else None
         if message.get("annotations"):
             yield {"delta": {"annotations": message["annotations"]}}, None
 
