@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from policies.cache_antonyms import SIDES, Contest, Side
 from policies.cache_numbers import NUMBER_WORDS, ROMAN, UNIT_OF, Amount, amounts_in, spoken
-from policies.cache_words import TOKEN, WORD_CHARS_MAX, tidy, word_of
+from policies.cache_wording import unmannered
+from policies.cache_words import TOKEN, WORD_CHARS_MAX, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,7 @@ _WHAT: Final = {"time": "when", "date": "when", "year": "when", "day": "when", "
 def read(question: str) -> Reading:
     """Takes time in proportion to its length, up to a bound."""
     notes = _Notes()
-    text = tidy(question[:CHARS_MAX])
+    text = unmannered(question[:CHARS_MAX])
     for token in TOKEN.finditer(text):
         kind = token.lastgroup or ""
         if kind == "word":

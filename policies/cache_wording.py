@@ -1,0 +1,125 @@
+"""The plain form of a question: what is left when manners, spacing, quotation marks and safe capitals are taken away.
+
+Two questions of one plain form are served with one answer without further thought (level 1), so nothing is changed here
+that could change a meaning: capitals stay wherever they may tell a name from a word, code stays as it is, and words of
+manners go only from the edges, and only where they can be nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from policies.cache_common_words import COMMON
+from policies.cache_words import STOPS, tidy
+
+CHARS_MAX: Final = 8_000
+"""What is longer is its own plain form."""
+
+_CODE: Final = re.compile(r"[`{}\\<>;=\t]|\(\)|\n[ \t]|://|^\s{4}")
+_SPACES: Final = re.compile(r"\s+")
+_ASKS: Final = r"(?:what|who|whom|whose|when|where|why|how|which|if|whether)\b"
+_BEGINS: Final = (
+    rf"(?:{_ASKS}|(?:can|could|would|will|should|do|does|did|is|are|was|were|i|i'm|i've|my|please|there's)\b)"
+)
+_GREETING: Final = (
+    r"(?:hi|hello|hey|good\ (?:morning|afternoon|evening|day)|greetings)(?:\ there|\ all|\ everyone|\ team)?"
+)
+_HESITATION: Final = r"(?:um+|uh+|erm?|hmm+)"
+_MANNERS: Final = r"(?:please|pls|plz|kindly)"
+_LEADING: Final = re.compile(
+    rf"""(?:
+      {_GREETING}\ ?(?:[,.!]+\ ?|-\ |(?=\ {_BEGINS})\ )
+    | {_HESITATION}\b[,.]*\ (?=\S)
+    | {_MANNERS}\b(?:,\ |\ )(?!please\b)
+    | (?:(?:can|could|would|will)\ you\ (?:{_MANNERS}\ )?(?:tell\ me|let\ me\ know)
+        |{_MANNERS}\ tell\ me|tell\ me
+        |i(?:'d|\ would)\ like\ to\ know|i\ (?:want|wanted|need)\ to\ know|i(?:'m|\ am)\ wondering|i\ was\ wondering
+        |do\ you\ know|may\ i\ ask|can\ i\ ask(?:\ you)?
+      )(?:,|:)?\ (?={_ASKS})
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_TRAILING: Final = re.compile(
+    r"""[,.?!;]\ ?(?:-\ )?
+    (?:please|pls|plz|thanks(?:\ (?:a\ lot|so\ much|very\ much|in\ advance))?
+      |thank\ you(?:\ (?:so|very)\ much|\ in\ advance)?
+      |many\ thanks|thx|ty|cheers)[.!?\ ]*$""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_ASKED_PLEASE: Final = re.compile(
+    r"^((?:can|could|would|will) (?:you|i|we)\b.+) (?:please|pls|plz)[.!? ]*$", re.IGNORECASE
+)
+_END: Final = re.compile(r"(?<=[^\W\d_]{2})[.?!,;:\ ]+$|(?<=[\d)\"'%+#])[.?,;\ ]+$|(?<=[^\W\d_])[?,;\ ]+$")
+_WORD: Final = re.compile(r"(?<![\w'@#./-])[A-Z][a-z]*(?:'[a-z]{1,2})?(?![\w@/]|\.\w|-\w)")
+_STARTS: Final = re.compile(r"(?:^|[.?!] )[\"'(]*$")
+
+# Words that are something else as a name, so that a capital at the beginning of a sentence may matter.
+_NAMES_TEXT: Final = """
+polish turkey china march may august april june apple windows word bill mark will rose grace nice reading bath cork
+mobile orange jobs gates bush trump brown white black green swift rust go ruby python java shell amazon target chase
+visa discover frank jack jean rob sue pat drew art earnest faith hope joy dawn summer autumn ivy lily daisy iris olive
+pearl amber ginger sandy rocky lance grant miles wade chip buck gene guy max major earl duke dean hunter mason carter
+cook baker smith miller taylor potter fisher king bishop pope cliff glen heath lane brook ford church wood stone rice
+berry bean lamb wolf fox bird swan crane finch robin jay martin phoenix orlando jordan chad cuba mali niger guinea
+jersey cologne champagne brazil delhi bali lima nile oracle slack zoom teams excel access outlook edge safari chrome
+spark kafka flask django express react angular vue dart perl scala julia basic signal stripe square uber lyft gap dove
+tide galaxy pixel echo alexa prime fire meta alphabet steam epic unity blender it us who english french german italian
+spanish dutch welsh irish scotch swiss danish catholic mass lent easter god lord
+""".strip()
+_NAMES: Final = frozenset(_NAMES_TEXT.split())
+_ALWAYS: Final = STOPS - _NAMES - {"a", "s", "t", "d", "m", "u"}
+_FIRST: Final = 400
+_AT_START: Final = (frozenset(COMMON[:_FIRST]) | STOPS) - _NAMES
+"""What begins a sentence is lowered only where it is so common that nobody reads a name; names begin soon after."""
+
+
+def plain_form(question: str) -> str:
+    """Never empty unless the question is; the plain form of a plain form is itself."""
+    if len(question) > CHARS_MAX:
+        return question
+    if _CODE.search(question):
+        return question.strip() or question
+    text = unmannered(question)
+    while True:
+        plainer = core(_END.sub("", text) or text)
+        if plainer == text:
+            return _WORD.sub(_lowered, text) or question
+        text = plainer
+
+
+def unmannered(question: str) -> str:
+    """As `plain_form`, with capitals and the end as they are."""
+    if _CODE.search(question):
+        return tidy(question)
+    return core(_SPACES.sub(" ", tidy(question)).strip())
+
+
+def core(text: str) -> str:
+    """A text with single spaces, without the manners at its edges."""
+    while True:
+        found = _LEADING.match(text)
+        shorter = text[found.end() :] if found else text
+        shorter = _TRAILING.sub("", shorter) if shorter[-1:] in _LAST else shorter
+        asked = _ASKED_PLEASE.match(shorter)
+        shorter = asked[1] if asked else shorter
+        if shorter == text or not _says_something(shorter):
+            return text
+        text = shorter
+
+
+_LAST: Final = frozenset("eEsSzZuUxXyYhHtTeEdDcC.!? ")
+
+
+def _says_something(text: str) -> bool:
+    return " " in text.strip()
+
+
+def _lowered(found: re.Match[str]) -> str:
+    word = found[0]
+    lower = word.lower()
+    if word == "I" or lower in _ALWAYS or (lower.partition("'")[0] in _ALWAYS and "'" in lower):
+        return lower
+    if lower in _AT_START and _STARTS.search(found.string, max(0, found.start() - 4), found.start()):
+        return lower
+    return word
