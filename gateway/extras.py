@@ -22,6 +22,8 @@ PARQUET: Final = Extra("parquet", "pyarrow", "pyarrow")
 OTLP: Final = Extra("otlp", "opentelemetry.exporter.otlp.proto.http", "OpenTelemetry")
 ENCRYPTION: Final = Extra("encryption", "cryptography", "cryptography")
 SEMANTIC: Final = Extra("semantic", "onnxruntime", "ONNX Runtime")
+QDRANT: Final = Extra("qdrant", "qdrant_client", "qdrant-client")
+PGVECTOR: Final = Extra("pgvector", "asyncpg", "asyncpg")
 
 
 def is_installed(extra: Extra) -> bool:

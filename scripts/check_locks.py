@@ -57,6 +57,7 @@ def requirements(project: dict[str, object]) -> Iterator[tuple[str, Requirement]
         "run": run,
         "dev": [*run, *(text for name, extra in extras.items() if name != "llama" for text in extra), *groups["dev"]],
         "llama": extras["llama"],
+        "semantic": extras["semantic"],
         **{name: group for name, group in groups.items() if name not in {"package", "dev"}},
     }
     for lock, texts in asked.items():
@@ -93,9 +94,10 @@ def find_problems() -> list[str]:
         versions = locks[lock].get(canonicalize_name(requirement.name), set())
         if not versions or not all(requirement.specifier.contains(version) for version in versions):
             problems.append(f"locks/{lock}.lock: {requirement} is not met; run `make lock`")
-    for name, versions in locks["run"].items():
-        if locks["dev"].get(name) != versions:
-            problems.append(f"locks: {name} differs between run.lock and dev.lock, so what runs is not what is tested")
+    for lock in ("run", "semantic"):
+        for name, versions in locks[lock].items():
+            if locks["dev"].get(name) != versions:
+                problems.append(f"locks: {name} differs between {lock}.lock and dev.lock, so what runs is untested")
     return problems + check_npm(ROOT / "tests/clients/node")
 
 

