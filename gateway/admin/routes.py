@@ -38,6 +38,9 @@ class Permission(StrEnum):
     DECISIONS_READ = "decisions:read"
     MODELS_READ = "models:read"
     MODELS_WRITE = "models:write"
+    CACHE_READ = "cache:read"
+    CACHE_READ_TEXT = "cache:read_text"  # of prompts and answers
+    CACHE_WRITE = "cache:write"
 
 
 class Operator(NamedTuple):

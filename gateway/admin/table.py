@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.admin.cache_routes import CacheRoutes
 from gateway.admin.decision_routes import DecisionRoutes
 from gateway.admin.key_routes import KeyRoutes
 from gateway.admin.limit_routes import LimitRoutes
@@ -15,6 +16,7 @@ from gateway.admin.usage_routes import UsageRoutes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.admin.cache_routes import Caches
     from gateway.admin.routes import Route
     from gateway.explaining.recent import RecentDecisions
     from gateway.generation import Generation
@@ -28,6 +30,10 @@ def no_engines() -> None:
     """Where no model runs."""
 
 
+def no_caches() -> None:
+    """Where no route has one."""
+
+
 class Parts(NamedTuple):
     """What the routes look at and change."""
 
@@ -37,6 +43,7 @@ class Parts(NamedTuple):
     limits: LimitStore
     decisions: RecentDecisions
     engines: Callable[[], Engines | None] = no_engines
+    caches: Callable[[], Caches | None] = no_caches
 
 
 def all_routes(parts: Parts) -> tuple[Route, ...]:
@@ -50,5 +57,6 @@ def all_routes(parts: Parts) -> tuple[Route, ...]:
         *UsageRoutes(parts.keys.database).routes(),
         *DecisionRoutes(parts.decisions).routes(),
         *ModelRoutes(parts.engines).routes(),
+        *CacheRoutes(parts.caches).routes(),
     )
     return (*routes, *SpecRoutes(routes).routes())
