@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gateway.admin.gate import gate_of, refuse_shared_token
 from gateway.admin.table import Parts, all_routes
 from gateway.attempts.legs import Desk
+from gateway.caching.service import Caching
 from gateway.config.compile import deployments, has_budget, limits_of
 from gateway.config.compile_routes import routing
 from gateway.config.model_facts import ModelTable
@@ -71,6 +72,7 @@ def stages(gateway: Gateway) -> tuple[Stage, ...]:
         gateway.replays.stage,
         RouteStage(gateway.lifecycle, limits.estimator),
         Admit(limits.admission, reporting.ledger),
+        gateway.caching.stage,
         # Not the loop's time: uvloop's has whole milliseconds. Both count from the same moment.
         AttemptStage(Desk(gateway.fleet, time.monotonic, limits.admission, intents), rng, reporting.counter),
     )
@@ -86,10 +88,12 @@ class Gateway:
         self.reporting.watch(self.fleet, self.lifecycle)
         self.limits = LimitService(config, self.reporting)
         self.replays = Replays(config, lambda: self.generation.config, self.lifecycle, self.reporting.registry)
+        self.caching = Caching(config, lambda: self.generation, self.reporting.registry)
         handler = compose(stages(self), Dispatch())
         self.drains = Drains()
         self.door = Door(lambda: self.generation, self.lifecycle, self.reporting.registry)
         self.edge = Edge(lambda: self.generation, handler, self.lifecycle, self.drains, self.door)
+        self.caching.serve(self.edge)
         self.keys = KeyService(config, lambda: self.generation.keys)
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
         self._upstreams = UpstreamSet()
@@ -116,6 +120,7 @@ class Gateway:
         try:
             await gateway.limits.start()
             await gateway.replays.start()
+            await gateway.caching.prepare(config)
             await gateway.keys.start(config)
             gateway.generation = await gateway._take_over(config, number=1)
             gateway._probes.watch(gateway.generation)
@@ -131,6 +136,7 @@ class Gateway:
         old = self.generation
         if fixed := [name for name, value in bound_to(config).items() if bound_to(old.config)[name] != value]:
             raise StartError(f"{', '.join(fixed)}: a change takes effect at a restart only")
+        await self.caching.prepare(config)
         self.generation = await self._take_over(config, old.number + 1)
         kept = frozenset(name for name, up in old.upstreams.items() if self.generation.upstreams.get(name) is up)
         # What is reached in a new way (another key, another address) has no past to be judged by.
@@ -156,6 +162,7 @@ class Gateway:
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self.drains.close()
         await self.replays.close()
+        await self.caching.close()
         await self._probes.close()
         await self._upstreams.close()
         await self.keys.close()
@@ -220,6 +227,7 @@ def bound_to(config: Config) -> dict[str, object]:
         "server.tls": server.tls,
         "state": config.state,
         "ledger": config.ledger,
+        "cache": config.cache,
         "telemetry": config.telemetry,
         "secrets.admin_token": config.secrets.admin_token,
         "secrets.pepper": config.secrets.newest_first,

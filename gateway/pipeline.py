@@ -1,11 +1,11 @@
 """The path of a call: what a handler and a stage are, and how stages compose.
 
-    observe -> authenticate -> read -> replay -> route -> admit -> attempt -> dispatch
+    observe -> authenticate -> read -> replay -> route -> admit -> cache -> attempt -> dispatch
 
 `observe` sees the end of every call, `authenticate` says who calls before a body is read, `read` parses it, `replay`
 answers what was asked before under the same `Idempotency-Key`, `route` finds the candidates, `admit` holds the call to
-its limits, `attempt` carries out retry and fallback, `dispatch` asks one deployment. The cache will stand between
-`admit` and `attempt`. The tuple itself is `gateway.app.stages`, the only list of stages anywhere.
+its limits, `cache` answers from what was answered before where the route says so, `attempt` carries out retry and
+fallback, `dispatch` asks one deployment. The tuple itself is `gateway.app.stages`, the only list of stages anywhere.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ its request's), its followers are told so, and one of them makes the call; what 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.call import Reply
@@ -93,6 +94,10 @@ class Flight:
             call.drain = self._go_on
         return Reply(first, self.recording.deployment)
 
+    def is_of(self, exact: bytes) -> bool:
+        """Whether its request is that one, and not one much like it."""
+        return self.recording.fingerprint == exact
+
     def ended_by_itself(self, error: Exception) -> bool:
         """Whether this end was the leader's alone. An upstream's failure is not, but for the leader's own time."""
         if isinstance(error, UpstreamError):
@@ -126,6 +131,8 @@ class Flight:
             await end_now(None if call.drain == self._go_on else call.drain)
         except Exception as failed:  # noqa: BLE001 - the leader's handler raises it, and the edge tells of it
             error = failed
+        else:
+            await _kept()
         self._ended()
         if error is None and not recording.is_open:
             recording.open(reply.answer, reply.deployment, call.route)
@@ -227,6 +234,12 @@ class Joined:
 def late() -> UpstreamError:
     """A call that is out of time while it waits for another's answer."""
     return UpstreamError(Failure(FailureKind.TOTAL, LATE), "")
+
+
+async def _kept() -> None:
+    """Once what was begun at the answer's end has had its turn: whoever comes next finds the answer in the store."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
 
 
 def _nothing() -> None: ...

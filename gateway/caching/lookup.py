@@ -1,0 +1,192 @@
+"""Finding an answer that was kept, and turning it into a reply; what a store gives back is believed only as far as it
+fits who asks, for a store may be shared, and written to by others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from gateway.caching.learning import Where
+from gateway.caching.replayed import replayed
+from gateway.call import Reply
+from gateway.embedding.embedder import EmbedderUnavailable
+from gateway.state.answers.store import Place, StoreUnavailable
+from policies.cache_curves import curve_of
+from policies.cache_rules import Bypass, Level
+from policies.cache_signs import compare
+from policies.caching import Candidate, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.caching.asked import Asked
+    from gateway.caching.learning import Learning
+    from gateway.caching.served import Serving
+    from gateway.call import Cached, Call
+    from gateway.embedding.embedder import Embedder, Vector
+    from gateway.state.answers.store import AnswerStore, Kept, Neighbour
+    from policies.cache_rules import SemanticRules
+    from policies.caching import Verdict
+
+NEIGHBOURS: Final = 8
+AHEAD_MAX_S: Final = 60.0
+"""By how much another node's clock may be before this one's."""
+_ID: Final = re.compile(r"ce_[0-9A-Za-z_-]{1,64}", re.ASCII)
+
+
+class Found(NamedTuple):
+    """A hit: the entry, how it was found, and the verdict where that took one."""
+
+    kept: Kept
+    level: Level
+    verdict: Verdict | None = None
+
+
+class Doubtful(NamedTuple):
+    """A candidate above the bar that is worth a judge's question."""
+
+    kept: Kept
+    verdict: Verdict
+
+
+class Lookup:
+    """`embed_within_s` is the longest that a call waits for its question's vector."""
+
+    def __init__(
+        self,
+        store: AnswerStore,
+        embedder: Callable[[], Embedder | None],
+        learning: Learning,
+        embed_within_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._learning = learning
+        self._embed_within_s = embed_within_s
+        self._clock = clock
+
+    async def by_words(self, call: Call, asked: Asked) -> Found | None:
+        """Levels 0 and 1. Raises `StoreUnavailable`."""
+        kept = await self._store.find(asked.owner, asked.exact, b"")
+        if kept is not None and kept.entry.exact == asked.exact and self._fits(call, asked, kept):
+            return Found(kept, Level.EXACT)
+        asked.look_closer()  # costs more than a look at the store
+        if not asked.near:
+            return None
+        kept = await self._store.find(asked.owner, asked.exact, asked.near)
+        is_near = kept is not None and kept.entry.near == asked.near and self._fits(call, asked, kept)
+        return Found(kept, Level.NEAR) if kept is not None and is_near else None
+
+    async def by_meaning(self, call: Call, asked: Asked, semantic: SemanticRules) -> Found | Doubtful | None:
+        """Level 2. What cannot be asked closes the level for this call."""
+        cached = call.cached
+        assert cached is not None  # noqa: S101 - the stage made it
+        embedder = self._embedder()
+        try:
+            vector = None if embedder is None else await self._vector(embedder, asked)
+            if embedder is None or vector is None:
+                cached.closed = Bypass.UNAVAILABLE if embedder is None else Bypass.LONG
+                return None
+            near = await self._store.nearest(Place(asked.owner, asked.scope, embedder.id), vector, NEIGHBOURS)
+        except (EmbedderUnavailable, StoreUnavailable, TimeoutError):
+            cached.closed = Bypass.UNAVAILABLE
+            return None
+        candidates = [one for one in near if self._is_candidate(call, asked, embedder.id, one)]
+        where = self.where(call, asked, embedder.id)
+        verdict = await self._decide(asked, semantic, candidates, where)
+        _note(cached, verdict, candidates)
+        if verdict.best is not None and verdict.doubtful:
+            return Doubtful(candidates[verdict.best].kept, verdict)
+        self._learning.decided(where, verdict)
+        if verdict.best is None or not verdict.serves:
+            return None
+        return Found(candidates[verdict.best].kept, Level.SEMANTIC, verdict)
+
+    def where(self, call: Call, asked: Asked, embedder: str) -> Where:
+        """Whose experience counts for this call."""
+        return Where("" if call.route is None else call.route.name, asked.owner, embedder)
+
+    def passed(self, call: Call, asked: Asked) -> None:
+        """A request of a route with level 2 that got its answer before that."""
+        embedder = self._embedder()
+        if embedder is not None and asked.rules.semantic is not None:
+            self._learning.passed(self.where(call, asked, embedder.id))
+
+    def repeated(self, led: Serving) -> None:
+        """One more caller gets what was served on a verdict."""
+        if led.where is not None and led.verdict is not None:
+            self._learning.decided(led.where, led.verdict)
+
+    def reply(self, call: Call, asked: Asked, found: Found) -> Reply | None:
+        """The answer as this caller wants it; None where what was kept is no such answer."""
+        cached, entry, now_s = call.cached, found.kept.entry, self._clock()
+        assert cached is not None  # noqa: S101 - the stage made it
+        answer = replayed(entry, call.request, call.id.removeprefix("req_"), now_s, asked.rules.pace)
+        if answer is None:
+            return None
+        answer.headers = tuple(pair for pair in entry.headers if _is_header(pair))
+        self._store.note(found.kept, hits=1)
+        cached.level, cached.entry_id = found.level, entry.id
+        cached.age_s = max(0.0, now_s - entry.stored_at_s)
+        cached.saved, cached.deployment, cached.model = entry.used, entry.deployment, entry.model
+        return Reply(answer, None)
+
+    async def _vector(self, embedder: Embedder, asked: Asked) -> Vector | None:
+        async with asyncio.timeout(self._embed_within_s):
+            asked.vector = await embedder.embed(asked.view.question)
+        asked.embedder = embedder.id
+        return asked.vector
+
+    async def _decide(
+        self, asked: Asked, semantic: SemanticRules, candidates: Sequence[Neighbour], where: Where
+    ) -> Verdict:
+        question, checks = asked.view.question, semantic.checks_entities
+        weighed = [
+            Candidate(
+                one.similarity,
+                compare(question, one.kept.entry.question, checks_entities=checks),
+                one.kept.record.good,
+                one.kept.record.bad,
+            )
+            for one in candidates
+        ]
+        experience = await self._learning.experience(where)
+        doubtful_max = 0.0 if semantic.judge is None else semantic.judge.risk_max
+        return decide(weighed, curve_of(where.embedder), experience, semantic.false_hits_max, doubtful_max)
+
+    def _is_candidate(self, call: Call, asked: Asked, embedder: str, one: Neighbour) -> bool:
+        entry = one.kept.entry
+        is_there = entry.scope == asked.scope and entry.embedder == embedder and bool(entry.question)
+        return is_there and -1.01 <= one.similarity <= 1.01 and self._fits(call, asked, one.kept)
+
+    def _fits(self, call: Call, asked: Asked, kept: Kept) -> bool:
+        """Whether this caller may have this entry: its owner's, alive, young enough, and from a deployment that could
+        answer this very call.
+        """
+        entry, now_s = kept.entry, self._clock()
+        age_s, age_max_s = now_s - entry.stored_at_s, asked.directives.age_max_s
+        return (
+            entry.owner == asked.owner
+            and entry.endpoint == call.request.endpoint.value
+            and now_s < entry.expires_at_s
+            and age_s >= -AHEAD_MAX_S
+            and (age_max_s is None or age_s <= age_max_s)
+            and _ID.fullmatch(entry.id) is not None
+            and any(one.name == entry.deployment and one.model == entry.model for one in call.candidates)
+        )
+
+
+def _note(cached: Cached, verdict: Verdict, candidates: Sequence[Neighbour]) -> None:
+    if candidates:
+        cached.similarity = candidates[0 if verdict.best is None else verdict.best].similarity
+    if verdict.best is not None:
+        cached.risk = verdict.risk
+    cached.veto = None if verdict.veto is None else verdict.veto.value
+
+
+def _is_header(pair: tuple[str, str]) -> bool:
+    return pair[0] == "openai-version" and pair[1].isascii() and pair[1].isprintable()

@@ -1,0 +1,169 @@
+"""The cache for the whole life of the process: where answers are kept, what compares questions, and the stage on both.
+
+Answers are kept in this process, in a file beside it where the policy names one, or on the Redis that limits are shared
+on. What a route's cache does changes with a reload; where answers are kept, and by what they are compared, does not.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from gateway.caching.feedback import PATH, Feedback
+from gateway.caching.flights import Flights
+from gateway.caching.keeping import Keeper
+from gateway.caching.learning import Learning
+from gateway.caching.lookup import Lookup
+from gateway.caching.served import Served
+from gateway.caching.standing import standings
+from gateway.errors import StartError
+from gateway.extras import REDIS, SEMANTIC, require
+from gateway.signals.cache_metrics import CacheMetrics
+from gateway.stages.cache import CacheStage, Tools
+from gateway.state.answers.in_process import InProcessAnswers
+from gateway.state.answers.store import Stock
+from policies.cache_eviction import Bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gateway.config import Config
+    from gateway.edge import Edge
+    from gateway.embedding.embedder import Embedder
+    from gateway.generation import Generation
+    from gateway.server import Inbound, Outbound
+    from gateway.signals.cache_metrics import RouteStanding
+    from gateway.signals.metrics import Registry
+    from gateway.state.answers.sealing import Sealing
+    from gateway.state.answers.store import AnswerStore
+
+EMBED_WITHIN_S: Final = 0.25
+"""The bundled model takes a twentieth of it; the rest is for those who are before it."""
+ASK_WITHIN_S: Final = 1.0
+"""For an embedder that is a deployment."""
+
+
+class Caching:
+    """Process scope. `current` gives the policy in force. Nothing is begun before a policy has a route with a cache."""
+
+    def __init__(self, config: Config, current: Callable[[], Generation], registry: Registry) -> None:
+        self._current = current
+        self._registry = registry
+        self._metrics: CacheMetrics | None = None
+        self._embedder: Embedder | None = None
+        self._has_begun = False
+        self._stock = Stock(None, None, None)
+        self.kind = "redis" if config.state.is_shared else "memory"
+        self.store = store_of(config)
+        self.learning = Learning(self.store)
+        self._served = Served()
+        self._flights = Flights()
+        self._keeper = Keeper(self.store, lambda: self._embedder, self._not_stored)
+        within_s = EMBED_WITHIN_S if config.cache.embedder.deployment is None else ASK_WITHIN_S
+        lookup = Lookup(self.store, lambda: self._embedder, self.learning, within_s)
+        rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret
+        self.stage = CacheStage(Tools(lookup, self._keeper, self._flights, self._served, rng))
+        self._feedback = Feedback(self.store, self._served, self.learning, lambda: self.metrics)
+
+    @property
+    def metrics(self) -> CacheMetrics:
+        """Nothing is told of caches before there is one."""
+        if self._metrics is None:
+            self._metrics = CacheMetrics(self._registry)
+            self._metrics.watch(self)
+        return self._metrics
+
+    @property
+    def is_used(self) -> bool:
+        return self._has_begun
+
+    def serve(self, edge: Edge) -> None:
+        """Take feedback."""
+        edge.add("POST", PATH, self._respond)
+
+    async def prepare(self, config: Config) -> None:
+        """Begin what this policy's routes need. Raises `StartError` for what the operator must mend."""
+        cached = [route.cache for route in config.routes if route.cache is not None]
+        if not cached:
+            return
+        embedder = self._embedder
+        if embedder is None and any(cache.semantic is not None for cache in cached):
+            embedder = embedder_of(config)
+            await embedder.start()
+        if not self._has_begun:
+            await self.store.start()
+            self._has_begun = True
+            self.learning.start()
+        self._embedder = embedder
+        _ = self.metrics
+
+    async def close(self) -> None:
+        """After the last call has ended; what was learnt is remembered."""
+        if self._has_begun:
+            await self._keeper.close()
+            await self.learning.close()
+            await self.store.close()
+        if self._embedder is not None:
+            await self._embedder.close()
+
+    # -- what scrapes and operators read
+
+    def standings(self) -> Iterable[RouteStanding]:
+        """Routes with a semantic cache."""
+        return standings(self._current().routes, self.learning.all())
+
+    def stocks(self) -> Iterable[tuple[str, Stock]]:
+        """What the store held when it was last asked, by its kind."""
+        return [(self.kind, self._stock)] if self._has_begun else []
+
+    def embedders(self) -> Iterable[tuple[str, int, bool]]:
+        """By id: how many questions wait, and whether it can be asked."""
+        embedder = self._embedder
+        if embedder is None:
+            return []
+        return [(embedder.id, getattr(embedder, "waiting", 0), getattr(embedder, "is_ready", True))]
+
+    def _not_stored(self, route: str, reason: str) -> None:
+        self.metrics.not_stored(route, reason)
+
+    async def _respond(self, inbound: Inbound, request_id: str) -> Outbound:
+        return await self._feedback.respond(self._current(), inbound, request_id)
+
+
+def store_of(config: Config) -> AnswerStore:
+    """Where `state.url` says. Raises `MissingExtra`, `StartError`."""
+    settings = config.cache
+    bounds = Bounds(settings.entries_max, settings.size_max_bytes)
+    sealing = _sealing(config)
+    if config.state.is_shared:
+        require(REDIS)
+        from gateway.state.answers.shared import AnswerOptions, SharedAnswers  # noqa: PLC0415 - only shared state needs it
+
+        return SharedAnswers(config.state.url.reveal(), bounds, AnswerOptions(sealing=sealing))
+    snapshot = None
+    if settings.file is not None:
+        from gateway.state.answers.snapshot import Snapshot  # noqa: PLC0415 - only a file needs it
+
+        snapshot = Snapshot(settings.file, sealing)
+    return InProcessAnswers(bounds, time.time, snapshot)
+
+
+def _sealing(config: Config) -> Sealing | None:
+    key = config.cache.encryption_key
+    if key is None:
+        return None
+    from gateway.state.answers.sealing import Sealing  # noqa: PLC0415 - brings a library
+
+    return Sealing([key.reveal()])
+
+
+def embedder_of(config: Config) -> Embedder:
+    """What compares questions. Raises `MissingExtra`."""
+    require(SEMANTIC)
+    if config.cache.embedder.deployment is not None:
+        raise StartError("cache.embedder: a deployment cannot be asked yet")
+    from gateway.embedding.minilm import MiniLm  # noqa: PLC0415 - only a semantic cache needs it
+
+    return MiniLm()
