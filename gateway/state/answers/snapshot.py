@@ -200,10 +200,10 @@ class Snapshot:
         self._close_rows()
 
     def _has_work(self) -> bool:
-        return bool(self._changes or self._learnt or self._waiting or self._is_closing or self._is_damaged)
+        return bool(self._changes or self._learnt or self._is_due() or self._is_behind)
 
     def _is_due(self) -> bool:
-        return bool(len(self._changes) >= BATCH or self._waiting or self._is_closing or self._is_damaged)
+        return len(self._changes) >= BATCH or bool(self._waiting) or self._is_closing or self._is_damaged
 
     def _write(self, changes: dict[str, Change], learnt: dict[str, bytes]) -> bool:
         try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 
-from gateway.state.answers.sealing import SealBroken
 from gateway.state.answers.soundness import BODY_BYTES_MAX, COUNT_MAX, is_sound, is_sound_record
 from gateway.state.answers.store import Entry, Record
 from gateway.state.answers.vector_bytes import from_bytes, to_bytes
@@ -100,10 +100,12 @@ class Rows:
             entry = loaded.entry
             try:
                 packed = _encode(_Packed(entry, b"" if loaded.vector is None else to_bytes(loaded.vector)))
-                if self._sealing is not None:
+                if self._sealing is None:
+                    packed = crc32(packed).to_bytes(4) + packed  # SQLite does not notice a byte that a disk changed
+                else:
                     packed = self._sealing.seal(entry.owner, packed, entry.id)
-            except ValueError:
-                continue  # text that is no Unicode: it cannot be written, and what cannot be kept is not kept
+            except (ValueError, OverflowError):
+                continue  # text that is no Unicode, a number beyond all measure: what cannot be kept is not kept
             yield entry.id, entry.owner, entry.expires_at_s, packed, *_counts(loaded.record)
 
     def _unpacked(self, row: tuple[object, ...]) -> Loaded | None:
@@ -111,15 +113,21 @@ class Rows:
         if not (isinstance(name, str) and isinstance(owner, str) and isinstance(packed, bytes)):
             return None
         try:
-            if self._sealing is not None:
-                packed = self._sealing.open(owner, packed, name)
-            found = _decode(packed)
+            opened = _checked(packed) if self._sealing is None else self._sealing.open(owner, packed, name)
+            found = _decode(opened)
             record = msgspec.convert((hits, good, bad), Record)
-        except (SealBroken, msgspec.MsgspecError, UnicodeError, RecursionError):
+        except (ValueError, RecursionError):
             return None
         entry = found.entry
         is_itself = entry.id == name and entry.owner == owner and is_sound(entry) and is_sound_record(record)
         return Loaded(entry, record, from_bytes(found.vector) if found.vector else None) if is_itself else None
+
+
+def _checked(packed: bytes) -> bytes:
+    """Raises ValueError."""
+    if crc32(packed[4:]).to_bytes(4) != packed[:4]:
+        raise ValueError("changed since it was written")
+    return packed[4:]
 
 
 def _counts(record: Record) -> tuple[int, int, int]:

@@ -4,7 +4,6 @@ anybody's.
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +17,7 @@ HEADERS_MAX: Final = 64
 BODY_BYTES_MAX: Final = 64 << 20
 QUESTION_CHARS_MAX: Final = 1 << 20
 TTL_MAX_S: Final = 366 * 86_400.0
+LATEST_S: Final = 1e11
 COUNT_MAX: Final = 1 << 62
 
 _ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
@@ -64,5 +64,5 @@ def _counts(entry: Entry) -> tuple[int, ...]:
 
 
 def _are_times(stored_at_s: float, expires_at_s: float) -> bool:
-    """Numbers, and not for ever."""
-    return math.isfinite(stored_at_s) and 0.0 <= expires_at_s - stored_at_s <= TTL_MAX_S
+    """Numbers, which a NaN is not, and not for ever."""
+    return 0.0 <= stored_at_s <= LATEST_S and 0.0 <= expires_at_s - stored_at_s <= TTL_MAX_S

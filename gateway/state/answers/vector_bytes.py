@@ -25,7 +25,6 @@ def from_bytes(data: bytes) -> Vector | None:
     if not data or len(data) % 2 or len(data) > 2 * DIMENSIONS_MAX:
         return None
     vector = np.frombuffer(data, "<f2").astype(np.float32)
-    length = float(np.linalg.norm(vector))
-    if not abs(length - 1.0) <= OFF_MAX:  # a NaN is neither
+    if not np.isfinite(vector).all() or abs((length := float(np.linalg.norm(vector))) - 1.0) > OFF_MAX:
         return None
     return np.asarray(vector / length, np.float32)
