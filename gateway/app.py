@@ -105,6 +105,7 @@ class Gateway:
             self.limits.store,
             self.reporting.decisions,
             lambda: self._upstreams.engines,
+            lambda: self.caching if self.caching.is_used else None,
         )
         self.operations = Operations(all_routes(parts), gate_of(config.secrets.admin_token))
         self._probes = HealthProbes(self.fleet, random.Random(secrets.randbits(64)))  # noqa: S311 - jitter
