@@ -88,6 +88,7 @@ class NodeConnection:
         self._running: asyncio.Task[None] | None = None
         self._failures = 0
         self._next_dial_s = 0.0
+        self._is_closing = False
         self.is_open = False
 
     def send(self, command: Command) -> None:
@@ -105,6 +106,7 @@ class NodeConnection:
         self._overdue.set()
 
     async def close(self) -> None:
+        self._is_closing = True  # a group of tasks that fails just now takes the cancellation for its own
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
@@ -112,7 +114,7 @@ class NodeConnection:
         self._fail(StoreUnavailable("the store is closed"))
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_closing:
             await self._waking.wait()
             try:
                 connection = await self._dial()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from gateway.state.answers.shared import AnswerOptions, SharedAnswers
 from gateway.state.answers.shared_feed import FedVectors
+from gateway.state.answers.shared_vectors import RedisVectors
 from gateway.state.redis.dialing import Timings
-from policies.cache_eviction import Bounds
 from tests.gateway.state.redis_rig import PATIENT, fresh_namespace
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.state.answers.sealing import Sealing
     from gateway.state.answers.vector_store import Vectors
+    from policies.cache_eviction import Bounds
 
 QUICK = Timings(connect_s=0.25, answer_s=0.1, backoff_s=0.01, backoff_max_s=0.05)
 
@@ -55,7 +56,7 @@ class AnswersRig:
         for store in self.stores:
             await store.settled()
         for store in self.stores:
-            fed = getattr(store._vectors, "_vectors", None)
+            fed = await store._vectors._chosen() if isinstance(store._vectors, RedisVectors) else None
             if isinstance(fed, FedVectors):
                 await fed.caught_up()
 

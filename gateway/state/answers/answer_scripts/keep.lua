@@ -3,6 +3,7 @@
 local id, now = ARGV[1], tonumber(ARGV[4])
 local facts = cmsgpack.unpack(ARGV[3])
 local ttl = facts[3] - now
+call('ZADD', used, now, id) -- first of all: a Redis that is full refuses a script's first write or none
 local expired = expire(now, 20)
 local older = call('GET', base .. 'x:' .. facts[4])
 if older then remove(older) end

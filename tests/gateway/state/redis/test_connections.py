@@ -105,6 +105,17 @@ async def test_an_answer_that_cannot_be_taken_breaks_the_connection_and_not_the_
     await connection.close()
 
 
+async def test_a_connection_that_breaks_as_it_is_closed_is_closed() -> None:
+    """A group of tasks that fails in the same moment takes the cancellation for its own."""
+    for _ in range(5):
+        with own_server() as server:
+            connection = node(server.url, Timings(connect_s=1.0, answer_s=1.0))
+            assert await asked(connection, b"PING") == b"PONG"
+            server.kill()
+            async with asyncio.timeout(1.0):
+                await connection.close()
+
+
 async def test_what_waits_at_the_end_is_told() -> None:
     connection = node(redis_server().unix_url, PATIENT)
     waiting = asked(connection, b"BLPOP", b"never", b"0")
