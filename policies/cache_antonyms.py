@@ -35,7 +35,7 @@ enable activate unmute|disable deactivate mute
 increase raise grow rise higher boost gain maximize|decrease reduce lower shrink decline minimize drop cut
 upgrade|downgrade
 buy purchase|sell
-before prior|after
+before prior within|after
 import|export
 upload|download
 encrypt|decrypt
@@ -59,9 +59,60 @@ install|uninstall
 add insert|remove delete
 create|delete destroy
 grant|revoke
+always|never
+everybody everyone|nobody
+encourage|discourage
+appear|disappear
+agree|disagree
+like|dislike
+trust|distrust
+connect|disconnect
+assemble|disassemble
+attach|detach
+appoint|dismiss
+hire|fire
+employ|dismiss
+inflate|deflate
+accelerate|decelerate
+ascend|descend
+freeze|unfreeze
+submit|retract
+publish|unpublish
+mount|unmount
+deploy|undeploy
+wrap|unwrap
+pack|unpack
+zip|unzip
+tie|untie
+checkin|checkout
+login|logout
+signin|signout
+insured|uninsured
+employed|unemployed
+single|married
+wholesale|retail
+fixed|variable
+gross|net
+nominal|real
+absolute|relative
+clockwise|anticlockwise counterclockwise
+client|host
+read|write
+local|remote
+local|global
+active|passive
+prefix|suffix
+precede|follow
+multiplication|division
+sum|difference
+either|neither
+all every|none
+senior|junior
+virtual|physical
+online|instore
 open|close shut
 opening|closing
-start begin|stop end finish
+start begin|end finish
 push|pull
 win|lose
 pass|fail
@@ -109,6 +160,7 @@ rich|poor
 happy|sad
 safe|dangerous unsafe
 public|private
+public|hide
 internal|external
 input|output
 inbound incoming|outbound outgoing
@@ -118,7 +170,9 @@ manual|automatic
 mandatory compulsory required obligatory|optional voluntary
 temporary|permanent
 full|empty
-fulltime|parttime
+full|part
+home|abroad
+home|business
 positive|negative
 plus|minus
 multiply|divide
@@ -136,7 +190,6 @@ front|back
 above over|below under
 inside|outside
 indoor|outdoor
-up|down
 male|female
 man|woman
 boy|girl
@@ -193,7 +246,6 @@ expand|contract
 remember|forget
 gained|lost
 with|without
-refundable|nonrefundable
 """
 
 _KINDS: Final = """
@@ -214,7 +266,7 @@ friday fri freitag vendredi viernes venerdì sexta vrijdag|saturday samstag same
 sunday sonntag dimanche domingo domenica zondag
 """
 _MONTHS: Final = """
-january jan januar janvier enero gennaio janeiro januari|february feb februar février febrero febbraio fevereiro februari|
+january jan januar janvier enero gennaio janeiro januari|february feb februar février febrero febbraio fevereiro|
 march märz marzo março maart|
 april apr avril abril aprile|mai mayo maggio maio mei|
 june jun juni juin junio giugno junho|
@@ -267,3 +319,13 @@ def _names(unit: str) -> str:
 
 SIDES: Final = _contests()
 """The sides that a word takes, by the word and by its stem."""
+
+PARTICLES: Final = {
+    word: Side(Contest.OPPOSITES, -1 - number, side)
+    for number, pair in enumerate((("on", "off"), ("in", "out"), ("up", "down")))
+    for side, word in enumerate(pair)
+}
+"""Sides that a small word takes beside one of `PHRASAL`, wherever that stands: "turn the light on"."""
+PHRASAL: Final = frozenset(
+    {"turn", "switch", "check", "log", "sign", "opt", "clock", "plug", "lock", "zoom", "scal", "power", "toggl", "roll"}
+)

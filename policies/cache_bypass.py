@@ -147,7 +147,8 @@ _TIME_WORDS: Final = re.compile(
          |news|events|affairs|situation|state|status|version|release|president|prime|ceo|leader|king|queen|champion
          |government|population|traffic|stock|market|interest|inflation|record|holder|season)
       |weather|forecast|(?:stock|share|bitcoin|btc|crypto|gold|oil|gas|petrol)\ prices?|price\ of\ (?:bitcoin|gold|oil)
-      |exchange\ rate\ (?:today|now)|live\ (?:score|scores|results?|stream|news)|headlines|(?:the|any|some|top|world|local|more)\ news|what\ time\ is\ it
+      |exchange\ rate\ (?:today|now)|live\ (?:score|scores|results?|stream|news)|headlines
+      |(?:the|any|some|top|world|local|more)\ news|what\ time\ is\ it
       |what\ day\ is\ it|what\ year\ is\ it
       |what(?:'s|\ is)\ the\ (?:time|date)\b(?!\ [a-z])
       |heute|gestern|morgen|jetzt|derzeit|aktuell(?:e|er|es|en)?|neueste[rns]?|diese\ woche|dieses\ jahr|wetter

@@ -182,7 +182,8 @@ def amounts_in(token: str, following: str, sign: str) -> list[Amount]:
         return []
     minus, digits, suffix = matched.groups()
     suffix = suffix.strip().lower()
-    unit = unit_of(suffix, after_digits=True) or unit_of(following, after_digits=True) or UNIT_OF.get(sign)
+    own = None if suffix in _SCALES else unit_of(suffix, after_digits=True)
+    unit = own or unit_of(following, after_digits=following in _APART_TOO) or UNIT_OF.get(sign)
     clock = suffix if suffix in {"am", "pm"} else following
     if clock in {"am", "pm"} or (":" in digits and digits.count(":") <= 2):
         return [Amount(_clock(digits, clock), "time")]
@@ -196,6 +197,10 @@ def amounts_in(token: str, following: str, sign: str) -> list[Amount]:
         value = _times(value, 10**power)
     is_weak = value == "1" or suffix in _ORDINAL_ENDINGS
     return [Amount(("-" if minus == "-" else "") + value, unit, is_weak)]
+
+
+_APART_TOO: Final = frozenset({"h", "m", "g", "l", "s"})
+"""Letters that stand for a unit after digits, even with a space between."""
 
 
 def unit_of(word: str, *, after_digits: bool = False) -> str | None:

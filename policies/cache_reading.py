@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from policies.cache_antonyms import SIDES, Contest, Side
+from policies.cache_antonyms import PARTICLES, PHRASAL, SIDES, Side
+from policies.cache_denials import Denials, denials_in
 from policies.cache_numbers import NUMBER_WORDS, ROMAN, UNIT_OF, Amount, amounts_in, spoken
 from policies.cache_wording import unmannered
-from policies.cache_words import TOKEN, WORD_CHARS_MAX, word_of
+from policies.cache_words import TOKEN, WORD_CHARS_MAX, Word, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +17,14 @@ if TYPE_CHECKING:
 CHARS_MAX: Final = 20_000
 """What stands behind is not read: it must be equal."""
 
+Relation = tuple[str, str, str]
+
 
 class Reading(NamedTuple):
-    """`words` are in lower case, `stems` those that say something, with their `weights`, `sequence` their order."""
+    """`words` are in lower case; `sequence` are the stems of those that say something, `stems` the same without order,
+    with their `weights`. `weak` are the `amounts` that the other side may do without. `marks` are short names with
+    digits in them ("4k"), `ids` longer ones. `names` are capitalised words, as stem and as written.
+    """
 
     text: str
     tail: str
@@ -29,205 +36,203 @@ class Reading(NamedTuple):
     weak: frozenset[str]
     units: frozenset[tuple[str, str]]
     ids: frozenset[str]
+    marks: frozenset[str]
     code: tuple[str, ...]
     sides: frozenset[Side]
-    negations: int
-    names: frozenset[str]
-    relations: frozenset[tuple[str, str, str]]
+    denials: Denials
+    names: frozenset[tuple[str, str]]
+    relations: frozenset[Relation]
     asks: str
     persons: frozenset[str]
     foreign: float
 
 
 _CODE: Final = frozenset({"fence", "quoted", "path", "flag", "call", "name", "sign"})
-_IDS: Final = frozenset({"url", "email", "uuid", "version", "ticket"})
 _CURRENCIES: Final = frozenset("$€£¥₹₽₩")
-
-_NEGATIVE_TEXT: Final = """
-not never no none nobody nothing nowhere neither nor without cannot unable ain't dont doesnt didnt isnt arent wasnt
-werent cant couldnt wouldnt wont shouldnt havent hasnt hadnt nicht kein keine keinen keinem keiner nie niemals ohne
-pas jamais sans nunca jamás sin senza não nem sem niet geen nooit zonder не нет никогда без
-"""
-_NEGATIVE: Final = frozenset(_NEGATIVE_TEXT.split())
-_NOT_DENYING: Final = frozenset(
-    {("whether", "or", "not"), ("or", "not"), ("not", "only"), ("no", "matter"), ("no", "doubt"), ("nothing", "but")}
+_DECORATION: Final = frozenset("<>~^|\\@*")
+"""Signs that mean nothing where they end a text."""
+_MARK_CHARS_MAX: Final = 4
+_CAPITALS_MAX: Final = 6
+_UNSPACED: Final = re.compile(
+    r"[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]|[^\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]+"
 )
-_LEADING: Final = 2
-_SUBJECTS: Final = frozenset(["you", "i", "we", "they", "people"])
+_ABBREVIATED: Final = re.compile(r"\bU\.\s?([SK])\.?(?:\s?A\.)?(?=\W|$)")
 _PERSONS: Final = {
-    "i": "i", "me": "i", "my": "i", "mine": "i", "myself": "i", "im": "i", "ive": "i",
+    "i": "i", "me": "i", "my": "i", "mine": "i", "myself": "i", "im": "i", "ive": "i", "i'm": "i", "i've": "i",
     "he": "he", "him": "he", "his": "he", "himself": "he", "she": "she", "her": "she", "hers": "she", "herself": "she",
 }  # fmt: skip
-_RELATING_TEXT: Final = """
-to into from than over before after by of as without under
-"""
-_RELATING: Final = frozenset(_RELATING_TEXT.split())
+_RELATING: Final = frozenset({
+    "to", "into", "from", "than", "over", "before", "after", "by", "of", "as", "without", "under",
+})  # fmt: skip
 _ASKING: Final = {
     "who": "who", "whom": "who", "whose": "who", "when": "when", "where": "where", "why": "why", "which": "what",
-    "what": "what", "how": "how",
+    "what": "what", "what's": "what", "how": "how",
 }  # fmt: skip
-_HOW: Final = {"much": "how much", "many": "how many", "long": "how long", "often": "how often", "old": "how old",
-               "far": "how far", "come": "why"}  # fmt: skip
-_WHAT: Final = {"time": "when", "date": "when", "year": "when", "day": "when", "place": "where", "reason": "why"}
+_ASKING_MORE: Final = {
+    ("how", "much"): "how much", ("how", "many"): "how many", ("how", "long"): "how long",
+    ("how", "often"): "how often", ("how", "old"): "how old", ("how", "far"): "how far", ("how", "come"): "why", ("what", "time"): "when",
+    ("what", "date"): "when", ("what", "year"): "when", ("what", "day"): "when", ("what", "place"): "where",
+    ("what", "reason"): "why",
+}  # fmt: skip
+_ASKING_WITHIN: Final = 12
+_SINCE: Final = frozenset({"ago", "already", "now"})
+_LASTING: Final = frozenset({"past", "last", "been", "waiting", "waited"})
 
 
 def read(question: str) -> Reading:
     """Takes time in proportion to its length, up to a bound."""
-    notes = _Notes()
     text = unmannered(question[:CHARS_MAX])
+    if "U." in text:
+        text = _ABBREVIATED.sub(r"U\1", text)
+    notes = _Notes()
     for token in TOKEN.finditer(text):
         kind = token.lastgroup or ""
         if kind == "word":
             notes.word(token.group(), token.start())
         elif kind in {"number", "mixed"}:
             notes.number(token.group(), kind)
+        elif kind in _CODE:
+            notes.sign(token.group(), is_last=token.end() == len(text))
         else:
-            notes.other(token.group(), kind)
+            notes.ids.append(token.group().rstrip(".,;:!?)") if kind == "url" else token.group().lower())
     return notes.reading(question)
 
 
 class _Notes:
-    """What has been found so far."""
+    """What has been found so far. `digits`: place, token and currency; `capitals`: place and word, as written."""
 
-    __slots__ = ("code", "digits", "ids", "names", "words")
+    __slots__ = ("capitals", "code", "currency", "digits", "ids", "marks", "words")
 
     def __init__(self) -> None:
         self.words: list[str] = []
         self.digits: list[tuple[int, str, str]] = []
         self.ids: list[str] = []
+        self.marks: list[str] = []
         self.code: list[str] = []
-        self.names: list[tuple[int, str]] = []
+        self.capitals: list[tuple[int, str]] = []
+        self.currency = ""
 
     def word(self, text: str, start: int) -> None:
         lower = text.lower()
         if lower != text and len(text) <= WORD_CHARS_MAX:
-            self.names.append((len(self.words) if start else -1, text))
-        self.words.append(lower.removesuffix("'s"))
+            self.capitals.append((len(self.words) if start else -1, text.removesuffix("'s")))
+        if text.isascii():
+            self.words.append("usa" if text == "US" else lower.removesuffix("'s"))
+        else:
+            self.words += _UNSPACED.findall(lower)
 
     def number(self, text: str, kind: str) -> None:
         if kind == "mixed":
             letters = text.rstrip("0123456789")
-            if letters.isalpha() and len(letters) > 2:
-                self.words.append(letters.lower())
-                text = text[len(letters) :]
-            else:
+            if not (letters.isalpha() and len(letters) > 2):
+                (self.marks if len(text) <= _MARK_CHARS_MAX else self.ids).append(text.lower())
                 self.words.append(text.lower())
-                self.ids.append(text.lower())
                 return
-        sign = self.code.pop() if self.code and self.code[-1] in _CURRENCIES else ""
-        self.digits.append((len(self.words), text, sign))
+            self.words.append(letters.lower())  # iPhone7 is iPhone 7
+            text = text[len(letters) :]
+        self.digits.append((len(self.words), text, self.currency))
+        self.currency = ""
         self.words.append(text)
 
-    def other(self, text: str, kind: str) -> None:
-        if kind in _IDS:
-            self.ids.append(text.lower() if kind in {"email", "uuid", "version"} else text.rstrip(".,;:!?)"))
-        elif kind in _CODE:
-            self.code.append(text.strip("`").strip() if kind in {"fence", "quoted"} else text)
+    def sign(self, text: str, *, is_last: bool) -> None:
+        if text not in _CURRENCIES:
+            if not (is_last and text in _DECORATION):
+                self.code.append(text.strip("`").strip())
+        elif self.digits and self.digits[-1][0] == len(self.words) - 1 and not self.digits[-1][2]:
+            self.digits[-1] = (*self.digits[-1][:2], text)
+        else:
+            self.currency = text
 
     def reading(self, question: str) -> Reading:
         words = self.words
         known = [word_of(word) for word in words]
         amounts, places = self._amounts()
-        sequence = [(word.stem, word.weight) for place, word in enumerate(known) if word.weight and place not in places]
-        asks = _asks(words)
-        sides = frozenset(side for place, word in enumerate(known) for side in _sides(words[place], word.stem))
+        said = [word for place, word in enumerate(known) if word.weight and place not in places]
+        sequence = tuple([word.stem for word in said])
         return Reading(
-            question,
-            question[CHARS_MAX:],
-            tuple(words),
-            tuple(stem for stem, _ in sequence),
-            frozenset(stem for stem, _ in sequence),
-            dict(sequence),
-            tuple(sorted(amount.value for amount in amounts)),
-            frozenset(amount.value for amount in amounts if amount.is_weak),
-            frozenset((amount.value, amount.unit) for amount in amounts if amount.unit),
-            frozenset(self.ids),
-            tuple(sorted(self.code)),
-            sides,
-            _negations(words),
-            self._names(),
-            _relations([word.stem if word.weight or word.stem in _RELATING else "" for word in known]),
-            asks,
-            frozenset(_PERSONS[word] for word in words if word in _PERSONS),
-            _foreign(words),
+            text=question,
+            tail=question[CHARS_MAX:],
+            words=tuple(words),
+            sequence=sequence,
+            stems=frozenset(sequence),
+            weights={word.stem: word.weight for word in said},
+            amounts=tuple(sorted([amount.value for amount in amounts])),
+            weak=frozenset([amount.value for amount in amounts if amount.is_weak]),
+            units=frozenset([(amount.value, amount.unit) for amount in amounts if amount.unit]),
+            ids=frozenset(self.ids),
+            marks=frozenset(self.marks),
+            code=tuple(sorted(self.code)),
+            sides=_sides(words, known),
+            denials=denials_in(words),
+            names=self._names(known),
+            relations=_relations(words, known),
+            asks=_asks(words),
+            persons=frozenset([_PERSONS[word] for word in words if word in _PERSONS]),
+            foreign=float(len(words) > 3 and 3 * sum(word.is_known for word in known) < len(words)),
         )
 
     def _amounts(self) -> tuple[list[Amount], set[int]]:
+        """The numbers, and the places of the words that are parts of them."""
         amounts: list[Amount] = []
         places: set[int] = set()
         words = self.words
-        for place, text, sign in self.digits:
+        for place, text, currency in self.digits:
             following = words[place + 1] if place + 1 < len(words) else ""
-            amounts += amounts_in(text, following, sign)
+            before = words[place - 1] if place else ""
+            found = amounts_in(text, following, currency or before)
+            amounts += [amount._replace(is_weak=True) for amount in found] if self._lasted(place) else found
             places.update((place, place + 1) if following in UNIT_OF or following in NUMBER_WORDS else (place,))
         if not NUMBER_WORDS.isdisjoint(words):
             for place, amount in spoken(words):
-                amounts.append(amount)
+                amounts.append(amount._replace(is_weak=amount.is_weak or self._lasted(place)))
                 places.update((place, place + 1) if amount.unit else (place,))
-        for place, text in self.names:
-            if text in ROMAN and place > 0:
-                amounts.append(Amount(str(ROMAN[text]), is_weak=True))
+        amounts += [
+            Amount(str(ROMAN[text]), is_weak=True) for place, text in self.capitals if text in ROMAN and place > 0
+        ]
         return amounts, places
 
-    def _names(self) -> frozenset[str]:
+    def _lasted(self, place: int) -> bool:
+        """For how long something has gone on already: told beside a question rather than asked about."""
+        return not _SINCE.isdisjoint(self.words[place + 1 : place + 3]) or not _LASTING.isdisjoint(
+            self.words[max(0, place - 2) : place]
+        )
+
+    def _names(self, known: Sequence[Word]) -> frozenset[tuple[str, str]]:
         """Capitalised words that do not begin the text; none where most words are capitalised."""
-        if 2 * len(self.names) > len(self.words) and len(self.words) > 3:
+        if not self.capitals or (2 * len(self.capitals) > len(known) and len(known) > _CAPITALS_MAX):
             return frozenset()
-        found = [text.removesuffix("'s") for place, text in self.names if place > 0]
-        return frozenset(word_of(text.lower()).stem for text in found if word_of(text.lower()).weight)
+        return frozenset(
+            [(known[place].stem, text) for place, text in self.capitals if place > 0 and known[place].weight]
+        )
 
 
-def _sides(word: str, stem: str) -> frozenset[Side]:
-    return SIDES.get(word) or SIDES.get(stem) or _NO_SIDE
+def _sides(words: Sequence[str], known: Sequence[Word]) -> frozenset[Side]:
+    found: list[Side] = []
+    for place, word in enumerate(known):
+        sides = SIDES.get(words[place]) or SIDES.get(word.stem)
+        if sides:
+            found += sides
+    if not PARTICLES.keys().isdisjoint(words) and any(word.stem in PHRASAL for word in known):
+        found += [PARTICLES[word] for word in words if word in PARTICLES]
+    return frozenset(found)
 
 
-_NO_SIDE: Final[frozenset[Side]] = frozenset()
-
-
-def _negations(words: Sequence[str]) -> int:
-    """How often something is denied; not where a question only begins so, nor in tags and set phrases."""
-    found = 0
-    for place, word in enumerate(words):
-        if not (word in _NEGATIVE or word.endswith("n't")):
-            continue
-        if (
-            place == 0
-            and word.endswith(("n't", "nt"))
-            and (word[:3] != "don" or (words[1:2] and words[1] in _SUBJECTS))
-        ):
-            continue  # "Isn't it so that" asks what "Is it so that" asks, but "Don't do it" is no question
-        if word.endswith("n't") and place >= len(words) - _LEADING and len(words) > 3:
-            continue  # "..., isn't it"
-        if tuple(words[place - 1 : place + 1]) in _NOT_DENYING or tuple(words[place : place + 2]) in _NOT_DENYING:
-            continue
-        found += 1
-    return found
-
-
-def _relations(stems: Sequence[str]) -> frozenset[tuple[str, str, str]]:
-    """What stands on either side of a word that relates two things."""
+def _relations(words: Sequence[str], known: Sequence[Word]) -> frozenset[Relation]:
+    """What stands on either side of a word that relates two things: up to two words on each."""
+    if _RELATING.isdisjoint(words):
+        return frozenset()
     found = []
-    for place in range(1, len(stems) - 1):
-        if stems[place] in _RELATING:
-            before = next((stem for stem in reversed(stems[max(0, place - 3) : place]) if stem), "")
-            behind = next((stem for stem in stems[place + 1 : place + 4] if stem), "")
-            if before and behind and before not in _RELATING and behind not in _RELATING:
-                found.append((before, stems[place], behind))
+    for place, word in enumerate(words):
+        if word in _RELATING:
+            before = [known[one].stem for one in range(max(0, place - 3), place) if known[one].weight][-2:]
+            behind = [known[one].stem for one in range(place + 1, min(place + 4, len(words))) if known[one].weight][:2]
+            found += [(left, word, right) for left in before for right in behind]
     return frozenset(found)
 
 
 def _asks(words: Sequence[str]) -> str:
-    for place, word in enumerate(words[:12]):
+    for place, word in enumerate(words[:_ASKING_WITHIN]):
         asked = _ASKING.get(word)
         if asked is not None:
-            following = words[place + 1] if place + 1 < len(words) else ""
-            return (_HOW if asked == "how" else _WHAT).get(following, asked) if asked in {"how", "what"} else asked
+            return _ASKING_MORE.get((asked, words[place + 1]), asked) if place + 1 < len(words) else asked
     return ""
-
-
-def _foreign(words: Sequence[str]) -> float:
-    known = sum(word_of(word).is_known for word in words)
-    return float(len(words) > 3 and 3 * known < len(words))
-
-
-__all__ = ["CHARS_MAX", "Contest", "Reading", "Side", "read"]

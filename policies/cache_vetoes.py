@@ -1,0 +1,155 @@
+"""What forbids a hit whatever the similarity: the questions differ in something that similarity hardly sees.
+
+Vetoes are for what changes an answer nearly always. What does so often only is a sign that is weighed: on streams of
+questions, a rule that stops everything unusual costs more right answers than it prevents wrong ones.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from policies.cache_antonyms import Contest, Side
+from policies.cache_names import NONE_NAMED, Named, named
+
+if TYPE_CHECKING:
+    from policies.cache_reading import Reading
+
+
+class Veto(StrEnum):
+    """The value is shown and counted."""
+
+    NUMBERS = "numbers"
+    UNITS = "units"
+    DATES = "dates"
+    IDS = "ids"
+    CODE = "code"
+    NEGATION = "negation"
+    ANTONYMS = "antonyms"
+    ORDER = "order"  # "from A to B" beside "from B to A"
+    LENGTH = "length"  # too long to be read to the end, and not equal there
+    ENTITIES = "entities"  # where the route checks them
+
+
+class Contrast(NamedTuple):
+    """What two readings say against each other. `siblings` are members of one small set, such as two countries."""
+
+    opposed: int = 0
+    siblings: int = 0
+    is_timed_apart: bool = False
+    is_measured_apart: bool = False
+    is_denied: bool = False
+    is_denied_alike: bool = False
+    named: Named = NONE_NAMED
+
+
+_PREFIXES: Final = ("un", "in", "im", "ir", "il", "non", "dis", "mis")
+_STEM_MIN: Final = 4
+
+
+def contrast(one: Reading, other: Reading) -> Contrast:
+    """The contrast of two questions; the same either way round."""
+    contests = _contests(one, other) if one.sides != other.sides else []
+    is_denied = one.denials.times % 2 != other.denials.times % 2
+    return Contrast(
+        opposed=contests.count(Contest.OPPOSITES) + _prefixed(one.stems, other.stems),
+        siblings=contests.count(Contest.PLACES) + contests.count(Contest.KINDS),
+        is_timed_apart=Contest.DATES in contests,
+        is_measured_apart=Contest.UNITS in contests,
+        is_denied=is_denied,
+        is_denied_alike=is_denied and _denies_the_same(one, other),
+        named=named(one, other),
+    )
+
+
+def veto(one: Reading, other: Reading, against: Contrast, *, checks_entities: bool) -> Veto | None:
+    """The first that applies."""
+    return _other_things(one, other) or _other_sense(one, other, against, checks_entities=checks_entities)
+
+
+def _other_things(one: Reading, other: Reading) -> Veto | None:
+    if one.tail != other.tail:
+        return Veto.LENGTH
+    if one.code != other.code:
+        return Veto.CODE
+    if one.ids != other.ids or (one.marks - other.marks and other.marks - one.marks):
+        return Veto.IDS
+    if one.amounts != other.amounts and _counts_apart(one, other):
+        return Veto.NUMBERS
+    return Veto.UNITS if one.units != other.units and _measures_apart(one, other) else None
+
+
+def _other_sense(one: Reading, other: Reading, against: Contrast, *, checks_entities: bool) -> Veto | None:
+    """To be denied the opposite is to be told the same."""
+    if against.is_timed_apart:
+        return Veto.DATES
+    if against.is_measured_apart:
+        return Veto.UNITS
+    if against.opposed and not against.is_denied:
+        return Veto.ANTONYMS
+    if against.is_denied_alike and not against.opposed:
+        return Veto.NEGATION
+    if one.relations and other.relations and _is_turned(one, other):
+        return Veto.ORDER
+    return Veto.ENTITIES if checks_entities and (against.named.renamed or against.siblings) else None
+
+
+def _counts_apart(one: Reading, other: Reading) -> bool:
+    """Numbers that only one side has; one that may be left out counts only against another."""
+    left, right = _without(one.amounts, other.amounts), _without(other.amounts, one.amounts)
+    if left and right:
+        return True
+    weak = one.weak if left else other.weak
+    return any(value not in weak for value in left or right)
+
+
+def _without(values: tuple[str, ...], others: tuple[str, ...]) -> list[str]:
+    rest = list(others)
+    found = []
+    for value in values:
+        if value in rest:
+            rest.remove(value)
+        else:
+            found.append(value)
+    return found
+
+
+def _measures_apart(one: Reading, other: Reading) -> bool:
+    mine, theirs = dict(one.units), dict(other.units)
+    return any(theirs.get(value, unit) != unit for value, unit in mine.items())
+
+
+def _contests(one: Reading, other: Reading) -> list[Contest]:
+    """The contests in which each side takes a side that the other does not."""
+    mine, theirs = one.sides - other.sides, other.sides - one.sides
+    if not mine or not theirs:
+        return []
+    numbers = {side.number for side in theirs}
+    return list({side.number: side.contest for side in mine if side.number in numbers}.values())
+
+
+def _prefixed(one: frozenset[str], other: frozenset[str]) -> int:
+    """Words that stand with a denying prefix on the other side, such as "safe" and "unsafe"."""
+    left, right = one - other, other - one
+    if not left or not right:
+        return 0
+    shorter = {stem for stem in left | right if len(stem) >= _STEM_MIN}
+    return sum(
+        stem.startswith(prefix) and stem[len(prefix) :] in shorter and (stem in left) != (stem[len(prefix) :] in left)
+        for stem in shorter
+        for prefix in _PREFIXES
+    )
+
+
+def _denies_the_same(one: Reading, other: Reading) -> bool:
+    """Whether one side denies what the other says without denial; with equal words any denial does."""
+    mine, theirs = one.denials.stems, other.denials.stems
+    return bool((mine - theirs) & other.stems or (theirs - mine) & one.stems) or one.stems == other.stems
+
+
+def _is_turned(one: Reading, other: Reading) -> bool:
+    turned = {(right, word, left) for left, word, right in other.relations}
+    return not one.relations.isdisjoint(turned - other.relations) and one.relations != other.relations
+
+
+__all__ = ["Contrast", "Side", "Veto", "contrast", "veto"]
