@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SWEEP_EVERY_S: Final = 5.0
 SWEPT_AT_ONCE: Final = 500
-SLICE_S: Final = 0.002
+SLICE_S: Final = 0.001
 """The longest that the event loop is kept by work on many entries at a time."""
 AHEAD_MAX_S: Final = 3600.0
 """What a loaded entry may be stored in the future of a clock that was set back."""

@@ -20,6 +20,8 @@ from gateway.errors import StartError
 APPLICATION_ID: Final = 0x504D_4143  # PMAC
 VERSION: Final = 1
 SLOTS_MAX: Final = 64
+PAGE_BYTES: Final = 8192
+"""A usual entry with its vector takes a third of it."""
 COMPANIONS: Final = ("", "-wal", "-shm")
 _MAGIC: Final = b"SQLite format 3\x00"
 _SCHEMA: Final = (
@@ -88,7 +90,12 @@ class Held:
         os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         connection = sqlite3.connect(new, isolation_level=None)
         try:
-            for statement in (*_SCHEMA, f"PRAGMA application_id={APPLICATION_ID}", f"PRAGMA user_version={VERSION}"):
+            for statement in (
+                f"PRAGMA page_size={PAGE_BYTES}",
+                *_SCHEMA,
+                f"PRAGMA application_id={APPLICATION_ID}",
+                f"PRAGMA user_version={VERSION}",
+            ):
                 connection.execute(statement)
             connection.execute("PRAGMA journal_mode=WAL")
         finally:

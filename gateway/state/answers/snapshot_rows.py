@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.embedding.embedder import Vector
     from gateway.state.answers.sealing import Sealing
 
-SLICE_ROWS: Final = 256
+SLICE_ROWS: Final = 64
 LEARNT_MAX: Final = 10_000
 LEARNT_BYTES_MAX: Final = 1 << 20
 _KEEP: Final = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)"

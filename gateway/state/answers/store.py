@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from policies.cache_rules import Level
 
 
-class Used(msgspec.Struct, frozen=True, array_like=True):
+class Used(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The tokens that the answer took when it was made, and what they cost; None where that is not known."""
 
     input_tokens: int = 0
@@ -27,7 +27,7 @@ class Used(msgspec.Struct, frozen=True, array_like=True):
     cost_nanousd: int | None = None
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One answer. Times are Unix seconds.
 
     `scope`, `exact` and `near` are digests: of everything but the last question, of the whole request, of the scope and
@@ -59,10 +59,11 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""
-        return 700 + len(self.body) + 2 * len(self.question) + sum(len(tag) for tag in self.tags)
+        texts = (self.owner, self.route, self.model, *self.tags, *(text for header in self.headers for text in header))
+        return 1_500 + len(self.body) + 2 * len(self.question) + sum(map(len, texts))
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What became of an entry's answers since it was stored: how often it was served, and found good or bad."""
 
     hits: int = 0

@@ -172,7 +172,7 @@ def test_a_sweep_takes_so_many_at_most() -> None:
 
 def test_a_row_begins_with_what_is_least_now() -> None:
     row = Row(lambda one: one.rank)
-    ones = [Shelved(number, made(str(number)), NO_RECORD) for number in range(5)]
+    ones = [Shelved(number, made(str(number)), NO_RECORD, 1) for number in range(5)]
     for one in ones:
         one.rank = float(one.number)
         row.put(one)
