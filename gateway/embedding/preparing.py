@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -113,6 +114,8 @@ def prepare(folder: Path) -> Path:
     """Make the model, unless another process has done so meanwhile; the file, whole. Raises `PreparationError`."""
     with _alone(folder):
         if find_kept(folder) is None:
+            for left in folder.glob(".making-*"):  # by one that was killed
+                shutil.rmtree(left, ignore_errors=True)
             source = source_file()
             if hashlib.sha256(source.read_bytes()).hexdigest() != SOURCE_SHA256:
                 raise PreparationError(f"{source} is not the model that Pointsman knows")
