@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from gateway.caching.service import Caching, store_of
+from gateway.config import Config
+from gateway.errors import MissingExtra
+from gateway.signals.metrics import Registry
+from gateway.state.answers.in_process import InProcessAnswers
+from gateway.state.answers.shared import SharedAnswers
+
+if TYPE_CHECKING:
+    from gateway.generation import Generation
+
+PLAIN: dict[str, Any] = {
+    "ledger": {"url": "sqlite:///x.db"},
+    "providers": {"p": {"kind": "openai", "api_key": "none"}},
+    "deployments": {"a": {"provider": "p", "model": "m"}},
+}
+
+
+def config(*, cache: object = True, **top: object) -> Config:
+    routes = [{"model": "m", "targets": ["a"], "cache": cache}]
+    return Config.model_validate(PLAIN | {"routes": routes} | top, context={"base": Path()})
+
+
+def caching(policy: Config) -> Caching:
+    return Caching(policy, lambda: cast("Generation", SimpleNamespace(routes=())), Registry())
+
+
+async def test_nothing_begins_before_a_route_has_a_cache() -> None:
+    found = caching(config(cache=False))
+    await found.prepare(config(cache=False))
+    assert (found.is_used, list(found.stocks()), list(found.embedders())) == (False, [], [])
+    await found.prepare(config())
+    assert found.is_used
+    assert [kind for kind, _ in found.stocks()] == ["memory"]
+    assert list(found.standings()) == []
+    await found.close()
+
+
+async def test_a_semantic_level_without_its_parts_is_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.extras.is_installed", lambda _: False)
+    found = caching(config(cache={"semantic": True}))
+    with pytest.raises(MissingExtra, match="semantic"):
+        await found.prepare(config(cache={"semantic": True}))
+    assert not found.is_used
+    await found.close()
+
+
+def test_answers_are_kept_where_the_state_is() -> None:
+    assert isinstance(store_of(config()), InProcessAnswers)
+    assert isinstance(store_of(config(state={"url": "redis://127.0.0.1:1"})), SharedAnswers)
+
+
+async def test_what_was_kept_and_learnt_outlives_the_process(tmp_path: Path) -> None:
+    policy = config(cache={"exact": {}})
+    kept = policy.model_copy(update={"cache": policy.cache.model_copy(update={"file": tmp_path / "cache.db"})})
+    found = caching(kept)
+    await found.prepare(kept)
+    await found.store.remember("x", b"y")
+    await found.close()
+    again = caching(kept)
+    await again.prepare(kept)
+    assert await again.store.recall("x") == b"y"
+    await again.close()

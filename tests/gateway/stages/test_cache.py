@@ -1,0 +1,517 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import LimitError, RequestError, UpstreamError
+from gateway.state.answers.in_process import InProcessAnswers
+from gateway.state.answers.store import Kept, Neighbour, Record, StoreUnavailable
+from policies.cache_rules import Bypass, Level, SemanticRules, Sharing
+from policies.route_rules import Needs, Requirements
+from policies.vocabulary import Deployment, Failure, FailureKind, Principal
+from tests.gateway.cached_calls import (
+    AMY,
+    ANN,
+    BOB,
+    NOW_S,
+    SEMANTIC,
+    CacheGround,
+    Told,
+    outcome,
+    read_all,
+    said,
+    streamed,
+    text_of,
+    with_rules,
+)
+from tests.gateway.stages.a_call import Next, a_call
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.call import Call
+    from gateway.embedding.embedder import Vector
+    from gateway.state.answers.store import Entry, Place
+
+LOGIN = "How do I log in?"
+DOWN = UpstreamError(Failure(FailureKind.STATUS, "down", 503), "chatty")
+
+
+@pytest.fixture
+async def ground() -> CacheGround:
+    return CacheGround()
+
+
+@pytest.fixture
+async def semantic() -> CacheGround:
+    found = CacheGround(SEMANTIC)
+    assert found.embedder is not None
+    found.embedder.angles = {LOGIN: 0.0, "How can I log in?": 0.02, "Where are you?": 1.2}
+    return found
+
+
+async def outcomes(ground: CacheGround, *calls: Call) -> list[str]:
+    for call in calls:
+        await ground.ask(call)
+    return [outcome(call) for call in calls]
+
+
+async def test_a_route_without_a_cache_passes_untouched(ground: CacheGround) -> None:
+    call, then = a_call(), Next()
+    await ground.stage(call, then)
+    assert (then.calls, call.cached) == ([call], None)
+
+
+# -- levels
+
+
+async def test_the_same_request_is_answered_from_what_was_kept(ground: CacheGround) -> None:
+    first, again = ground.call(), ground.call()
+    bodies = [await ground.ask(first), await ground.ask(again)]
+    assert [outcome(first), outcome(again)] == ["miss", "exact"]
+    assert list(map(text_of, bodies)) == ["Hello.", "Hello."]
+    assert ground.behind.calls == [first]
+    assert again.attempts == []
+    kept, cached = first.cached, again.cached
+    assert kept is not None
+    assert cached is not None
+    assert (cached.entry_id, cached.deployment, cached.model, cached.joined) == (kept.entry_id, "chatty", "gpt", None)
+    assert cached.saved is not None
+    assert (cached.saved.input_tokens, cached.saved.output_tokens) == (11, 7)
+
+
+async def test_manners_keep_no_question_from_its_answer(ground: CacheGround) -> None:
+    assert await outcomes(ground, ground.call(), ground.call("how do i log in")) == ["miss", "near"]
+    with_rules(ground, near=False)
+    assert await outcomes(ground, ground.call("how  do i log in")) == ["miss"]
+
+
+async def test_what_means_the_same_is_answered_from_what_was_kept(semantic: CacheGround) -> None:
+    call = semantic.call("How can I log in?")
+    assert await outcomes(semantic, semantic.call(), call) == ["miss", "semantic"]
+    assert call.cached is not None
+    assert call.cached.similarity == pytest.approx(0.9998, abs=1e-3)
+    assert call.cached.risk is not None
+    assert 0.0 < call.cached.risk < 0.05
+    other = semantic.call("Where are you?")
+    assert await outcomes(semantic, other) == ["miss"]
+    assert other.cached is not None
+    assert other.cached.similarity is not None
+    assert other.cached.similarity < 0.5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"before": [{"role": "system", "content": "Be brief."}]},
+        {"before": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hi!"}]},
+        {"top_p": 0.5},
+        {"seed": 7},
+        {"max_tokens": 5},
+        {"response_format": {"type": "json_object"}},
+        {"tomorrows_parameter": True},
+    ],
+)
+async def test_whatever_else_can_change_an_answer_keeps_requests_apart(
+    semantic: CacheGround, change: dict[str, Any]
+) -> None:
+    found = await outcomes(
+        semantic, semantic.call(), semantic.call(**change), semantic.call("How can I log in?", **change)
+    )
+    assert found[:2] == ["miss", "miss"]
+    assert found[2] == "semantic"
+    assert len(semantic.behind.calls) == 2
+
+
+async def test_numbers_forbid_whatever_the_similarity(semantic: CacheGround) -> None:
+    assert semantic.embedder is not None
+    semantic.embedder.angles = {"What is 7 % of 300?": 0.0, "What is 8 % of 300?": 0.001}
+    call = semantic.call("What is 8 % of 300?")
+    assert await outcomes(semantic, semantic.call("What is 7 % of 300?"), call) == ["miss", "miss"]
+    assert call.cached is not None
+    assert call.cached.veto == "numbers"
+
+
+async def test_a_question_of_the_day_is_served_to_its_exact_like_only(semantic: CacheGround) -> None:
+    today = "What is the weather like today?"
+    call = semantic.call("what is the weather like today")
+    assert await outcomes(semantic, semantic.call(today), semantic.call(today), call) == ["miss", "exact", "miss"]
+    assert call.cached is not None
+    assert call.cached.closed is Bypass.TIME
+    assert semantic.embedder is not None
+    assert semantic.embedder.asked == []
+
+
+@pytest.mark.parametrize("trouble", ["away", "slow", "none"])
+async def test_an_embedder_that_cannot_be_asked_costs_hits_and_never_an_answer(
+    semantic: CacheGround, trouble: str
+) -> None:
+    await semantic.ask(semantic.call())
+    embedder = semantic.embedder
+    assert embedder is not None
+    embedder.is_away, embedder.delay_s = trouble == "away", 0.2 if trouble == "slow" else 0.0
+    semantic.embedder = None if trouble == "none" else embedder
+    call = semantic.call("How can I log in?")
+    assert text_of(await semantic.ask(call)) == "Hello."
+    assert call.cached is not None
+    assert (outcome(call), call.cached.closed) == ("miss", Bypass.UNAVAILABLE)
+    embedder.is_away, embedder.delay_s, semantic.embedder = False, 0.0, embedder
+    # What was slow has its vector by now, since nobody waits for it any more.
+    found = await outcomes(semantic, semantic.call("How can I log in?"))
+    assert found == ["exact"]
+
+
+async def test_a_question_beyond_the_embedders_window_has_no_third_level(semantic: CacheGround) -> None:
+    call = semantic.call("Tell me, " + "very " * 300 + "long.")
+    assert await outcomes(semantic, call) == ["miss"]
+    assert call.cached is not None
+    assert call.cached.closed is Bypass.LONG
+
+
+async def test_all_requests_bring_their_share_of_the_budget(semantic: CacheGround) -> None:
+    await outcomes(semantic, *(semantic.call() for _ in range(4)), semantic.call("How can I log in?"))
+    ((_, experience),) = semantic.learning.all()
+    assert experience.requests == 5.0
+    assert experience.spent > 0.0
+
+
+# -- streams
+
+
+async def test_a_stream_is_kept_whole_and_told_as_is_wished(ground: CacheGround) -> None:
+    made = ground.call(stream=True)
+    assert text_of(await ground.ask(made)) == "Hello."
+    whole, stream = ground.call(), ground.call(stream=True, stream_options={"include_usage": True})
+    assert text_of(await ground.ask(whole)) == "Hello."
+    events = await ground.ask(stream)
+    assert text_of(events) == "Hello."
+    assert events.endswith(b"data: [DONE]\n\n")
+    assert b'"total_tokens":18' in events
+    assert [outcome(call) for call in (made, whole, stream)] == ["miss", "exact", "exact"]
+    assert len(ground.behind.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Told(said(finish="length")), "truncated"),
+        (Told(said(finish="content_filter")), "filtered"),
+        (Told(said("I'm sorry, but I can't help with that.")), "refusal"),
+        (Told(said("x" * 2_000)), "long"),
+        (Told(b"<html>"), "unreadable"),
+    ],
+)
+async def test_what_is_no_good_answer_is_not_kept(ground: CacheGround, answer: Told, why: str) -> None:
+    with_rules(ground, answer_bytes_max=1_500)
+    ground.behind.answers = [answer]
+    assert await outcomes(ground, ground.call(), ground.call()) == ["miss", "miss"]
+    assert ground.not_stored == [("faq", why)]
+
+
+async def test_a_stream_that_breaks_is_not_kept(ground: CacheGround) -> None:
+    ground.behind.answers = [Told(pieces=[*streamed("Hel", finish=None), DOWN])]
+    with pytest.raises(UpstreamError):
+        await ground.ask(ground.call(stream=True))
+    assert await outcomes(ground, ground.call()) == ["miss"]
+
+
+# -- what callers say
+
+
+async def test_no_store_leaves_a_call_alone(ground: CacheGround) -> None:
+    await ground.ask(ground.call())
+    assert await outcomes(ground, ground.call(LOGIN, ("Cache-Control", "no-store"))) == ["no_store"]
+    assert await outcomes(ground, ground.call("Why?", ("Cache-Control", "no-store")), ground.call("Why?")) == [
+        "no_store",
+        "miss",
+    ]
+
+
+async def test_no_cache_is_a_new_answer_that_is_kept(ground: CacheGround) -> None:
+    await ground.ask(ground.call())
+    ground.behind.answers = [Told(said("New."))]
+    fresh = ground.call(LOGIN, ("Cache-Control", "no-cache"))
+    assert [text_of(await ground.ask(call)) for call in (fresh, ground.call())] == ["New.", "New."]
+    assert outcome(fresh) == "miss"
+
+
+async def test_max_age_is_the_oldest_that_is_taken(ground: CacheGround) -> None:
+    await ground.ask(ground.call())
+    ground.now_s += 31.0
+    young, old = (ground.call(LOGIN, ("Cache-Control", f"max-age={seconds}")) for seconds in (30, 31))
+    assert await outcomes(ground, old, young) == ["exact", "miss"]
+    assert old.cached is not None
+    assert old.cached.age_s == 31.0
+
+
+async def test_only_if_cached_is_answered_from_here_or_not_at_all(semantic: CacheGround) -> None:
+    only = ("Cache-Control", "only-if-cached")
+    with pytest.raises(RequestError) as refused:
+        await semantic.ask(semantic.call(LOGIN, only))
+    assert (refused.value.status, refused.value.code) == (504, "cache_miss")
+    await semantic.ask(semantic.call())
+    found = await outcomes(semantic, semantic.call(LOGIN, only), semantic.call("How can I log in?", only))
+    assert found == ["exact", "semantic"]
+    assert len(semantic.behind.calls) == 1
+
+
+async def test_answers_live_as_long_as_their_route_says(ground: CacheGround) -> None:
+    await ground.ask(ground.call())
+    ground.now_s = NOW_S + 3600.0
+    assert await outcomes(ground, ground.call()) == ["miss"]
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ({"temperature": 0.5}, "temperature"),
+        ({"before": [{"role": "tool", "tool_call_id": "c", "content": "7"}]}, "tool_calls"),
+    ],
+)
+async def test_rules_leave_calls_alone(ground: CacheGround, members: dict[str, Any], why: str) -> None:
+    assert await outcomes(ground, ground.call(**members), ground.call(**members)) == [why, why]
+    assert await outcomes(ground, ground.call(temperature=0)) == ["miss"]
+
+
+async def test_a_key_may_be_kept_off(ground: CacheGround) -> None:
+    await ground.ask(ground.call())
+    assert await outcomes(ground, ground.call(principal=replace(ANN, uses_cache=False))) == ["off"]
+
+
+async def test_tags_of_route_and_caller_are_on_the_entry(ground: CacheGround) -> None:
+    with_rules(ground, tags=("faq",))
+    await ground.ask(ground.call(LOGIN, ("x-pointsman-cache-tags", "v2, faq")))
+    ((kept, _),) = [pair async for pair in ground.store.entries()]
+    assert kept.entry.tags == ("faq", "v2")
+    assert kept.entry.headers == (("openai-version", "1"),)
+    assert kept.entry.question == ""
+
+
+# -- walls
+
+
+@pytest.mark.parametrize(
+    ("sharing", "amy", "bob"),
+    [
+        (Sharing.KEY, "miss", "miss"),
+        (Sharing.TEAM, "exact", "miss"),
+        (Sharing.ORG, "exact", "exact"),
+        (Sharing.ALL, "exact", "exact"),
+    ],
+)
+async def test_who_is_served_with_whose_answers(ground: CacheGround, sharing: Sharing, amy: str, bob: str) -> None:
+    with_rules(ground, sharing=sharing)
+    await ground.ask(ground.call())
+    found = await outcomes(ground, ground.call(principal=AMY), ground.call(principal=BOB))
+    assert found == [amy, bob]
+
+
+async def test_keys_without_a_team_share_nothing(ground: CacheGround) -> None:
+    one, other = Principal("k_1", "one"), Principal("k_2", "two")
+    assert await outcomes(ground, ground.call(principal=one), ground.call(principal=other)) == ["miss", "miss"]
+
+
+async def test_who_requires_more_is_not_served_with_what_was_made_for_less(ground: CacheGround) -> None:
+    await ground.ask(ground.call())
+    bound = ground.call()
+    bound.needs = Needs(requires=Requirements(frozenset({"eu"})))
+    assert await outcomes(ground, bound) == ["miss"]
+
+
+async def test_an_answer_goes_with_the_deployment_that_made_it(ground: CacheGround) -> None:
+    await ground.ask(ground.call())
+    call = ground.call()
+    call.candidates = (Deployment("chatty", "p", "openai", "another-model"),)
+    assert await outcomes(ground, call) == ["miss"]
+
+
+class Hostile(InProcessAnswers):
+    """Gives back whatever it was told to, asked or not."""
+
+    def __init__(self, entry: Entry, level: Level) -> None:
+        super().__init__(clock=lambda: NOW_S)
+        self._given = Kept(entry, Record(), level)
+
+    async def find(self, owner: str, exact: bytes, near: bytes) -> Kept | None:  # noqa: ARG002 - whatever is asked
+        return self._given
+
+    async def nearest(self, place: Place, vector: Vector, count: int) -> Sequence[Neighbour]:  # noqa: ARG002
+        return [Neighbour(self._given, 1.0)] * count
+
+
+OTHERS = {
+    "owner": st.sampled_from(["team:acme/sales", "all", "", "team:acme/shop ", "org:acme"]),
+    "exact": st.binary(max_size=33),
+    "near": st.binary(max_size=33),
+    "scope": st.binary(max_size=33),
+    "endpoint": st.sampled_from(["completions", "responses", "", "chat"]),
+    "expires_at_s": st.sampled_from([NOW_S, 0.0, -1.0, float("nan")]),
+    "stored_at_s": st.sampled_from([NOW_S + 100.0, float("nan"), float("inf")]),
+    "deployment": st.sampled_from(["other", ""]),
+    "id": st.sampled_from(["ce_\r\nset-cookie: a=b", "", "x", "ce_" + "a" * 99]),
+    "body": st.sampled_from([b"", b"[]", b"null", b"{"]),
+}
+WRONG = st.sampled_from(sorted(set(OTHERS) - {"exact", "near", "scope"})).flatmap(
+    lambda name: st.tuples(st.just(name), OTHERS[name])
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(change=WRONG, level=st.sampled_from(Level))
+async def test_what_a_store_gives_back_is_believed_only_where_it_fits(change: tuple[str, Any], level: Level) -> None:
+    honest = CacheGround(SEMANTIC)
+    await honest.ask(honest.call())
+    ((kept, _),) = [pair async for pair in honest.store.entries()]
+    ground = CacheGround(SEMANTIC, Hostile(msgspec.structs.replace(kept.entry, **dict([change])), level))
+    call = ground.call()
+    await ground.ask(call)
+    assert outcome(call) == "miss"
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(exact=OTHERS["exact"], near=OTHERS["near"], scope=OTHERS["scope"])
+async def test_an_entry_under_other_digests_is_nobodys(exact: bytes, near: bytes, scope: bytes) -> None:
+    honest = CacheGround(SEMANTIC)
+    await honest.ask(honest.call())
+    ((kept, _),) = [pair async for pair in honest.store.entries()]
+    other = msgspec.structs.replace(kept.entry, exact=exact, near=near, scope=scope)
+    ground = CacheGround(SEMANTIC, Hostile(other, Level.EXACT))
+    assert await outcomes(ground, ground.call()) == ["miss"]
+
+
+class Away(InProcessAnswers):
+    async def find(self, owner: str, exact: bytes, near: bytes) -> Kept | None:  # noqa: ARG002 - whatever is asked
+        raise StoreUnavailable
+
+
+async def test_a_store_that_is_away_is_left_alone() -> None:
+    ground = CacheGround(store=Away())
+    call = ground.call()
+    assert text_of(await ground.ask(call)) == "Hello."
+    assert outcome(call) == "unavailable"
+
+
+# -- one call for all who ask alike
+
+
+async def test_who_asks_the_same_at_once_shares_one_call(ground: CacheGround) -> None:
+    ground.behind.gate.clear()
+    calls = [ground.call(), ground.call(), ground.call("how do i log in")]
+    asking = [ground.asking(call) for call in calls]
+    await asyncio.sleep(0)
+    ground.behind.gate.set()
+    bodies = [reply.answer.body for reply in await asyncio.gather(*asking)]
+    assert bodies == [said()] * 3
+    assert [outcome(call) for call in calls] == ["miss", "exact", "near"]
+    leader, *followers = [call.cached for call in calls]
+    assert leader is not None
+    for cached in followers:
+        assert cached is not None
+        assert (cached.joined, cached.entry_id, cached.deployment) == (calls[0].id, leader.entry_id, "chatty")
+        assert cached.saved == leader.saved is not None
+    assert len(ground.behind.calls) == 1
+
+
+async def test_streams_and_whole_answers_are_separate_calls(ground: CacheGround) -> None:
+    ground.behind.gate.clear()
+    asking = [ground.asking(ground.call(stream=stream)) for stream in (False, True)]
+    await asyncio.sleep(0)
+    ground.behind.gate.set()
+    await asyncio.gather(*asking)
+    assert len(ground.behind.calls) == 2
+
+
+async def test_a_follower_of_a_stream_learns_at_its_end_what_it_saved(ground: CacheGround) -> None:
+    ground.behind.gate.clear()
+    calls = [ground.call(stream=True), ground.call(stream=True)]
+    asking = [ground.asking(call) for call in calls]
+    await asyncio.sleep(0)
+    ground.behind.gate.set()
+    replies = await asyncio.gather(*asking)
+    assert [text_of(body) for body in await asyncio.gather(*map(read_all, replies))] == ["Hello.", "Hello."]
+    assert calls[1].cached is not None
+    assert calls[1].cached.saved is not None
+    assert calls[1].cached.saved.output_tokens == 7
+
+
+async def test_an_upstreams_failure_is_everybodys(ground: CacheGround) -> None:
+    ground.behind.gate.clear()
+    ground.behind.answers = [DOWN]
+    calls = [ground.call() for _ in range(3)]
+    asking = [ground.asking(call) for call in calls]
+    await asyncio.sleep(0)
+    ground.behind.gate.set()
+    assert await asyncio.gather(*asking, return_exceptions=True) == [DOWN] * 3
+    assert len(ground.behind.calls) == 1
+    assert [outcome(call) for call in calls] == ["miss"] * 3
+
+
+async def test_a_leader_that_fails_by_itself_is_followed_by_another(ground: CacheGround) -> None:
+    over = LimitError("over", status=429, type_="requests", code="rate_limit_exceeded", retry_after_s=1.0)
+    ground.behind.gate.clear()
+    ground.behind.answers = [over]
+    calls = [ground.call() for _ in range(4)]
+    asking = [ground.asking(call) for call in calls]
+    await asyncio.sleep(0)
+    ground.behind.gate.set()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert found[0] is over
+    assert all(not isinstance(one, BaseException) for one in found[1:])
+    assert [outcome(call) for call in calls] == ["miss", "miss", "exact", "exact"]
+    assert len(ground.behind.calls) == 2
+
+
+async def test_followers_who_only_ever_meet_bad_leaders_make_their_calls_themselves(ground: CacheGround) -> None:
+    over = LimitError("over", status=429, type_="requests", code="rate_limit_exceeded", retry_after_s=1.0)
+    ground.behind.gate.clear()
+    ground.behind.answers = [over] * 5
+    asking = [ground.asking(ground.call()) for _ in range(7)]
+    await asyncio.sleep(0)
+    ground.behind.gate.set()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert found.count(over) == 5
+    assert len(ground.flights) == 0
+
+
+async def test_a_leader_that_leaves_is_followed_to_the_end(ground: CacheGround) -> None:
+    ground.behind.gate.clear()
+    calls = [ground.call(), ground.call()]
+    leading, following = [ground.asking(call) for call in calls]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    leading.cancel()
+    await asyncio.wait([leading])
+    assert calls[0].drain is not None
+    draining = asyncio.ensure_future(calls[0].drain())
+    await asyncio.sleep(0)
+    ground.behind.gate.set()
+    assert (await following).answer.body == said()
+    await draining
+    assert len(ground.behind.calls) == 1
+
+
+async def test_who_follows_a_semantic_hit_is_one_and_takes_from_the_budget(semantic: CacheGround) -> None:
+    await semantic.ask(semantic.call())
+    assert semantic.embedder is not None
+    semantic.embedder.delay_s = 0.01
+    calls = [semantic.call("How can I log in?") for _ in range(3)]
+    await asyncio.gather(*(semantic.asking(call) for call in calls))
+    assert [outcome(call) for call in calls] == ["semantic"] * 3
+    ((_, experience),) = semantic.learning.all()
+    assert sum(experience.served) == 3.0
+    assert len({call.cached.risk for call in calls if call.cached is not None}) == 1
+
+
+async def test_the_bar_holds_however_alike_questions_are_said_to_be() -> None:
+    """A budget of next to nothing serves next to nothing by meaning."""
+    rules = replace(SEMANTIC, semantic=SemanticRules(1e-6))
+    ground = CacheGround(rules)
+    assert ground.embedder is not None
+    ground.embedder.angles = {LOGIN: 0.0, "How can I log in?": 0.02}
+    assert await outcomes(ground, ground.call(), ground.call("How can I log in?")) == ["miss", "miss"]
