@@ -66,11 +66,11 @@ class Rows:
         import numkong  # noqa: PLC0415 - heavy, and part of an extra
         import numpy as np  # noqa: PLC0415 - as above
 
-        codes, _ = coded(vector)
-        dots = np.asarray(numkong.cdist(codes[None], self._coarse[: self.count], "dot"))[0]
         wanted = count + _MORE
         if self.count <= wanted:
             return self.compared(vector, np.arange(self.count))[:count]
+        codes, _ = coded(vector)
+        dots = np.asarray(numkong.cdist(codes[None], self._coarse[: self.count], "dot"))[0]
         about = dots * self._scales[: self.count]
         return self.compared(vector, np.argpartition(about, -wanted)[-wanted:])[:count]
 

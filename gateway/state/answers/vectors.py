@@ -135,4 +135,5 @@ class VectorIndex(Generic[Id]):
         except Exception:  # usearch's have nothing else in common
             log.exception("a graph of vectors cannot be built; all are compared")
             with self._lock:
+                gathering.is_tended = False
                 gathering.give_up()
