@@ -59,8 +59,6 @@ install|uninstall
 add insert|remove delete
 create|delete destroy
 grant|revoke
-always|never
-everybody everyone|nobody
 encourage|discourage
 appear|disappear
 agree|disagree
@@ -105,8 +103,6 @@ prefix|suffix
 precede|follow
 multiplication|division
 sum|difference
-either|neither
-all every|none
 senior|junior
 virtual|physical
 online|instore
@@ -245,7 +241,6 @@ attack|defend
 expand|contract
 remember|forget
 gained|lost
-with|without
 """
 
 _KINDS: Final = """

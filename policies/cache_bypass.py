@@ -102,7 +102,7 @@ _NUMBERED: Final = re.compile(
       |bestellung|rechnung|kundennummer|konto|vertrag|commande|facture|compte|dossier|pedido|factura|cuenta|ordine|fattura
       |conto|fatura|conta|bestelling|factuur|rekening)
       (?:\ (?:number|no\.?|nr\.?|id|code|num[eé]ro|n[uú]mero|nummer))?\ ?(?:is|:|ist|est|es)?\ ?[\#:]?\ ?
-      (?=[A-Z0-9-]{0,30}\d[A-Z0-9-]{0,30}\d)(?!(?:19|20)\d\d\b)[A-Z0-9-]{4,40}\b""",
+      (?=[A-Z0-9-]{0,30}\d[A-Z0-9-]{0,30}\d)(?!(?:19|20)\d\d(?![\w-]))[A-Z0-9-]{4,40}\b""",
     re.VERBOSE | re.IGNORECASE,
 )
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}\.[A-Za-z]{2}")

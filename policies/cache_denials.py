@@ -17,7 +17,7 @@ zonder не нет никогда без 不 没 沒 无 無 未 非 لا لم �
 """
 DENYING: Final = frozenset(_DENYING_TEXT.split())
 _SET_PHRASES: Final = frozenset({
-    ("or", "not"), ("not", "only"), ("no", "matter"), ("no", "doubt"), ("nothing", "but"), ("if", "not"), 
+    ("or", "not"), ("not", "only"), ("no", "matter"), ("no", "doubt"), ("nothing", "but"), ("if", "not"),
     ("not", "sure"),
     ("not", "certain"), ("or", "no"), ("non", "stop"), ("no", "one's"), ("no", "problem"),
 })  # fmt: skip

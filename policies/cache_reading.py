@@ -53,9 +53,9 @@ _DECORATION: Final = frozenset("<>~^|\\@*")
 """Signs that mean nothing where they end a text."""
 _MARK_CHARS_MAX: Final = 4
 _CAPITALS_MAX: Final = 6
-_UNSPACED: Final = re.compile(
-    r"[\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]|[^\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]+"
-)
+_UNSPACED_RANGES: Final = r"\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
+_UNSPACED: Final = re.compile(rf"[{_UNSPACED_RANGES}]|[^{_UNSPACED_RANGES}]+")
+"""Scripts that put no spaces between words: each letter is taken for one."""
 _ABBREVIATED: Final = re.compile(r"\bU\.\s?([SK])\.?(?:\s?A\.)?(?=\W|$)")
 _PERSONS: Final = {
     "i": "i", "me": "i", "my": "i", "mine": "i", "myself": "i", "im": "i", "ive": "i", "i'm": "i", "i've": "i",
@@ -70,9 +70,9 @@ _ASKING: Final = {
 }  # fmt: skip
 _ASKING_MORE: Final = {
     ("how", "much"): "how much", ("how", "many"): "how many", ("how", "long"): "how long",
-    ("how", "often"): "how often", ("how", "old"): "how old", ("how", "far"): "how far", ("how", "come"): "why", ("what", "time"): "when",
-    ("what", "date"): "when", ("what", "year"): "when", ("what", "day"): "when", ("what", "place"): "where",
-    ("what", "reason"): "why",
+    ("how", "often"): "how often", ("how", "old"): "how old", ("how", "far"): "how far",
+    ("how", "come"): "why", ("what", "time"): "when", ("what", "date"): "when", ("what", "year"): "when",
+    ("what", "day"): "when", ("what", "place"): "where", ("what", "reason"): "why",
 }  # fmt: skip
 _ASKING_WITHIN: Final = 12
 _SINCE: Final = frozenset({"ago", "already", "now"})

@@ -6,7 +6,7 @@ Comparing is symmetrical, and a question has no sign against itself.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from policies.cache_reading import read
@@ -68,7 +68,7 @@ def compare_readings(one: Reading, other: Reading, *, checks_entities: bool = Fa
         return Signs()
     left, right = one.stems - other.stems, other.stems - one.stems
     left_weights, right_weights = [one.weights[stem] for stem in left], [other.weights[stem] for stem in right]
-    mine, theirs = sum(left_weights), sum(right_weights)
+    mine, theirs = sum(left_weights, 0.0), sum(right_weights, 0.0)
     total = sum([min(one.weights[stem], other.weights[stem]) for stem in one.stems & other.stems]) + mine + theirs
     against = contrast(one, other)
     return Signs(
@@ -79,7 +79,7 @@ def compare_readings(one: Reading, other: Reading, *, checks_entities: bool = Fa
         rarest=max(left_weights + right_weights, default=0.0),
         slot=_slot(one.words, other.words),
         order=_order(one, other),
-        length=1.0 - min(len(one.words), len(other.words)) / max(len(one.words), len(other.words), 1),
+        length=abs(len(one.words) - len(other.words)) / max(len(one.words), len(other.words), 1),
         question=_asks_other(one.asks, other.asks),
         negation=float(against.is_denied),
         opposed=float(against.opposed),
@@ -94,6 +94,7 @@ def compare_readings(one: Reading, other: Reading, *, checks_entities: bool = Fa
 
 
 _SLOT_WORDS_MAX: Final = 3
+_ORDERED_MAX: Final = 24
 
 
 def _slot(one: tuple[str, ...], other: tuple[str, ...]) -> float:
@@ -118,14 +119,13 @@ def _heaviest(words: tuple[str, ...]) -> float:
 
 
 def _order(one: Reading, other: Reading) -> float:
-    """The share of neighbouring common words that stand the other way round."""
+    """The share of pairs of common words that stand the other way round."""
     if one.sequence == other.sequence:
         return 0.0
-    places = {stem: place for place, stem in enumerate(other.sequence)}
-    common = [places[stem] for stem in one.sequence if stem in places]
-    if len(common) < 2:
-        return 0.0
-    return sum(first > second for first, second in pairwise(common)) / (len(common) - 1)
+    places = {stem: place for place, stem in reversed(list(enumerate(other.sequence)))}
+    common = [places[stem] for stem in dict.fromkeys(one.sequence) if stem in places][:_ORDERED_MAX]
+    pairs = len(common) * (len(common) - 1) // 2
+    return sum([first > second for first, second in combinations(common, 2)]) / pairs if pairs else 0.0
 
 
 def _asks_other(one: str, other: str) -> float:

@@ -139,7 +139,7 @@ def stem(word: str) -> str:
     if word.endswith("ation") and len(word) > 7:
         word = word[:-3]
     word = word.removesuffix("e") if len(word) > 3 else word
-    return word[:-1] + "i" if word.endswith("y") else word
+    return word[:-1] + "i" if word.endswith("y") and word[-2] not in _VOWELS else word
 
 
 def _singular(word: str) -> str:
