@@ -89,7 +89,7 @@ def text_in(endpoint: Endpoint, body: bytes) -> str:
         return ""
     if endpoint is Endpoint.RESPONSES:
         return "\n".join(_output_texts(answer.get("output")))
-    choices = answer.get("choices")
+    choices = answer.get("choices") if endpoint is Endpoint.CHAT else None
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         return ""
     message = choices[0].get("message")
