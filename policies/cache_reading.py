@@ -94,7 +94,8 @@ def read(question: str) -> Reading:
         elif kind in _CODE:
             notes.sign(token.group(), is_last=token.end() == len(text))
         else:
-            notes.ids.append(token.group().rstrip(".,;:!?)") if kind == "url" else token.group().lower())
+            found = token.group().rstrip(".,;:!?)")
+            notes.ids.append(found if kind == "url" else found.lower())
     return notes.reading(question)
 
 
@@ -137,7 +138,7 @@ class _Notes:
     def sign(self, text: str, *, is_last: bool) -> None:
         if text not in _CURRENCIES:
             if not (is_last and text in _DECORATION):
-                self.code.append(text.strip("`").strip())
+                self.code.append(text.strip("`").strip().rstrip(".") or text)
         elif self.digits and self.digits[-1][0] == len(self.words) - 1 and not self.digits[-1][2]:
             self.digits[-1] = (*self.digits[-1][:2], text)
         else:

@@ -16,7 +16,7 @@ from policies.cache_words import STOPS, tidy
 CHARS_MAX: Final = 8_000
 """What is longer is its own plain form."""
 
-_CODE: Final = re.compile(r"[`{}\\<>;=\t]|\(\)|\n[ \t]|://|^\s{4}")
+_CODE: Final = re.compile(r"[`{}\\<>;=\t]|\(\)|\n[ \t]|://")
 _SPACES: Final = re.compile(r"\s+")
 _ASKS: Final = r"(?:what|who|whom|whose|when|where|why|how|which|if|whether)\b"
 _BEGINS: Final = (
@@ -78,11 +78,12 @@ def plain_form(question: str) -> str:
     """Never empty unless the question is; the plain form of a plain form is itself."""
     if len(question) > CHARS_MAX:
         return question
-    if _CODE.search(question):
-        return question.strip() or question
-    text = unmannered(question)
+    stripped = question.strip()
+    if _CODE.search(stripped):
+        return stripped
+    text = unmannered(stripped)
     while True:
-        plainer = core(_END.sub("", text) or text)
+        plainer = core(_END.sub("", text).strip() or text)
         if plainer == text:
             return _WORD.sub(_lowered, text) or question
         text = plainer
@@ -90,7 +91,7 @@ def plain_form(question: str) -> str:
 
 def unmannered(question: str) -> str:
     """As `plain_form`, with capitals and the end as they are."""
-    if _CODE.search(question):
+    if _CODE.search(question.strip()):
         return tidy(question)
     return core(_SPACES.sub(" ", tidy(question)).strip())
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from policies.cache_signs import Signs, Veto, compare, compare_readings, read
 
 _WORDS = """
-how do i what is the a of to from not don't can my order card 5 five 50% km miles Monday Paris London paris US us enable
-disable before after `x` a==b ABC-12 2.10.3 open, closed? Please thanks. first one no without Überraschung 的 x² $5 £5 7pm
-from better than iPhone7 4k is it isn't
+how do i what is the a of to from not don't can my order card 5 five 50% km miles Monday Paris London paris US us
+enable disable before after `x` a==b ABC-12 2.10.3 open, closed? Please thanks. first one no without Überraschung 的
+x² $5 £5 7pm from better than iPhone7 4k is it isn't
 """
 WORDS = st.sampled_from(_WORDS.split())
 QUESTIONS = st.lists(WORDS, max_size=14).map(" ".join) | st.text(max_size=40)
