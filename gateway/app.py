@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gateway.admin.gate import gate_of, refuse_shared_token
 from gateway.admin.table import Parts, all_routes
 from gateway.attempts.legs import Desk
+from gateway.caching.errands import Office
 from gateway.caching.service import Caching
 from gateway.config.compile import deployments, has_budget, limits_of
 from gateway.config.compile_routes import routing
@@ -63,8 +64,6 @@ log = logging.getLogger(__name__)
 def stages(gateway: Gateway) -> tuple[Stage, ...]:
     """The stages of every call, in order; `Dispatch` comes after the last."""
     reporting, limits = gateway.reporting, gateway.limits
-    rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
-    intents = Intents(reporting.ledger, limits.estimator.quick)
     return (
         Observe(reporting.recorder),
         Authenticate(),
@@ -73,9 +72,17 @@ def stages(gateway: Gateway) -> tuple[Stage, ...]:
         RouteStage(gateway.lifecycle, limits.estimator),
         Admit(limits.admission, reporting.ledger),
         gateway.caching.stage,
-        # Not the loop's time: uvloop's has whole milliseconds. Both count from the same moment.
-        AttemptStage(Desk(gateway.fleet, time.monotonic, limits.admission, intents), rng, reporting.counter),
+        gateway.attempts,
     )
+
+
+def attempts_of(gateway: Gateway) -> AttemptStage:
+    """The last of the stages, where calls of the cache's own begin."""
+    reporting, limits = gateway.reporting, gateway.limits
+    rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
+    intents = Intents(reporting.ledger, limits.estimator.quick)
+    # Not the loop's time: uvloop's has whole milliseconds. Both count from the same moment.
+    return AttemptStage(Desk(gateway.fleet, time.monotonic, limits.admission, intents), rng, reporting.counter)
 
 
 class Gateway:
@@ -88,9 +95,11 @@ class Gateway:
         self.reporting.watch(self.fleet, self.lifecycle)
         self.limits = LimitService(config, self.reporting)
         self.replays = Replays(config, lambda: self.generation.config, self.lifecycle, self.reporting.registry)
-        self.caching = Caching(config, lambda: self.generation, self.reporting.registry)
+        self.attempts, self.drains = attempts_of(self), Drains()
+        recorder, ledger = self.reporting.recorder, self.reporting.ledger
+        office = Office(compose((self.attempts,), Dispatch()), recorder.record, ledger, self.drains)
+        self.caching = Caching(config, office, lambda: self.generation, self.reporting.registry)
         handler = compose(stages(self), Dispatch())
-        self.drains = Drains()
         self.door = Door(lambda: self.generation, self.lifecycle, self.reporting.registry)
         self.edge = Edge(lambda: self.generation, handler, self.lifecycle, self.drains, self.door)
         self.caching.serve(self.edge)
@@ -161,6 +170,7 @@ class Gateway:
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self.caching.stop_asking()
         await self.drains.close()
         await self.replays.close()
         await self.caching.close()

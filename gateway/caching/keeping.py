@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from adapters.cache_answers import Storability, storable
 from adapters.cache_folding import fold
 from gateway.caching.captured import Taken
+from gateway.caching.embedding import ON_BEHALF
 from gateway.embedding.embedder import EmbedderUnavailable
 from gateway.records.settlement import price_of
 from gateway.state.answers.store import Entry, Used
@@ -65,9 +66,12 @@ class Keeper:
             self._not_stored(route.name, good.value)
             return
         entry = entry_of(call, asked, now_s, good)
-        task = asyncio.create_task(self._keep(asked, entry), name="cache: keep")
+        in_use = call.generation.in_use  # what embeds may be a deployment, which a reload must leave until then
+        in_use.calls += 1
+        task = asyncio.create_task(self._keep(call, asked, entry), name="cache: keep")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: in_use.release())
 
     async def close(self) -> None:
         """What is on its way gets there, if it does soon."""
@@ -76,7 +80,8 @@ class Keeper:
             for task in late:
                 task.cancel()
 
-    async def _keep(self, asked: Asked, entry: Entry) -> None:
+    async def _keep(self, call: Call, asked: Asked, entry: Entry) -> None:
+        ON_BEHALF.set(call)
         try:
             vector = await self._vector(asked) if asked.is_semantic else None
             if vector is not None:

@@ -9,12 +9,14 @@ import re
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gateway.caching.embedding import ON_BEHALF
 from gateway.caching.learning import Where
 from gateway.caching.replayed import replayed
 from gateway.call import Reply
 from gateway.embedding.embedder import EmbedderUnavailable
 from gateway.state.answers.store import Place, StoreUnavailable
 from policies.cache_curves import curve_of
+from policies.cache_judging import after_yes
 from policies.cache_rules import Bypass, Level
 from policies.cache_signs import compare
 from policies.caching import Candidate, decide
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.caching.served import Serving
     from gateway.call import Cached, Call
     from gateway.embedding.embedder import Embedder, Vector
+    from gateway.signals.cache_metrics import CacheMetrics
     from gateway.state.answers.store import AnswerStore, Kept, Neighbour
     from policies.cache_rules import SemanticRules
     from policies.caching import Verdict
@@ -52,22 +55,27 @@ class Doubtful(NamedTuple):
     verdict: Verdict
 
 
-class Lookup:
-    """`embed_within_s` is the longest that a call waits for its question's vector."""
+class Means(NamedTuple):
+    """What a lookup works with. `embed_within_s` is the longest that a call waits for its question's vector; `clock`
+    tells Unix seconds.
+    """
 
-    def __init__(
-        self,
-        store: AnswerStore,
-        embedder: Callable[[], Embedder | None],
-        learning: Learning,
-        embed_within_s: float,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._store = store
-        self._embedder = embedder
-        self._learning = learning
-        self._embed_within_s = embed_within_s
-        self._clock = clock
+    store: AnswerStore
+    embedder: Callable[[], Embedder | None]
+    learning: Learning
+    metrics: Callable[[], CacheMetrics]
+    embed_within_s: float
+    clock: Callable[[], float] = time.time
+
+
+class Lookup:
+    def __init__(self, means: Means) -> None:
+        self._store = means.store
+        self._embedder = means.embedder
+        self._learning = means.learning
+        self._metrics = means.metrics
+        self._embed_within_s = means.embed_within_s
+        self._clock = means.clock
 
     async def by_words(self, call: Call, asked: Asked) -> Found | None:
         """Levels 0 and 1. Raises `StoreUnavailable`."""
@@ -86,13 +94,15 @@ class Lookup:
         cached = call.cached
         assert cached is not None  # noqa: S101 - the stage made it
         embedder = self._embedder()
+        ON_BEHALF.set(call)
         try:
             vector = None if embedder is None else await self._vector(embedder, asked)
             if embedder is None or vector is None:
                 cached.closed = Bypass.UNAVAILABLE if embedder is None else Bypass.LONG
                 return None
             near = await self._store.nearest(Place(asked.owner, asked.scope, embedder.id), vector, NEIGHBOURS)
-        except (EmbedderUnavailable, StoreUnavailable, TimeoutError):
+        except (EmbedderUnavailable, StoreUnavailable, TimeoutError) as error:
+            self._metrics().unavailable("store" if isinstance(error, StoreUnavailable) else "embedder")
             cached.closed = Bypass.UNAVAILABLE
             return None
         candidates = [one for one in near if self._is_candidate(call, asked, embedder.id, one)]
@@ -116,6 +126,19 @@ class Lookup:
         if embedder is not None and asked.rules.semantic is not None:
             self._learning.passed(self.where(call, asked, embedder.id))
 
+    async def judged(self, call: Call, asked: Asked, doubtful: Doubtful, *, says_same: bool) -> Found | None:
+        """What comes of a doubtful candidate now that its judge has spoken."""
+        semantic, cached = asked.rules.semantic, call.cached
+        assert semantic is not None  # noqa: S101 - nothing else is doubtful
+        assert cached is not None  # noqa: S101 - the stage made it
+        where, verdict = self.where(call, asked, asked.embedder), doubtful.verdict
+        if says_same:
+            experience = await self._learning.experience(where)
+            verdict = after_yes(verdict, experience, semantic.false_hits_max)
+        cached.judged, cached.risk = True, verdict.risk
+        self._learning.decided(where, verdict)
+        return Found(doubtful.kept, Level.SEMANTIC, verdict) if verdict.serves else None
+
     def repeated(self, led: Serving) -> None:
         """One more caller gets what was served on a verdict."""
         if led.where is not None and led.verdict is not None:
@@ -136,9 +159,11 @@ class Lookup:
         return Reply(answer, None)
 
     async def _vector(self, embedder: Embedder, asked: Asked) -> Vector | None:
+        began_s = time.perf_counter()
         async with asyncio.timeout(self._embed_within_s):
             asked.vector = await embedder.embed(asked.view.question)
         asked.embedder = embedder.id
+        self._metrics().embedded(embedder.id, time.perf_counter() - began_s)
         return asked.vector
 
     async def _decide(

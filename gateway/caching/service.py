@@ -6,39 +6,52 @@ on. What a route's cache does changes with a reload; where answers are kept, and
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 import time
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from gateway.caching.embedding import DeploymentEmbeddings
+from gateway.caching.errands import Errands
 from gateway.caching.feedback import PATH, Feedback
 from gateway.caching.flights import Flights
+from gateway.caching.judge import Judge
 from gateway.caching.keeping import Keeper
 from gateway.caching.learning import Learning
-from gateway.caching.lookup import Lookup
+from gateway.caching.lookup import Lookup, Means
 from gateway.caching.served import Served
+from gateway.caching.shadow import Scales, Shadow
 from gateway.caching.standing import standings
-from gateway.errors import StartError
+from gateway.embedding.by_deployment import DeploymentEmbedder
 from gateway.extras import REDIS, SEMANTIC, require
 from gateway.signals.cache_metrics import CacheMetrics
-from gateway.stages.cache import CacheStage, Tools
+from gateway.signals.cache_telemetry import LabelSource
+from gateway.stages.cache import Aside, CacheStage, Tools
 from gateway.state.answers.in_process import InProcessAnswers
-from gateway.state.answers.store import Stock
+from gateway.state.answers.store import Stock, StoreUnavailable
 from policies.cache_eviction import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from gateway.caching.errands import Office
+    from gateway.caching.shadow import Label
     from gateway.config import Config
     from gateway.edge import Edge
     from gateway.embedding.embedder import Embedder
     from gateway.generation import Generation
     from gateway.server import Inbound, Outbound
     from gateway.signals.cache_metrics import RouteStanding
+    from gateway.signals.cache_telemetry import Purpose
     from gateway.signals.metrics import Registry
     from gateway.state.answers.sealing import Sealing
     from gateway.state.answers.store import AnswerStore
 
+log = logging.getLogger(__name__)
+
+STOCK_EVERY_S: Final = 10.0
 EMBED_WITHIN_S: Final = 0.25
 """The bundled model takes a twentieth of it; the rest is for those who are before it."""
 ASK_WITHIN_S: Final = 1.0
@@ -48,7 +61,7 @@ ASK_WITHIN_S: Final = 1.0
 class Caching:
     """Process scope. `current` gives the policy in force. Nothing is begun before a policy has a route with a cache."""
 
-    def __init__(self, config: Config, current: Callable[[], Generation], registry: Registry) -> None:
+    def __init__(self, config: Config, office: Office, current: Callable[[], Generation], registry: Registry) -> None:
         self._current = current
         self._registry = registry
         self._metrics: CacheMetrics | None = None
@@ -58,14 +71,18 @@ class Caching:
         self.kind = "redis" if config.state.is_shared else "memory"
         self.store = store_of(config)
         self.learning = Learning(self.store)
-        self._served = Served()
-        self._flights = Flights()
+        self._watching: asyncio.Task[None] | None = None
+        rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret
+        self.errands = Errands(office, rng, self._spent)
+        judge = Judge(self.errands, self._judged)
+        self._shadow = Shadow(self.errands, Scales(lambda: self._embedder, judge), self._learn, rng)
         self._keeper = Keeper(self.store, lambda: self._embedder, self._not_stored)
         within_s = EMBED_WITHIN_S if config.cache.embedder.deployment is None else ASK_WITHIN_S
-        lookup = Lookup(self.store, lambda: self._embedder, self.learning, within_s)
-        rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret
-        self.stage = CacheStage(Tools(lookup, self._keeper, self._flights, self._served, rng))
-        self._feedback = Feedback(self.store, self._served, self.learning, lambda: self.metrics)
+        means = Means(self.store, lambda: self._embedder, self.learning, lambda: self.metrics, within_s)
+        served = Served()
+        tools = Tools(Lookup(means), self._keeper, Flights(), served, Aside(judge, self._shadow), rng)
+        self.stage = CacheStage(tools)
+        self._feedback = Feedback(self.store, served, self.learning, lambda: self.metrics)
 
     @property
     def metrics(self) -> CacheMetrics:
@@ -90,17 +107,26 @@ class Caching:
             return
         embedder = self._embedder
         if embedder is None and any(cache.semantic is not None for cache in cached):
-            embedder = embedder_of(config)
+            embedder = embedder_of(config, self.errands)
             await embedder.start()
         if not self._has_begun:
             await self.store.start()
             self._has_begun = True
             self.learning.start()
+            self._watching = asyncio.create_task(self._watch_now_and_then(), name="cache: stock")
         self._embedder = embedder
         _ = self.metrics
 
+    async def stop_asking(self) -> None:
+        """No model is asked any more; what goes on is given up. While calls can still be recorded."""
+        self.errands.close()
+        await self._shadow.close()
+
     async def close(self) -> None:
         """After the last call has ended; what was learnt is remembered."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         if self._has_begun:
             await self._keeper.close()
             await self.learning.close()
@@ -124,6 +150,29 @@ class Caching:
         if embedder is None:
             return []
         return [(embedder.id, getattr(embedder, "waiting", 0), getattr(embedder, "is_ready", True))]
+
+    async def _watch_now_and_then(self) -> None:
+        while True:
+            try:
+                self._stock = await self.store.stock()
+            except StoreUnavailable:
+                self.metrics.unavailable("store")
+            except Exception:
+                log.exception("what a cache holds could not be found out")
+            await asyncio.sleep(STOCK_EVERY_S)
+
+    def _learn(self, label: Label) -> None:
+        """What a shadow check found."""
+        hit = label.hit
+        self.learning.labelled(hit.where, hit.log_odds, wrong=label.wrong)
+        self.store.note(hit.kept, good=not label.wrong, bad=label.wrong)
+        self.metrics.labelled(hit.where.route, LabelSource.SHADOW, is_good=not label.wrong)
+
+    def _spent(self, route: str, purpose: Purpose, cost_nanousd: int) -> None:
+        self.metrics.spent(route, purpose, cost_nanousd)
+
+    def _judged(self, route: str, verdict: str) -> None:
+        self.metrics.judged(route, verdict)
 
     def _not_stored(self, route: str, reason: str) -> None:
         self.metrics.not_stored(route, reason)
@@ -159,11 +208,15 @@ def _sealing(config: Config) -> Sealing | None:
     return Sealing([key.reveal()])
 
 
-def embedder_of(config: Config) -> Embedder:
+def embedder_of(config: Config, errands: Errands) -> Embedder:
     """What compares questions. Raises `MissingExtra`."""
     require(SEMANTIC)
-    if config.cache.embedder.deployment is not None:
-        raise StartError("cache.embedder: a deployment cannot be asked yet")
-    from gateway.embedding.minilm import MiniLm  # noqa: PLC0415 - only a semantic cache needs it
+    settings = config.cache.embedder
+    if settings.deployment is None or settings.window_tokens is None:
+        from gateway.embedding.minilm import MiniLm  # noqa: PLC0415 - only a semantic cache needs it
 
-    return MiniLm()
+        return MiniLm()
+    name = settings.deployment
+    embeddings = DeploymentEmbeddings(errands, name, ASK_WITHIN_S)
+    model = config.deployments[name].model or ""
+    return DeploymentEmbedder(name, model, embeddings, window_tokens=settings.window_tokens)

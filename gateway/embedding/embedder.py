@@ -21,8 +21,10 @@ class Embedder(Protocol):
     `id` names the model and how it was prepared: vectors of two ids are never compared. `dimensions` is 0 until known.
     """
 
-    id: str
     dimensions: int
+
+    @property
+    def id(self) -> str: ...
 
     async def embed(self, text: str) -> Vector | None:
         """None where the text does not fit the model's window: a part of it would say nothing of the whole. Raises

@@ -16,6 +16,7 @@ from gateway.caching.captured import captured
 from gateway.caching.following import Followed
 from gateway.caching.lookup import Doubtful, Found
 from gateway.caching.served import Serving
+from gateway.caching.shadow import Hit
 from gateway.call import Cached, Reply
 from gateway.errors import RequestError
 from gateway.state.answers.store import StoreUnavailable
@@ -26,15 +27,24 @@ if TYPE_CHECKING:
     from random import Random
 
     from gateway.caching.flights import Flight, Flights
+    from gateway.caching.judge import Judge
     from gateway.caching.keeping import Keeper
     from gateway.caching.lookup import Lookup
     from gateway.caching.served import Served
+    from gateway.caching.shadow import Shadow
     from gateway.call import Call
     from gateway.pipeline import Handler
-    from policies.cache_rules import CacheRules
+    from policies.cache_rules import CacheRules, SemanticRules
     from policies.vocabulary import Route
 
 TAKEOVERS_MAX: Final = 4
+
+
+class Aside(NamedTuple):
+    """What the cache asks models for by itself: a judge of doubtful candidates, and checks of hits."""
+
+    judge: Judge
+    shadow: Shadow
 
 
 class Tools(NamedTuple):
@@ -44,6 +54,7 @@ class Tools(NamedTuple):
     keeper: Keeper
     flights: Flights
     served: Served
+    aside: Aside
     rng: Random
     clock: Callable[[], float] = time.time
 
@@ -137,10 +148,23 @@ class CacheStage:
             return None
         began_s = time.perf_counter()
         found = await self._lookup.by_meaning(call, asked, semantic)
+        if isinstance(found, Doubtful):
+            found = await self._judged(call, asked, found, semantic)
         cached.lookup_s += time.perf_counter() - began_s
-        if found is None or isinstance(found, Doubtful):
+        if found is None or (reply := self._serve(call, asked, found)) is None:
             return None
-        return self._serve(call, asked, found)
+        if found.verdict is not None and semantic.shadow is not None:
+            where = self._lookup.where(call, asked, asked.embedder)
+            hit = Hit(call, found.kept, where, found.verdict.log_odds, asked.view.question)
+            self._tools.aside.shadow.consider(hit, semantic)
+        return reply
+
+    async def _judged(self, call: Call, asked: Asked, doubtful: Doubtful, semantic: SemanticRules) -> Found | None:
+        says_same = False
+        if semantic.judge is not None and not asked.directives.only_if_cached:
+            stored = doubtful.kept.entry.question
+            says_same = await self._tools.aside.judge.says_same(call, asked.view.question, stored, semantic.judge)
+        return await self._lookup.judged(call, asked, doubtful, says_same=says_same)
 
     async def _make(self, call: Call, then: Handler, asked: Asked) -> Reply:
         """The call is made, and its answer kept."""

@@ -16,28 +16,34 @@ from adapters.openai_request import parse
 from gateway.caching.flights import Flights
 from gateway.caching.keeping import Keeper
 from gateway.caching.learning import Learning
-from gateway.caching.lookup import Lookup
+from gateway.caching.lookup import Lookup, Means
 from gateway.caching.served import Served
 from gateway.call import Attempt, Reply
 from gateway.embedding.embedder import EmbedderUnavailable
-from gateway.stages.cache import CacheStage, Tools
+from gateway.generation import InUse
+from gateway.stages.cache import Aside, CacheStage, Tools
 from gateway.state.answers.in_process import InProcessAnswers
+from policies.cache_curves import SHIPPED
 from policies.cache_rules import CacheRules, SemanticRules
 from policies.vocabulary import Deployment, Endpoint, Principal, Route, Strategy, Target, Usage
 from tests.gateway.stages.a_call import a_call
 
 if TYPE_CHECKING:
+    from gateway.caching.shadow import Hit
     from gateway.call import Call
     from gateway.embedding.embedder import Vector
+    from gateway.signals.cache_metrics import CacheMetrics
     from gateway.state.answers.store import AnswerStore
+    from policies.cache_rules import JudgeRules
 
 ANN = Principal("k_ann", "ann", team="shop", org="acme")
 AMY = Principal("k_amy", "amy", team="shop", org="acme")
 BOB = Principal("k_bob", "bob", team="sales", org="acme")
 CHATTY = Deployment("chatty", "p", "openai", "gpt")
 EXACT = CacheRules()
-SEMANTIC = CacheRules(semantic=SemanticRules(0.05))
+SEMANTIC = CacheRules(semantic=SemanticRules(0.2))
 NOW_S = 1_000_000.0
+FORWARDED = {"chatty": ("openai-beta", "x-mode")}
 
 
 def said(text: str = "Hello.", finish: str = "stop") -> bytes:
@@ -127,7 +133,7 @@ class Behind:
 class Likeness:
     """An embedder: texts have the angles that a test gives them, in radians; others are at right angles to all."""
 
-    id = "minilm-test"
+    id = SHIPPED[0].embedder  # whose curve is known
     dimensions = 64
 
     def __init__(self, **angles: float) -> None:
@@ -161,6 +167,40 @@ class Likeness:
     async def close(self) -> None: ...
 
 
+class Signals:
+    """What a lookup tells metrics."""
+
+    def __init__(self) -> None:
+        self.away: list[str] = []
+        self.embeddings = 0
+
+    def unavailable(self, part: str) -> None:
+        self.away.append(part)
+
+    def embedded(self, _: str, duration_s: float) -> None:
+        assert duration_s >= 0.0
+        self.embeddings += 1
+
+
+class Bystander:
+    """A judge, and a shadow, that only hear of things. `says` is the judge's word."""
+
+    def __init__(self) -> None:
+        self.says = False
+        self.asked: list[tuple[str, str]] = []
+        self.hits: list[Hit] = []
+
+    async def says_same(self, _: Call, question: str, stored: str, rules: JudgeRules) -> bool:
+        assert rules.deployment
+        self.asked.append((question, stored))
+        return self.says
+
+    def consider(self, hit: Hit, semantic: SemanticRules) -> bool:
+        assert semantic.shadow is not None
+        self.hits.append(hit)
+        return True
+
+
 class CacheGround:
     """The stage over `store`, with all that it works with; `now_s` is everybody's clock."""
 
@@ -173,8 +213,14 @@ class CacheGround:
         self.not_stored: list[tuple[str, str]] = []
         self.keeper = Keeper(self.store, lambda: self.embedder, lambda *why: self.not_stored.append(why))
         self.flights, self.served = Flights(), Served()
-        self.lookup = Lookup(self.store, lambda: self.embedder, self.learning, 0.05, lambda: self.now_s)
-        tools = Tools(self.lookup, self.keeper, self.flights, self.served, Random(1), lambda: self.now_s)
+        self.signals = Signals()
+        metrics = cast("CacheMetrics", self.signals)
+        self.lookup = Lookup(
+            Means(self.store, lambda: self.embedder, self.learning, lambda: metrics, 0.05, lambda: self.now_s)
+        )
+        self.aside = Bystander()
+        aside = Aside(cast("Any", self.aside), cast("Any", self.aside))
+        tools = Tools(self.lookup, self.keeper, self.flights, self.served, aside, Random(1), lambda: self.now_s)
         self.stage = CacheStage(tools)
         self.behind = Behind()
         self._number = 0
@@ -199,7 +245,7 @@ class CacheGround:
         call.request = parse(Endpoint.CHAT, json.dumps(body).encode())
         call.principal, call.route, call.candidates = principal, self.route(), (CHATTY,)
         call.received_s = asyncio.get_running_loop().time()
-        call.generation = cast("Any", SimpleNamespace(routes=(call.route,)))
+        call.generation = cast("Any", SimpleNamespace(routes=(call.route,), in_use=InUse(), forwarded=FORWARDED))
         return call
 
     async def ask(self, call: Call) -> bytes:

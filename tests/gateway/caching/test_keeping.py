@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from gateway.caching import keeping
 from policies.attempts import AttemptKind
-from tests.gateway.cached_calls import NOW_S, SEMANTIC, CacheGround, Told, outcome, streamed
+from tests.gateway.cached_calls import NOW_S, SEMANTIC, CacheGround, Likeness, Told, outcome, streamed
 
 if TYPE_CHECKING:
     import pytest
@@ -24,7 +24,7 @@ async def test_what_is_kept_says_all_that_a_hit_needs() -> None:
         "faq",
         call.id,
     )
-    assert (entry.question, entry.embedder, entry.endpoint) == ("How do I log in?", "minilm-test", "chat/completions")
+    assert (entry.question, entry.embedder, entry.endpoint) == ("How do I log in?", Likeness.id, "chat/completions")
     assert (entry.stored_at_s, entry.expires_at_s) == (NOW_S, NOW_S + 3600.0)
     assert (entry.used.input_tokens, entry.used.output_tokens, entry.used.cost_nanousd) == (11, 7, None)
     assert vector is not None

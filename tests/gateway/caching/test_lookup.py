@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gateway.caching.asked import Asked, asked_of
 from gateway.caching.lookup import Doubtful, Found
 from gateway.call import Cached
 from policies.cache_rules import JudgeRules, Level, SemanticRules
+from policies.caching import Verdict
 from tests.gateway.cached_calls import SEMANTIC, CacheGround
+
+if TYPE_CHECKING:
+    import pytest
+
+NOTHING = Verdict(None, 1.0, 0.01)
 
 
 async def looked_up(ground: CacheGround, question: str) -> tuple[Cached, Found | Doubtful | None]:
@@ -19,7 +26,13 @@ async def looked_up(ground: CacheGround, question: str) -> tuple[Cached, Found |
     return cached, await ground.lookup.by_meaning(call, asked, ground.rules.semantic)
 
 
-async def test_a_candidate_above_the_bar_is_a_judges_matter_where_there_is_one() -> None:
+DOUBTFUL = Verdict(0, 0.3, 0.01, doubtful=True, log_odds=-0.8)
+
+
+async def test_a_candidate_above_the_bar_is_a_judges_matter_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.caching.lookup.decide", lambda candidates, *_: DOUBTFUL if candidates else NOTHING)
     rules = replace(SEMANTIC, semantic=SemanticRules(1e-6, judge=JudgeRules("cheap", risk_max=0.9)))
     ground = CacheGround(rules)
     assert ground.embedder is not None
@@ -27,8 +40,7 @@ async def test_a_candidate_above_the_bar_is_a_judges_matter_where_there_is_one()
     await ground.ask(ground.call())
     cached, found = await looked_up(ground, "How can I log in?")
     assert isinstance(found, Doubtful)
-    assert cached.risk == found.verdict.risk
-    assert not found.verdict.serves
+    assert (cached.risk, found.verdict) == (0.3, DOUBTFUL)
     assert next(iter(ground.learning.all()))[1].requests == 1.0  # the judge's word is still to come
 
 

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from gateway.caching.service import Caching, store_of
+from gateway.caching.errands import Office
+from gateway.caching.service import Caching, embedder_of, store_of
 from gateway.config import Config
+from gateway.config.caching import AnswersSettings, EmbedderSettings
+from gateway.drains import Drains
 from gateway.errors import MissingExtra
 from gateway.signals.metrics import Registry
 from gateway.state.answers.in_process import InProcessAnswers
 from gateway.state.answers.shared import SharedAnswers
+from tests.gateway.stages.a_call import Next
 
 if TYPE_CHECKING:
     from gateway.generation import Generation
@@ -29,7 +33,8 @@ def config(*, cache: object = True, **top: object) -> Config:
 
 
 def caching(policy: Config) -> Caching:
-    return Caching(policy, lambda: cast("Generation", SimpleNamespace(routes=())), Registry())
+    office = Office(Next(), lambda _: None, cast("Any", SimpleNamespace(takes_billable=True)), Drains())
+    return Caching(policy, office, lambda: cast("Generation", SimpleNamespace(routes=())), Registry())
 
 
 async def test_nothing_begins_before_a_route_has_a_cache() -> None:
@@ -50,6 +55,15 @@ async def test_a_semantic_level_without_its_parts_is_no_start(monkeypatch: pytes
         await found.prepare(config(cache={"semantic": True}))
     assert not found.is_used
     await found.close()
+
+
+def test_the_embedder_is_the_one_that_the_policy_names() -> None:
+    errands = caching(config()).errands
+    assert embedder_of(config(), errands).id.startswith("minilm")
+    policy = config().model_copy(
+        update={"cache": AnswersSettings(embedder=EmbedderSettings(deployment="a", window_tokens=512))}
+    )
+    assert embedder_of(policy, errands).id == "a/m/0"
 
 
 def test_answers_are_kept_where_the_state_is() -> None:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from gateway.errors import LimitError, RequestError, UpstreamError
 from gateway.state.answers.in_process import InProcessAnswers
 from gateway.state.answers.store import Kept, Neighbour, Record, StoreUnavailable
-from policies.cache_rules import Bypass, Level, SemanticRules, Sharing
+from policies.cache_curves import risk_of
+from policies.cache_rules import Bypass, JudgeRules, Level, SemanticRules, ShadowRules, Sharing
+from policies.caching import Verdict
 from policies.route_rules import Needs, Requirements
 from policies.vocabulary import Deployment, Failure, FailureKind, Principal
 from tests.gateway.cached_calls import (
@@ -22,6 +24,7 @@ from tests.gateway.cached_calls import (
     NOW_S,
     SEMANTIC,
     CacheGround,
+    Likeness,
     Told,
     outcome,
     read_all,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.embedding.embedder import Vector
     from gateway.state.answers.store import Entry, Place
 
+NO_VERDICT = Verdict(None, 1.0, 0.01)
 LOGIN = "How do I log in?"
 DOWN = UpstreamError(Failure(FailureKind.STATUS, "down", 503), "chatty")
 
@@ -98,7 +102,7 @@ async def test_what_means_the_same_is_answered_from_what_was_kept(semantic: Cach
     assert call.cached is not None
     assert call.cached.similarity == pytest.approx(0.9998, abs=1e-3)
     assert call.cached.risk is not None
-    assert 0.0 < call.cached.risk < 0.05
+    assert 0.0 < call.cached.risk < 0.4
     other = semantic.call("Where are you?")
     assert await outcomes(semantic, other) == ["miss"]
     assert other.cached is not None
@@ -515,3 +519,33 @@ async def test_the_bar_holds_however_alike_questions_are_said_to_be() -> None:
     assert ground.embedder is not None
     ground.embedder.angles = {LOGIN: 0.0, "How can I log in?": 0.02}
     assert await outcomes(ground, ground.call(), ground.call("How can I log in?")) == ["miss", "miss"]
+
+
+@pytest.mark.parametrize("says", [True, False])
+async def test_a_judge_decides_of_the_doubtful_where_its_yes_is_worth_the_risk(
+    says: bool,  # noqa: FBT001 - a parameter
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doubtful = Verdict(0, risk_of(-1.5), 0.01, doubtful=True, log_odds=-1.5)
+    monkeypatch.setattr("gateway.caching.lookup.decide", lambda candidates, *_: doubtful if candidates else NO_VERDICT)
+    ground = CacheGround(replace(SEMANTIC, semantic=SemanticRules(0.02, judge=JudgeRules("cheap"))))
+    assert ground.embedder is not None
+    ground.embedder.angles = {LOGIN: 0.0, "How can I log in?": 0.5}
+    ground.aside.says = says
+    call = ground.call("How can I log in?")
+    assert await outcomes(ground, ground.call(), call) == ["miss", "semantic" if says else "miss"]
+    assert ground.aside.asked == [("How can I log in?", LOGIN)]
+    assert call.cached is not None
+    assert call.cached.judged
+    ((_, experience),) = ground.learning.all()
+    assert (experience.requests, sum(experience.served)) == (2.0, 1.0 if says else 0.0)
+
+
+async def test_hits_by_meaning_are_offered_to_shadow_checks(semantic: CacheGround) -> None:
+    rules = replace(SEMANTIC, semantic=SemanticRules(0.2, shadow=ShadowRules()))
+    with_rules(semantic, semantic=rules.semantic)
+    call = semantic.call("How can I log in?")
+    assert await outcomes(semantic, semantic.call(), semantic.call(), call) == ["miss", "exact", "semantic"]
+    (hit,) = semantic.aside.hits
+    assert (hit.call, hit.kept.entry.question, hit.question) == (call, LOGIN, "How can I log in?")
+    assert hit.where.embedder == Likeness.id
