@@ -1,12 +1,14 @@
 """A private PostgreSQL for the session: its own data folder, a unix socket only, no fsync, gone when the session is.
 
-`initdb` refuses to run as root, so root hands it to the system's `postgres` or `nobody`.
+`initdb` refuses to run as root, so root hands it to the system's `postgres` or `nobody`. The extension `vector` comes
+with Debian's package where there is one, else with the wheel `pgserver` of the dev group, whose servers are used then.
 """
 
 from __future__ import annotations
 
 import atexit
 import functools
+import importlib.util
 import itertools
 import os
 import pwd
@@ -35,9 +37,9 @@ START_S = 20
 class PostgresServer:
     """Started when made. Raises `OSError` or `subprocess.SubprocessError` where it cannot be."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pointsman-pg-"))
-        self._binaries = binaries()
+        self._binaries = folder or binaries()
         self._user = None if os.geteuid() else _somebody()
         self._numbers = itertools.count()
         if self._user is not None:
@@ -126,6 +128,16 @@ def binaries() -> Path:
     return found[-1].parent if found else Path(str(on_path)).parent
 
 
+def _with_vector() -> Path:
+    """The folder of the programs of a PostgreSQL that has the extension."""
+    if list(Path("/usr/share/postgresql").glob("*/extension/vector.control")):
+        return binaries()
+    spec = importlib.util.find_spec("pgserver")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("PostgreSQL has no extension `vector` here, and pgserver is not installed")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
 def _somebody() -> str:
     known = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in known else "nobody"
@@ -148,3 +160,21 @@ def postgres_server() -> PostgresServer:
     if isinstance(server, str):
         pytest.skip(server)
     return server
+
+
+@functools.cache
+def _made_with_vector() -> PostgresServer | str:
+    try:
+        server = PostgresServer(_with_vector())
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"no pgvector here: {error}"
+    atexit.register(server.remove)
+    return server
+
+
+def pgvector_server() -> PostgresServer:
+    """The session's server that has the extension `vector`, or the test is skipped with the reason."""
+    made = _made_with_vector()
+    if isinstance(made, str):
+        pytest.skip(made)
+    return made

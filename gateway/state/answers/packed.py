@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from gateway.state.answers.soundness import is_sound
-from gateway.state.answers.store import Entry, Kept, Place, Record
-from gateway.state.answers.vector_store import shelf_of
+from gateway.state.answers.store import Entry, Kept, Record
+from gateway.state.answers.vector_store import place_of, shelf_of
 
 if TYPE_CHECKING:
     from gateway.state.answers.sealing import Sealing
@@ -47,7 +47,7 @@ class Packing:
         if self._sealing is not None:
             value = self._sealing.seal(entry.owner, value, entry.id)
         size = 700 + len(value) + (VECTOR_BYTES if has_vector else 0)
-        shelf = shelf_of(Place(entry.owner, entry.scope, entry.embedder)).name if has_vector else ""
+        shelf = shelf_of(place_of(entry)).name if has_vector else ""
         exact, near = self.name_of(entry.owner, entry.exact), self.name_of(entry.owner, entry.near)
         stored, ends = int(entry.stored_at_s * 1000), int(entry.expires_at_s * 1000)
         known = _encode((size, stored, ends, exact, near, shelf, entry.route, entry.tags))

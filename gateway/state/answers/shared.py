@@ -19,8 +19,8 @@ from gateway.state.answers.notes import Notes
 from gateway.state.answers.packed import Packing
 from gateway.state.answers.scripts import SCRIPTS, Keys
 from gateway.state.answers.shared_vectors import RedisVectors
-from gateway.state.answers.store import Neighbour, Place, Stock, StoreUnavailable, Which
-from gateway.state.answers.vector_store import Shelf, shelf_of
+from gateway.state.answers.store import Stock, StoreUnavailable, Which
+from gateway.state.answers.vector_store import Shelf, looked_up, place_of, shelf_of
 from gateway.state.answers.walking import Walker
 from gateway.state.redis.dialing import Dialer, Timings
 from gateway.state.redis.router import Router
@@ -30,12 +30,12 @@ from policies.cache_eviction import Bounds
 from policies.cache_rules import Level
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from gateway.embedding.embedder import Vector
     from gateway.state.answers.notes import Counts
     from gateway.state.answers.sealing import Sealing
-    from gateway.state.answers.store import Entry, Kept
+    from gateway.state.answers.store import Entry, Kept, Neighbour, Place
     from gateway.state.answers.vector_store import Vectors
     from gateway.state.redis.scripts import Script
 
@@ -46,7 +46,6 @@ LEARNT_TTL_MS: Final = 90 * 86_400_000
 LEARNT_BYTES_MAX: Final = 4 << 20
 NOTED_AT_ONCE: Final = 200
 FETCHED_AT_ONCE: Final = 8
-ROUNDS: Final = 3
 EVERY_S: Final = 60.0
 
 
@@ -95,19 +94,10 @@ class SharedAnswers:
         return kept
 
     async def nearest(self, place: Place, vector: Vector, count: int) -> Sequence[Neighbour]:
-        shelf, found = shelf_of(place), []
-        for _ in range(ROUNDS):
-            near = await self._vectors.nearest(shelf, vector, count)
-            fetched = await self._fetch(place.owner, [one.entry_id for one in near])
-            pairs = list(zip(near, fetched, strict=True))
-            found = [
-                Neighbour(kept, one.similarity) for one, kept in pairs if kept is not None and _is_at(kept.entry, place)
-            ]
-            if len(found) == len(near):
-                break
-            there = {neighbour.kept.entry.id for neighbour in found}
-            self._vectors.remove(shelf, [one.entry_id for one in near if one.entry_id not in there])
-        return found
+        def fetch(entry_ids: Sequence[str]) -> Awaitable[list[Kept | None]]:
+            return self._fetch(place.owner, entry_ids)
+
+        return await looked_up(self._vectors, place, vector, count, fetch)
 
     async def keep(self, entry: Entry, vector: Vector | None) -> None:
         """Returns at once: it is on its way."""
@@ -230,8 +220,7 @@ class SharedAnswers:
         return kept if kept.entry.expires_at_s > self._clock() else None
 
     async def _vector_of(self, entry: Entry) -> Vector | None:
-        place = Place(entry.owner, entry.scope, entry.embedder)
-        return await self._vectors.vector_of(shelf_of(place), entry.id) if entry.embedder else None
+        return await self._vectors.vector_of(shelf_of(place_of(entry)), entry.id) if entry.embedder else None
 
     async def _owner_of(self, entry_id: str) -> str | None:
         said = await self._line.ask(command(b"GET", self._keys.owner_of_id(entry_id)), tag_of(entry_id))
@@ -276,7 +265,3 @@ class SharedAnswers:
 
     def _call(self, owner: str, script: Script, arguments: Sequence[bytes]) -> bytes:
         return call(script, (self._keys.known(owner),), arguments)
-
-
-def _is_at(entry: Entry, place: Place) -> bool:
-    return entry.scope == place.scope and entry.embedder == place.embedder

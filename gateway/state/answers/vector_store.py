@@ -7,13 +7,18 @@ checked there. So what it still has of an entry that is gone does no harm, and i
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from gateway.state.answers.store import Neighbour, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.embedding.embedder import Vector
-    from gateway.state.answers.store import Place
+    from gateway.state.answers.store import Entry, Kept
+
+ROUNDS: Final = 3
+"""How often is asked again where what is near turns out to be gone."""
 
 
 class Shelf(NamedTuple):
@@ -60,3 +65,36 @@ def shelf_of(place: Place) -> Shelf:
     embedder = place.embedder.encode()
     text = b"%d:%b%b" % (len(embedder), embedder, place.scope)
     return Shelf(place.owner, hashlib.blake2b(text, digest_size=18).hexdigest())
+
+
+def place_of(entry: Entry) -> Place:
+    return Place(entry.owner, entry.scope, entry.embedder)
+
+
+async def looked_up(
+    vectors: Vectors,
+    place: Place,
+    vector: Vector,
+    count: int,
+    fetch: Callable[[Sequence[str]], Awaitable[Sequence[Kept | None]]],
+) -> list[Neighbour]:
+    """The nearest that `fetch` knows and that are of this place; the index is told of the others. Raises
+    `StoreUnavailable`.
+    """
+    shelf, gone = shelf_of(place), set[str]()
+    found: list[Neighbour] = []
+    for _ in range(ROUNDS):
+        near = await vectors.nearest(shelf, vector, count + len(gone))
+        near = [one for one in near if one.entry_id not in gone][:count]
+        fetched = await fetch([one.entry_id for one in near])
+        found = [
+            Neighbour(kept, one.similarity)
+            for one, kept in zip(near, fetched, strict=True)
+            if kept is not None and place_of(kept.entry) == place
+        ]
+        if len(found) == len(near):
+            break
+        missing = {one.entry_id for one in near} - {neighbour.kept.entry.id for neighbour in found}
+        vectors.remove(shelf, sorted(missing))
+        gone |= missing
+    return found

@@ -31,14 +31,14 @@ class AnswersRig:
         timings: Timings = PATIENT,
         bounds: Bounds | None = None,
         sealing: Sealing | None = None,
-        vectors: Callable[[], Vectors] | None = None,
+        vectors: Callable[[Callable[[], float]], Vectors] | None = None,
     ) -> None:
         self.has_vectors = True
         self.namespace = fresh_namespace()
         self._ahead_s = 0.0
 
         def made() -> SharedAnswers:
-            index = None if vectors is None else vectors()
+            index = None if vectors is None else vectors(lambda: self.now_s)
             options = AnswerOptions(self.namespace, timings, sealing, index, lambda: self.now_s)
             return SharedAnswers(url, bounds, options)
 
