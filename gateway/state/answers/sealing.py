@@ -15,6 +15,7 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from gateway.errors import StartError
 from gateway.extras import ENCRYPTION, require
 
 if TYPE_CHECKING:
@@ -35,15 +36,15 @@ class SealBroken(ValueError):  # noqa: N818 - it says what is wrong
 
 
 class Sealing:
-    """`keys` are the operator's, newest first. Any thread may use it. Raises `MissingExtra`, and ValueError for a list
-    that is empty or has a key that is too short.
+    """`keys` are the operator's, newest first. Any thread may use it. Raises `MissingExtra`, and `StartError` for a key
+    that is too short, or none.
 
     `refused` counts what did not open.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys or any(len(key) < KEY_CHARS_MIN for key in keys):
-            raise ValueError(f"a key has at least {KEY_CHARS_MIN} characters")
+            raise StartError(f"the cache's encryption key has fewer than {KEY_CHARS_MIN} characters")
         require(ENCRYPTION)
         self.refused = 0
         extracted = [hmac.digest(b"pointsman answers 1", key.encode(), "sha256") for key in keys]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import MissingExtra
+from gateway.errors import MissingExtra, StartError
 from gateway.extras import ENCRYPTION, Extra
 from gateway.state.answers.sealing import SealBroken, Sealing
 
@@ -67,7 +67,7 @@ def test_digests_are_apart_and_need_the_key(parts: list[tuple[str, bytes]]) -> N
 
 @pytest.mark.parametrize("keys", [[], ["short"], [NEW, ""]])
 def test_a_key_that_can_be_guessed_is_no_key(keys: list[str]) -> None:
-    with pytest.raises(ValueError, match="at least 16 characters"):
+    with pytest.raises(StartError, match="fewer than 16 characters"):
         Sealing(keys)
 
 
