@@ -207,3 +207,13 @@ def test_without_an_end_there_is_no_answer() -> None:
     assert fold(Endpoint.CHAT, ROLE + HI + STOP) is None
     assert fold(Endpoint.CHAT, DONE) is None
     assert fold(Endpoint.CHAT, b"") is None
+
+
+def test_what_is_first_said_beside_a_piece_of_text_is_kept() -> None:
+    late = event(HEAD | {"service_tier": "flex", "choices": [{"index": 0, "delta": {"content": "!"}}]})
+    other = event(HEAD | {"id": "another", "provider": "p", "choices": [{"index": 1, "delta": {"content": "Yo"}}]})
+
+    whole = folded(ROLE, HI, late, late, other, STOP, chunk({}, "stop", 1))
+
+    assert (whole["service_tier"], whole["provider"], whole["id"]) == ("flex", "p", "chatcmpl-1")
+    assert [one["message"]["content"] for one in whole["choices"]] == ["Hi!!", "Yo"]
