@@ -89,7 +89,8 @@ def asked_of(call: Call, route: Route, rules: CacheRules) -> Asked | Bypass:
 
 def _prefix(call: Call, owner: str, place: str) -> bytes:
     """What is in all digests of a call. Callers who require other things of whoever sees their requests, and those of
-    whom other routes inside the route take calls, do not share answers.
+    whom other routes inside the route take calls, do not share answers; nor do those whose headers, as far as any
+    upstream is shown them, differ.
     """
     parts = [owner, place]
     requires = call.needs.requires
@@ -97,4 +98,16 @@ def _prefix(call: Call, owner: str, place: str) -> bytes:
         parts += ["requires", *sorted(requires.regions), "of", *sorted(requires.data_classes)]
     if call.met:
         parts += ["met", *sorted(call.met)]
+    parts += _passed_on(call)
     return b"".join(b"%d:%b" % (len(part), part) for part in map(str.encode, parts))
+
+
+def _passed_on(call: Call) -> list[str]:
+    """The caller's headers that upstreams see, and may answer by."""
+    forwarded = call.generation.forwarded
+    names = {name for deployment in call.candidates for name in forwarded.get(deployment.id, ())}
+    found: list[str] = []
+    for name in sorted(names):
+        for value in call.headers.getall(name, ()):
+            found += ["header", name, value.encode("utf-8", "surrogateescape").hex()]
+    return found

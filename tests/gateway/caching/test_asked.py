@@ -43,6 +43,15 @@ async def test_owner_route_and_what_is_required_are_in_every_digest() -> None:
     assert len(digests) == 15
 
 
+async def test_headers_that_upstreams_see_keep_callers_apart_and_others_do_not() -> None:
+    ground = CacheGround()
+    headers = [(), (("x-mode", "brief"),), (("X-Mode", "long"),), (("openai-beta", "a"),), (("x-other", "a"),)]
+    found = [asked_of(ground.call("How?", *sent), ground.route(), SEMANTIC) for sent in headers]
+    exact = [one.exact for one in found if isinstance(one, Asked)]
+    assert len(set(exact)) == 4
+    assert exact[0] == exact[4]
+
+
 async def test_routes_of_one_group_have_one_place() -> None:
     ground = CacheGround()
     rules = replace(SEMANTIC, group="help")
