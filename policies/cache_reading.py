@@ -87,7 +87,7 @@ def read(question: str) -> Reading:
     notes = _Notes()
     for token in TOKEN.finditer(text):
         kind = token.lastgroup or ""
-        if kind == "word":
+        if kind in {"plain", "word"}:
             notes.word(token.group(), token.start())
         elif kind in {"number", "mixed"}:
             notes.number(token.group(), kind)

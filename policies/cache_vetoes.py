@@ -148,8 +148,9 @@ def _denies_the_same(one: Reading, other: Reading) -> bool:
 
 
 def _is_turned(one: Reading, other: Reading) -> bool:
-    turned = {(right, word, left) for left, word, right in other.relations}
-    return not one.relations.isdisjoint(turned - other.relations) and one.relations != other.relations
+    """Whether what one relates stands the other way round in the other, and only so."""
+    mine, theirs = one.relations - other.relations, other.relations - one.relations
+    return bool(mine) and not theirs.isdisjoint([(right, word, left) for left, word, right in mine])
 
 
 __all__ = ["Contrast", "Side", "Veto", "contrast", "veto"]
