@@ -81,7 +81,7 @@ class CacheRoutes:
         try:
             stock = await caches.store.stock()
         except StoreUnavailable as error:
-            raise _away() from error
+            raise away() from error
         store = CacheStock(kind=caches.kind, **stock._asdict())
         return as_json(msgspec.to_builtins(CacheStats(store=store, routes=_by_route(caches))))
 
@@ -97,7 +97,7 @@ class CacheRoutes:
         try:
             found = await _newest(caches.store, which, query.limit)
         except StoreUnavailable as error:
-            raise _away() from error
+            raise away() from error
         shown = [_shown(kept, with_text=query.text) for kept in found]
         return as_json(msgspec.to_builtins(CacheEntryList(entries=shown)))
 
@@ -116,7 +116,7 @@ class CacheRoutes:
             try:
                 dropped = await drop(caches.store, which or Which(stored_before_s=FOREVER_S), org)
             except StoreUnavailable as error:
-                raise _away() from error
+                raise away() from error
         return as_json(msgspec.to_builtins(CacheDropped(dropped=dropped)))
 
 
@@ -197,5 +197,5 @@ def _shown(kept: Kept, *, with_text: bool) -> CacheEntry:
     )
 
 
-def _away() -> Unavailable:
+def away() -> Unavailable:
     return Unavailable("The store of answers cannot be asked now.", "cache_unavailable")

@@ -114,3 +114,38 @@ class CacheEntryList(Struct, frozen=True, kw_only=True):
     """The newest first."""
 
     entries: list[CacheEntry]
+
+
+class CachePart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of so many parts of what is kept: each entry is in exactly one."""
+
+    part: Annotated[int, Meta(ge=0, le=4095)] = 0
+    parts: Annotated[int, Meta(ge=1, le=4096)] = 1
+
+
+class CacheExport(Struct, frozen=True, kw_only=True):
+    """`lines` are entries as JSON; a file has the heading before them."""
+
+    heading: str
+    lines: list[str]
+
+
+class CacheToImport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Lines of an exported file, and its heading."""
+
+    heading: Annotated[str, Meta(max_length=1000)]
+    lines: Annotated[list[str], Meta(max_length=10_000)]
+
+
+class RefusedLine(Struct, frozen=True, kw_only=True):
+    """`line` counts from 1."""
+
+    line: int
+    why: str
+
+
+class CacheImported(Struct, frozen=True, kw_only=True):
+    """Entries that have expired meanwhile are refused."""
+
+    kept: int
+    refused: list[RefusedLine]

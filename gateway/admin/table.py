@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.admin.cache_dump_routes import CacheDumpRoutes
 from gateway.admin.cache_routes import CacheRoutes
 from gateway.admin.decision_routes import DecisionRoutes
 from gateway.admin.key_routes import KeyRoutes
@@ -58,5 +59,6 @@ def all_routes(parts: Parts) -> tuple[Route, ...]:
         *DecisionRoutes(parts.decisions).routes(),
         *ModelRoutes(parts.engines).routes(),
         *CacheRoutes(parts.caches).routes(),
+        *CacheDumpRoutes(parts.caches).routes(),
     )
     return (*routes, *SpecRoutes(routes).routes())

@@ -1,10 +1,12 @@
-"""The words of the commands that go through the admin API: `keys`, `orgs`, `teams`, `users` and `limits`."""
+"""The words of the commands that go through the admin API: `keys`, `orgs`, `teams`, `users`, `limits` and `cache`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from gateway.commands.cache_words import add_cache_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +30,8 @@ def add_admin_words(commands: Verbs, keys: Verbs) -> None:
     limits.add_argument("--scope", choices=SCOPES)
     limits.add_argument("--holder", metavar="NAME")
     limits.set_defaults(run=_run, act="limits")
+    cache = _verbs(commands, "cache", "answers that are given again")
+    add_cache_words(_leaves(cache, "cache"), lambda verb, said: cache.add_parser(verb, help=said))
 
 
 def _add_keys(leaf: Leaf) -> None:

@@ -1,4 +1,4 @@
-"""`pointsman keys|orgs|teams|users|limits`: the admin API from a terminal."""
+"""`pointsman keys|orgs|teams|users|limits|cache`: the admin API from a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.commands import key_commands, owner_commands
+from gateway.commands import cache_commands, key_commands, owner_commands
 from gateway.commands.admin_client import CommandError
 from gateway.commands.admin_target import client_of
 from gateway.commands.tables import table, terminal_width
@@ -42,4 +42,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-ACTS: Final[dict[str, Callable[[AdminClient, Any], Shown]]] = key_commands.ACTS | owner_commands.ACTS
+ACTS: Final[dict[str, Callable[[AdminClient, Any], Shown]]] = (
+    key_commands.ACTS | owner_commands.ACTS | cache_commands.ACTS
+)

@@ -16,6 +16,8 @@ def test_each_command_leads_to_its_act(act: str) -> None:
         rest = ["--name", "x", "--limit", "tokens=1/min", "--limit", "concurrent=2"]
     if act == "keys rotate":
         rest = ["x", "--overlap", "1h"]
+    if act in ("cache export", "cache import"):
+        rest = ["--out", "x"] if act == "cache export" else ["x"]
     arguments = parser().parse_args([*words, *rest, "--json"])
     assert (arguments.act, arguments.json, arguments.config, arguments.url) == (act, True, None, None)
 

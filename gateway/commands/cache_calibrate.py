@@ -1,0 +1,242 @@
+"""`pointsman cache calibrate`: how likely which hits are wrong, measured on an operator's own questions.
+
+A stream of questions is run through the cache's own steps: the nearest of those stored before are the candidates, and
+what is not served is stored. The curve that is fitted to what was seen is tried on the half that it was not fitted to.
+Pairs that somebody picked tell less: a cache meets nearest questions, not pairs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gateway import extras
+from gateway.commands.cache_stream import Asked, How, Run, Share, run_stream, share
+from gateway.errors import MissingExtra
+from policies.cache_curves import Curve, curve_of, risk_of
+from policies.cache_fitting import Observation, TooFewError, fit
+from policies.cache_signs import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from gateway.embedding.embedder import Embedder
+    from policies.cache_fitting import Fitted
+
+OK: Final = 0
+NO_BETTER: Final = 1
+WRONG: Final = 2
+LOW_RISK: Final = 0.05
+LIKELY: Final = 0.5
+
+
+class Fit(msgspec.Struct):
+    """How a curve fits: its loss over the candidates that one curve or the other takes for more likely right than
+    wrong, and of those of low risk, the wrong ones that it foretells, and those that were.
+    """
+
+    log_loss: float
+    expected: float
+    wrong: Share
+
+
+class CurveFile(msgspec.Struct):
+    """A curve as it is written to a file."""
+
+    embedder: str
+    at_one: float
+    per_distance: float
+    per_next: float
+    per_sign: dict[str, float]
+    observations: int = 0
+    wrong: int = 0
+
+
+class Report(msgspec.Struct):
+    """Before: the shipped curve. After: the fitted one, on questions that it was not fitted to."""
+
+    observations: int
+    wrong: int
+    budget: float
+    before: Fit
+    after: Fit
+    before_run: Run | None
+    after_run: Run | None
+    curve: CurveFile
+
+    @property
+    def is_better(self) -> bool:
+        return self.after.log_loss < self.before.log_loss
+
+
+class CannotCalibrate(ValueError):  # noqa: N818 - it says what is wrong
+    """A line of the file, or this installation, does not allow it."""
+
+
+def run(file: Path, how: How, out: Path | None, *, as_json: bool) -> int:
+    """0 done, 1 where there is too little to go by or the shipped curve does as well, 2 where the file is wrong."""
+    try:
+        report = asyncio.run(_calibrated(read_lines(file), how))
+        text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
+        if out is not None and report.is_better:
+            out.write_bytes(msgspec.json.format(msgspec.json.encode(report.curve), indent=2) + b"\n")
+    except TooFewError as error:
+        sys.stderr.write(f"pointsman cache calibrate: too little to go by: {error}\n")
+        return NO_BETTER
+    except (OSError, CannotCalibrate, MissingExtra) as error:
+        told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        sys.stderr.write(f"pointsman cache calibrate: {told}\n")
+        return WRONG
+    sys.stdout.write(f"{text}\n" if as_json else "".join(f"{line}\n" for line in lines(report)))
+    return OK if report.is_better else NO_BETTER
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """Raises `CannotCalibrate` with the line's number, `OSError`."""
+    found = []
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(msgspec.json.decode(line, type=dict[str, Any]))
+        except (msgspec.DecodeError, RecursionError):
+            raise CannotCalibrate(f"line {number} is no JSON object") from None
+        if not _is_pair(found[-1]) and not _is_asked(found[-1]):
+            raise CannotCalibrate(
+                f"line {number} is neither {{question, answer}}, {{question, class}} nor {{a, b, same}}"
+            )
+    if len({_is_pair(line) for line in found}) > 1:
+        raise CannotCalibrate("the file mixes questions and pairs")
+    return found
+
+
+def _is_pair(line: dict[str, Any]) -> bool:
+    return isinstance(line.get("a"), str) and isinstance(line.get("b"), str) and isinstance(line.get("same"), bool)
+
+
+def _is_asked(line: dict[str, Any]) -> bool:
+    return isinstance(line.get("question"), str) and kind_of(line) is not None
+
+
+def kind_of(line: dict[str, Any]) -> str | None:
+    """What tells right answers apart: a class, else the answer's text but for its spaces and capitals."""
+    said = line.get("class", line.get("answer"))
+    if said is None or isinstance(said, dict | list):
+        return None
+    return " ".join(str(said).casefold().split())
+
+
+async def _calibrated(found: list[dict[str, Any]], how: How) -> Report:
+    extras.require(extras.SEMANTIC)
+    from gateway.embedding.minilm import MiniLm  # noqa: PLC0415 - part of an extra
+
+    embedder = MiniLm()
+    try:
+        await embedder.ready()
+        return await calibrated(found, how, embedder)
+    finally:
+        await embedder.close()
+
+
+async def calibrated(found: list[dict[str, Any]], how: How, embedder: Embedder) -> Report:
+    """Raises `TooFewError`."""
+    shipped = curve_of(embedder.id)
+    if found and _is_pair(found[0]):
+        return _report([one async for one in _of_pairs(found, how, embedder)], how, shipped, embedder.id)
+    stream = [one async for one in _embedded(found, embedder)]
+    seen, before_run = run_stream(stream, how, shipped)
+    report = _report(seen, how, shipped, embedder.id)
+    report.before_run = before_run
+    report.after_run = run_stream(stream, how, _curve(report.curve))[1]
+    return report
+
+
+def _report(seen: Sequence[Observation], how: How, shipped: Curve, embedder: str) -> Report:
+    """Each half is told by the curve that was fitted to the other."""
+    fitted = fit(embedder, seen, shipped)
+    halves = [seen[::2], seen[1::2]]
+    try:
+        crossed = [fit(embedder, half, shipped).curve for half in halves]
+    except TooFewError as error:
+        raise TooFewError(f"each half is tried on the other, and one has {error}") from None
+    told = [(one, curve) for half, curve in zip(halves, reversed(crossed), strict=True) for one in half]
+    before, after = fits(told, shipped)
+    return Report(fitted.observations, fitted.wrong, how.budget, before, after, None, None, _file(fitted))
+
+
+async def _embedded(found: Iterable[dict[str, Any]], embedder: Embedder) -> Any:  # noqa: ANN401 - an iterator of Asked
+    for line in found:
+        vector = await embedder.embed(line["question"])
+        if vector is not None:
+            yield Asked(line["question"], kind_of(line) or "", vector)
+
+
+async def _of_pairs(found: Iterable[dict[str, Any]], how: How, embedder: Embedder) -> Any:  # noqa: ANN401 - as above
+    for line in found:
+        one, other = await embedder.embed(line["a"]), await embedder.embed(line["b"])
+        if one is not None and other is not None:
+            signs = compare(line["a"], line["b"], checks_entities=how.checks_entities)
+            yield Observation(float(one @ other), signs, 0.0, not line["same"])
+
+
+def fits(told: Sequence[tuple[Observation, Curve]], shipped: Curve) -> tuple[Fit, Fit]:
+    """Of the shipped curve, and of the one beside each observation."""
+    risks = [(_risk(shipped, one), _risk(curve, one), one.wrong) for one, curve in told if one.signs.veto is None]
+    near = [risk for risk in risks if min(risk[:2]) <= LIKELY]
+    return _fit([(before, wrong) for before, _, wrong in near]), _fit([(after, wrong) for _, after, wrong in near])
+
+
+def _risk(curve: Curve, one: Observation) -> float:
+    return min(max(risk_of(curve.log_odds(one.similarity, one.signs, one.next_similarity)), 1e-9), 1 - 1e-9)
+
+
+def _fit(risks: Sequence[tuple[float, bool]]) -> Fit:
+    loss = -sum(math.log(risk if wrong else 1.0 - risk) for risk, wrong in risks)
+    low = [(risk, wrong) for risk, wrong in risks if risk <= LOW_RISK]
+    expected = sum(risk for risk, _ in low)
+    return Fit(round(loss / max(len(risks), 1), 4), round(expected, 2), share(sum(wrong for _, wrong in low), len(low)))
+
+
+def _file(fitted: Fitted) -> CurveFile:
+    curve = fitted.curve
+    weights = {name: round(weight, 4) for name, weight in curve.per_sign}
+    at_one, per_distance, per_next = (round(part, 4) for part in (curve.at_one, curve.per_distance, curve.per_next))
+    return CurveFile(curve.embedder, at_one, per_distance, per_next, weights, fitted.observations, fitted.wrong)
+
+
+def _curve(file: CurveFile) -> Curve:
+    return Curve(file.embedder, file.at_one, file.per_distance, file.per_next, tuple(file.per_sign.items()))
+
+
+def lines(report: Report) -> Iterator[str]:
+    yield f"{report.observations} candidates, {report.wrong} of them wrong"
+    for name, fitted in (
+        ("shipped curve", report.before),
+        ("fitted curve, on what it was not fitted to", report.after),
+    ):
+        low = fitted.wrong
+        yield (
+            f"{name}: loss {fitted.log_loss:.4f}; of {low.of} candidates with a risk of at most {LOW_RISK:.0%}, "
+            f"{low.count} were wrong ({_interval(low)}) and {fitted.expected:.1f} were foretold"
+        )
+    for name, ran in (("shipped", report.before_run), ("fitted", report.after_run)):
+        if ran is not None:
+            yield (
+                f"with a budget of {report.budget:.2%}, {name}: {ran.hits.count} hits of {ran.hits.of} requests "
+                f"({_interval(ran.hits)}), {ran.wrong.count} wrong ({_interval(ran.wrong)})"
+            )
+    curve = report.curve
+    signs = "".join(f", {name} {weight:+.3f}" for name, weight in curve.per_sign.items())
+    weights = f"{curve.at_one:+.3f} at one, {curve.per_distance:+.3f} per distance, {curve.per_next:+.3f} per next"
+    yield f"curve of {curve.embedder}: {weights}{signs}"
+    if not report.is_better:
+        yield "the shipped curve foretells as well or better: keep it"
+
+
+def _interval(found: Share) -> str:
+    return f"{found.low:.2%} to {found.high:.2%}"

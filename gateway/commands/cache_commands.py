@@ -1,0 +1,156 @@
+"""`pointsman cache stats|drop|export|import` on top of the admin API."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.commands.admin_client import CommandError
+from gateway.commands.shown import Shown, path_of, query_of
+from gateway.commands.usage import parse_moment, usd
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from gateway.commands.admin_client import AdminClient
+
+HEADS: Final = (
+    "ROUTE", "EXACT", "NEAR", "SEMANTIC", "MISSES", "BYPASSED", "SAVED USD", "BUDGET", "BAR", "EXPECTED", "OBSERVED",
+)  # fmt: skip
+PART_BYTES: Final = 8 << 20
+PARTS_MAX: Final = 4096
+LINES_BYTES_MAX: Final = 700_000
+"""Of one request to take entries over; the API reads a mebibyte."""
+
+
+def stats(client: AdminClient, _: argparse.Namespace) -> Shown:
+    body = client.ask("GET", path_of("cache")).body
+    return Shown(body, HEADS, [_row(route) for route in body["routes"]], note=_stock(body["store"]))
+
+
+def drop(client: AdminClient, arguments: argparse.Namespace) -> Shown:
+    said: dict[str, object] = {name: getattr(arguments, name) for name in ("id", "tag", "route", "owner", "org")}
+    if arguments.before is not None:
+        try:
+            said["stored_before_ms"] = parse_moment("--before", arguments.before, datetime.now(UTC))
+        except ValueError as error:
+            raise CommandError(str(error), 2) from error
+    body = {name: value for name, value in said.items() if value is not None}
+    if arguments.all:
+        body["all"] = True
+    if not body:
+        raise CommandError("say which answers: --id, --tag, --route, --owner, --org, --before, or --all", 2)
+    told = client.ask("POST", path_of("cache", "invalidate"), body).body
+    return Shown(told, note=f"{told['dropped']} answers are gone")
+
+
+def export(client: AdminClient, arguments: argparse.Namespace) -> Shown:
+    """In parts, each small enough for one answer; a file that could not be finished is not left behind."""
+    stock = client.ask("GET", path_of("cache")).body["store"]
+    if stock is None:
+        raise CommandError("no route of this gateway has a cache")
+    parts = min(PARTS_MAX, 1 + (stock["size_bytes"] or (256 << 20)) * 2 // PART_BYTES)
+    beside = arguments.out.with_name(f".{arguments.out.name}.{os.getpid()}")
+    try:
+        count = _write(beside, _lines(client, parts))
+        beside.replace(arguments.out)
+    except OSError as error:
+        raise CommandError(f"{arguments.out}: {error.strerror}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return Shown({"entries": count}, note=f"{count} answers in {arguments.out}; it holds what callers asked and heard")
+
+
+def import_(client: AdminClient, arguments: argparse.Namespace) -> Shown:
+    try:
+        with arguments.file.open("rb") as file:
+            heading, *lines = file.read().split(b"\n")
+    except OSError as error:
+        raise CommandError(f"{arguments.file}: {error.strerror}", 2) from error
+    kept, refused = 0, []
+    for numbers, batch in _batches(lines):
+        told = client.ask("POST", path_of("cache", "import"), {"heading": _text(heading), "lines": batch}).body
+        kept += told["kept"]
+        refused += [{"line": numbers[one["line"] - 1], "why": one["why"]} for one in told["refused"]]
+    refused += [{"line": number + 2, "why": "it is too long"} for number, line in enumerate(lines) if _is_long(line)]
+    notes = [f"line {one['line']}: {one['why']}" for one in sorted(refused, key=lambda one: one["line"])[:20]]
+    note = "\n".join([f"{kept} answers taken over, {len(refused)} refused", *notes])
+    return Shown({"kept": kept, "refused": refused}, note=note)
+
+
+def _lines(client: AdminClient, parts: int) -> Iterator[str]:
+    """The heading comes with each part."""
+    for part in range(parts):
+        told = client.ask("GET", path_of("cache", "export") + query_of({"part": part, "parts": parts})).body
+        if not part:
+            yield told["heading"]
+        yield from told["lines"]
+
+
+def _write(path: Path, lines: Iterator[str]) -> int:
+    """How many entries. What callers asked is not everybody's to read."""
+    count = -1
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        for line in lines:
+            file.write(f"{line.rstrip()}\n")
+            count += 1
+    return max(count, 0)
+
+
+def _batches(lines: list[bytes]) -> Iterator[tuple[list[int], list[str]]]:
+    """Lines for one request each, with their numbers in the file."""
+    numbers: list[int] = []
+    batch: list[str] = []
+    size = 0
+    for number, line in enumerate(lines, 2):
+        if not line.strip() or _is_long(line):
+            continue
+        if batch and size + len(line) > LINES_BYTES_MAX:
+            yield numbers, batch
+            numbers, batch, size = [], [], 0
+        numbers.append(number)
+        batch.append(_text(line))
+        size += len(line)
+    if batch:
+        yield numbers, batch
+
+
+def _is_long(line: bytes) -> bool:
+    return len(line) > LINES_BYTES_MAX
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace")
+
+
+def _row(route: dict[str, Any]) -> list[object]:
+    hits = route["hits"]
+    levels = [hits.get(level, 0) for level in ("exact", "near", "semantic")]
+    shares = [_share(route[name]) for name in ("false_hits_max", "risk_bar", "expected", "observed_max")]
+    if route["over_budget"]:
+        shares[-1] = f"{shares[-1]} OVER"
+    return [route["route"], *levels, route["misses"], route["bypassed"], usd(route["saved_nanousd"]), *shares]
+
+
+def _share(share: float | None) -> str | None:
+    return None if share is None else f"{share:.2%}"
+
+
+def _stock(store: dict[str, Any] | None) -> str:
+    if store is None:
+        return "no route has a cache"
+    known = [
+        (store[name], name.replace("_", " ")) for name in ("entries", "size_bytes", "vectors", "evicted", "expired")
+    ]
+    return f"{store['kind']}: " + ", ".join(f"{number} {name}" for number, name in known if number is not None)
+
+
+ACTS: Final[dict[str, Callable[[AdminClient, argparse.Namespace], Shown]]] = {
+    "cache stats": stats,
+    "cache drop": drop,
+    "cache export": export,
+    "cache import": import_,
+}

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.__main__ import main
+from gateway.commands import administer, cache_commands
+from gateway.commands.admin_client import CommandError, Reply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROUTE = {
+    "route": "faq", "hits": {"exact": 3, "semantic": 1}, "joined": 0, "misses": 9, "bypassed": 2,
+    "saved_nanousd": 350_000, "saved_tokens": 42, "false_hits_max": 0.01, "risk_bar": 0.2, "expected": 0.006,
+    "observed_max": 0.012, "labels_good": 4, "labels_bad": 2, "over_budget": True,
+}  # fmt: skip
+EXACT = ROUTE | {"route": "code", "false_hits_max": None, "risk_bar": None, "expected": None, "observed_max": None}
+EXACT |= {"over_budget": False}
+STORE = {"kind": "memory", "entries": 7, "size_bytes": 9_000, "vectors": None, "evicted": 0, "expired": 0, "unsent": 0}
+
+
+class Listener:
+    """An admin API that keeps lines."""
+
+    def __init__(self) -> None:
+        self.store: dict[str, Any] | None = dict(STORE)
+        self.asked: list[tuple[str, str, Any]] = []
+        self.lines = [f'{{"id":"ce_{number}"}}' for number in range(7)]
+        self.taken: list[str] = []
+
+    def ask(self, method: str, path: str, body: Any = None, etag: str | None = None) -> Reply:
+        assert etag is None
+        self.asked.append((method, path, body))
+        return Reply(getattr(self, path.partition("?")[0].rpartition("/")[2])(path, body), None)
+
+    def cache(self, _path: str, _body: Any) -> Any:
+        return {"store": self.store, "routes": [ROUTE, EXACT]}
+
+    def invalidate(self, _path: str, _body: Any) -> Any:
+        return {"dropped": 3}
+
+    def export(self, path: str, _body: Any) -> Any:
+        part, parts = (int(pair.partition("=")[2]) for pair in path.partition("?")[2].split("&"))
+        return {"heading": '{"pointsman_cache":1}', "lines": self.lines[part::parts]}
+
+    def import_(self, _path: str, body: Any) -> Any:
+        refused = [{"line": n, "why": "bad"} for n, line in enumerate(body["lines"], 1) if "bad" in line]
+        self.taken += [line for line in body["lines"] if "bad" not in line]
+        return {"kept": len(body["lines"]) - len(refused), "refused": refused}
+
+
+setattr(Listener, "import", Listener.import_)
+
+
+@pytest.fixture
+def listener(monkeypatch: pytest.MonkeyPatch) -> Listener:
+    made = Listener()
+    monkeypatch.setattr(administer, "client_of", lambda *_: made)
+    return made
+
+
+def test_stats_are_a_table_with_who_is_over_budget(listener: Listener, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache", "stats"]) == 0
+    out, err = capsys.readouterr()
+    heads, faq, code = out.splitlines()
+    assert heads.split()[:6] == ["ROUTE", "EXACT", "NEAR", "SEMANTIC", "MISSES", "BYPASSED"]
+    told = ["faq", "3", "0", "1", "9", "2", "0.000350000", "1.00%", "20.00%", "0.60%", "1.20%", "OVER"]
+    assert faq.split() == told
+    assert code.split()[-4:] == ["-"] * 4
+    assert err == "memory: 7 entries, 9000 size bytes, 0 evicted, 0 expired\n"
+    listener.store = None
+    assert main(["cache", "stats", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["store"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (["--id", "ce_1"], {"id": "ce_1"}),
+        (["--tag", "t", "--route", "faq"], {"tag": "t", "route": "faq"}),
+        (["--owner", "team:a/b"], {"owner": "team:a/b"}),
+        (["--org", "a", "--before", "2026-11-01"], {"org": "a", "stored_before_ms": 1_793_491_200_000}),
+        (["--all"], {"all": True}),
+    ],
+)
+def test_what_is_named_is_dropped(
+    listener: Listener, capsys: pytest.CaptureFixture[str], words: list[str], body: dict[str, object]
+) -> None:
+    assert main(["cache", "drop", *words]) == 0
+    assert listener.asked == [("POST", "/admin/v1/cache/invalidate", body)]
+    assert capsys.readouterr().err == "3 answers are gone\n"
+
+
+@pytest.mark.parametrize("words", [[], ["--before", "soon"]])
+def test_nothing_is_dropped_by_mistake(listener: Listener, words: list[str]) -> None:
+    assert main(["cache", "drop", *words]) == 2
+    assert listener.asked == []
+
+
+def test_an_export_is_whole_and_nobody_elses_to_read(
+    listener: Listener, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert listener.store is not None
+    listener.store["size_bytes"] = 9 << 20
+    out = tmp_path / "answers.jsonl"
+    assert main(["cache", "export", "--out", str(out)]) == 0
+    heading, *lines = out.read_text().splitlines()
+    assert heading == '{"pointsman_cache":1}'
+    assert sorted(lines) == sorted(listener.lines)
+    assert [path for _, path, _ in listener.asked if "export" in path] == [
+        f"/admin/v1/cache/export?part={part}&parts=3" for part in range(3)
+    ]
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert capsys.readouterr().err.startswith("7 answers in ")
+
+
+def test_an_export_that_breaks_off_leaves_nothing(
+    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_path: str, _body: object) -> object:
+        raise CommandError("gone")
+
+    monkeypatch.setattr(listener, "export", broken)
+    assert main(["cache", "export", "--out", str(tmp_path / "a")]) == 1
+    assert main(["cache", "export", "--out", str(tmp_path / "no" / "a")]) == 1
+    listener.store = None
+    assert main(["cache", "export", "--out", str(tmp_path / "a")]) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_import_goes_in_batches_and_tells_of_each_line_by_its_number(
+    listener: Listener, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_commands, "LINES_BYTES_MAX", 20)
+    file = tmp_path / "a"
+    file.write_text('{"pointsman_cache":1}\none\ntwo bad\n\nthree three\n' + "x" * 21 + "\nbad\nlast\n")
+    assert main(["cache", "import", str(file)]) == 0
+    assert listener.taken == ["one", "three three", "last"]
+    assert {body["heading"] for _, _, body in listener.asked} == {'{"pointsman_cache":1}'}
+    assert len(listener.asked) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "3 answers taken over, 3 refused", "line 3: bad", "line 6: it is too long", "line 7: bad",
+    ]  # fmt: skip
+    assert main(["cache", "import", str(tmp_path / "none")]) == 2
