@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from policies.cache_reading import read
 from policies.cache_vetoes import Veto, contrast, veto
-from policies.cache_words import word_of
 
 if TYPE_CHECKING:
     from policies.cache_reading import Reading
@@ -77,7 +76,7 @@ def compare_readings(one: Reading, other: Reading, *, checks_entities: bool = Fa
         swapped=min(mine, theirs),
         extra=abs(mine - theirs),
         rarest=max(left_weights + right_weights, default=0.0),
-        slot=_slot(one.words, other.words),
+        slot=against.slot,
         order=_order(one, other),
         length=abs(len(one.words) - len(other.words)) / max(len(one.words), len(other.words), 1),
         question=_asks_other(one.asks, other.asks),
@@ -93,29 +92,7 @@ def compare_readings(one: Reading, other: Reading, *, checks_entities: bool = Fa
     )
 
 
-_SLOT_WORDS_MAX: Final = 3
 _ORDERED_MAX: Final = 24
-
-
-def _slot(one: tuple[str, ...], other: tuple[str, ...]) -> float:
-    """The lesser weight of what stands at one place of each, up to three words, where all the rest is the same."""
-    shorter = min(len(one), len(other))
-    if max(len(one), len(other)) - shorter > _SLOT_WORDS_MAX:
-        return 0.0
-    before = 0
-    while before < shorter and one[before] == other[before]:
-        before += 1
-    behind = 0
-    while behind < shorter - before and one[-1 - behind] == other[-1 - behind]:
-        behind += 1
-    mine, theirs = one[before : len(one) - behind], other[before : len(other) - behind]
-    if not 0 < max(len(mine), len(theirs)) <= _SLOT_WORDS_MAX or before + behind < 2:
-        return 0.0
-    return min(_heaviest(mine), _heaviest(theirs))
-
-
-def _heaviest(words: tuple[str, ...]) -> float:
-    return max([word_of(word).weight for word in words], default=0.0)
 
 
 def _order(one: Reading, other: Reading) -> float:

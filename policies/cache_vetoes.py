@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from policies.cache_antonyms import Contest, Side
 from policies.cache_names import NONE_NAMED, Named, named
+from policies.cache_words import word_of
 
 if TYPE_CHECKING:
     from policies.cache_reading import Reading
@@ -27,12 +28,15 @@ class Veto(StrEnum):
     NEGATION = "negation"
     ANTONYMS = "antonyms"
     ORDER = "order"  # "from A to B" beside "from B to A"
+    REPLACED = "replaced"  # one name, or member of a small set, for another where all the rest is the same
     LENGTH = "length"  # too long to be read to the end, and not equal there
     ENTITIES = "entities"  # where the route checks them
 
 
 class Contrast(NamedTuple):
-    """What two readings say against each other. `siblings` are members of one small set, such as two countries."""
+    """What two readings say against each other. `siblings` are members of one small set, such as two countries.
+    `slot` is the lesser weight of what stands at the one place where they differ, if there is one such place.
+    """
 
     opposed: int = 0
     siblings: int = 0
@@ -41,6 +45,7 @@ class Contrast(NamedTuple):
     is_denied: bool = False
     is_denied_alike: bool = False
     named: Named = NONE_NAMED
+    slot: float = 0.0
 
 
 _PREFIXES: Final = ("un", "in", "im", "ir", "il", "non", "dis", "mis")
@@ -59,6 +64,7 @@ def contrast(one: Reading, other: Reading) -> Contrast:
         is_denied=is_denied,
         is_denied_alike=is_denied and _denies_the_same(one, other),
         named=named(one, other),
+        slot=_slot(one.words, other.words),
     )
 
 
@@ -91,7 +97,15 @@ def _other_sense(one: Reading, other: Reading, against: Contrast, *, checks_enti
         return Veto.NEGATION
     if one.relations and other.relations and _is_turned(one, other):
         return Veto.ORDER
-    return Veto.ENTITIES if checks_entities and (against.named.renamed or against.siblings) else None
+    return _other_names(against, checks_entities=checks_entities)
+
+
+def _other_names(against: Contrast, *, checks_entities: bool) -> Veto | None:
+    if not (against.named.renamed or against.siblings):
+        return None
+    if against.slot:
+        return Veto.REPLACED
+    return Veto.ENTITIES if checks_entities else None
 
 
 def _counts_apart(one: Reading, other: Reading) -> bool:
@@ -151,6 +165,30 @@ def _is_turned(one: Reading, other: Reading) -> bool:
     """Whether what one relates stands the other way round in the other, and only so."""
     mine, theirs = one.relations - other.relations, other.relations - one.relations
     return bool(mine) and not theirs.isdisjoint([(right, word, left) for left, word, right in mine])
+
+
+_SLOT_WORDS_MAX: Final = 3
+
+
+def _slot(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    """The lesser weight of what stands at one place of each, up to three words, where all the rest is the same."""
+    shorter = min(len(one), len(other))
+    if max(len(one), len(other)) - shorter > _SLOT_WORDS_MAX:
+        return 0.0
+    before = 0
+    while before < shorter and one[before] == other[before]:
+        before += 1
+    behind = 0
+    while behind < shorter - before and one[-1 - behind] == other[-1 - behind]:
+        behind += 1
+    mine, theirs = one[before : len(one) - behind], other[before : len(other) - behind]
+    if not 0 < max(len(mine), len(theirs)) <= _SLOT_WORDS_MAX or before + behind < 2:
+        return 0.0
+    return min(_heaviest(mine), _heaviest(theirs))
+
+
+def _heaviest(words: tuple[str, ...]) -> float:
+    return max([word_of(word).weight for word in words], default=0.0)
 
 
 __all__ = ["Contrast", "Side", "Veto", "contrast", "veto"]

@@ -79,7 +79,7 @@ def test_what_one_asks_beside_what_both_ask() -> None:
         ("Who wrote the novel?", "When was the novel written?", "question"),
         ("Does my dog need it?", "Does his dog need it?", "person"),
         ("the man bites the dog twice", "the dog bites the man twice", "order"),
-        ("Is the table red?", "Is the table blue?", "siblings"),
+        ("Is the table red?", "Tell me, is it a blue table?", "siblings"),
         ("I was waiting for 3 days already, is it open?", "is it open?", "amounts"),
         ("Why does it not work?", "Why does the machine fail to start?", "negation"),
         ("Ask Hounslow about it", "Ask about it", "names"),

@@ -44,6 +44,10 @@ FORBIDDEN = [
     (Veto.ORDER, "How long is the flight from London to Dubai?", "How long is the flight from Dubai to London?"),
     (Veto.ORDER, "How do I convert a Word file to PDF?", "How do I convert a PDF to a Word file?"),
     (Veto.ORDER, "Is Java better than Go?", "Is Go better than Java?"),
+    (Veto.REPLACED, "Do you deliver to Hackney?", "Do you deliver to Hounslow?"),
+    (Veto.REPLACED, "is the law of france strict?", "is the law of spain strict?"),
+    (Veto.REPLACED, "Is the age limit in the UK high?", "Is the age limit in the US high?"),
+    (Veto.REPLACED, "Is the red light on?", "Is the blue light on?"),
 ]
 ALLOWED = [
     ("How much is 1,000 dollars?", "How much is a thousand dollars?"),
@@ -57,8 +61,8 @@ ALLOWED = [
     ("I'm not sure how to pay, can you help?", "How do I pay?"),
     ("What should I do first?", "What should I do?"),
     ("My card, ordered two weeks ago, is not here", "My card is not here"),
-    ("Is the table red?", "Is the table blue?"),
-    ("Do you deliver to Hackney?", "Do you deliver to Hounslow?"),
+    ("Is the table that I ordered red?", "The table: is it blue?"),
+    ("Do you deliver to Hackney?", "Is there delivery in the Hounslow area?"),
 ]
 
 
@@ -80,11 +84,9 @@ def test_what_does_not(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
-        ("Do you deliver to Hackney?", "Do you deliver to Hounslow?", Veto.ENTITIES),
-        ("Is the law of France strict?", "Is the law of Spain strict?", Veto.ENTITIES),
-        ("is the law of france strict?", "is the law of spain strict?", Veto.ENTITIES),
-        ("Is the age limit in the UK high?", "Is the age limit in the US high?", Veto.ENTITIES),
-        ("Is the red light on?", "Is the blue light on?", Veto.ENTITIES),
+        ("Do you deliver to Hackney?", "Is there delivery in the Hounslow area?", Veto.ENTITIES),
+        ("Is the law of France strict?", "how strict is the law in spain", Veto.ENTITIES),
+        ("Is the table that I ordered red?", "The table: is it blue?", Veto.ENTITIES),
         ("Do you deliver to Hackney?", "do you deliver to hackney", None),
         ("How is the U.S. doing?", "How is the US doing?", None),
         ("Tell us more about it", "Tell us about it, more", None),
