@@ -59,6 +59,11 @@ def cache_doubts(config: Config) -> Iterator[Finding]:
     if config.state.url.reveal() != MEMORY and config.cache.file is not None:
         message = "counts for nothing: with a shared state.url answers are kept there, and outlive this process anyway"
         yield ("cache", "file"), message, Severity.WARNING
+    elif config.cache.file is not None and not config.secrets.newest_first and any(not key.team for key in config.keys):
+        message = (
+            "without secrets.pepper keys without a team get new ids at each start, and find nothing that they kept"
+        )
+        yield ("cache", "file"), message, Severity.WARNING
     if not cached and "cache" in config.model_fields_set:
         yield ("cache",), "counts for nothing: no route has a cache", Severity.WARNING
 

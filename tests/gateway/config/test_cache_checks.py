@@ -76,3 +76,27 @@ def test_a_route_that_others_lead_to_has_no_cache_of_its_own(problems: Callable[
     routes = "[{model: a, targets: [{route: inner}]}, {name: inner, targets: [gpt], cache: true}]"
     (found,) = problems(routes=routes)
     assert found.startswith("3: routes[1].cache: counts for nothing: this route has no model")
+
+
+@pytest.mark.parametrize(
+    ("key", "more", "is_doubted"),
+    [
+        ("", {}, True),
+        (", team: shop", {}, False),
+        ("", {"secrets": "{pepper: 0123456789-0123456789}"}, False),
+    ],
+)
+def test_a_file_is_of_no_use_to_keys_that_are_not_known_again(
+    key: str,
+    more: dict[str, str],
+    is_doubted: bool,  # noqa: FBT001 - a parameter
+    problems: Callable[..., list[str]],
+) -> None:
+    keys = f"[{{name: ci, secret: '${{env:KEY}}'{key}}}]"
+    found = found_for("true", problems, cache="{file: c.db}", keys=keys, **more)
+    assert any("find nothing that they kept" in line for line in found) is is_doubted
+
+
+@pytest.fixture
+def environ() -> dict[str, str]:
+    return {"KEY": "a-key-of-twenty-characters"}

@@ -1,0 +1,86 @@
+"""A real gateway with a cached route before an upstream that counts, and what an SDK's answers say of the cache."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from openai import AsyncOpenAI
+
+from tests.gateway_process import KEY, gateway_process, one_route
+from tests.openai_upstream import speaks_openai
+from tests.scripted_upstream import ScriptedUpstream, forever
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.gateway_process import GatewayProcess
+
+YES: object = True
+LOGIN = "How do I log in?"
+
+
+class Said(NamedTuple):
+    """An answer's text and what its header says of the cache, word by word."""
+
+    text: str
+    result: str
+    cache: dict[str, str]
+    id: str
+    request_id: str = ""
+
+
+def policy(url: str, cache: object = YES, **more: Any) -> dict[str, Any]:
+    return one_route(f"{url}/v1", cache=cache) | more
+
+
+def counting() -> ScriptedUpstream:
+    return ScriptedUpstream().otherwise(forever(speaks_openai(asyncio.Event())))
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, cache: object = YES, **more: Any
+) -> AsyncIterator[tuple[GatewayProcess, ScriptedUpstream]]:
+    async with counting() as upstream, gateway_process(policy(upstream.url, cache, **more), folder) as gateway:
+        yield gateway, upstream
+
+
+@asynccontextmanager
+async def sdk(gateway: GatewayProcess, key: str = KEY) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=gateway.base_url, api_key=key, max_retries=0, timeout=20.0) as client:
+        yield client
+
+
+async def ask(
+    client: AsyncOpenAI, question: str = LOGIN, *, headers: dict[str, str] | None = None, **more: Any
+) -> Said:
+    raw = await client.chat.completions.with_raw_response.create(
+        model="m", messages=[{"role": "user", "content": question}], extra_headers=headers, **more
+    )
+    result, words = told(raw.headers["x-pointsman-cache"])
+    request_id = raw.headers["x-request-id"]
+    if not more.get("stream"):
+        made = raw.parse()
+        return Said(made.choices[0].message.content or "", result, words, made.id, request_id)
+    pieces, stream_id = [], ""
+    async for chunk in raw.parse():
+        pieces += [choice.delta.content or "" for choice in chunk.choices]
+        stream_id = chunk.id
+    return Said("".join(pieces), result, words, stream_id, request_id)
+
+
+def told(header: str) -> tuple[str, dict[str, str]]:
+    result, *words = header.split("; ")
+    return result, dict(word.split("=", 1) for word in words)
+
+
+async def embedder_is_up(gateway: GatewayProcess) -> None:
+    async with asyncio.timeout(60.0):
+        while not any(  # noqa: ASYNC110 - another process's state
+            line.startswith("pointsman_cache_embedder_up") and line.endswith(" 1")
+            for line in (await gateway.admin("/metrics"))[1].splitlines()
+        ):
+            await asyncio.sleep(0.05)
