@@ -113,7 +113,7 @@ class Shadow:
         found = agree(fresh, stored)
         if found is None:
             found = agree(fresh, stored, await self._cosine(fresh, stored))
-        if found is None and judge is not None:
+        if found is None and judge is not None and not _was_judged(hit):
             told = await self._scales.judge.judgement(hit.call, hit.question, hit.kept.entry.question, judge)
             found = _SAID.get(told)
         return found
@@ -176,6 +176,11 @@ class Shadow:
         except (EmbedderUnavailable, TimeoutError):
             return None
         return None if first is None or second is None else _product(first, second)
+
+
+def _was_judged(hit: Hit) -> bool:
+    """Whether a judge let it pass: asked again he would say the same, and that is no evidence for him."""
+    return hit.call.cached is not None and hit.call.cached.judged
 
 
 def _stored_text(kept: Kept) -> str:

@@ -15,6 +15,7 @@ from gateway.caching.errands import ErrandFailed
 from gateway.caching.judge import Judge
 from gateway.caching.learning import Where
 from gateway.caching.shadow import AT_ONCE_MAX, Hit, Label, Scales, Shadow
+from gateway.call import Cached
 from gateway.embedding.embedder import EmbedderUnavailable
 from gateway.errors import UpstreamError
 from gateway.state.answers.store import Entry, Kept, Record, Used
@@ -126,6 +127,14 @@ async def test_a_judge_has_the_last_word(verdict: str, found: list[bool]) -> Non
 
     assert await yard.checked(rules(judge=JudgeRules("cheap"))) == found
     assert len(yard.rig.recorded) == 2
+
+
+async def test_a_judge_is_no_witness_for_himself() -> None:
+    yard, hit = Yard(says("Choose Cancel under Preferences.")), a_hit()
+    hit.call.cached = Cached(judged=True)
+
+    assert await yard.checked(rules(judge=JudgeRules("cheap")), hit) == []
+    assert len(yard.rig.recorded) == 1
 
 
 async def test_a_judge_who_does_not_answer_is_no_label() -> None:
