@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from gateway.state.answers.vector_rows import Rows
 
 _CONNECTIVITY: Final = 16
-_EXPANSION: Final = 64  # candidates kept while searching
+_EXPANSION_ADD: Final = 128  # candidates kept while a row is taken: with 64 a search misses one in a hundred
+_EXPANSION_SEARCH: Final = 96
 _SPARE: Final = 16  # beyond those asked for: the order of coarse rows is nearly the true one
 _LAG_MAX: Final = 1024  # more changes than this are not worth making up for in a search
 _STEP: Final = 8  # rows taken at a time: a millisecond or so
@@ -49,10 +50,11 @@ class Graph:
             metric="cos",
             dtype="i8",
             connectivity=_CONNECTIVITY,
-            expansion_add=_EXPANSION,
-            expansion_search=_EXPANSION,
+            expansion_add=_EXPANSION_ADD,
+            expansion_search=_EXPANSION_SEARCH,
         )
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # usearch bears no two calls at once, not even to be asked for its size
+        self._index_bytes = 0
         self._numbers = list(range(count))
         self._row_of = dict(enumerate(self._numbers))
         self._lacking = dict.fromkeys(self._numbers)
@@ -71,7 +73,7 @@ class Graph:
 
     @property
     def size_bytes(self) -> int:
-        return int(self._index.memory_usage) + _NUMBER_BYTES * len(self._numbers)
+        return self._index_bytes + _NUMBER_BYTES * len(self._numbers)
 
     def append(self) -> None:
         """There is one row more."""
@@ -123,6 +125,7 @@ class Graph:
                 self._index.remove(number)
             if step.numbers:
                 self._index.add(np.array(step.numbers, np.uint64), step.codes, threads=1)
+            self._index_bytes = int(self._index.memory_usage)
 
     def taken(self, step: Step) -> None:
         """The step was taken; rows that went meanwhile are now to be forgotten."""

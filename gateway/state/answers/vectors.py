@@ -99,6 +99,12 @@ class VectorIndex(Generic[Id]):
             gathering = self._places.get(place)
             return None if gathering is None else gathering.vector(id_)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all graphs have caught up."""
+        with self._lock:
+            return not any(gathering.is_tended for gathering in self._places.values())
+
     def takes_long(self, place: Place) -> bool:
         """Whether `nearest` may take a millisecond or more there, and so belongs in a thread."""
         gathering = self._places.get(place)
@@ -120,12 +126,16 @@ class VectorIndex(Generic[Id]):
             gathering.is_tended = True
             self._tending.submit(self._follow, gathering)
 
+    def _goes_on(self) -> bool:
+        """Not where the interpreter ends without `close`: it would wait for the graph to be complete."""
+        return not self._is_closed and threading.main_thread().is_alive()
+
     def _follow(self, gathering: Gathering[Id]) -> None:
         """In the thread: some rows at a time, so that nobody waits long."""
         try:
             while True:
                 with self._lock:
-                    step = None if self._is_closed else gathering.next_step()
+                    step = gathering.next_step() if self._goes_on() else None
                     if step is None:
                         gathering.is_tended = False
                         return
