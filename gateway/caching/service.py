@@ -30,6 +30,7 @@ from gateway.signals.cache_metrics import CacheMetrics
 from gateway.signals.cache_telemetry import LabelSource
 from gateway.stages.cache import Aside, CacheStage, Tools
 from gateway.state.answers.in_process import InProcessAnswers
+from gateway.state.answers.indexed import IndexedAnswers
 from gateway.state.answers.store import Stock, StoreUnavailable
 from policies.cache_eviction import Bounds
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from gateway.signals.metrics import Registry
     from gateway.state.answers.sealing import Sealing
     from gateway.state.answers.store import AnswerStore
+    from gateway.state.answers.vector_store import Vectors
 
 log = logging.getLogger(__name__)
 
@@ -185,18 +187,35 @@ def store_of(config: Config) -> AnswerStore:
     """Where `state.url` says. Raises `MissingExtra`, `StartError`."""
     settings = config.cache
     bounds = Bounds(settings.entries_max, settings.size_max_bytes)
-    sealing = _sealing(config)
+    sealing, vectors = _sealing(config), _vectors(config)
     if config.state.is_shared:
         require(REDIS)
         from gateway.state.answers.shared import AnswerOptions, SharedAnswers  # noqa: PLC0415 - only shared state needs it
+        from gateway.state.redis.dialing import Timings  # noqa: PLC0415 - as above
 
-        return SharedAnswers(config.state.url.reveal(), bounds, AnswerOptions(sealing=sealing))
+        options = AnswerOptions(timings=Timings(answer_s=config.state.timeout_s), sealing=sealing, vectors=vectors)
+        return SharedAnswers(config.state.url.reveal(), bounds, options)
     snapshot = None
     if settings.file is not None:
         from gateway.state.answers.snapshot import Snapshot  # noqa: PLC0415 - only a file needs it
 
         snapshot = Snapshot(settings.file, sealing)
-    return InProcessAnswers(bounds, time.time, snapshot)
+    store = InProcessAnswers(bounds, time.time, snapshot)
+    return store if vectors is None else IndexedAnswers(store, vectors)
+
+
+def _vectors(config: Config) -> Vectors | None:
+    """A database for them, where one is named."""
+    named = config.cache.vectors
+    if named.qdrant is not None:
+        from gateway.state.answers.qdrant import QdrantVectors  # noqa: PLC0415 - an extra
+
+        return QdrantVectors(named.qdrant.reveal())
+    if named.pgvector is not None:
+        from gateway.state.answers.pgvector import PgVectors  # noqa: PLC0415 - an extra
+
+        return PgVectors(named.pgvector.reveal())
+    return None
 
 
 def _sealing(config: Config) -> Sealing | None:

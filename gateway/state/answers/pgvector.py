@@ -133,7 +133,8 @@ class PgVectors:
             raise StartError(f"cache.vectors: PostgreSQL has no extension `vector` for us: {error}") from error
 
     async def close(self) -> None:
-        await self._reach.close()
+        if hasattr(self, "_reach"):  # else it was never started
+            await self._reach.close()
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None

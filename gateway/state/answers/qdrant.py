@@ -121,8 +121,9 @@ class QdrantVectors:
         self._reach = Reach("Qdrant", errors, self._answer_s)
 
     async def close(self) -> None:
-        await self._reach.close()
-        await self._client.close()
+        if hasattr(self, "_reach"):  # else it was never started
+            await self._reach.close()
+            await self._client.close()
 
     def _load(self) -> tuple[type[Exception], ...]:
         from qdrant_client import AsyncQdrantClient, models  # noqa: PLC0415 - an extra, and heavy

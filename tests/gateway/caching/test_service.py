@@ -9,11 +9,12 @@ import pytest
 from gateway.caching.errands import Office
 from gateway.caching.service import Caching, embedder_of, store_of
 from gateway.config import Config
-from gateway.config.caching import AnswersSettings, EmbedderSettings
+from gateway.config.caching import AnswersSettings, EmbedderSettings, VectorSettings
 from gateway.drains import Drains
 from gateway.errors import MissingExtra
 from gateway.signals.metrics import Registry
 from gateway.state.answers.in_process import InProcessAnswers
+from gateway.state.answers.indexed import IndexedAnswers
 from gateway.state.answers.shared import SharedAnswers
 from tests.gateway.stages.a_call import Next
 
@@ -69,6 +70,16 @@ def test_the_embedder_is_the_one_that_the_policy_names() -> None:
 def test_answers_are_kept_where_the_state_is() -> None:
     assert isinstance(store_of(config()), InProcessAnswers)
     assert isinstance(store_of(config(state={"url": "redis://127.0.0.1:1"})), SharedAnswers)
+
+
+@pytest.mark.parametrize("named", [{"qdrant": ":memory:"}, {"pgvector": "postgresql://nobody@127.0.0.1:1/none"}])
+async def test_vectors_are_kept_where_the_policy_says(named: dict[str, str]) -> None:
+    pytest.importorskip("qdrant_client")
+    vectors = VectorSettings.model_validate(named)
+    policy = config().model_copy(update={"cache": AnswersSettings(vectors=vectors)})
+    store = store_of(policy)
+    assert isinstance(store, IndexedAnswers)
+    await store.close()
 
 
 async def test_what_was_kept_and_learnt_outlives_the_process(tmp_path: Path) -> None:
