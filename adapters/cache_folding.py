@@ -12,7 +12,6 @@ import msgspec
 
 from adapters.base import FailedStream
 from adapters.cache_answers import was_filtered
-from adapters.llama_cpp_answer import usage_json
 from adapters.sse import EventSplitter, read_event
 from policies.vocabulary import Endpoint
 
@@ -136,7 +135,7 @@ class _Folding:
             return None
         head = self._head | {"object": "chat.completion" if self._is_chat else "text_completion"}
         choices = [self._written(number, self._choices[number]) for number in sorted(self._choices)]
-        told = self._usage if self._usage or usage is None else usage_json(usage)
+        told = self._usage if self._usage or usage is None else _usage_told(usage)
         return msgspec.json.encode(head | {"choices": choices} | ({"usage": told} if told else {}))
 
     def _take_head(self, chunk: dict[str, Any]) -> None:
@@ -180,6 +179,16 @@ class _Folding:
         if choice.annotations:
             message["annotations"] = choice.annotations
         return {"index": number, "message": message} | end
+
+
+def _usage_told(usage: Usage) -> dict[str, object]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
 
 
 def _says_nothing(name: str, value: object) -> bool:
