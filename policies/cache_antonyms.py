@@ -246,7 +246,6 @@ gained|lost
 _KINDS: Final = """
 red blue green yellow black white orange purple pink brown grey
 adult child teenager student senior member resident visitor employee contractor
-euthyroid hyperthyroid hypothyroid
 beef chicken pork lamb fish vegetarian vegan
 bachelor master phd
 physics chemistry biology mathematics history geography

@@ -49,8 +49,9 @@ class Reading(NamedTuple):
 
 _CODE: Final = frozenset({"fence", "quoted", "path", "flag", "call", "name", "sign"})
 _CURRENCIES: Final = frozenset("$€£¥₹₽₩")
-_DECORATION: Final = frozenset("<>~^|\\@*")
-"""Signs that mean nothing where they end a text."""
+_OPERAND_BEFORE: Final = re.compile(r"(?:\d|(?<![^\W_])[A-Za-z]|[)\]])\s?$")
+_OPERAND_BEHIND: Final = re.compile(r"\s?(?:[-+]?\d|[A-Za-z](?![^\W_])|[(\[])")
+_COMPARED: Final = re.compile(r"\w\s[<>=]\s\w")
 _MARK_CHARS_MAX: Final = 4
 _CAPITALS_MAX: Final = 6
 _UNSPACED_RANGES: Final = r"\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
@@ -92,7 +93,7 @@ def read(question: str) -> Reading:
         elif kind in {"number", "mixed"}:
             notes.number(token.group(), kind)
         elif kind in _CODE:
-            notes.sign(token.group(), is_last=token.end() == len(text))
+            notes.sign(token.group(), is_code=kind != "sign" or _operates(text, token.start(), token.end()))
         else:
             found = token.group().rstrip(".,;:!?)")
             notes.ids.append(found if kind == "url" else found.lower())
@@ -135,9 +136,9 @@ class _Notes:
         self.currency = ""
         self.words.append(text)
 
-    def sign(self, text: str, *, is_last: bool) -> None:
+    def sign(self, text: str, *, is_code: bool) -> None:
         if text not in _CURRENCIES:
-            if not (is_last and text in _DECORATION):
+            if is_code:
                 self.code.append(text.strip("`").strip().rstrip(".") or text)
         elif self.digits and self.digits[-1][0] == len(self.words) - 1 and not self.digits[-1][2]:
             self.digits[-1] = (*self.digits[-1][:2], text)
@@ -205,6 +206,14 @@ class _Notes:
         return frozenset(
             [(known[place].stem, text) for place, text in self.capitals if place > 0 and known[place].weight]
         )
+
+
+def _operates(text: str, start: int, end: int) -> bool:
+    """Whether a sign stands between things that it can work on, rather than for decoration."""
+    if end - start > 1:
+        return True
+    is_between = _OPERAND_BEFORE.search(text[max(0, start - 3) : start]) and _OPERAND_BEHIND.match(text[end : end + 4])
+    return bool(is_between or _COMPARED.fullmatch(text[max(0, start - 2) : end + 2]))
 
 
 def _sides(words: Sequence[str], known: Sequence[Word]) -> frozenset[Side]:

@@ -48,7 +48,11 @@ class Contrast(NamedTuple):
     slot: float = 0.0
 
 
-_PREFIXES: Final = ("un", "in", "im", "ir", "il", "non", "dis", "mis")
+_DENYING_PREFIXES: Final = ("un", "in", "im", "ir", "il", "non", "dis", "mis")
+_PREFIX_PAIRS: Final = (
+    ("hyper", "hypo"), ("pre", "post"), ("over", "under"), ("inter", "intra"), ("macro", "micro"), ("up", "down"),
+)  # fmt: skip
+_FIRST_OF_PAIRS: Final = (*_DENYING_PREFIXES, *(prefix for prefix, _ in _PREFIX_PAIRS))
 _STEM_MIN: Final = 4
 
 
@@ -143,16 +147,21 @@ def _contests(one: Reading, other: Reading) -> list[Contest]:
 
 
 def _prefixed(one: frozenset[str], other: frozenset[str]) -> int:
-    """Words that stand with a denying prefix on the other side, such as "safe" and "unsafe"."""
+    """Words of one side beside which the other has the same with a denying or an opposite prefix: "safe", "unsafe"."""
     left, right = one - other, other - one
     if not left or not right:
         return 0
-    shorter = {stem for stem in left | right if len(stem) >= _STEM_MIN}
-    return sum(
-        stem.startswith(prefix) and stem[len(prefix) :] in shorter and (stem in left) != (stem[len(prefix) :] in left)
-        for stem in shorter
-        for prefix in _PREFIXES
-    )
+    return _turned_by_prefix(left, right) + _turned_by_prefix(right, left)
+
+
+def _turned_by_prefix(stems: frozenset[str], others: frozenset[str]) -> int:
+    found = 0
+    for stem in stems:
+        if len(stem) > _STEM_MIN and stem.startswith(_FIRST_OF_PAIRS):
+            rests = [stem[len(prefix) :] for prefix in _DENYING_PREFIXES if stem.startswith(prefix)]
+            rests += [turned + stem[len(prefix) :] for prefix, turned in _PREFIX_PAIRS if stem.startswith(prefix)]
+            found += any(len(rest) >= _STEM_MIN and rest in others for rest in rests)
+    return found
 
 
 def _denies_the_same(one: Reading, other: Reading) -> bool:

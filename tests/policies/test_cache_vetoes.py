@@ -39,6 +39,8 @@ FORBIDDEN = [
     (Veto.ANTONYMS, "How do I enable dark mode?", "How do I disable dark mode?"),
     (Veto.ANTONYMS, "How do I turn on the light?", "How do I turn the light off?"),
     (Veto.ANTONYMS, "Is the deposit refundable?", "Is the deposit unrefundable?"),
+    (Veto.ANTONYMS, "How is hypertension treated?", "How is hypotension treated?"),
+    (Veto.ANTONYMS, "What is a prepaid phone?", "What is a postpaid phone?"),
     (Veto.ANTONYMS, "Is delivery free under 50?", "Is delivery free over 50?"),
     (Veto.ANTONYMS, "What is the check-in time?", "What is the check-out time?"),
     (Veto.ORDER, "How long is the flight from London to Dubai?", "How long is the flight from Dubai to London?"),
