@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.caching.keeping import used_of
 from policies.cache_rules import Level
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Followed:
         cached.level, cached.joined = level, leader.id
         cached.entry_id, cached.age_s = leader.cached.entry_id, leader.cached.age_s
         if leader.cached.level is Level.SEMANTIC:
-            cached.level, cached.risk = Level.SEMANTIC, leader.cached.risk
+            cached.level, cached.risk, cached.bar = Level.SEMANTIC, leader.cached.risk, leader.cached.bar
             cached.similarity, cached.judged = leader.cached.similarity, leader.cached.judged
         self._settle()
 
@@ -54,7 +55,7 @@ class Followed:
         if cached is None or leader.cached is None:
             return
         attempt = leader.decisive
-        cached.saved = leader.cached.saved
+        cached.saved = leader.cached.saved or used_of(leader)
         cached.deployment, cached.model = leader.cached.deployment, leader.cached.model
         if attempt is not None:
             cached.deployment, cached.model = attempt.deployment.name, attempt.deployment.model

@@ -210,6 +210,7 @@ def _note(cached: Cached, verdict: Verdict, candidates: Sequence[Neighbour]) -> 
         cached.similarity = candidates[0 if verdict.best is None else verdict.best].similarity
     if verdict.best is not None:
         cached.risk = verdict.risk
+    cached.bar = verdict.bar
     cached.veto = None if verdict.veto is None else verdict.veto.value
 
 

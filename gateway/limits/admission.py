@@ -29,7 +29,7 @@ from policies.vocabulary import Failure, FailureKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.call import Attempt, Call
+    from gateway.call import Attempt, Cached, Call
     from gateway.limits.demands import Estimates
     from gateway.limits.plans import Plan
     from gateway.limits.reservations import Reservations
@@ -161,6 +161,8 @@ class Admission:
         """The call is over: settle what is counted, and of the rest give back what was held at once."""
         admitted = call.admitted
         if admitted is not None:
+            if call.cached is not None and _is_charged(call, call.cached):
+                admitted.charge_hit(call.cached.saved)
             for holding in admitted.holdings:
                 holding.end(self.store)
                 self._live.pop(holding.reservation, None)
@@ -280,3 +282,9 @@ class Admission:
         if admitted is not None and admitted.task is not None:
             admitted.is_lost = True
             admitted.task.cancel()
+
+
+def _is_charged(call: Call, cached: Cached) -> bool:
+    """A hit of a route that counts hits as answers."""
+    rules = call.route.cache if call.route is not None else None
+    return cached.is_hit and rules is not None and rules.charges_hits

@@ -75,12 +75,12 @@ class Admitted:
         for holding in self.holdings:
             holding.settle(self._store)
 
-    def charge_hit(self, used: Used) -> None:
-        """The answer came from a cache, and the route charges hits: the call settles as if the model had answered. Say
-        it before the call is over.
+    def charge_hit(self, used: Used | None) -> None:
+        """The answer came from a cache, and the route charges hits: the call settles as if the model had answered. What
+        the answer took may not be known.
         """
         for holding in self.holdings:
-            holding.hit = used
+            holding.is_hit, holding.hit = True, used
 
     def hit_charges(self) -> str | None:
         """As `charges`, of a call without an attempt."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.records.settlement import must_count, price_of, used_by
 
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from policies.limits import Granted, Hold
     from policies.vocabulary import Usage
 
+_UNKNOWN: Final = (1, None, None, None, 0, None)
+
 Charge = tuple[str, float, int]
 """An account as "tenant|account", where its calendar window began, and the amount."""
 
 
 class Holding:
-    """`attempts` are those that settle it, in order: each later reservation takes over from the one before. `hit` is
-    what a cache's answer took when it was made, where that settles it instead.
+    """`attempts` are those that settle it, in order: each later reservation takes over from the one before. With `is_hit`
+    a cache's answer settles it instead, by `hit`, which is what that took when it was made.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class Holding:
         "has_calendar",
         "hit",
         "holds",
+        "is_hit",
         "is_open",
         "reservation",
         "tenant",
@@ -43,6 +46,7 @@ class Holding:
         self.reservation = reservation
         self.holds: Sequence[Hold] = granted.holds
         self.attempts: list[Attempt] = []
+        self.is_hit = False
         self.hit: Used | None = None
         self.is_open = True
         self.has_calendar = plan.has_calendar
@@ -68,8 +72,8 @@ class Holding:
             self.is_open = False
             if len(self.attempts) == 1:
                 self._used = actual = self.used_by(self.attempts[0])
-            elif self.hit is not None and not self.attempts:
-                self._used = actual = self._used_by_hit(self.hit)
+            elif self.is_hit and not self.attempts:
+                self._used = actual = self._used_by_hit()
             else:
                 used = [self.used_by(attempt) for attempt in self.attempts]
                 actual = [sum(column) for column in zip(*used, strict=True)] or [0] * len(self.holds)
@@ -86,10 +90,7 @@ class Holding:
             tokens = usage.input_tokens + usage.output_tokens
             cost = _cost_nanousd(attempt, usage) if plan.has_budget else 0
             used = (first, tokens, usage.input_tokens, usage.output_tokens, 0, cost)
-        return [
-            hold.amount if (amount := used[field]) is None else amount
-            for field, hold in zip(plan.fields, self.holds, strict=True)
-        ]
+        return self._by_hold(used)
 
     def charges(self, attempt: Attempt) -> list[Charge]:
         """The calendar accounts that this attempt was charged to."""
@@ -97,17 +98,27 @@ class Holding:
             return []
         return self._charged(self._used or self.used_by(attempt))
 
-    def _used_by_hit(self, used: Used) -> list[int]:
-        """Hold by hold. What an answer without a known cost took was let through without one when it was made."""
-        tokens = used.input_tokens + used.output_tokens
-        amounts = (1, tokens, used.input_tokens, used.output_tokens, 0, used.cost_nanousd or 0)
-        return [amounts[field] for field in self._plan.fields]
+    def _used_by_hit(self) -> list[int]:
+        """As `used_by`. An answer without a known cost was let through without one when it was made."""
+        used = self.hit
+        amounts: tuple[int | None, ...] = _UNKNOWN
+        if used is not None:
+            tokens = used.input_tokens + used.output_tokens
+            amounts = (1, tokens, used.input_tokens, used.output_tokens, 0, used.cost_nanousd or 0)
+        return self._by_hold(amounts)
+
+    def _by_hold(self, amounts: tuple[int | None, ...]) -> list[int]:
+        """What is None is charged as it was reserved."""
+        return [
+            hold.amount if (amount := amounts[field]) is None else amount
+            for field, hold in zip(self._plan.fields, self.holds, strict=True)
+        ]
 
     def hit_charges(self) -> list[Charge]:
         """The calendar accounts that a cache's answer was charged to."""
-        if self.hit is None or self.attempts or not self.has_calendar:
+        if not self.is_hit or self.attempts or not self.has_calendar:
             return []
-        return self._charged(self._used_by_hit(self.hit))
+        return self._charged(self._used_by_hit())
 
     def _charged(self, used: Sequence[int]) -> list[Charge]:
         return [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -9,16 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.call import Cached
 from gateway.errors import LimitError, RequestError
 from gateway.limits.admitted import Admitted
 from gateway.limits.view import LimitsView
 from gateway.signals import telemetry
+from gateway.state.answers.store import Used
+from policies import cache_rules
+from policies.cache_rules import CacheRules
 from policies.calendars import Calendars
 from policies.vocabulary import FailureKind, Period, Usage
 from tests.gateway.limited_calls import NOW_S, A, B, Gate, Prompts, Spent, held, limit
 
 if TYPE_CHECKING:
     from gateway.limits.view import Level
+
+EXACT = cache_rules.Level.EXACT
 
 
 async def test_a_call_holds_all_its_limits_and_settles_what_it_used() -> None:
@@ -38,6 +45,24 @@ async def test_a_call_holds_all_its_limits_and_settles_what_it_used() -> None:
     }
     assert set(held(after)) == {0}
     assert gate.admission.reservations == 0
+
+
+@pytest.mark.parametrize(
+    ("charges_hits", "level", "used"),
+    [(False, EXACT, [0, 0]), (True, EXACT, [1, 30]), (True, None, [0, 0])],
+)
+async def test_a_hit_counts_as_an_answer_where_its_route_charges_for_it(
+    *, charges_hits: bool, level: cache_rules.Level | None, used: list[int]
+) -> None:
+    gate = Gate(limit("requests", 3), limit("tokens", 1000), limit("concurrent", 1))
+    call = await gate.admit(gate.call(output_tokens_max=50))
+    assert call.route is not None
+    call.route = replace(call.route, cache=CacheRules(charges_hits=charges_hits))
+    call.cached = Cached(level=level, saved=Used(10, 20))
+    call.scope.close()
+    after = await gate.accounts()
+    assert [account.used for account in after.values()] == [*used, 0]
+    assert set(held(after)) == {0}
 
 
 async def test_the_room_is_there_again_when_the_scope_has_closed() -> None:

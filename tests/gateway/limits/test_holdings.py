@@ -78,11 +78,12 @@ async def test_it_settles_with_what_its_attempts_used(attempts: list[Attempt], c
         (Used(10, 20, cost_nanousd=50_000), [1, 30, 10, 20, 0, 50_000]),
         (Used(10, 20), [1, 30, 10, 20, 0, 0]),
         (Used(900, 20, cost_nanousd=940_000), [1, 920, 900, 20, 0, 940_000]),
+        (None, [1, 150, 100, 50, 0, 400_000]),
     ],
 )
-async def test_a_hit_that_is_charged_settles_as_if_the_model_had_answered(hit: Used, came_to: list[int]) -> None:
+async def test_a_hit_that_is_charged_settles_as_if_the_model_had_answered(hit: Used | None, came_to: list[int]) -> None:
     holding, store = await a_holding()
-    holding.hit = hit
+    holding.is_hit, holding.hit = True, hit
     holding.end(store)
     holding.end(store)
     assert await used(store) == came_to
@@ -93,7 +94,7 @@ async def test_a_hit_that_is_charged_settles_as_if_the_model_had_answered(hit: U
 
 async def test_attempts_settle_a_holding_whatever_was_said_of_a_hit() -> None:
     holding, store = await a_holding()
-    holding.hit = Used(10, 20, cost_nanousd=50_000)
+    holding.is_hit, holding.hit = True, Used(10, 20, cost_nanousd=50_000)
     holding.attempts = [attempt(Usage(1, 2))]
     holding.end(store)
     assert (await used(store))[1] == 3
