@@ -101,7 +101,7 @@ class SameAsComparingAll(RuleBasedStateMachine):
         found, kept = self.index.vector(place, id_), self.kept[place].get(id_)
         assert (found is None) == (kept is None)
         if found is not None and kept is not None:
-            np.testing.assert_allclose(found, kept, atol=1e-5)
+            np.testing.assert_allclose(found, kept, atol=3e-5)
 
     @invariant()
     def counts(self) -> None:
