@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from policies.cache_curves import risk_of
+from policies.cache_curves import PRIOR, PRIOR_LEAST, PRIOR_STEP, risk_of
 from policies.cache_lessons import HIGHEST, LOWEST, STEP, Lessons
 
 if TYPE_CHECKING:
@@ -25,16 +25,25 @@ if TYPE_CHECKING:
     from policies.cache_signs import Signs, Veto
 
 BINS: Final = 96
-_LEAST: Final = -9.0  # log odds where the bins begin: a risk of one in eight thousand
-_RISKS: Final = tuple(risk_of(_LEAST + (number + 1) * STEP) for number in range(LOWEST, BINS + HIGHEST + 1))
+_LEAST: Final = PRIOR_LEAST  # log odds where the bins begin: a risk of one in eight thousand
+_EDGES: Final = tuple(risk_of(_LEAST + (number + 1) * STEP) for number in range(LOWEST, BINS + HIGHEST + 1))
 """The highest risk in each bin, shifted as far as lessons may."""
+_RISKS: Final = tuple(risk_of(_LEAST + (number + 0.5) * STEP) for number in range(LOWEST, BINS + HIGHEST + 1))
+"""The risk in the middle of each."""
 NOTHING: Final = 1.0
 """The risk where there is no candidate."""
 _HORIZON: Final = 4000.0  # requests, after which all that was counted counts half
-_CREDIT: Final = 100.0  # requests' worth of the budget that a route has at its start
+_CREDIT: Final = 50.0  # requests' worth of the budget that a route has at its start
+_GUESSED: Final = 500.0  # requests that the guess of a route's traffic is worth
+_PER_GUESS: Final = round(PRIOR_STEP / STEP)
+_GUESS: Final = tuple(count * _GUESSED / 10_000 / _PER_GUESS for count in PRIOR for _ in range(_PER_GUESS))
 _RECORD: Final = 10.0  # labels that an entry needs of its own to weigh as much as the curve
-_RISK_MAX: Final = 0.3
-"""No hit is served above this, however much of the budget is left."""
+_COIN: Final = 0.1
+_COIN_PER_BUDGET: Final = 4.0
+_COIN_MAX: Final = 0.4
+"""No hit is riskier than `_COIN` and so much more for the budget, however much of it is left: where few requests have a
+candidate at all, it would be spent on coin flips.
+"""
 
 
 class Candidate(NamedTuple):
@@ -71,9 +80,9 @@ class Experience:
     """
 
     requests: float = 0.0
-    weight: float = 0.0
+    weight: float = _GUESSED
     spent: float = 0.0
-    seen: tuple[float, ...] = (0.0,) * BINS
+    seen: tuple[float, ...] = _GUESS
     served: tuple[float, ...] = (0.0,) * BINS
     lessons: Lessons = field(default_factory=Lessons)
 
@@ -99,14 +108,16 @@ class Experience:
 
     def bar(self, false_hits_max: float) -> float:
         """The highest risk that is still within the budget."""
-        allowed, wrong = self._left(false_hits_max) * max(self.weight, 1.0), 0.0
-        start = self.lessons.shift - LOWEST
-        bar = 0.0
-        for count, risk in zip(self.seen, _RISKS[start : start + BINS], strict=True):
-            wrong += count * risk
-            if wrong > allowed or risk > _RISK_MAX:
+        allowed, wrong = self._left(false_hits_max) * self.weight, 0.0
+        start, bar = self.lessons.shift - LOWEST, 0.0
+        highest = min(_COIN + _COIN_PER_BUDGET * false_hits_max, _COIN_MAX)
+        for number, count in enumerate(self.seen, start):
+            wrong += count * _RISKS[number]
+            if wrong > allowed:
                 return bar
-            bar = risk
+            bar = _EDGES[number]
+            if bar > highest:
+                return highest
         return bar
 
     def can_spend(self, risk: float, false_hits_max: float) -> bool:
@@ -140,7 +151,12 @@ def decide(
 ) -> Verdict:
     """The verdict on `candidates`; what is vetoed is none. `doubtful_max` 0: there is no judge."""
     bar = experience.bar(false_hits_max)
-    odds = [(_own(one, curve), index) for index, one in enumerate(candidates) if one.signs.veto is None]
+    first, second = _two_nearest(candidates)
+    odds = [
+        (_own(one, curve, second if one.similarity == first else first), index)
+        for index, one in enumerate(candidates)
+        if one.signs.veto is None
+    ]
     if not odds:
         veto = next((one.signs.veto for one in candidates), None)
         return Verdict(None, NOTHING, bar, veto=veto)
@@ -150,9 +166,19 @@ def decide(
     return Verdict(best, risk, bar, serves, not serves and risk <= doubtful_max, log_odds)
 
 
-def _own(candidate: Candidate, curve: Curve) -> float:
+def _two_nearest(candidates: Sequence[Candidate]) -> tuple[float, float]:
+    first = second = 0.0
+    for one in candidates:
+        if one.similarity > first:
+            first, second = one.similarity, first
+        elif one.similarity > second:
+            second = one.similarity
+    return first, second
+
+
+def _own(candidate: Candidate, curve: Curve, next_similarity: float) -> float:
     """The log odds of a candidate, by the curve and by what became of its entry's earlier hits."""
-    log_odds = curve.log_odds(candidate.similarity, candidate.signs)
+    log_odds = curve.log_odds(candidate.similarity, candidate.signs, next_similarity)
     if not candidate.good and not candidate.bad:
         return log_odds
     risk = risk_of(log_odds)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.cache_curves import CAUTIOUS, SHIPPED, curve_of, risk_of
+from gateway.embedding.minilm import MiniLm
+from policies.cache_curves import CAUTIOUS, PRIOR, SHIPPED, curve_of, risk_of
 from policies.cache_signs import Signs
 
 
@@ -25,7 +26,16 @@ def test_a_cosine_rounded_above_one_is_one() -> None:
 
 def test_an_unknown_embedder_gets_the_cautious_curve() -> None:
     assert curve_of("somebody-elses/model") is CAUTIOUS
-    assert curve_of(SHIPPED[0].embedder + "/int8-1") is SHIPPED[0]
+    assert curve_of(SHIPPED[0].embedder + "-2") is CAUTIOUS
+
+
+def test_the_bundled_embedder_has_a_curve_of_its_own() -> None:
+    assert curve_of(MiniLm.id) is SHIPPED[0]
+
+
+def test_the_guess_of_traffic_is_a_part_of_all_requests() -> None:
+    assert 5_000 < sum(PRIOR) < 10_000
+    assert min(PRIOR) >= 0
 
 
 @pytest.mark.parametrize(("log_odds", "risk"), [(0.0, 0.5), (math.log(9.0), 0.9), (-1000.0, 0.0), (1000.0, 1.0)])

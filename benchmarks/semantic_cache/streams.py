@@ -1,0 +1,126 @@
+"""A stream of questions through the cache's decision: the nearest stored are looked at, and misses are stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from benchmarks.semantic_cache import data
+from benchmarks.semantic_cache.vectors import vectors_of
+from policies.cache_fitting import Observation
+from policies.cache_reading import read
+from policies.cache_signs import Signs, compare_readings
+from policies.caching import Candidate, Experience, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from policies.cache_curves import Curve
+
+CANDIDATES = 5
+
+
+class Near(NamedTuple):
+    """A stored question, by its place in the stream."""
+
+    place: int
+    candidate: Candidate
+
+
+class Outcome(NamedTuple):
+    """What became of so many requests."""
+
+    requests: int
+    correct: int
+    wrong: int
+
+
+class Decider(Protocol):
+    """What is measured. `near` is in order of similarity; the place of the one whose answer is served, or None."""
+
+    def __call__(self, near: Sequence[Near], is_right: Callable[[int], bool], /) -> int | None: ...
+
+
+@dataclass(slots=True)
+class Stream:
+    """Questions in their order, with all that comparing any two of them takes."""
+
+    questions: list[data.Question]
+    cosines: NDArray[np.float32]
+    signs: dict[tuple[int, int], Signs] = field(default_factory=dict)
+
+    def run(self, decider: Decider, first: int = 0) -> Outcome:
+        """Counts from question `first` on; those before it fill the cache as well."""
+        stored = np.zeros(len(self.questions), np.int64)
+        count = correct = wrong = 0
+        for place, question in enumerate(self.questions):
+            served = decider(self.nearest(place, stored[:count]), partial(self._answers_alike, place))
+            if served is None:
+                stored[count] = place
+                count += 1
+            elif place >= first:
+                is_right = self.questions[served].answer == question.answer
+                correct, wrong = correct + is_right, wrong + (not is_right)
+        return Outcome(len(self.questions) - first, correct, wrong)
+
+    def _answers_alike(self, one: int, other: int) -> bool:
+        return self.questions[one].answer == self.questions[other].answer
+
+    def nearest(self, place: int, stored: NDArray[np.int64]) -> list[Near]:
+        """The nearest of what is stored, best first."""
+        cosines = self.cosines[place][stored]
+        best = np.argpartition(-cosines, CANDIDATES)[:CANDIDATES] if len(stored) > CANDIDATES else range(len(stored))
+        found = sorted(((float(cosines[one]), int(stored[one])) for one in best), reverse=True)
+        return [Near(other, Candidate(cosine, self._signs(place, other))) for cosine, other in found]
+
+    def _signs(self, place: int, other: int) -> Signs:
+        known = self.signs.get((place, other))
+        if known is None:
+            one, two = self.questions[place].text, self.questions[other].text
+            known = self.signs[place, other] = Signs() if one == two else compare_readings(read(one), read(two))
+        return known
+
+
+def load(name: str) -> Stream:
+    questions = data.stream(name)
+    vectors = vectors_of([question.text for question in questions])
+    return Stream(questions, vectors @ vectors.T)
+
+
+@dataclass(slots=True)
+class Cosine:
+    """What other caches do: the nearest is served from a threshold on."""
+
+    threshold: float
+
+    def __call__(self, near: Sequence[Near], _: Callable[[int], bool]) -> int | None:
+        return near[0].place if near and near[0].candidate.similarity >= self.threshold else None
+
+
+@dataclass(slots=True)
+class Budgeted:
+    """Pointsman's decision, without labels. What it looked at is kept as observations."""
+
+    curve: Curve
+    false_hits_max: float
+    experience: Experience = field(default_factory=Experience)
+    place: int = -1
+    observations: list[tuple[int, Observation]] = field(default_factory=list)
+
+    def __call__(self, near: Sequence[Near], is_right: Callable[[int], bool]) -> int | None:
+        self.place += 1
+        verdict = decide([one.candidate for one in near], self.curve, self.experience, self.false_hits_max, 0.0)
+        self.experience = self.experience.after(verdict)
+        if verdict.best is None:
+            return None
+        best = near[verdict.best]
+        following = max((one.candidate.similarity for one in near if one is not best), default=0.0)
+        similarity, signs = best.candidate.similarity, best.candidate.signs
+        seen = Observation(similarity, signs, following, wrong=not is_right(best.place))
+        self.observations.append((self.place, seen))
+        return best.place if verdict.serves else None
