@@ -47,7 +47,8 @@ class VectorSets:
         if lives_ms <= 0:
             return
         key, tag = self._keys.shelf(shelf.owner, shelf.name), tag_of(shelf.owner)
-        self._line.tell(command(b"VADD", key, b"FP32", _floats(vector), entry_id.encode(), b"Q8"), tag)
+        # CAS: neighbours are looked for in a thread of Redis', or all that it serves would wait a while each time.
+        self._line.tell(command(b"VADD", key, b"FP32", _floats(vector), entry_id.encode(), b"CAS", b"Q8"), tag)
         for only in (b"NX", b"GT"):  # a key without an end counts as one that never ends, so GT alone would not set it
             self._line.tell(command(b"PEXPIRE", key, b"%d" % lives_ms, only), tag)
 

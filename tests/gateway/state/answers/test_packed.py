@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from gateway.state.answers.packed import VECTOR_BYTES, Packing
+from gateway.state.answers.packed import ENTRY_BYTES, VECTOR_BYTES, Packing
 from gateway.state.answers.sealing import Sealing
 from gateway.state.answers.store import Kept, Record
 from gateway.state.answers.vector_store import place_of, shelf_of
@@ -55,7 +55,7 @@ def test_a_sealed_digest_says_nothing_and_differs_by_owner() -> None:
 def test_the_scripts_know_what_they_drop_by_and_where_the_vector_is() -> None:
     packed = PLAIN.pack(ENTRY, has_vector=True)
     size, stored_ms, ends_ms, exact, near, shelf, route, tags = msgspec.msgpack.decode(packed.known)
-    assert size == packed.size_bytes == 700 + len(packed.value) + VECTOR_BYTES
+    assert size == packed.size_bytes == ENTRY_BYTES + len(packed.value) + VECTOR_BYTES
     assert (stored_ms, ends_ms, route, tags) == (1_000_500, 1_060_500, "faq", ["a", "é b"])
     assert (exact, near) == (PLAIN.name_of(OWNER, ENTRY.exact), PLAIN.name_of(OWNER, ENTRY.near))
     assert shelf == packed.shelf == shelf_of(place_of(ENTRY)).name

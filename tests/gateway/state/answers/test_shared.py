@@ -263,18 +263,18 @@ async def test_an_owner_has_no_more_than_there_is_room_for(rigs: list[AnswersRig
 
 
 async def test_bytes_are_bounded_too_and_one_answer_may_not_take_all(rigs: list[AnswersRig]) -> None:
-    rig = await begun(rigs, AnswersRig(redis_server().url, bounds=Bounds(bytes_max=40_000)))
+    rig = await begun(rigs, AnswersRig(redis_server().url, bounds=Bounds(bytes_max=80_000)))
     store = rig.stores[0]
     for number in range(20):
         await store.keep(structs.replace(Asked(str(number)).entry(rig.now_s, f"ce_{number}"), body=b"x" * 4_000), None)
-    huge = structs.replace(Asked("huge").entry(rig.now_s, "ce_huge"), body=b"x" * 6_000)
+    huge = structs.replace(Asked("huge").entry(rig.now_s, "ce_huge"), body=b"x" * 9_000)
     await store.keep(huge, None)
     await rig.arrived()
     stock = await store.stock()
     assert stock.entries is not None
     assert stock.size_bytes is not None
-    assert 5 <= stock.entries <= 9
-    assert stock.size_bytes <= 40_000
+    assert 11 <= stock.entries <= 15
+    assert stock.size_bytes <= 80_000
     assert await store.find(OWNER, huge.exact, b"") is None
 
 
