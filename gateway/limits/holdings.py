@@ -23,8 +23,8 @@ Charge = tuple[str, float, int]
 
 
 class Holding:
-    """`attempts` are those that settle it, in order: each later reservation takes over from the one before. With `is_hit`
-    a cache's answer settles it instead, by `hit`, which is what that took when it was made.
+    """`attempts` are those that settle it, in order: each later reservation takes over from the one before. With
+    `is_hit` a cache's answer settles it instead, by `hit`, which is what that took when it was made.
     """
 
     __slots__ = (
