@@ -23,6 +23,8 @@ _SET_PHRASES: Final = frozenset({
 })  # fmt: skip
 _SUBJECTS: Final = frozenset({"you", "i", "we", "they", "people"})
 _TAGGED: Final = frozenset({"it", "i", "you", "he", "she", "we", "they", "there"})
+_LIGHT: Final = frozenset({"able", "seem", "seems", "let", "yet", "even", "really", "currently", "actually", "still"})
+"""Words that carry a denial on to the next one."""
 _REACH: Final = 5
 _TAG_WORDS: Final = 2
 
@@ -63,6 +65,6 @@ def _is_idle(words: Sequence[str], place: int, word: str) -> bool:
 def _borne_by(words: Sequence[str], place: int) -> str:
     for word in words[place + 1 : place + 1 + _REACH]:
         known = word_of(word)
-        if known.weight:
+        if known.weight and word not in _LIGHT:
             return known.stem
     return ""

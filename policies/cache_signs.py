@@ -69,10 +69,11 @@ def compare_readings(one: Reading, other: Reading, *, checks_entities: bool = Fa
     left_weights, right_weights = [one.weights[stem] for stem in left], [other.weights[stem] for stem in right]
     mine, theirs = sum(left_weights, 0.0), sum(right_weights, 0.0)
     total = sum([min(one.weights[stem], other.weights[stem]) for stem in one.stems & other.stems]) + mine + theirs
-    against = contrast(one, other)
+    unlike = (mine + theirs) / total if total else float(one.words != other.words)
+    against = contrast(one, other, unlike)
     return Signs(
         veto=veto(one, other, against, checks_entities=checks_entities),
-        unlike=(mine + theirs) / total if total else float(one.words != other.words),
+        unlike=unlike,
         swapped=min(mine, theirs),
         extra=abs(mine - theirs),
         rarest=max(left_weights + right_weights, default=0.0),

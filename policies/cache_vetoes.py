@@ -34,8 +34,11 @@ class Veto(StrEnum):
 
 
 class Contrast(NamedTuple):
-    """What two readings say against each other. `siblings` are members of one small set, such as two countries.
-    `slot` is the lesser weight of what stands at the one place where they differ, if there is one such place.
+    """What two readings say against each other.
+
+    `siblings` are members of one small set, such as two countries. `slot` is the lesser weight of what stands at the
+    one place where they differ, if there is one such place. `is_loose`: both tell much, and mostly in other words, so
+    that one word more or less says little.
     """
 
     opposed: int = 0
@@ -46,6 +49,7 @@ class Contrast(NamedTuple):
     is_denied_alike: bool = False
     named: Named = NONE_NAMED
     slot: float = 0.0
+    is_loose: bool = False
 
 
 _DENYING_PREFIXES: Final = ("un", "in", "im", "ir", "il", "non", "dis", "mis")
@@ -54,10 +58,12 @@ _PREFIX_PAIRS: Final = (
 )  # fmt: skip
 _FIRST_OF_PAIRS: Final = (*_DENYING_PREFIXES, *(prefix for prefix, _ in _PREFIX_PAIRS))
 _STEM_MIN: Final = 4
+_LOOSE: Final = 0.5
+_LONG_WORDS: Final = 12
 
 
-def contrast(one: Reading, other: Reading) -> Contrast:
-    """The contrast of two questions; the same either way round."""
+def contrast(one: Reading, other: Reading, unlike: float) -> Contrast:
+    """The contrast of two questions, of whose words' weight the share `unlike` is on one side only."""
     contests = _contests(one, other) if one.sides != other.sides else []
     is_denied = one.denials.times % 2 != other.denials.times % 2
     return Contrast(
@@ -69,22 +75,23 @@ def contrast(one: Reading, other: Reading) -> Contrast:
         is_denied_alike=is_denied and _denies_the_same(one, other),
         named=named(one, other),
         slot=_slot(one.words, other.words),
+        is_loose=unlike > _LOOSE and min(len(one.words), len(other.words)) > _LONG_WORDS,
     )
 
 
 def veto(one: Reading, other: Reading, against: Contrast, *, checks_entities: bool) -> Veto | None:
     """The first that applies."""
-    return _other_things(one, other) or _other_sense(one, other, against, checks_entities=checks_entities)
+    return _other_things(one, other, against) or _other_sense(one, other, against, checks_entities=checks_entities)
 
 
-def _other_things(one: Reading, other: Reading) -> Veto | None:
+def _other_things(one: Reading, other: Reading, against: Contrast) -> Veto | None:
     if one.tail != other.tail:
         return Veto.LENGTH
     if one.code != other.code:
         return Veto.CODE
     if one.ids != other.ids or (one.marks - other.marks and other.marks - one.marks):
         return Veto.IDS
-    if one.amounts != other.amounts and _counts_apart(one, other):
+    if one.amounts != other.amounts and _counts_apart(one, other, is_loose=against.is_loose):
         return Veto.NUMBERS
     return Veto.UNITS if one.units != other.units and _measures_apart(one, other) else None
 
@@ -95,9 +102,9 @@ def _other_sense(one: Reading, other: Reading, against: Contrast, *, checks_enti
         return Veto.DATES
     if against.is_measured_apart:
         return Veto.UNITS
-    if against.opposed and not against.is_denied:
+    if not against.is_loose and against.opposed and not against.is_denied:
         return Veto.ANTONYMS
-    if against.is_denied_alike and not against.opposed:
+    if not against.is_loose and against.is_denied_alike and not against.opposed:
         return Veto.NEGATION
     if one.relations and other.relations and _is_turned(one, other):
         return Veto.ORDER
@@ -112,13 +119,13 @@ def _other_names(against: Contrast, *, checks_entities: bool) -> Veto | None:
     return Veto.ENTITIES if checks_entities else None
 
 
-def _counts_apart(one: Reading, other: Reading) -> bool:
+def _counts_apart(one: Reading, other: Reading, *, is_loose: bool) -> bool:
     """Numbers that only one side has; one that may be left out counts only against another."""
     left, right = _without(one.amounts, other.amounts), _without(other.amounts, one.amounts)
     if left and right:
         return True
     weak = one.weak if left else other.weak
-    return any(value not in weak for value in left or right)
+    return not is_loose and any(value not in weak for value in left or right)
 
 
 def _without(values: tuple[str, ...], others: tuple[str, ...]) -> list[str]:
