@@ -147,6 +147,7 @@ def _add_member(digest: hashlib._Hash, request: InferenceRequest, name: str, fou
     try:
         value = read(raw)
     except Unclear:
+        found.is_elsewhere = True
         _add(digest, b"unclear" + raw)
         return
     if isinstance(value, dict | list) and (not is_known or name == "instructions"):
@@ -161,6 +162,7 @@ def _split(request: InferenceRequest, name: str, found: Contents) -> _Split:
     try:
         value = read(raw)
     except Unclear:
+        found.is_elsewhere = True  # what an upstream reads in it is anybody's guess
         return _Split(b"unclear" + raw)
     if isinstance(value, str):
         return _Split(b"text", pieces=[value])

@@ -190,6 +190,19 @@ def test_nothing_said_in_earlier_messages_is_nothing(name: str) -> None:
     assert seen(body(messages=messages)) == seen(CHAT)
 
 
+def test_what_may_be_read_in_two_ways_is_left_alone() -> None:
+    def written(more: bytes) -> CacheView:
+        body = b'{"model":"m","messages":[{"role":"user","content":"a"}],"x":%b}' % more
+        view = view_of(parse(Endpoint.CHAT, body), NONE)
+        assert view is not None
+        return view
+
+    twice, other, clear = written(b'{"a":1,"a":2}'), written(b'{"a":2,"a":1}'), written(b'{"a":2}')
+
+    assert (twice.is_elsewhere, other.is_elsewhere, clear.is_elsewhere) == (True, True, False)
+    assert len({twice.exact, other.exact, clear.exact}) == 3
+
+
 def test_a_name_that_is_there_twice_is_only_like_itself() -> None:
     def written(content: str) -> bytes:
         return b'{"model":"m","messages":[{"role":"user",%b}]}' % content.encode()
@@ -199,6 +212,7 @@ def test_a_name_that_is_there_twice_is_only_like_itself() -> None:
 
     assert views[0] is not None
     assert views[0].question == ""
+    assert views[0].is_elsewhere
     assert views[0] == views[2] != views[1]
 
 
@@ -218,6 +232,7 @@ def test_the_temperature_is_told(fields: dict[str, Any], temperature: float | No
         {"enable_search": True},
         {"model": "a/b:online"},
         {"tools": [{"type": "web_search"}]},
+        {"tools": [{"type": ["function"]}]},
         {"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "mcp"}]},
         {"chat_template": "x"},
         {"data_sources": [{"type": "azure_search"}]},
@@ -263,6 +278,18 @@ def test_responses_have_a_question_too() -> None:
 def test_responses_that_are_stored_or_go_on_are_elsewhere(changed: dict[str, Any]) -> None:
     assert responded(**changed).is_elsewhere
     assert not responded().is_elsewhere
+
+
+def test_responses_without_a_question() -> None:
+    no_input = {"model": "m", "store": False, "prompt": {"id": "pmpt_1"}}
+    item = {"type": "function_call_output", "call_id": "c", "output": "42", "role": "user", "content": "a"}
+
+    assert seen(no_input, Endpoint.RESPONSES).question == ""
+    assert (
+        seen(no_input, Endpoint.RESPONSES).exact != seen(no_input | {"prompt": {"id": "p"}}, Endpoint.RESPONSES).exact
+    )
+    assert responded(input=[item]).question == ""
+    assert responded(input=[]).question == ""
 
 
 def test_a_stream_of_responses_has_a_form_of_its_own() -> None:
