@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from gateway.state.answers.in_process import InProcessAnswers
-from gateway.state.answers.store import Which
+from gateway.state.answers.store import Kept, Record, Which
 from tests.answer_machine import AnswerMachine
-from tests.answer_store_suite import OWNER, TTL_S, AnswerStoreSuite, Asked, beside, direction, listed
+from tests.answer_store_suite import OTHER, OWNER, TTL_S, AnswerStoreSuite, Asked, beside, direction, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,3 +124,16 @@ async def test_many_entries_do_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPa
     assert await rig.store.drop(Which(owner=OWNER)) == 50
     counting.cancel()
     assert turns > 90
+
+
+async def test_whose_an_entry_is_is_looked_at_on_the_way_out_as_well() -> None:
+    rig, vector = Rig(), direction(1)
+    theirs = Asked(owner=OTHER)
+    await rig.store.keep(theirs.entry(rig.now_s), None)
+    one = rig.store._shelves.by_id["ce_1"]
+    rig.store._vectors.add(Asked().place, one, vector)  # cross-wired, by whatever mistake
+    rig.store._shelves._by_owner[OWNER] = rig.store._shelves._by_owner[OTHER]
+    assert await rig.store.nearest(Asked().place, vector, 5) == []
+    assert await rig.store.find(OWNER, theirs.exact, theirs.near) is None
+    rig.store.note(Kept(Asked().entry(rig.now_s), Record()), bad=1)
+    assert one.record == Record()

@@ -195,3 +195,11 @@ def test_what_is_looked_at_may_go_meanwhile(which: Which | None) -> None:
     for one in rig.shelves.matching(which):
         rig.shelves.remove(one)
     assert list(rig.shelves.matching(which)) == []
+
+
+def test_all_that_has_expired_goes_before_anything_that_has_not() -> None:
+    rig = Rig(entries_max=100, bytes_max=80_000)
+    rig.put(made("cheap", cost=1), *(made(str(number), cost=10**6, ttl_s=5.0) for number in range(40)))
+    rig.put(made("large", body=8_000), made("larger", body=8_000), now_s=NOW_S + 6.0)
+    assert "ce_cheap" in rig.held
+    assert rig.shelves.evicted == 0

@@ -19,7 +19,7 @@ from gateway.errors import StartError
 from gateway.state.answers.in_process import InProcessAnswers
 from gateway.state.answers.sealing import Sealing
 from gateway.state.answers.snapshot import Snapshot
-from gateway.state.answers.snapshot_rows import Rows
+from gateway.state.answers.snapshot_rows import Loaded, Rows
 from gateway.state.answers.store import Kept, Record, Which
 from policies.cache_eviction import Bounds
 from policies.cache_rules import Level
@@ -304,6 +304,36 @@ async def test_what_a_disk_did_not_take_for_too_long_is_written_anew(
         await asyncio.sleep(0)
         await store._snapshot.written()
     assert rows_in(tmp_path / "cache.db") == names(20) - names(10)
+
+
+async def test_what_changes_while_a_write_fails_is_what_is_written_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path / "cache.db") as store:
+        snapshot, write = store._snapshot, Rows.write
+        assert snapshot is not None
+        monkeypatch.setattr("gateway.state.answers.snapshot.RETRY_S", 0.01)
+
+        def fail_once(*_: object) -> None:
+            monkeypatch.setattr(Rows, "write", write)
+            snapshot.drop("ce_1")
+            raise disk_full()
+
+        monkeypatch.setattr(Rows, "write", fail_once)
+        await store.keep(Asked("1").entry(NOW_S), None)
+        await store.keep(Asked("2").entry(NOW_S, "ce_2"), None)
+        await snapshot.written()
+    assert rows_in(tmp_path / "cache.db") == {"ce_2"}
+
+
+async def test_of_two_answers_to_one_request_the_newer_is_loaded(tmp_path: Path) -> None:
+    await fill(tmp_path / "cache.db", 0)
+    with closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as connection:
+        entries = [Asked("1").entry(NOW_S, name) for name in ("ce_old", "ce_new")]
+        Rows(connection).write({entry.id: Loaded(entry, Record()) for entry in entries}, {})
+    async with opened(tmp_path / "cache.db") as store:
+        assert set(await listed(store)) == {"ce_new"}
+    assert rows_in(tmp_path / "cache.db") == {"ce_new"}
 
 
 # -- sealed ----------------------------------------------------------------------------------------------------------
