@@ -250,6 +250,13 @@ beef chicken pork lamb fish vegetarian vegan
 bachelor master phd
 physics chemistry biology mathematics history geography
 mercury venus mars jupiter saturn uranus neptune pluto
+python java javascript typescript ruby rust kotlin php perl scala haskell c++ c#
+windows macos linux ubuntu android ios
+chrome firefox safari
+postgresql mysql sqlite oracle mongodb
+aws azure gcp
+islam christianity hinduism buddhism judaism
+muslim christian hindu buddhist jewish
 """
 
 _DAYS: Final = """
@@ -323,3 +330,14 @@ PARTICLES: Final = {
 PHRASAL: Final = frozenset(
     {"turn", "switch", "check", "log", "sign", "opt", "clock", "plug", "lock", "zoom", "scal", "power", "toggl", "roll"}
 )
+
+NEARNESS: Final = {
+    word: Side(Contest.DATES, -9, side)
+    for side, words in enumerate(("last past previous", "this current", "next coming following"))
+    for word in words.split()
+}
+"""Sides that a word takes before one of `SPANS`: "last year", "this year"."""
+SPANS: Final = frozenset({
+    "year", "years", "month", "months", "week", "weeks", "weekend", "quarter", "season", "semester", "night", "summer",
+    "winter", "spring", "autumn",
+})  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from policies.cache_antonyms import PARTICLES, PHRASAL, SIDES, Side
+from policies.cache_antonyms import NEARNESS, PARTICLES, PHRASAL, SIDES, SPANS, Side
 from policies.cache_denials import Denials, denials_in
 from policies.cache_numbers import NUMBER_WORDS, ROMAN, UNIT_OF, Amount, amounts_in, spoken
 from policies.cache_wording import unmannered
@@ -224,6 +225,8 @@ def _sides(words: Sequence[str], known: Sequence[Word]) -> frozenset[Side]:
             found += sides
     if not PARTICLES.keys().isdisjoint(words) and any(word.stem in PHRASAL for word in known):
         found += [PARTICLES[word] for word in words if word in PARTICLES]
+    if not SPANS.isdisjoint(words):
+        found += [NEARNESS[word] for word, span in pairwise(words) if span in SPANS and word in NEARNESS]
     return frozenset(found)
 
 
