@@ -11,7 +11,7 @@ from typing import Final
 
 SAME_AT: Final = 0.92
 """From this cosine on, two answers without differing numbers say the same. By MiniLM, of a handful of pairs that were
-written for it the same answer in other words lay at 0.84 to 0.95, and another answer on the same thing at up to 0.86."""
+written for it the same answer in other words lay at 0.84 to 0.95, and another answer at up to 0.86."""
 OTHER_BELOW: Final = 0.45
 """Below this, they speak of different things; other answers lay at 0.43 and above."""
 _COMPARED_CHARS: Final = 20_000
