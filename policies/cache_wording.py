@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from policies.cache_common_words import COMMON
+from policies.cache_frequent_words import COMMON
 from policies.cache_words import STOPS, tidy
 
 CHARS_MAX: Final = 8_000
