@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from adapters.cache_view import CacheView, view_of
 from gateway.caching.directives import Directives, directives_of, tags_of
 from gateway.caching.flights import Alike
 from gateway.caching.owners import owner_of
-from policies.cache_bypass import bypass, closes_for
+from policies.cache_bypass import bypass
 from policies.cache_rules import Bypass
-from policies.cache_wording import plain_form
 from policies.route_rules import NO_REQUIREMENTS
 
 if TYPE_CHECKING:
+    from adapters.cache_view import CacheView
+    from gateway.caching.views import Seen, Views
     from gateway.call import Call
     from gateway.embedding.embedder import Vector
     from policies.cache_rules import CacheRules
     from policies.vocabulary import Route
 
 NOWHERE: Final = b""
+PREFIXES_MAX: Final = 4_096
 
 
 class Asked(msgspec.Struct):
@@ -33,7 +35,7 @@ class Asked(msgspec.Struct):
 
     owner: str
     rules: CacheRules
-    view: CacheView
+    seen: Seen
     directives: Directives
     tags: tuple[str, ...]
     prefix: bytes
@@ -48,9 +50,13 @@ class Asked(msgspec.Struct):
         rules, view = self.rules, self.view
         if not view.question or not (rules.near or rules.semantic is not None):
             return
-        self.closed = closes_for(view)
+        self.closed, plain = self.seen.wording
         if self.closed is None and rules.near:
-            self.near = sha256(self.prefix + b"near" + view.scope + plain_form(view.question).encode()).digest()
+            self.near = sha256(self.prefix + b"near" + view.scope + plain).digest()
+
+    @property
+    def view(self) -> CacheView:
+        return self.seen.view
 
     @property
     def scope(self) -> bytes:
@@ -68,7 +74,7 @@ class Asked(msgspec.Struct):
         return Alike(self.owner, self.near or self.exact, b"stream" + options if request.stream else b"")
 
 
-def asked_of(call: Call, route: Route, rules: CacheRules) -> Asked | Bypass:
+def asked_of(call: Call, route: Route, rules: CacheRules, views: Views) -> Asked | Bypass:
     """What the cache goes by, or why it leaves the call alone. Raises `RequestError` for tags that are none."""
     principal = call.principal
     if principal is None or not principal.uses_cache:
@@ -76,15 +82,16 @@ def asked_of(call: Call, route: Route, rules: CacheRules) -> Asked | Bypass:
     directives, tags = directives_of(call.headers), tags_of(call.headers)
     if directives.no_store:
         return Bypass.NO_STORE
-    view = view_of(call.request, rules.ignored)
-    if view is None:
+    seen = views.of(call.request, rules.ignored)
+    if seen is None:
         return Bypass.LONG
-    why = bypass(view, rules)
+    why = bypass(seen.view, rules)
     if why is not None:
         return why
     owner = owner_of(principal, rules.sharing)
     prefix = _prefix(call, owner, f"group {rules.group}" if rules.group else f"route {route.name}")
-    return Asked(owner, rules, view, directives, tags, prefix, sha256(prefix + b"exact" + view.exact).digest())
+    exact = sha256(prefix + b"exact" + seen.view.exact).digest()
+    return Asked(owner, rules, seen, directives, tags, prefix, exact)
 
 
 def _prefix(call: Call, owner: str, place: str) -> bytes:
@@ -92,14 +99,11 @@ def _prefix(call: Call, owner: str, place: str) -> bytes:
     whom other routes inside the route take calls, do not share answers; nor do those whose headers, as far as any
     upstream is shown them, differ.
     """
-    parts = [owner, place]
-    requires = call.needs.requires
-    if requires != NO_REQUIREMENTS:
-        parts += ["requires", *sorted(requires.regions), "of", *sorted(requires.data_classes)]
-    if call.met:
-        parts += ["met", *sorted(call.met)]
-    parts += _passed_on(call)
-    return b"".join(b"%d:%b" % (len(part), part) for part in map(str.encode, parts))
+    requires, passed_on = call.needs.requires, _passed_on(call)
+    if requires == NO_REQUIREMENTS and not call.met and not passed_on:
+        return _written((owner, place))
+    wanted = ["requires", *sorted(requires.regions), "of", *sorted(requires.data_classes)]
+    return _written((owner, place, *wanted, "met", *sorted(call.met), *passed_on))
 
 
 def _passed_on(call: Call) -> list[str]:
@@ -111,3 +115,8 @@ def _passed_on(call: Call) -> list[str]:
         for value in call.headers.getall(name, ()):
             found += ["header", name, value.encode("utf-8", "surrogateescape").hex()]
     return found
+
+
+@lru_cache(PREFIXES_MAX)
+def _written(parts: tuple[str, ...]) -> bytes:
+    return b"".join(b"%d:%b" % (len(part), part) for part in map(str.encode, parts))

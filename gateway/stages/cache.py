@@ -17,6 +17,7 @@ from gateway.caching.following import Followed
 from gateway.caching.lookup import Doubtful, Found
 from gateway.caching.served import Serving
 from gateway.caching.shadow import Hit
+from gateway.caching.views import Views
 from gateway.call import Cached, Reply
 from gateway.errors import RequestError
 from gateway.state.answers.store import StoreUnavailable
@@ -65,6 +66,7 @@ class CacheStage:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._lookup = tools.lookup
+        self._views = Views()
 
     def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]:
         route = call.route
@@ -75,7 +77,7 @@ class CacheStage:
     async def _cached(self, call: Call, then: Handler, route: Route, rules: CacheRules) -> Reply:
         began_s = time.perf_counter()
         cached = call.cached = Cached()
-        asked = asked_of(call, route, rules)
+        asked = asked_of(call, route, rules, self._views)
         if isinstance(asked, Bypass):
             return await self._leave_alone(call, then, asked)
         found = None

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.caching.asked import Asked, asked_of
+from gateway.caching.views import Views
 from policies.cache_rules import Bypass, CacheRules
 from policies.route_rules import Needs, Requirements
 from tests.gateway.cached_calls import ANN, BOB, SEMANTIC, CacheGround
@@ -12,7 +13,7 @@ from tests.gateway.cached_calls import ANN, BOB, SEMANTIC, CacheGround
 
 def asked(ground: CacheGround, question: str = "How do I log in?", rules: CacheRules = SEMANTIC) -> Asked:
     call = ground.call(question)
-    found = asked_of(call, ground.route(), rules)
+    found = asked_of(call, ground.route(), rules, Views())
     assert isinstance(found, Asked)
     found.look_closer()
     return found
@@ -34,7 +35,7 @@ async def test_owner_route_and_what_is_required_are_in_every_digest() -> None:
     calls[2].needs = Needs(requires=Requirements(frozenset({"eu"})))
     calls[3].met = frozenset({"canary"})
     routes = [ground.route()] * 4 + [replace(ground.route(), name="other")]
-    found = [asked_of(call, route, SEMANTIC) for call, route in zip(calls, routes, strict=True)]
+    found = [asked_of(call, route, SEMANTIC, Views()) for call, route in zip(calls, routes, strict=True)]
     digests = set()
     for one in found:
         assert isinstance(one, Asked)
@@ -46,7 +47,7 @@ async def test_owner_route_and_what_is_required_are_in_every_digest() -> None:
 async def test_headers_that_upstreams_see_keep_callers_apart_and_others_do_not() -> None:
     ground = CacheGround()
     headers = [(), (("x-mode", "brief"),), (("X-Mode", "long"),), (("openai-beta", "a"),), (("x-other", "a"),)]
-    found = [asked_of(ground.call("How?", *sent), ground.route(), SEMANTIC) for sent in headers]
+    found = [asked_of(ground.call("How?", *sent), ground.route(), SEMANTIC, Views()) for sent in headers]
     exact = [one.exact for one in found if isinstance(one, Asked)]
     assert len(set(exact)) == 4
     assert exact[0] == exact[4]
@@ -55,11 +56,11 @@ async def test_headers_that_upstreams_see_keep_callers_apart_and_others_do_not()
 async def test_routes_of_one_group_have_one_place() -> None:
     ground = CacheGround()
     rules = replace(SEMANTIC, group="help")
-    one, other = (asked_of(ground.call(), replace(ground.route(), name=name), rules) for name in ("a", "b"))
+    one, other = (asked_of(ground.call(), replace(ground.route(), name=name), rules, Views()) for name in ("a", "b"))
     assert isinstance(one, Asked)
     assert isinstance(other, Asked)
     assert one.exact == other.exact
-    alone = asked_of(ground.call(), replace(ground.route(), name="help"), SEMANTIC)
+    alone = asked_of(ground.call(), replace(ground.route(), name="help"), SEMANTIC, Views())
     assert isinstance(alone, Asked)
     assert alone.exact != one.exact
 
@@ -95,7 +96,7 @@ async def test_what_is_alike_has_one_shape() -> None:
     ]
     found = []
     for call in calls:
-        one = asked_of(call, ground.route(), SEMANTIC)
+        one = asked_of(call, ground.route(), SEMANTIC, Views())
         assert isinstance(one, Asked)
         one.look_closer()
         found.append(one.alike(call))
@@ -106,12 +107,12 @@ async def test_what_is_alike_has_one_shape() -> None:
 async def test_a_call_of_nobody_or_of_who_may_not_is_left_alone() -> None:
     ground = CacheGround()
     call = ground.call(principal=replace(ANN, uses_cache=False))
-    assert asked_of(call, ground.route(), SEMANTIC) is Bypass.OFF
+    assert asked_of(call, ground.route(), SEMANTIC, Views()) is Bypass.OFF
     call.principal = None
-    assert asked_of(call, ground.route(), SEMANTIC) is Bypass.OFF
+    assert asked_of(call, ground.route(), SEMANTIC, Views()) is Bypass.OFF
 
 
 async def test_a_request_too_large_to_look_at_is_left_alone() -> None:
     ground = CacheGround()
     call = ground.call("x" * (1 << 20))
-    assert asked_of(call, ground.route(), SEMANTIC) is Bypass.LONG
+    assert asked_of(call, ground.route(), SEMANTIC, Views()) is Bypass.LONG

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from gateway.caching.asked import Asked, asked_of
 from gateway.caching.lookup import Doubtful, Found
+from gateway.caching.views import Views
 from gateway.call import Cached
 from policies.cache_rules import JudgeRules, Level, SemanticRules
 from policies.caching import Verdict
@@ -19,7 +20,7 @@ NOTHING = Verdict(None, 1.0, 0.01)
 async def looked_up(ground: CacheGround, question: str) -> tuple[Cached, Found | Doubtful | None]:
     call = ground.call(question)
     cached = call.cached = Cached()
-    asked = asked_of(call, ground.route(), ground.rules)
+    asked = asked_of(call, ground.route(), ground.rules, Views())
     assert isinstance(asked, Asked)
     asked.look_closer()
     assert ground.rules.semantic is not None

@@ -1,0 +1,71 @@
+"""What was worked out of requests, kept by their very bytes: programs ask the same again and again, and to read such a
+request anew costs several times what it takes to find its answer.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from adapters.cache_view import view_of
+from policies.cache_bypass import closes_for
+from policies.cache_wording import plain_form
+
+if TYPE_CHECKING:
+    from adapters.cache_view import CacheView
+    from adapters.schema import InferenceRequest
+    from policies.cache_rules import Bypass
+
+REMEMBERED_MAX: Final = 2_000
+BODY_BYTES_MAX: Final = 4_096
+"""Of one that is kept; longer ones are conversations, each asked once."""
+
+
+class Seen:
+    """A request's view, and what its question's wording says, which is found out when somebody asks."""
+
+    __slots__ = ("_wording", "view")
+
+    def __init__(self, view: CacheView) -> None:
+        self.view = view
+        self._wording: tuple[Bypass | None, bytes] | None = None
+
+    @property
+    def wording(self) -> tuple[Bypass | None, bytes]:
+        """Why only its exact like is served, else the question's plain form."""
+        if self._wording is None:
+            closed = closes_for(self.view)
+            self._wording = closed, b"" if closed is not None else plain_form(self.view.question).encode()
+        return self._wording
+
+
+class Views:
+    """By endpoint, members and what the route ignores; equal bytes have equal views."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[object, ...], Seen] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def of(self, request: InferenceRequest, ignored: frozenset[str]) -> Seen | None:
+        """None where the request is too large to be looked at on the way."""
+        if request.body_bytes > BODY_BYTES_MAX:
+            return _looked_at(request, ignored)
+        members = request.members
+        key = (request.endpoint, ignored, *members, *map(bytes, members.values()))
+        seen = self._seen.get(key)
+        if seen is not None:
+            self._seen.move_to_end(key)
+            return seen
+        seen = _looked_at(request, ignored)
+        if seen is not None:
+            self._seen[key] = seen
+            if len(self._seen) > REMEMBERED_MAX:
+                self._seen.popitem(last=False)
+        return seen
+
+
+def _looked_at(request: InferenceRequest, ignored: frozenset[str]) -> Seen | None:
+    view = view_of(request, ignored)
+    return None if view is None else Seen(view)
