@@ -6,6 +6,7 @@ What it answers is checked before it is believed: finite numbers of some length,
 from __future__ import annotations
 
 import asyncio
+import importlib
 import math
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -41,6 +42,7 @@ class DeploymentEmbedder:
         self._bytes_max = window_tokens - _MARKS
         self._waiting_max = waiting_max
         self._waiting = 0
+        self._loading: asyncio.Future[object] | None = None
 
     @property
     def id(self) -> str:
@@ -48,10 +50,15 @@ class DeploymentEmbedder:
         return f"{self._name}/{self.dimensions}"
 
     async def start(self) -> None:
-        """There is nothing to load here."""
+        """Have numpy in memory, so that no call waits for it on the loop."""
+        if self._loading is None:
+            self._loading = asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "numpy")
+            self._loading.add_done_callback(asyncio.Future.exception)  # its absence is told by who needs it
 
     async def close(self) -> None:
         """Calls under way are their caller's to give up."""
+        if self._loading is not None:
+            await asyncio.wait([self._loading])
 
     async def embed(self, text: str) -> Vector | None:
         if len(text) > self._bytes_max or len(text.encode(errors="replace")) > self._bytes_max:

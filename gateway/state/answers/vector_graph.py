@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from usearch.index import Index
 
     from gateway.state.answers.vector_rows import Rows
 
@@ -43,16 +44,8 @@ class Graph:
     """All but `catch_up` belongs under the owner's lock. `removed` counts what it was told to forget."""
 
     def __init__(self, dimensions: int, count: int) -> None:
-        from usearch.index import Index  # noqa: PLC0415 - heavy, and part of an extra
-
-        self._index = Index(
-            ndim=dimensions,
-            metric="cos",
-            dtype="i8",
-            connectivity=_CONNECTIVITY,
-            expansion_add=_EXPANSION_ADD,
-            expansion_search=_EXPANSION_SEARCH,
-        )
+        self._dimensions = dimensions
+        self._index: Index | None = None  # made in the thread, which imports usearch
         self._lock = threading.Lock()  # usearch bears no two calls at once, not even to be asked for its size
         self._index_bytes = 0
         self._numbers = list(range(count))
@@ -100,8 +93,11 @@ class Graph:
         if not self.has_followed:
             return None
         wanted = count + _SPARE
+        index = self._index
+        if index is None:
+            return None
         with self._lock:
-            found = self._index.search(codes, wanted + len(self._outlived), threads=1)
+            found = index.search(codes, wanted + len(self._outlived), threads=1)
         # Rows that are being taken at this moment may be in both.
         numbers = {number: None for number in found.keys.tolist() if number in self._row_of} | self._lacking
         if len(numbers) < min(wanted, len(self._numbers)):
@@ -120,12 +116,14 @@ class Graph:
         """Searches wait meanwhile."""
         import numpy as np  # noqa: PLC0415 - heavy, and part of an extra
 
+        index = self._index or _new_index(self._dimensions)
         with self._lock:
             for number in step.outlived:
-                self._index.remove(number)
+                index.remove(number)
             if step.numbers:
-                self._index.add(np.array(step.numbers, np.uint64), step.codes, threads=1)
-            self._index_bytes = int(self._index.memory_usage)
+                index.add(np.array(step.numbers, np.uint64), step.codes, threads=1)
+            self._index_bytes = int(index.memory_usage)
+        self._index = index
 
     def taken(self, step: Step) -> None:
         """The step was taken; rows that went meanwhile are now to be forgotten."""
@@ -134,3 +132,16 @@ class Graph:
                 del self._lacking[number]
             else:
                 self._outlived.append(number)
+
+
+def _new_index(dimensions: int) -> Index:
+    from usearch.index import Index  # noqa: PLC0415 - heavy, and part of an extra
+
+    return Index(
+        ndim=dimensions,
+        metric="cos",
+        dtype="i8",
+        connectivity=_CONNECTIVITY,
+        expansion_add=_EXPANSION_ADD,
+        expansion_search=_EXPANSION_SEARCH,
+    )

@@ -85,6 +85,7 @@ def test_rows_that_go_while_they_are_taken_are_forgotten_after_all() -> None:
     assert near[0] == 2
     assert sorted(near) == list(range(29))
     assert followed.graph.removed == 1
+    assert followed.graph._index is not None
     assert len(followed.graph._index) == 29
 
 
