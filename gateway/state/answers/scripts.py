@@ -14,7 +14,7 @@ from gateway.state.redis.scripts import Script, tag_of, tenant_of
 
 VERSION: Final = 1
 OPERATIONS: Final = ("keep", "find", "fetch", "note", "walk", "prune", "vector", "vectors")
-FEED_TAG: Final = "answers"
+FLEET_TAG: Final = "answers"
 KNOWN: Final = b"}:answers:known"
 GLOB: Final = str.maketrans({letter: f"\\{letter}" for letter in "\\*?[]^-"})
 
@@ -49,7 +49,9 @@ class Keys:
 
     def __init__(self, namespace: str) -> None:
         self._start = f"{namespace}:{VERSION}:"
-        self.feed = f"{self._start}{{{FEED_TAG}}}:feed".encode()
+        self.feed = f"{self._start}{{{FLEET_TAG}}}:feed".encode()
+        self.sums = f"{self._start}{{{FLEET_TAG}}}:sums".encode()
+        self.tending = f"{self._start}{{{FLEET_TAG}}}:tending".encode()
         self.known_pattern = f"{self._start.translate(GLOB)}{{t:*{KNOWN.decode()}".encode()
 
     def known(self, owner: str) -> bytes:

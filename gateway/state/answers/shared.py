@@ -20,6 +20,7 @@ from gateway.state.answers.packed import Packing
 from gateway.state.answers.scripts import SCRIPTS, Keys
 from gateway.state.answers.shared_vectors import RedisVectors
 from gateway.state.answers.store import Stock, StoreUnavailable, Which
+from gateway.state.answers.tending import Tender
 from gateway.state.answers.vector_store import Shelf, looked_up, place_of, shelf_of
 from gateway.state.answers.walking import Walker
 from gateway.state.redis.dialing import Dialer, Timings
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 LEVELS: Final = {1: Level.EXACT, 2: Level.NEAR}
 LEARNT_TTL_MS: Final = 90 * 86_400_000
 LEARNT_BYTES_MAX: Final = 4 << 20
+ID_CHARS_MAX: Final = 128
 NOTED_AT_ONCE: Final = 200
 FETCHED_AT_ONCE: Final = 8
 EVERY_S: Final = 60.0
@@ -76,7 +78,7 @@ class SharedAnswers:
         self._walker = Walker(self._line, self._keys, self._clock, self._forget)
         self._notes = Notes(self._write)
         self._tending: asyncio.Task[None] | None = None
-        self._evicted = self._expired = 0
+        self._tender = Tender(self._line, self._keys, self._walker, self._bounds)
         self.unkept = 0
         self.refused = 0
 
@@ -110,7 +112,8 @@ class SharedAnswers:
             if not isinstance(said, list) or len(said) != 3:
                 self._not_kept(said)
                 return
-            self._evicted, self._expired = self._evicted + said[0], self._expired + said[1]
+            self._tender.evicted += said[0]
+            self._tender.expired += said[1]
             self._forget(entry.owner, said[2], entry.id)
             if vector is not None:
                 self._vectors.add(Shelf(entry.owner, packed.shelf), entry.id, vector, entry.expires_at_s)
@@ -129,11 +132,10 @@ class SharedAnswers:
         return None if owner is None else (await self._fetch(owner, [entry_id]))[0]
 
     async def drop(self, which: Which) -> int:
-        if which.owner is not None:
-            return await self._walker.drop(which.owner, which)
-        if which.id is not None and (owner := await self._owner_of(which.id)) is not None:
-            return await self._walker.drop(owner, which)
-        return sum([await self._walker.drop(owner, which) for owner in await self._walker.owners()])
+        dropped = await self._drop(which)
+        if dropped:
+            self._tender.forget_sums()
+        return dropped
 
     async def entries(self, which: Which | None = None) -> AsyncIterator[tuple[Kept, Vector | None]]:
         which = which or Which()
@@ -148,11 +150,10 @@ class SharedAnswers:
                             yield kept, await self._vector_of(kept.entry)
 
     async def stock(self) -> Stock:
-        held = await self._walker.holdings(await self._walker.owners(), self._bounds)
-        self._count(held)
-        entries, size_bytes = sum(one.entries for one in held), sum(one.size_bytes for one in held)
+        sums = await self._tender.sums()
         vectors = await self._vectors.count()
-        return Stock(entries, size_bytes, vectors, self._evicted, self._expired, self._line.unsent)
+        entries, size_bytes = (None, None) if sums is None else sums
+        return Stock(entries, size_bytes, vectors, self._tender.evicted, self._tender.expired, self._line.unsent)
 
     async def remember(self, name: str, state: bytes) -> None:
         if len(state) <= LEARNT_BYTES_MAX:
@@ -186,12 +187,6 @@ class SharedAnswers:
         await self._vectors.close()
         await self._line.close()
 
-    async def tend(self) -> None:
-        """Lets go of what has expired, and of what all owners have too much together. Raises `StoreUnavailable`."""
-        held = await self._walker.holdings(await self._walker.owners(), self._bounds)
-        self._count(held)
-        self._evicted += await self._walker.fit(held, self._bounds)
-
     @property
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
@@ -200,7 +195,14 @@ class SharedAnswers:
         while True:
             await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))  # noqa: S311 - so that processes take turns
             with contextlib.suppress(StoreUnavailable):
-                await self.tend()
+                await self._tender.sums()
+
+    async def _drop(self, which: Which) -> int:
+        if which.owner is not None:
+            return await self._walker.drop(which.owner, which)
+        if which.id is not None and (owner := await self._owner_of(which.id)) is not None:
+            return await self._walker.drop(owner, which)
+        return sum([await self._walker.drop(owner, which) for owner in await self._walker.owners()])
 
     async def _fetch(self, owner: str, entry_ids: Sequence[str]) -> list[Kept | None]:
         if not entry_ids:
@@ -223,6 +225,8 @@ class SharedAnswers:
         return await self._vectors.vector_of(shelf_of(place_of(entry)), entry.id) if entry.embedder else None
 
     async def _owner_of(self, entry_id: str) -> str | None:
+        if len(entry_id) > ID_CHARS_MAX:
+            return None
         said = await self._line.ask(command(b"GET", self._keys.owner_of_id(entry_id)), tag_of(entry_id))
         return said.decode(errors="replace") if isinstance(said, bytes) else None
 
@@ -245,10 +249,6 @@ class SharedAnswers:
                 self._line.tell(command(b"DEL", self._keys.owner_of_id(entry_id)), tag_of(entry_id))
         for name, entry_ids in by_shelf.items():
             self._vectors.remove(Shelf(owner, name), entry_ids)
-
-    def _count(self, held: Sequence[Any]) -> None:
-        self._evicted += sum(one.evicted for one in held)
-        self._expired += sum(one.expired for one in held)
 
     def _refuse(self) -> None:
         if not self.refused:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from redis.exceptions import RedisError
 
-from gateway.state.answers.scripts import FEED_TAG, SCRIPTS
+from gateway.state.answers.scripts import FLEET_TAG, SCRIPTS
 from gateway.state.answers.store import Place, StoreUnavailable, Which
 from gateway.state.answers.vector_bytes import from_bytes, to_bytes
 from gateway.state.answers.vector_store import Near, Shelf
@@ -126,7 +126,7 @@ class FedVectors:
 
     async def caught_up(self) -> None:
         """Returns when this index has heard all that the stream says now."""
-        said = await self._line.ask(command(b"XREVRANGE", self._keys.feed, b"+", b"-", b"COUNT", b"1"), FEED_TAG)
+        said = await self._line.ask(command(b"XREVRANGE", self._keys.feed, b"+", b"-", b"COUNT", b"1"), FLEET_TAG)
         until = _position_of(said[0][0]) if isinstance(said, list) and said else NEVER
         while self._position < until or not self.rescans:
             self._moved.clear()
@@ -155,14 +155,14 @@ class FedVectors:
     def _publish(self, shelf: Shelf, entry_ids: Sequence[str], *, came: bool) -> None:
         fields = (b"came" if came else b"went", msgspec.msgpack.encode((shelf.owner, shelf.name, entry_ids)))
         packed = command(b"XADD", self._keys.feed, b"MAXLEN", b"~", FEED_MAX, b"*", *fields)
-        self._line.tell(packed, FEED_TAG)
-        self._line.tell(command(b"PEXPIRE", self._keys.feed, FEED_TTL_MS), FEED_TAG)
+        self._line.tell(packed, FLEET_TAG)
+        self._line.tell(command(b"PEXPIRE", self._keys.feed, FEED_TTL_MS), FLEET_TAG)
 
     async def _follow(self) -> None:
         failures = 0
         while True:
             with contextlib.suppress(RedisError, OSError, StoreUnavailable, limits_store.StoreUnavailable):
-                connection = await self._dialer.dial(await self._line.server_of(FEED_TAG))
+                connection = await self._dialer.dial(await self._line.server_of(FLEET_TAG))
                 try:
                     await self._begin(connection)
                     failures = 0

@@ -101,7 +101,7 @@ class RedisVectors:
         self._clock = clock
         self._line = Line(Router(dialer, timings, (SCRIPTS.walk, SCRIPTS.vector, SCRIPTS.vectors), lambda: None))
         self._vectors: Vectors | None = None
-        self._choosing: asyncio.Lock = asyncio.Lock()
+        self._choosing: asyncio.Task[Vectors] | None = None
         self._adding: set[asyncio.Task[None]] = set()
 
     @property
@@ -140,6 +140,8 @@ class RedisVectors:
         """It is found out with the first vector."""
 
     async def close(self) -> None:
+        if self._choosing is not None:
+            await asyncio.wait([self._choosing])
         if self._vectors is not None:
             await self._vectors.close()
         await self._line.close()
@@ -149,11 +151,18 @@ class RedisVectors:
             (await self._chosen()).add(shelf, entry_id, vector, expires_at_s)
 
     async def _chosen(self) -> Vectors:
+        """All who ask while it is found out wait for the one answer, and no longer than that takes."""
         if self._vectors is None:
-            async with self._choosing:
-                if self._vectors is None:
-                    self._vectors = await self._choose()
+            if self._choosing is None:
+                self._choosing = asyncio.get_running_loop().create_task(self._choose(), name="answers-vectors")
+                self._choosing.add_done_callback(self._chose)
+            return await asyncio.shield(self._choosing)
         return self._vectors
+
+    def _chose(self, choosing: asyncio.Task[Vectors]) -> None:
+        self._choosing = None
+        if not choosing.cancelled() and choosing.exception() is None:
+            self._vectors = choosing.result()
 
     async def _choose(self) -> Vectors:
         said = await self._line.ask(COMMAND_INFO, "")

@@ -101,12 +101,12 @@ class Walker:
             if not said[2]:
                 return Holdings(owner, said[3], said[4], evicted, expired)
 
-    async def fit(self, held: Sequence[Holdings], bounds: Bounds) -> int:
-        """Makes those who have most give up what all have too much together; how many entries went."""
+    async def fit(self, held: Sequence[Holdings], bounds: Bounds) -> list[Holdings]:
+        """Makes those who have most give up what all have too much together; what those have then."""
         entries_max = level([one.entries for one in held], bounds.entries_max)
         bytes_max = level([one.size_bytes for one in held], bounds.bytes_max)
         greedy = [one.owner for one in held if one.entries > entries_max or one.size_bytes > bytes_max]
-        return sum([(await self.prune(owner, entries_max, bytes_max)).evicted for owner in greedy])
+        return [await self.prune(owner, entries_max, bytes_max) for owner in greedy]
 
     async def _call(self, owner: str, script: Any, arguments: Sequence[bytes]) -> object:  # noqa: ANN401
         return await self._line.ask(call(script, (self._keys.known(owner),), arguments), tag_of(owner), script)

@@ -286,7 +286,7 @@ async def test_owners_together_are_brought_within_the_bounds(rigs: list[AnswersR
         for number in range(count):
             await store.keep(Asked(str(number), owner=owner).entry(rig.now_s, f"ce_{owner[-1]}{number}"), None)
     await rig.arrived()
-    await store.tend()
+    await store._tender.tend()
     assert [len(await listed(store, Which(owner=f"team:{name}"))) for name in "abc"] == [4, 4, 2]
 
 

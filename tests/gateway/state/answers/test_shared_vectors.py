@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from typing import TYPE_CHECKING
@@ -127,3 +128,14 @@ async def test_the_nearest_of_many_are_found(sets: RedisVectors) -> None:
     found = [await sets.nearest(SHELF, beside(direction(1000 + number), 0.9), 1) for number in wanted]
     hits = sum(near[0].entry_id == f"ce_{number}" for near, number in zip(found, wanted, strict=True))
     assert hits >= 49
+
+
+async def test_all_who_ask_while_redis_is_away_wait_for_one_answer() -> None:
+    with own_server(is_8=True) as server:
+        vectors = vectors_at(server, QUICK)
+        with server.stopped():
+            async with asyncio.timeout(0.9):
+                asked = [vectors.nearest(SHELF, direction(1), 3) for _ in range(50)]
+                found = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(one) for one in found} == {StoreUnavailable}
+        await vectors.close()
