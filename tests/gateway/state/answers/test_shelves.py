@@ -197,7 +197,8 @@ def test_what_is_looked_at_may_go_meanwhile(which: Which | None) -> None:
     assert list(rig.shelves.matching(which)) == []
 
 
-def test_all_that_has_expired_goes_before_anything_that_has_not() -> None:
+def test_all_that_has_expired_goes_before_anything_that_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.state.answers.shelves.SWEPT_PER_PUT", 0)
     rig = Rig(entries_max=100, bytes_max=80_000)
     rig.put(made("cheap", cost=1), *(made(str(number), cost=10**6, ttl_s=5.0) for number in range(40)))
     rig.put(made("large", body=8_000), made("larger", body=8_000), now_s=NOW_S + 6.0)

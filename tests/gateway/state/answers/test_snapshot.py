@@ -3,10 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -24,13 +21,11 @@ from gateway.state.answers.store import Kept, Record, Which
 from policies.cache_eviction import Bounds
 from policies.cache_rules import Level
 from tests.answer_store_suite import OTHER, OWNER, TTL_S, Asked, beside, direction, listed
-from tests.answer_writer import entry_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 NOW_S = 1_800_000_000.0
-ROOT = Path(__file__).resolve().parents[4]
 KEY = "an operator's key of any length"
 
 
@@ -368,54 +363,6 @@ async def test_with_a_key_nothing_is_believed_that_is_not_sealed(tmp_path: Path)
     await fill(tmp_path / "cache.db", 3)
     async with opened(tmp_path / "cache.db", keys=[KEY]) as store:
         assert await listed(store) == {}
-
-
-# -- killed ----------------------------------------------------------------------------------------------------------
-
-
-async def kill_and_look(path: Path, rng: random.Random, first: int) -> int:
-    """A writer is killed at some instant; what it said was there is there, and nothing that it said was gone. The next
-    number.
-    """
-    command = [sys.executable, "-m", "tests.answer_writer", str(path), str(first)]
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    said = [await process.stdout.readline()]
-    await asyncio.sleep(rng.uniform(0.0, 0.25))
-    process.send_signal(signal.SIGKILL)
-    said += (await process.stdout.read()).splitlines(keepends=True)
-    await process.wait()
-    told = [line.split() for line in said if line.endswith(b"\n")]
-    dropped = {int(number) for word, number in told if word == b"dropped"}
-    written = max((int(number) for word, number in told if word == b"written"), default=first)
-    store = InProcessAnswers(snapshot=Snapshot(path))
-    await store.start()
-    await store.loaded()
-    found = {int(name.removeprefix("ce_")): kept.entry for name, kept in (await listed(store)).items()}
-    await store.close()
-    assert all(entry.body == entry_of(number) for number, entry in found.items())
-    assert set(range(first, written + 1)) - dropped <= found.keys()
-    assert not dropped & found.keys()
-    last = max(found, default=first)
-    assert len(set(range(first, last + 1)) - found.keys()) <= len(dropped) + 1  # nothing in between is missing
-    return last + 1
-
-
-async def killed_often(path: Path, times: int, seed: int) -> None:
-    rng, number = random.Random(seed), 0
-    for _ in range(times):
-        number = await kill_and_look(path, rng, number)
-    assert number > times * 50
-    assert not path.with_name("cache.db.damaged").exists()
-
-
-async def test_a_process_killed_at_any_instant_leaves_a_whole_file(tmp_path: Path) -> None:
-    await killed_often(tmp_path / "cache.db", 10, 1)
-
-
-@pytest.mark.slow
-async def test_processes_killed_a_hundred_times_leave_a_whole_file(tmp_path: Path) -> None:
-    await killed_often(tmp_path / "cache.db", 100, 2)
 
 
 @contextmanager
