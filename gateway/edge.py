@@ -335,21 +335,19 @@ def whole(inbound: Inbound, request_id: str, value: object) -> Outbound:
 
 def answer_head(call: Call, answer: Answer, *, close: bool) -> bytes:
     """What `render_head` makes of `call_headers` for a whole answer, at a third of its cost."""
-    route, attempt = call.route, call.decisive
-    cached = call.cached
+    route, attempt, cached = call.route, call.decisive, call.cached
     is_usual = attempt is not None or (cached is not None and call.replay_of is None)
     if route is None or not is_usual or answer.headers or close or DECISION in call.headers:
         headers = [JSON, ("content-length", str(call.sent_bytes)), *call_headers(call), *answer.headers]
         return render_head(200, headers, close=close)
     limits = "" if call.admitted is None else call.admitted.header_lines(time.time())
-    kept = "" if cached is None else f"{CACHE_HEADER}: {told(cached)}\r\n"
-    made = ""
+    way = "" if cached is None else f"{CACHE_HEADER}: {told(cached)}\r\n"
     if attempt is not None:
-        made = f"x-pointsman-deployment: {attempt.deployment.name}\r\nx-pointsman-attempts: {len(call.attempts)}\r\n"
+        way += f"x-pointsman-deployment: {attempt.deployment.name}\r\nx-pointsman-attempts: {len(call.attempts)}\r\n"
     return (
         f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {call.sent_bytes}\r\n"
         f"x-request-id: {call.id}\r\nx-pointsman-route: {route.name}\r\n"
-        f"{made}{kept}{limits}\r\n"
+        f"{way}{limits}\r\n"
     ).encode("latin-1", "replace")
 
 
@@ -379,8 +377,7 @@ def way_headers(call: Call) -> Headers:
 
 
 def _way(call: Call) -> Headers:
-    cached = call.cached
-    return _went(call) if cached is None else [*_went(call), (CACHE_HEADER, told(cached))]
+    return _went(call) if call.cached is None else [*_went(call), (CACHE_HEADER, told(call.cached))]
 
 
 def _went(call: Call) -> Headers:

@@ -25,7 +25,7 @@ SHORT = {"exact": {"ttl": "20ms"}}
 CHAT = "/v1/chat/completions"
 TOKEN = "an-admin-token-0123456789"
 KEYS = {name: f"sk-{name}-0123456789-0123456789" for name in ("ann", "amy", "bob", "out")}
-TEAMS = {"ann": {"team": "shop"}, "amy": {"team": "shop"}, "bob": {"team": "sales"}, "out": {"cache": False}}
+TEAMS: dict[str, dict[str, Any]] = {"ann": {"team": "shop"}, "amy": {"team": "shop"}, "bob": {"team": "sales"}, "out": {"cache": False}}
 
 
 def keys() -> list[dict[str, Any]]:

@@ -43,6 +43,7 @@ CHATTY = Deployment("chatty", "p", "openai", "gpt")
 EXACT = CacheRules()
 SEMANTIC = CacheRules(semantic=SemanticRules(0.2))
 NOW_S = 1_000_000.0
+LOGIN = "How do I log in?"
 FORWARDED = {"chatty": ("openai-beta", "x-mode")}
 
 
@@ -230,7 +231,7 @@ class CacheGround:
 
     def call(
         self,
-        question: str = "How do I log in?",
+        question: str = LOGIN,
         *headers: tuple[str, str],
         principal: Principal = ANN,
         stream: bool = False,
@@ -269,6 +270,13 @@ def outcome(call: Call) -> str:
     assert cached is not None
     word = cached.level or cached.bypass
     return "miss" if word is None else word.value
+
+
+async def outcomes(ground: CacheGround, *calls: Call) -> list[str]:
+    """What becomes of calls that are made one after the other."""
+    for call in calls:
+        await ground.ask(call)
+    return [outcome(call) for call in calls]
 
 
 def text_of(body: bytes) -> str:

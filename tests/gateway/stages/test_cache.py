@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from gateway.errors import LimitError, RequestError, UpstreamError
+from gateway.errors import RequestError, UpstreamError
 from gateway.state.answers.in_process import InProcessAnswers
-from gateway.state.answers.store import Kept, Neighbour, Record, StoreUnavailable
+from gateway.state.answers.store import Kept, StoreUnavailable
 from policies.cache_curves import risk_of
-from policies.cache_rules import Bypass, JudgeRules, Level, SemanticRules, ShadowRules, Sharing
+from policies.cache_rules import Bypass, JudgeRules, SemanticRules, ShadowRules, Sharing
 from policies.caching import Verdict
 from policies.route_rules import Needs, Requirements
 from policies.vocabulary import Deployment, Failure, FailureKind, Principal
@@ -21,13 +17,14 @@ from tests.gateway.cached_calls import (
     AMY,
     ANN,
     BOB,
+    LOGIN,
     NOW_S,
     SEMANTIC,
     CacheGround,
     Likeness,
     Told,
     outcome,
-    read_all,
+    outcomes,
     said,
     streamed,
     text_of,
@@ -35,15 +32,7 @@ from tests.gateway.cached_calls import (
 )
 from tests.gateway.stages.a_call import Next, a_call
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gateway.call import Call
-    from gateway.embedding.embedder import Vector
-    from gateway.state.answers.store import Entry, Place
-
 NO_VERDICT = Verdict(None, 1.0, 0.01)
-LOGIN = "How do I log in?"
 DOWN = UpstreamError(Failure(FailureKind.STATUS, "down", 503), "chatty")
 
 
@@ -58,12 +47,6 @@ async def semantic() -> CacheGround:
     assert found.embedder is not None
     found.embedder.angles = {LOGIN: 0.0, "How can I log in?": 0.02, "Where are you?": 1.2}
     return found
-
-
-async def outcomes(ground: CacheGround, *calls: Call) -> list[str]:
-    for call in calls:
-        await ground.ask(call)
-    return [outcome(call) for call in calls]
 
 
 async def test_a_route_without_a_cache_passes_untouched(ground: CacheGround) -> None:
@@ -335,60 +318,6 @@ async def test_an_answer_goes_with_the_deployment_that_made_it(ground: CacheGrou
     assert await outcomes(ground, call) == ["miss"]
 
 
-class Hostile(InProcessAnswers):
-    """Gives back whatever it was told to, asked or not."""
-
-    def __init__(self, entry: Entry, level: Level) -> None:
-        super().__init__(clock=lambda: NOW_S)
-        self._given = Kept(entry, Record(), level)
-
-    async def find(self, owner: str, exact: bytes, near: bytes) -> Kept | None:  # noqa: ARG002 - whatever is asked
-        return self._given
-
-    async def nearest(self, place: Place, vector: Vector, count: int) -> Sequence[Neighbour]:  # noqa: ARG002
-        return [Neighbour(self._given, 1.0)] * count
-
-
-OTHERS = {
-    "owner": st.sampled_from(["team:acme/sales", "all", "", "team:acme/shop ", "org:acme"]),
-    "exact": st.binary(max_size=33),
-    "near": st.binary(max_size=33),
-    "scope": st.binary(max_size=33),
-    "endpoint": st.sampled_from(["completions", "responses", "", "chat"]),
-    "expires_at_s": st.sampled_from([NOW_S, 0.0, -1.0, float("nan")]),
-    "stored_at_s": st.sampled_from([NOW_S + 100.0, float("nan"), float("inf")]),
-    "deployment": st.sampled_from(["other", ""]),
-    "id": st.sampled_from(["ce_\r\nset-cookie: a=b", "", "x", "ce_" + "a" * 99]),
-    "body": st.sampled_from([b"", b"[]", b"null", b"{"]),
-}
-WRONG = st.sampled_from(sorted(set(OTHERS) - {"exact", "near", "scope"})).flatmap(
-    lambda name: st.tuples(st.just(name), OTHERS[name])
-)
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(change=WRONG, level=st.sampled_from(Level))
-async def test_what_a_store_gives_back_is_believed_only_where_it_fits(change: tuple[str, Any], level: Level) -> None:
-    honest = CacheGround(SEMANTIC)
-    await honest.ask(honest.call())
-    ((kept, _),) = [pair async for pair in honest.store.entries()]
-    ground = CacheGround(SEMANTIC, Hostile(msgspec.structs.replace(kept.entry, **dict([change])), level))
-    call = ground.call()
-    await ground.ask(call)
-    assert outcome(call) == "miss"
-
-
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(exact=OTHERS["exact"], near=OTHERS["near"], scope=OTHERS["scope"])
-async def test_an_entry_under_other_digests_is_nobodys(exact: bytes, near: bytes, scope: bytes) -> None:
-    honest = CacheGround(SEMANTIC)
-    await honest.ask(honest.call())
-    ((kept, _),) = [pair async for pair in honest.store.entries()]
-    other = msgspec.structs.replace(kept.entry, exact=exact, near=near, scope=scope)
-    ground = CacheGround(SEMANTIC, Hostile(other, Level.EXACT))
-    assert await outcomes(ground, ground.call()) == ["miss"]
-
-
 class Away(InProcessAnswers):
     async def find(self, owner: str, exact: bytes, near: bytes) -> Kept | None:  # noqa: ARG002 - whatever is asked
         raise StoreUnavailable
@@ -399,117 +328,6 @@ async def test_a_store_that_is_away_is_left_alone() -> None:
     call = ground.call()
     assert text_of(await ground.ask(call)) == "Hello."
     assert outcome(call) == "unavailable"
-
-
-# -- one call for all who ask alike
-
-
-async def test_who_asks_the_same_at_once_shares_one_call(ground: CacheGround) -> None:
-    ground.behind.gate.clear()
-    calls = [ground.call(), ground.call(), ground.call("how do i log in")]
-    asking = [ground.asking(call) for call in calls]
-    await asyncio.sleep(0)
-    ground.behind.gate.set()
-    bodies = [reply.answer.body for reply in await asyncio.gather(*asking)]
-    assert bodies == [said()] * 3
-    assert [outcome(call) for call in calls] == ["miss", "exact", "near"]
-    leader, *followers = [call.cached for call in calls]
-    assert leader is not None
-    for cached in followers:
-        assert cached is not None
-        assert (cached.joined, cached.entry_id, cached.deployment) == (calls[0].id, leader.entry_id, "chatty")
-        assert cached.saved == leader.saved is not None
-    assert len(ground.behind.calls) == 1
-
-
-async def test_streams_and_whole_answers_are_separate_calls(ground: CacheGround) -> None:
-    ground.behind.gate.clear()
-    asking = [ground.asking(ground.call(stream=stream)) for stream in (False, True)]
-    await asyncio.sleep(0)
-    ground.behind.gate.set()
-    await asyncio.gather(*asking)
-    assert len(ground.behind.calls) == 2
-
-
-async def test_a_follower_of_a_stream_learns_at_its_end_what_it_saved(ground: CacheGround) -> None:
-    ground.behind.gate.clear()
-    calls = [ground.call(stream=True), ground.call(stream=True)]
-    asking = [ground.asking(call) for call in calls]
-    await asyncio.sleep(0)
-    ground.behind.gate.set()
-    replies = await asyncio.gather(*asking)
-    assert [text_of(body) for body in await asyncio.gather(*map(read_all, replies))] == ["Hello.", "Hello."]
-    assert calls[1].cached is not None
-    assert calls[1].cached.saved is not None
-    assert calls[1].cached.saved.output_tokens == 7
-
-
-async def test_an_upstreams_failure_is_everybodys(ground: CacheGround) -> None:
-    ground.behind.gate.clear()
-    ground.behind.answers = [DOWN]
-    calls = [ground.call() for _ in range(3)]
-    asking = [ground.asking(call) for call in calls]
-    await asyncio.sleep(0)
-    ground.behind.gate.set()
-    assert await asyncio.gather(*asking, return_exceptions=True) == [DOWN] * 3
-    assert len(ground.behind.calls) == 1
-    assert [outcome(call) for call in calls] == ["miss"] * 3
-
-
-async def test_a_leader_that_fails_by_itself_is_followed_by_another(ground: CacheGround) -> None:
-    over = LimitError("over", status=429, type_="requests", code="rate_limit_exceeded", retry_after_s=1.0)
-    ground.behind.gate.clear()
-    ground.behind.answers = [over]
-    calls = [ground.call() for _ in range(4)]
-    asking = [ground.asking(call) for call in calls]
-    await asyncio.sleep(0)
-    ground.behind.gate.set()
-    found = await asyncio.gather(*asking, return_exceptions=True)
-    assert found[0] is over
-    assert all(not isinstance(one, BaseException) for one in found[1:])
-    assert [outcome(call) for call in calls] == ["miss", "miss", "exact", "exact"]
-    assert len(ground.behind.calls) == 2
-
-
-async def test_followers_who_only_ever_meet_bad_leaders_make_their_calls_themselves(ground: CacheGround) -> None:
-    over = LimitError("over", status=429, type_="requests", code="rate_limit_exceeded", retry_after_s=1.0)
-    ground.behind.gate.clear()
-    ground.behind.answers = [over] * 5
-    asking = [ground.asking(ground.call()) for _ in range(7)]
-    await asyncio.sleep(0)
-    ground.behind.gate.set()
-    found = await asyncio.gather(*asking, return_exceptions=True)
-    assert found.count(over) == 5
-    assert len(ground.flights) == 0
-
-
-async def test_a_leader_that_leaves_is_followed_to_the_end(ground: CacheGround) -> None:
-    ground.behind.gate.clear()
-    calls = [ground.call(), ground.call()]
-    leading, following = [ground.asking(call) for call in calls]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    leading.cancel()
-    await asyncio.wait([leading])
-    assert calls[0].drain is not None
-    draining = asyncio.ensure_future(calls[0].drain())
-    await asyncio.sleep(0)
-    ground.behind.gate.set()
-    assert (await following).answer.body == said()
-    await draining
-    assert len(ground.behind.calls) == 1
-
-
-async def test_who_follows_a_semantic_hit_is_one_and_takes_from_the_budget(semantic: CacheGround) -> None:
-    await semantic.ask(semantic.call())
-    assert semantic.embedder is not None
-    semantic.embedder.delay_s = 0.01
-    calls = [semantic.call("How can I log in?") for _ in range(3)]
-    await asyncio.gather(*(semantic.asking(call) for call in calls))
-    assert [outcome(call) for call in calls] == ["semantic"] * 3
-    ((_, experience),) = semantic.learning.all()
-    assert sum(experience.served) == 3.0
-    assert len({call.cached.risk for call in calls if call.cached is not None}) == 1
 
 
 async def test_the_bar_holds_however_alike_questions_are_said_to_be() -> None:
