@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from policies.cache_numbers import DIMENSIONS, UNIT_OF
+from policies.cache_units import DIMENSIONS, UNIT_OF
 from policies.cache_words import stem
 
 

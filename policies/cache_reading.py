@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from policies.cache_antonyms import NEARNESS, PARTICLES, PHRASAL, SIDES, SPANS, Side
 from policies.cache_denials import Denials, denials_in
-from policies.cache_numbers import NUMBER_WORDS, ROMAN, UNIT_OF, Amount, amounts_in, spoken
+from policies.cache_numbers import ROMAN, amounts_in
+from policies.cache_spoken import NUMBER_WORDS, spoken
+from policies.cache_units import UNIT_OF, Amount
 from policies.cache_wording import unmannered
 from policies.cache_words import TOKEN, WORD_CHARS_MAX, Word, word_of
 
