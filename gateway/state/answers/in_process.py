@@ -131,6 +131,7 @@ class InProcessAnswers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
+        self._vectors.close()
         if self._snapshot is not None:
             await self._snapshot.close()
 

@@ -6,7 +6,6 @@ import random
 import sqlite3
 import threading
 from contextlib import asynccontextmanager, closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +23,7 @@ from tests.answer_store_suite import OTHER, OWNER, TTL_S, Asked, beside, directi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from pathlib import Path
 
 NOW_S = 1_800_000_000.0
 KEY = "an operator's key of any length"
