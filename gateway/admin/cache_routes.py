@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from gateway.admin.answers import Answer
     from gateway.admin.routes import Asked
+    from gateway.caching.curves import Curves
     from gateway.signals.cache_metrics import CacheMetrics, RouteStanding
     from gateway.state.answers.store import AnswerStore, Kept
 
@@ -49,6 +50,9 @@ class Caches(Protocol):
 
     @property
     def kind(self) -> str: ...
+
+    @property
+    def curves(self) -> Curves: ...
 
     def standings(self) -> Iterable[RouteStanding]:
         """Routes with a semantic cache."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.admin.cache_curve_routes import CacheCurveRoutes
 from gateway.admin.cache_dump_routes import CacheDumpRoutes
 from gateway.admin.cache_routes import CacheRoutes
 from gateway.admin.decision_routes import DecisionRoutes
@@ -60,5 +61,6 @@ def all_routes(parts: Parts) -> tuple[Route, ...]:
         *ModelRoutes(parts.engines).routes(),
         *CacheRoutes(parts.caches).routes(),
         *CacheDumpRoutes(parts.caches).routes(),
+        *CacheCurveRoutes(parts.caches).routes(),
     )
     return (*routes, *SpecRoutes(routes).routes())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from gateway.caching.curves import Curves
 from policies.cache_lessons import Lessons
 from policies.caching import BINS, Experience
 
@@ -59,6 +60,7 @@ class Learning:
 
     def __init__(self, store: AnswerStore) -> None:
         self._store = store
+        self.curves = Curves(store)
         self._learnt: OrderedDict[Where, _Learnt] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 

@@ -15,7 +15,6 @@ from gateway.caching.replayed import replayed
 from gateway.call import Reply
 from gateway.embedding.embedder import EmbedderUnavailable
 from gateway.state.answers.store import Place, StoreUnavailable
-from policies.cache_curves import curve_of
 from policies.cache_judging import after_yes
 from policies.cache_rules import Bypass, Level
 from policies.cache_signs import compare
@@ -181,7 +180,8 @@ class Lookup:
         ]
         experience = await self._learning.experience(where)
         doubtful_max = 0.0 if semantic.judge is None else semantic.judge.risk_max
-        return decide(weighed, curve_of(where.embedder), experience, semantic.false_hits_max, doubtful_max)
+        curve = await self._learning.curves.of(where.embedder)
+        return decide(weighed, curve, experience, semantic.false_hits_max, doubtful_max)
 
     def _is_candidate(self, call: Call, asked: Asked, embedder: str, one: Neighbour) -> bool:
         entry = one.kept.entry

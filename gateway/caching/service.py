@@ -73,6 +73,7 @@ class Caching:
         self.kind = "redis" if config.state.is_shared else "memory"
         self.store = store_of(config)
         self.learning = Learning(self.store)
+        self.curves = self.learning.curves
         self._watching: asyncio.Task[None] | None = None
         rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret
         self.errands = Errands(office, rng, self._spent)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from gateway import extras
+from gateway.caching.curves import CurveFile, UnsoundCurve, curve_in
 from gateway.commands.cache_stream import Asked, How, Run, Share, run_stream, share
 from gateway.errors import MissingExtra
 from policies.cache_curves import Curve, curve_of, risk_of
@@ -37,24 +39,12 @@ LIKELY: Final = 0.5
 
 class Fit(msgspec.Struct):
     """How a curve fits: its loss over the candidates that one curve or the other takes for more likely right than
-    wrong, and of those of low risk, the wrong ones that it foretells, and those that were.
+    wrong, and of those of low risk, the wrong ones that it foretells, and those that were. It is to foretell too many.
     """
 
     log_loss: float
     expected: float
     wrong: Share
-
-
-class CurveFile(msgspec.Struct):
-    """A curve as it is written to a file."""
-
-    embedder: str
-    at_one: float
-    per_distance: float
-    per_next: float
-    per_sign: dict[str, float]
-    observations: int = 0
-    wrong: int = 0
 
 
 class Report(msgspec.Struct):
@@ -71,7 +61,8 @@ class Report(msgspec.Struct):
 
     @property
     def is_better(self) -> bool:
-        return self.after.log_loss < self.before.log_loss
+        """The fitted curve foretells no fewer wrong ones than there are, and the shipped one does not, or less well."""
+        return _is_honest(self.after) and (not _is_honest(self.before) or self.after.log_loss < self.before.log_loss)
 
 
 class CannotCalibrate(ValueError):  # noqa: N818 - it says what is wrong
@@ -152,21 +143,24 @@ async def calibrated(found: list[dict[str, Any]], how: How, embedder: Embedder) 
     seen, before_run = run_stream(stream, how, shipped)
     report = _report(seen, how, shipped, embedder.id)
     report.before_run = before_run
-    report.after_run = run_stream(stream, how, _curve(report.curve))[1]
+    try:
+        report.after_run = run_stream(stream, how, curve_in(report.curve))[1]
+    except UnsoundCurve as error:
+        raise TooFewError(f"what they say makes no curve: {error}") from error
     return report
 
 
 def _report(seen: Sequence[Observation], how: How, shipped: Curve, embedder: str) -> Report:
     """Each half is told by the curve that was fitted to the other."""
-    fitted = fit(embedder, seen, shipped)
+    whole = fit(embedder, seen, shipped)
     halves = [seen[::2], seen[1::2]]
     try:
-        crossed = [fit(embedder, half, shipped).curve for half in halves]
+        crossed = [fit(embedder, half, shipped) for half in halves]
     except TooFewError as error:
         raise TooFewError(f"each half is tried on the other, and one has {error}") from None
-    told = [(one, curve) for half, curve in zip(halves, reversed(crossed), strict=True) for one in half]
+    told = [(one, fitted) for half, fitted in zip(halves, reversed(crossed), strict=True) for one in half]
     before, after = fits(told, shipped)
-    return Report(fitted.observations, fitted.wrong, how.budget, before, after, None, None, _file(fitted))
+    return Report(whole.observations, whole.wrong, how.budget, before, after, None, None, _file(whole))
 
 
 async def _embedded(found: Iterable[dict[str, Any]], embedder: Embedder) -> Any:  # noqa: ANN401 - an iterator of Asked
@@ -184,20 +178,30 @@ async def _of_pairs(found: Iterable[dict[str, Any]], how: How, embedder: Embedde
             yield Observation(float(one @ other), signs, 0.0, not line["same"])
 
 
-def fits(told: Sequence[tuple[Observation, Curve]], shipped: Curve) -> tuple[Fit, Fit]:
-    """Of the shipped curve, and of the one beside each observation."""
-    risks = [(_risk(shipped, one), _risk(curve, one), one.wrong) for one, curve in told if one.signs.veto is None]
-    near = [risk for risk in risks if min(risk[:2]) <= LIKELY]
-    return _fit([(before, wrong) for before, _, wrong in near]), _fit([(after, wrong) for _, after, wrong in near])
+def fits(told: Sequence[tuple[Observation, Fitted]], shipped: Curve) -> tuple[Fit, Fit]:
+    """Of the shipped curve, and of the one beside each observation, whose margin is left out of the loss."""
+    before, after = [], []
+    for one, fitted in told:
+        plain = replace(fitted.curve, at_one=fitted.curve.at_one - fitted.margin)
+        risks = _risk(shipped, one), _risk(plain, one)
+        if one.signs.veto is None and min(risks) <= LIKELY:
+            before.append((risks[0], risks[0], one.wrong))
+            after.append((_risk(fitted.curve, one), risks[1], one.wrong))
+    return _fit(before), _fit(after)
+
+
+def _is_honest(fitted: Fit) -> bool:
+    return fitted.wrong.low * fitted.wrong.of <= fitted.expected
 
 
 def _risk(curve: Curve, one: Observation) -> float:
     return min(max(risk_of(curve.log_odds(one.similarity, one.signs, one.next_similarity)), 1e-9), 1 - 1e-9)
 
 
-def _fit(risks: Sequence[tuple[float, bool]]) -> Fit:
-    loss = -sum(math.log(risk if wrong else 1.0 - risk) for risk, wrong in risks)
-    low = [(risk, wrong) for risk, wrong in risks if risk <= LOW_RISK]
+def _fit(risks: Sequence[tuple[float, float, bool]]) -> Fit:
+    """Of the risk that is decided by, and the one that is thought likeliest."""
+    loss = -sum(math.log(likely if wrong else 1.0 - likely) for _, likely, wrong in risks)
+    low = [(risk, wrong) for risk, _, wrong in risks if risk <= LOW_RISK]
     expected = sum(risk for risk, _ in low)
     return Fit(round(loss / max(len(risks), 1), 4), round(expected, 2), share(sum(wrong for _, wrong in low), len(low)))
 
@@ -207,10 +211,6 @@ def _file(fitted: Fitted) -> CurveFile:
     weights = {name: round(weight, 4) for name, weight in curve.per_sign}
     at_one, per_distance, per_next = (round(part, 4) for part in (curve.at_one, curve.per_distance, curve.per_next))
     return CurveFile(curve.embedder, at_one, per_distance, per_next, weights, fitted.observations, fitted.wrong)
-
-
-def _curve(file: CurveFile) -> Curve:
-    return Curve(file.embedder, file.at_one, file.per_distance, file.per_next, tuple(file.per_sign.items()))
 
 
 def lines(report: Report) -> Iterator[str]:

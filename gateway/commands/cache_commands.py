@@ -1,4 +1,4 @@
-"""`pointsman cache stats|drop|export|import` on top of the admin API."""
+"""`pointsman cache stats|drop|curve|export|import` on top of the admin API."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from gateway.commands.admin_client import CommandError
 from gateway.commands.shown import Shown, path_of, query_of
 from gateway.commands.usage import parse_moment, usd
+from policies.cache_curves import SHIPPED
 
 if TYPE_CHECKING:
     import argparse
@@ -81,6 +84,22 @@ def import_(client: AdminClient, arguments: argparse.Namespace) -> Shown:
     return Shown({"kept": kept, "refused": refused}, note=note)
 
 
+def curve(client: AdminClient, arguments: argparse.Namespace) -> Shown:
+    """Shown, or taken from a file, or given up for the shipped one."""
+    if arguments.file is not None:
+        try:
+            body = msgspec.json.decode(arguments.file.read_bytes())
+        except (OSError, msgspec.DecodeError):
+            raise CommandError(f"{arguments.file} is not what calibrate writes", 2) from None
+        told = client.ask("PUT", path_of("cache", "curve"), body).body
+    else:
+        method = "DELETE" if arguments.shipped else "GET"
+        query = query_of({"embedder": arguments.embedder or SHIPPED[0].embedder})
+        told = client.ask(method, path_of("cache", "curve") + query).body
+    rows = [(name, told[name]) for name in ("at_one", "per_distance", "per_next")]
+    return Shown(told, ("CURVE", told["embedder"]), [*rows, *told["per_sign"].items()])
+
+
 def _lines(client: AdminClient, parts: int) -> Iterator[str]:
     """The heading comes with each part."""
     for part in range(parts):
@@ -150,6 +169,7 @@ def _stock(store: dict[str, Any] | None) -> str:
 
 ACTS: Final[dict[str, Callable[[AdminClient, argparse.Namespace], Shown]]] = {
     "cache stats": stats,
+    "cache curve": curve,
     "cache drop": drop,
     "cache export": export,
     "cache import": import_,

@@ -18,6 +18,7 @@ import msgspec
 
 from gateway import extras
 from gateway.caching.asked import asked_of
+from gateway.caching.views import Views
 from gateway.commands.asked_policy import policy_of
 from gateway.embedding.embedder import EmbedderUnavailable
 from gateway.errors import GatewayError, MissingExtra
@@ -134,7 +135,7 @@ async def _asked(rehearsal: Rehearsal, pair: Pair, wanted: Wanted) -> tuple[Call
     if route is None or route.cache is None:
         raise CannotWarm(f"{wanted.model} goes to a route without a cache")
     try:
-        asked = asked_of(call, route, route.cache)
+        asked = asked_of(call, route, route.cache, Views())
     except GatewayError as refused:
         raise CannotWarm(f"line {pair.number} would be refused: {refused.message}") from refused
     if isinstance(asked, Bypass):

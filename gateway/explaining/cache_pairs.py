@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from adapters.cache_view import NEVER_MATTER
 from gateway.caching.asked import asked_of
+from gateway.caching.views import Views
 from gateway.errors import GatewayError
 from policies.cache_curves import curve_of
 from policies.cache_rules import Bypass
@@ -102,7 +103,7 @@ async def _side(rehearsal: Rehearsal, question: Question) -> Side | str:
     if route is None or route.cache is None:
         return "goes to a route without a cache"
     try:
-        asked = asked_of(call, route, route.cache)
+        asked = asked_of(call, route, route.cache, Views())
     except GatewayError as refused:
         return f"would be refused: {refused.message}"
     if isinstance(asked, Bypass):

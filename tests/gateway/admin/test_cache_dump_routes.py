@@ -12,6 +12,7 @@ from gateway.admin.cache_routes import CACHE
 from gateway.admin.cache_shapes import CachePart, CacheToImport
 from gateway.admin.gate import ALL
 from gateway.admin.routes import Asked, Operator
+from gateway.caching.curves import Curves
 from gateway.errors import RequestError
 from gateway.signals.cache_metrics import CacheMetrics, RouteStanding
 from gateway.signals.metrics import Registry
@@ -31,6 +32,10 @@ class Home(NamedTuple):
     store: AnswerStore
     metrics: CacheMetrics
     kind: str = "memory"
+
+    @property
+    def curves(self) -> Curves:
+        return Curves(self.store)
 
     def standings(self) -> list[RouteStanding]:
         return []

@@ -10,6 +10,7 @@ from gateway.admin.cache_routes import CACHE, CacheRoutes, org_of
 from gateway.admin.cache_shapes import CacheQuery, CacheToDrop
 from gateway.admin.gate import ALL
 from gateway.admin.routes import Asked, Operator, Permission
+from gateway.caching.curves import Curves
 from gateway.call import Cached
 from gateway.errors import RequestError
 from gateway.signals.cache_metrics import CacheMetrics, RouteStanding
@@ -32,6 +33,10 @@ class Home(NamedTuple):
     store: AnswerStore
     metrics: CacheMetrics
     kind: str = "memory"
+
+    @property
+    def curves(self) -> Curves:
+        return Curves(self.store)
 
     def standings(self) -> list[RouteStanding]:
         return [RouteStanding("faq", 0.01, 0.2, 500, 90, 0.006, 0.012, 40, 2)]

@@ -38,7 +38,7 @@ def test_each_act_can_be_said() -> None:
         "orgs": ["list", "create", "change", "show", "delete"],
         "teams": ["list", "create", "show", "delete"],
         "users": ["list", "create", "show", "delete"],
-        "cache": ["stats", "drop", "export", "import"],
+        "cache": ["stats", "drop", "curve", "export", "import"],
     }
     assert set(ACTS) == {f"{noun} {verb}" for noun, verbs in wanted.items() for verb in verbs} | {"limits"}
     assert parser().parse_args(["limits"]).act == "limits"

@@ -51,6 +51,10 @@ class Listener:
         self.taken += [line for line in body["lines"] if "bad" not in line]
         return {"kept": len(body["lines"]) - len(refused), "refused": refused}
 
+    def curve(self, _path: str, body: Any) -> Any:
+        told = {"embedder": "minilm", "at_one": -5.0, "per_distance": 17.0, "per_next": 2.0, "per_sign": {"slot": 0.5}}
+        return told | (body or {})
+
 
 setattr(Listener, "import", Listener.import_)
 
@@ -145,3 +149,23 @@ def test_an_import_goes_in_batches_and_tells_of_each_line_by_its_number(
         "3 answers taken over, 3 refused", "line 3: bad", "line 6: it is too long", "line 7: bad",
     ]  # fmt: skip
     assert main(["cache", "import", str(tmp_path / "none")]) == 2
+
+
+def test_a_curve_is_shown_taken_from_a_file_and_given_up(
+    listener: Listener, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["cache", "curve"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["CURVE", "minilm"], ["at_one", "-5.0"], ["per_distance", "17.0"], ["per_next", "2.0"], ["slot", "0.5"],
+    ]  # fmt: skip
+    file = tmp_path / "curve.json"
+    file.write_text('{"embedder": "e", "at_one": -4.0}')
+    assert main(["cache", "curve", str(file)]) == 0
+    assert main(["cache", "curve", "--shipped", "--embedder", "e/1"]) == 0
+    assert [(method, path.rpartition("/")[2], body) for method, path, body in listener.asked[1:]] == [
+        ("PUT", "curve", {"embedder": "e", "at_one": -4.0}),
+        ("DELETE", "curve?embedder=e%2F1", None),
+    ]
+    file.write_text("{")
+    assert main(["cache", "curve", str(file)]) == 2
+    assert main(["cache", "curve", str(tmp_path / "none")]) == 2
