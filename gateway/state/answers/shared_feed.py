@@ -123,6 +123,7 @@ class FedVectors:
             self._following.cancel()
             await asyncio.wait([self._following])
             self._following = None
+        self._index.close()
 
     async def caught_up(self) -> None:
         """Returns when this index has heard all that the stream says now."""

@@ -111,12 +111,12 @@ class VectorIndex(Generic[Id]):
         return gathering is not None and len(gathering) > _LONG_FROM and not gathering.has_followed
 
     def close(self) -> None:
-        """No graph is brought up to date any more; rows are still compared."""
+        """No graph is brought up to date any more, but for the step under way; rows are still compared."""
         with self._lock:
             self._is_closed = True
             tending = self._tending
         if tending is not None:
-            tending.shutdown(wait=True, cancel_futures=True)
+            tending.shutdown(wait=False, cancel_futures=True)
 
     def _tend(self, gathering: Gathering[Id]) -> None:
         """See to it that the thread has a look, if there is anything for it to do."""
