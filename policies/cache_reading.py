@@ -91,7 +91,9 @@ def read(question: str) -> Reading:
     notes = _Notes()
     for token in TOKEN.finditer(text):
         kind = token.lastgroup or ""
-        if kind in {"plain", "word"}:
+        if kind == "plain" and (word := token.group()).islower() and word.isascii() and "'" not in word:
+            notes.words.append(word)
+        elif kind in {"plain", "word"}:
             notes.word(token.group(), token.start())
         elif kind in {"number", "mixed"}:
             notes.number(token.group(), kind)

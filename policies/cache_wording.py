@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from policies.cache_frequent_words import COMMON
-from policies.cache_words import STOPS, tidy
+from policies.cache_capitals import LOWERED_ANYWHERE, LOWERED_AT_START
+from policies.cache_words import tidy
 
 CHARS_MAX: Final = 8_000
 """What is longer is its own plain form."""
@@ -53,25 +53,6 @@ _ASKED_PLEASE: Final = re.compile(
 _END: Final = re.compile(r"(?<=[^\W\d_]{2})[.?!,;:\ ]+$|(?<=[\d)\"'%+#])[.?,;\ ]+$|(?<=[^\W\d_])[?,;\ ]+$")
 _WORD: Final = re.compile(r"(?<![\w'@#./-])[A-Z][a-z]*(?:'[a-z]{1,2})?(?![\w@/]|\.\w|-\w)")
 _STARTS: Final = re.compile(r"(?:^|[.?!] )[\"'(]*$")
-
-# Words that are something else as a name, so that a capital at the beginning of a sentence may matter.
-_NAMES_TEXT: Final = """
-polish turkey china march may august april june apple windows word bill mark will rose grace nice reading bath cork
-mobile orange jobs gates bush trump brown white black green swift rust go ruby python java shell amazon target chase
-visa discover frank jack jean rob sue pat drew art earnest faith hope joy dawn summer autumn ivy lily daisy iris olive
-pearl amber ginger sandy rocky lance grant miles wade chip buck gene guy max major earl duke dean hunter mason carter
-cook baker smith miller taylor potter fisher king bishop pope cliff glen heath lane brook ford church wood stone rice
-berry bean lamb wolf fox bird swan crane finch robin jay martin phoenix orlando jordan chad cuba mali niger guinea
-jersey cologne champagne brazil delhi bali lima nile oracle slack zoom teams excel access outlook edge safari chrome
-spark kafka flask django express react angular vue dart perl scala julia basic signal stripe square uber lyft gap dove
-tide galaxy pixel echo alexa prime fire meta alphabet steam epic unity blender it us who english french german italian
-spanish dutch welsh irish scotch swiss danish catholic mass lent easter god lord
-""".strip()
-_NAMES: Final = frozenset(_NAMES_TEXT.split())
-_ALWAYS: Final = STOPS - _NAMES - {"a", "s", "t", "d", "m", "u"}
-_FIRST: Final = 400
-_AT_START: Final = (frozenset(COMMON[:_FIRST]) | STOPS) - _NAMES
-"""What begins a sentence is lowered only where it is so common that nobody reads a name; names begin soon after."""
 
 
 def plain_form(question: str) -> str:
@@ -119,8 +100,8 @@ def _says_something(text: str) -> bool:
 def _lowered(found: re.Match[str]) -> str:
     word = found[0]
     lower = word.lower()
-    if word == "I" or lower in _ALWAYS or (lower.partition("'")[0] in _ALWAYS and "'" in lower):
+    if word == "I" or lower in LOWERED_ANYWHERE or (lower.partition("'")[0] in LOWERED_ANYWHERE and "'" in lower):
         return lower
-    if lower in _AT_START and _STARTS.search(found.string, max(0, found.start() - 4), found.start()):
+    if lower in LOWERED_AT_START and _STARTS.search(found.string, max(0, found.start() - 4), found.start()):
         return lower
     return word
