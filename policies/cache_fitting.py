@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from policies.cache_signs import Signs
 
-SIGNS: Final = ("renamed", "slot", "brief")
+SIGNS: Final = ("renamed", "brief")
 """The signs that paid on both development streams; the others did not, or not clearly."""
 OBSERVATIONS_MIN: Final = 200
 WRONG_MIN: Final = 10

@@ -1,8 +1,8 @@
 """What labels teach of a route's hits: by how much the odds of a wrong one differ from the shipped curve's.
 
-The belief is a distribution over that factor, held as log weights on a grid and corrected by Bayes' rule. The risk that
-is decided on takes the factor's upper quantile, so that a doubt counts as danger: before there are labels it is exactly
-the shipped curve's, a wrong hit or two raise it at once, and it sinks only as fast as labels leave no doubt.
+The belief is a distribution over that factor, held as log weights on a grid and corrected by Bayes' rule; it begins
+around the shipped curve. Danger is believed as soon as it is likelier than not, safety only when nine tenths of the
+belief are on its side: a wrong hit or two raise the factor at once, and it takes many good ones to lower it.
 
 Two kinds of labels are not alike. Shadow checks are drawn by chance among requests, so each is worth what it says, good
 or bad. Feedback comes from who was annoyed: the bad reports are a lower bound of the wrong hits, and the good ones say
@@ -20,11 +20,21 @@ STEP: Final = 0.125
 LOWEST: Final = -16
 HIGHEST: Final = 40
 _FACTORS: Final = tuple(range(LOWEST, HIGHEST + 1))
-_QUANTILE: Final = 0.8
-_SPREAD: Final = 0.6  # a guess, on the wide side: the two sets of the shipped curve differ by less
-_MEAN: Final = -0.8416 * _SPREAD  # puts the quantile of the untaught belief at no factor at all
-_MEMORY: Final = 1.0 - 1.0 / 500  # per label: what a route's traffic was like once says little of today
-_UNTAUGHT: Final = tuple(-0.5 * ((step * STEP - _MEAN) / _SPREAD) ** 2 for step in _FACTORS)
+_SAFER: Final = 0.9
+_SPREAD_SAFE: Final = 0.6  # a guess, on the wide side: the two sets of the shipped curve differ by less
+_SPREAD_DANGEROUS: Final = 1.5  # traffic may be made to deceive, but none is made to be safe
+_HIT_LOG_ODDS: Final = -1.5
+"""Labels of candidates beyond are left out: a curve may be wrong in another way where no hits are."""
+_MEMORY: Final = 1.0 - 1.0 / 250  # per label: what a route's traffic was like once says little of today
+
+
+def _belief(step: int) -> float:
+    """As much on either side of no factor at all."""
+    spread = _SPREAD_SAFE if step < 0 else _SPREAD_DANGEROUS
+    return -0.5 * (step * STEP / spread) ** 2 - math.log(spread)
+
+
+_UNTAUGHT: Final = tuple(map(_belief, _FACTORS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,8 @@ class Lessons:
 
     def labelled(self, log_odds: float, *, wrong: bool) -> Lessons:
         """One random label of a candidate whose odds the shipped curve gives."""
+        if log_odds > _HIT_LOG_ODDS:
+            return self
         likelihoods = (_log_likelihood(log_odds + step * STEP, wrong=wrong) for step in _FACTORS)
         learnt = tuple(old * _MEMORY + new for old, new in zip(self.learnt, likelihoods, strict=True))
         labels, wrongs = self.labels * _MEMORY + 1.0, self.wrong * _MEMORY + wrong
@@ -51,8 +63,9 @@ class Lessons:
         return replace(self, reports=self.reports + 1.0)
 
     def settled(self, expected: float) -> Lessons:
-        """With the shift that all of this makes; `expected`: wrong hits so far by the shipped curve."""
-        return replace(self, shift=self.quantile(_QUANTILE, expected))
+        """With the factor to be decided with; `expected`: wrong hits so far by the shipped curve."""
+        middle, upper = self.quantile(0.5, expected), self.quantile(_SAFER, expected)
+        return replace(self, shift=max(middle, min(upper, 0)))
 
     def faded(self) -> Lessons:
         """Reports count half, with the traffic that they are held against."""
@@ -69,7 +82,7 @@ class Lessons:
         wanted, total = share * sum(weights), 0.0
         for step, weight in zip(_FACTORS, weights, strict=True):
             total += weight
-            if total >= wanted:
+            if total >= wanted - 1e-9:
                 return step
         return HIGHEST
 
