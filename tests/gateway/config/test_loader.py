@@ -37,7 +37,7 @@ deployments:
   gpt: {provider: opena, model: gpt-4o}
 routes:
   - model: smart
-    cache: {}
+    cache: {semantik: {}}
     targets: [gpt, gtp, {deployment: gpt, weight: x}]
 limits: [{per: key}]
 keys:
@@ -57,7 +57,7 @@ p.yaml:5: providers.openai.api_key: environment variable NOPE is not set
 p.yaml:5: providers.openai.base_ur: unknown key 'base_ur' (did you mean 'base_url'?)
 p.yaml:6: providers.openai: is set twice, first on line 5
 p.yaml:8: deployments.gpt.provider: there is no provider 'opena' (did you mean 'openai'?)
-p.yaml:11: routes[0].cache: 'cache' is not available in this version
+p.yaml:11: routes[0].cache.semantik: unknown key 'semantik' (did you mean 'semantic'?)
 p.yaml:12: routes[0].targets[2].weight: must be a whole number
 p.yaml:12: routes[0].targets[1]: there is no deployment or route 'gtp' (did you mean 'gpt'?)
 p.yaml:12: routes[0].targets[2].deployment: is the same deployment as routes[0].targets[0]
