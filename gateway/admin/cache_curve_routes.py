@@ -10,6 +10,7 @@ from gateway.admin.cache_routes import CACHE
 from gateway.admin.routes import Asked, Permission, Route, Told
 from gateway.caching.curves import CurveFile, UnsoundCurve
 from gateway.errors import RequestError
+from policies.cache_curves import Curve, curve_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,9 @@ class CacheCurveRoutes:
         )
 
     async def _show(self, asked: Asked) -> Answer:
-        return await _shown(self._curves(), asked.query.embedder)
+        """Where no route has a cache, the shipped one."""
+        caches, embedder = self._caches(), asked.query.embedder
+        return _told(embedder, curve_of(embedder) if caches is None else await caches.curves.of(embedder))
 
     async def _keep(self, asked: Asked) -> Answer:
         body: CurveToKeep = asked.body
@@ -72,12 +75,12 @@ class CacheCurveRoutes:
             await curves.keep(msgspec.convert(msgspec.to_builtins(body), CurveFile))
         except UnsoundCurve as error:
             raise RequestError(f"This is no curve: {error}.", param="per_sign") from error
-        return await _shown(curves, body.embedder)
+        return _told(body.embedder, await curves.of(body.embedder))
 
     async def _forget(self, asked: Asked) -> Answer:
         curves, embedder = self._curves(), asked.query.embedder
         await curves.forget(embedder)
-        return await _shown(curves, embedder)
+        return _told(embedder, await curves.of(embedder))
 
     def _curves(self) -> "Curves":
         caches = self._caches()
@@ -86,9 +89,8 @@ class CacheCurveRoutes:
         return caches.curves
 
 
-async def _shown(curves: "Curves", embedder: str) -> Answer:
+def _told(embedder: str, curve: Curve) -> Answer:
     """A curve that was made for no embedder is shown for the one that was asked about."""
-    curve = await curves.of(embedder)
     told = CurveInForce(
         embedder=embedder,
         at_one=curve.at_one,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from policies.cache_curves import SHIPPED
+from policies.cache_curves import CAUTIOUS, SHIPPED
 from tests.gateway.admin.listening import listening
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ async def test_what_is_no_curve_is_refused(tmp_path: Path, changed: dict[str, ob
         assert (await here.ask("PUT", CURVE, MEASURED | changed)).status == 400
 
 
-async def test_where_no_route_has_a_cache_there_is_none(tmp_path: Path) -> None:
+async def test_where_no_route_has_a_cache_there_is_the_shipped_one_and_none_to_change(tmp_path: Path) -> None:
     async with listening(tmp_path) as here:
-        told = await here.ask("GET", f"{CURVE}?embedder=x")
-        assert (told.status, told.code) == (404, "cache_not_configured")
+        assert (await here.ask("GET", f"{CURVE}?embedder=x")).body["per_distance"] == CAUTIOUS.per_distance
+        for told in (await here.ask("PUT", CURVE, MEASURED), await here.ask("DELETE", f"{CURVE}?embedder=x")):
+            assert (told.status, told.code) == (404, "cache_not_configured")
