@@ -26,6 +26,7 @@ OK = "ok"
 CANCELLED = "client_cancelled"
 RATE_LIMITED = "rate_limited"
 HEDGE_LOST = "hedge_lost"
+CACHE_MISS = "cache_miss"
 
 _TIMEOUTS = frozenset({FailureKind.FIRST_TOKEN, FailureKind.IDLE, FailureKind.TOTAL, FailureKind.WRITE})
 _DENIALS = {
@@ -215,9 +216,15 @@ def outcome_of(call: Call) -> Outcome:
         return Outcome.DENIED_BUDGET if call.error_code == LimitError.QUOTA else Outcome.DENIED_RATE
     if failure is not None:
         return _failed_outcome(call, failure.kind)
-    if call.replay_of is not None and call.status >= 500:
+    if call.status >= 500 and _had_joined(call):
         return Outcome.UPSTREAM_ERROR  # of the call that this one had joined
-    return _DENIALS.get(call.status) or (Outcome.CLIENT_ERROR if 400 <= call.status < 500 else Outcome.GATEWAY_ERROR)
+    # A miss is a 504 by RFC 9111, for who asked for nothing but what is kept.
+    is_theirs = 400 <= call.status < 500 or call.error_code == CACHE_MISS
+    return _DENIALS.get(call.status) or (Outcome.CLIENT_ERROR if is_theirs else Outcome.GATEWAY_ERROR)
+
+
+def _had_joined(call: Call) -> bool:
+    return call.replay_of is not None or (call.cached is not None and call.cached.joined is not None)
 
 
 def _failed_outcome(call: Call, kind: FailureKind) -> Outcome:

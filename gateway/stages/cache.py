@@ -20,6 +20,7 @@ from gateway.caching.shadow import Hit
 from gateway.caching.views import Views
 from gateway.call import Cached, Reply
 from gateway.errors import RequestError
+from gateway.records.settlement import CACHE_MISS
 from gateway.state.answers.store import StoreUnavailable
 from policies.cache_rules import Bypass, Level
 
@@ -104,7 +105,7 @@ class CacheStage:
         if asked.directives.only_if_cached:
             reply = None if asked.directives.no_cache else await self._by_meaning(call, asked)
             if reply is None:
-                raise RequestError("There is no kept answer to this request.", status=504, code="cache_miss")
+                raise RequestError("There is no kept answer to this request.", status=504, code=CACHE_MISS)
             return reply
         if asked.directives.no_cache:
             return await self._make(call, then, asked)
@@ -130,6 +131,8 @@ class CacheStage:
         except Exception as error:
             if flight.ended_by_itself(error) and not _is_over(call):
                 return None
+            if call.cached is not None:
+                call.cached.joined = flight.call.id
             raise
         followed = Followed(joined, call, Level.EXACT if flight.is_of(asked.exact) else Level.NEAR)
         led = self._tools.served.by_request(flight.call.id)

@@ -6,6 +6,8 @@ import pytest
 
 from gateway.caching.following import Followed
 from gateway.errors import LimitError, UpstreamError
+from gateway.records.settlement import settle
+from gateway.signals.telemetry import Outcome
 from policies.cache_rules import Level
 from policies.vocabulary import Failure, FailureKind
 from tests.gateway.cached_calls import SEMANTIC, CacheGround, Told, outcome, read_all, said, streamed, text_of
@@ -94,6 +96,9 @@ async def test_an_upstreams_failure_is_everybodys(ground: CacheGround) -> None:
     assert await asyncio.gather(*asking, return_exceptions=True) == [DOWN] * 3
     assert len(ground.behind.calls) == 1
     assert [outcome(call) for call in calls] == ["miss"] * 3
+    for call in calls:
+        call.status = 503
+    assert {settle(call).outcome for call in calls[1:]} == {Outcome.UPSTREAM_ERROR}
 
 
 async def test_a_leader_that_fails_by_itself_is_followed_by_another(ground: CacheGround) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import RequestError, UpstreamError
+from gateway.records.settlement import settle
+from gateway.signals.telemetry import Outcome
 from gateway.state.answers.in_process import InProcessAnswers
 from gateway.state.answers.store import Kept, StoreUnavailable
 from policies.cache_curves import risk_of
@@ -239,9 +241,12 @@ async def test_max_age_is_the_oldest_that_is_taken(ground: CacheGround) -> None:
 
 async def test_only_if_cached_is_answered_from_here_or_not_at_all(semantic: CacheGround) -> None:
     only = ("Cache-Control", "only-if-cached")
+    missed = semantic.call(LOGIN, only)
     with pytest.raises(RequestError) as refused:
-        await semantic.ask(semantic.call(LOGIN, only))
+        await semantic.ask(missed)
     assert (refused.value.status, refused.value.code) == (504, "cache_miss")
+    missed.status, missed.error_code = 504, "cache_miss"
+    assert settle(missed).outcome is Outcome.CLIENT_ERROR
     await semantic.ask(semantic.call())
     found = await outcomes(semantic, semantic.call(LOGIN, only), semantic.call("How can I log in?", only))
     assert found == ["exact", "semantic"]
