@@ -17,7 +17,7 @@ CLIENTS := .venv-clients
 SCRIPTS := $(wildcard scripts/*.sh benchmarks/*.sh) .ci/run
 CODE := gateway policies adapters tests scripts benchmarks
 
-.PHONY: help run install semantic test test-all check fix bench bench-engine lock clean
+.PHONY: help run install semantic test test-all check fix bench bench-engine bench-cache lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,9 @@ bench: $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/bench $(if $(LITELLM),.venv-lit
 
 bench-engine: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) .venv-bench-engine/.stamp ## measure the bundled engine beside llama-server and others; writes benchmarks/engine.md
 	@$(BIN)/python -m benchmarks.engine $(BENCH_ARGS)
+
+bench-cache: $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/semantic ## measure the semantic cache on labelled streams beside the checkout; writes benchmarks/semantic_cache.md
+	@$(BIN)/python -m benchmarks.semantic_cache $(BENCH_ARGS)
 
 lock: $(STAMPS)/dev ## resolve every locks/*.lock anew, from releases older than a week
 	@UV=$(BIN)/uv scripts/lock.sh

@@ -10,14 +10,13 @@ curves that halves of the streams give; benchmarks/semantic_cache.md says what t
 from __future__ import annotations
 
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.semantic_cache import data
-from benchmarks.semantic_cache.streams import Budgeted, Stream, load
+from benchmarks.semantic_cache.streams import Budgeted, Part, Stream, load
 from benchmarks.semantic_cache.vectors import EMBEDDER
 from policies.cache_curves import PER_PRIOR, PRIOR_LEAST, PRIOR_STEP, Curve
 from policies.cache_fitting import Fitted, Observation, fit
@@ -30,14 +29,6 @@ BUDGET: Final = 0.01
 ROUNDS: Final = 4
 
 
-class Part(Enum):
-    """Of a stream."""
-
-    ALL = "all"
-    FIRST = "first"
-    SECOND = "second"
-
-
 def main() -> int:
     why = data.missing()
     if why:
@@ -48,8 +39,8 @@ def main() -> int:
     print(f"# {fitted.observations} candidates, {fitted.wrong} wrong; odds raised by {fitted.margin:.3f}")
     print(fitted.curve)
     print("PRIOR =", prior(list(streams.values()), fitted.curve))
-    for name, used in (("first", Part.FIRST), ("second", Part.SECOND)):
-        print(f"# fitted to the {name} halves: {measure(list(streams.values()), used).curve}")
+    for name, used in (("even", Part.EVEN), ("odd", Part.ODD)):
+        print(f"# fitted to {name} places: {measure(list(streams.values()), used).curve}")
     return 0
 
 
@@ -66,8 +57,7 @@ def observe(stream: Stream, curve: Curve, used: Part = Part.ALL) -> list[Observa
     """What a cache with this curve looks at."""
     decider = Budgeted(curve, BUDGET)
     stream.run(decider)
-    half = len(stream.questions) // 2
-    return [seen for place, seen in decider.observations if used is Part.ALL or (place < half) == (used is Part.FIRST)]
+    return [seen for place, seen in decider.observations if used.holds(place)]
 
 
 def prior(streams: Sequence[Stream], curve: Curve) -> tuple[int, ...]:

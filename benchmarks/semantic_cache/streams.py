@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -16,13 +17,26 @@ from policies.cache_signs import Signs, compare_readings
 from policies.caching import Candidate, Experience, decide
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from policies.cache_curves import Curve
+    from policies.caching import Verdict
 
 CANDIDATES = 5
+
+
+class Part(Enum):
+    """Of a stream's questions: all, or every second one."""
+
+    ALL = "all"
+    EVEN = "even"
+    ODD = "odd"
+
+    def holds(self, place: int) -> bool:
+        return self is Part.ALL or (place % 2 == 0) == (self is Part.EVEN)
 
 
 class Near(NamedTuple):
@@ -54,19 +68,20 @@ class Stream:
     cosines: NDArray[np.float32]
     signs: dict[tuple[int, int], Signs] = field(default_factory=dict)
 
-    def run(self, decider: Decider, first: int = 0) -> Outcome:
-        """Counts from question `first` on; those before it fill the cache as well."""
+    def run(self, decider: Decider, counted: Part = Part.ALL) -> Outcome:
+        """One pass; questions that are not counted fill the cache as well."""
         stored = np.zeros(len(self.questions), np.int64)
-        count = correct = wrong = 0
+        count = requests = correct = wrong = 0
         for place, question in enumerate(self.questions):
             served = decider(self.nearest(place, stored[:count]), partial(self._answers_alike, place))
+            requests += counted.holds(place)
             if served is None:
                 stored[count] = place
                 count += 1
-            elif place >= first:
+            elif counted.holds(place):
                 is_right = self.questions[served].answer == question.answer
                 correct, wrong = correct + is_right, wrong + (not is_right)
-        return Outcome(len(self.questions) - first, correct, wrong)
+        return Outcome(requests, correct, wrong)
 
     def _answers_alike(self, one: int, other: int) -> bool:
         return self.questions[one].answer == self.questions[other].answer
@@ -124,3 +139,42 @@ class Budgeted:
         seen = Observation(similarity, signs, following, wrong=not is_right(best.place))
         self.observations.append((self.place, seen))
         return best.place if verdict.serves else None
+
+
+@dataclass(slots=True)
+class Taught:
+    """The same with shadow checks: so many of the hits ask the model all the same, and so many of the misses with a
+    candidate compare the answer that they get anyway with the candidate's.
+    """
+
+    curve: Curve
+    false_hits_max: float
+    hit_share: float
+    miss_share: float
+    rng: random.Random
+    experience: Experience = field(default_factory=Experience)
+    records: dict[int, tuple[int, int]] = field(default_factory=dict)
+    calls: int = 0
+    comparisons: int = 0
+
+    def __call__(self, near: Sequence[Near], is_right: Callable[[int], bool]) -> int | None:
+        candidates = [self._with_record(one) for one in near]
+        verdict = decide(candidates, self.curve, self.experience, self.false_hits_max, 0.0)
+        self.experience = self.experience.after(verdict)
+        if verdict.best is None:
+            return None
+        place = near[verdict.best].place
+        if self.rng.random() < (self.hit_share if verdict.serves else self.miss_share):
+            self._learn(place, verdict, is_good=is_right(place))
+        return place if verdict.serves else None
+
+    def _learn(self, place: int, verdict: Verdict, *, is_good: bool) -> None:
+        self.comparisons += 1
+        self.calls += verdict.serves
+        good, bad = self.records.get(place, (0, 0))
+        self.records[place] = (good + is_good, bad + (not is_good))
+        self.experience = self.experience.labelled(verdict.log_odds, wrong=not is_good)
+
+    def _with_record(self, near: Near) -> Candidate:
+        good, bad = self.records.get(near.place, (0, 0))
+        return near.candidate._replace(good=good, bad=bad)

@@ -30,7 +30,7 @@ class Cache:
     records: dict[int, tuple[int, int]] = field(default_factory=dict)
     hits: list[bool] = field(default_factory=list)
 
-    def ask(self, similarity: float, is_wrong: bool, entry: int = -1) -> None:
+    def ask(self, similarity: float, *, is_wrong: bool, entry: int = -1) -> None:
         """`hits` gets one more: whether this request was served, and wrongly."""
         good, bad = self.records.get(entry, (0, 0))
         verdict = decide([Candidate(similarity, Signs(brief=0.2), good, bad)], CURVE, self.experience, BUDGET, 0.0)
@@ -57,7 +57,7 @@ def ordinary(rng: random.Random, count: int, factor: float = 1.0) -> Iterator[tu
 
 def run(cache: Cache, stream: Iterable[tuple[float, bool]]) -> Cache:
     for similarity, is_wrong in stream:
-        cache.ask(similarity, is_wrong)
+        cache.ask(similarity, is_wrong=is_wrong)
     return cache
 
 
