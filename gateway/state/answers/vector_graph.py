@@ -7,7 +7,9 @@ means nothing to anybody.
 
 from __future__ import annotations
 
+import importlib
 import threading
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -135,6 +137,9 @@ class Graph:
 
 
 def _new_index(dimensions: int) -> Index:
+    # usearch brings a C++ library of its own, and whoever imports onnxruntime after it ends in a segmentation fault.
+    with suppress(ImportError):
+        importlib.import_module("onnxruntime")
     from usearch.index import Index  # noqa: PLC0415 - heavy, and part of an extra
 
     return Index(

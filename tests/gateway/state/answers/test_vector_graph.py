@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,3 +114,17 @@ def test_rows_added_later_are_found_before_and_after_they_are_taken() -> None:
         pass
     assert (followed.graph.near(codes, 1) or [-1])[0] == 40
     assert followed.graph.size_bytes > 0
+
+
+def test_an_embedder_that_is_loaded_after_a_graph_was_built_does_not_end_the_process() -> None:
+    code = (
+        "import numpy as np\n"
+        "from gateway.state.answers.vector_graph import Graph\n"
+        "from gateway.state.answers.vector_rows import Rows\n"
+        "rows = Rows(8)\n"
+        "rows.append(np.ones(8, np.float32) / np.sqrt(8).astype(np.float32))\n"
+        "Graph(8, 1).next_step(rows).take()\n"
+        "import onnxruntime"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stderr[-500:]) == (0, b"")
