@@ -30,8 +30,8 @@ streams by `scripts/measure_cache_curve.py`; the second table is what curves do 
 A stream is asked in its order; misses are stored, the five nearest stored questions are the candidates. `qqpclean` has
 4,549 questions, of which 42.6 % could be served at best, `banking77` 5,000 and 98.5 %. Signs, the number of parameters
 (five) and the zone that the curve is fitted in were chosen on these streams too, so that only other data can tell.
-Labels of `qqpclean` are noisy where a cache works: about half of its "wrong" hits look right to a reader. "Budget kept": the upper end of wrong hits
-per request is within one and a half times the budget.
+Labels of `qqpclean` are noisy where a cache works: about half of its "wrong" hits look right to a reader. Budget kept:
+the upper end of wrong hits per request is within one and a half times the budget.
 """
 
 MISSED: Final = """\
