@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.signals import telemetry
+from gateway.signals import cache_telemetry, engine_telemetry, telemetry
 from gateway.signals.metrics import FamilySnapshot, HistogramValue, Labels
 from gateway.signals.telemetry import Family, Kind
 
@@ -32,7 +32,12 @@ class WireFamily(msgspec.Struct, array_like=True):
 
 
 WIRE: Final = msgspec.json.Decoder(list[WireFamily])
-FAMILIES: Final = {family.name: family for family in vars(telemetry).values() if isinstance(family, Family)}
+FAMILIES: Final = {
+    family.name: family
+    for names in (telemetry, engine_telemetry, cache_telemetry)
+    for family in vars(names).values()
+    if isinstance(family, Family)
+}
 LARGEST: Final = frozenset(
     family.name
     for family in (
@@ -44,9 +49,30 @@ LARGEST: Final = frozenset(
         telemetry.LIMIT_DRIFT,
         telemetry.BUILD_INFO,
         telemetry.CONFIG_INFO,
+        engine_telemetry.LOCAL_COLD_START,
+        engine_telemetry.LOCAL_STEP,
+        engine_telemetry.LOCAL_STEP_PYTHON,
+        engine_telemetry.LOCAL_LONGEST_GAP,
+        # Every worker learns for itself: the worst of them is what an alert goes by.
+        cache_telemetry.CACHE_BUDGET,
+        cache_telemetry.CACHE_RISK_BAR,
+        cache_telemetry.CACHE_EXPECTED,
+        cache_telemetry.CACHE_OBSERVED,
+        # Their store is one, and each tells what all of it holds.
+        cache_telemetry.CACHE_ENTRIES,
+        cache_telemetry.CACHE_BYTES,
+        cache_telemetry.CACHE_VECTORS,
     )
 )
-SMALLEST: Final = frozenset(family.name for family in (telemetry.DEPLOYMENT_UP, telemetry.PROCESS_START))
+SMALLEST: Final = frozenset(
+    family.name
+    for family in (
+        telemetry.DEPLOYMENT_UP,
+        telemetry.PROCESS_START,
+        engine_telemetry.LOCAL_UP,
+        cache_telemetry.EMBEDDER_UP,
+    )
+)
 
 
 def to_wire(snapshots: Iterable[FamilySnapshot]) -> bytes:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.signals import telemetry
+from gateway.signals import cache_telemetry, engine_telemetry, telemetry
 from gateway.signals.exposition import render
 from gateway.signals.merged_metrics import FAMILIES, LARGEST, SMALLEST, WIRE, merged, sized_up, to_wire
 from gateway.signals.metrics import HistogramValue, Registry
@@ -20,6 +20,14 @@ def registry(seed: int) -> Registry:
     made.sample(telemetry.LIMIT_DRIFT, lambda: [((), 0.25 * seed)])
     made.sample(telemetry.LEDGER_OPEN_INTENTS, lambda: [((), seed)])
     made.sample(telemetry.PROCESS_START, lambda: [((), 100.0 + seed)])
+    made.cells(cache_telemetry.CACHE_REQUESTS).at("r", "hit", "exact").inc(seed)
+    made.sample(cache_telemetry.CACHE_BUDGET, lambda: [(("r",), 0.01)])
+    made.sample(cache_telemetry.CACHE_OBSERVED, lambda: [(("r",), 0.004 * seed)])
+    made.sample(cache_telemetry.CACHE_ENTRIES, lambda: [(("redis",), 40)])
+    made.sample(cache_telemetry.CACHE_UNSENT, lambda: [(("redis",), seed)])
+    made.sample(cache_telemetry.EMBEDDER_UP, lambda: [(("e",), seed == 1)])
+    made.sample(engine_telemetry.LOCAL_CALLS, lambda: [(("bundled",), seed)])
+    made.sample(engine_telemetry.LOCAL_UP, lambda: [(("bundled",), seed == 1)])
     return made
 
 
@@ -50,6 +58,22 @@ def test_gauges_are_added_unless_adding_them_says_nothing() -> None:
     assert seen["pointsman_ledger_open_intents"] == {(): 3}
     assert seen["pointsman_deployment_up"] == {("a",): 0}
     assert seen["process_start_time_seconds"] == {(): 101.0}
+
+
+def test_caches_of_workers_have_one_store_and_the_worst_error_counts() -> None:
+    seen = scrape()
+    assert seen["pointsman_cache_requests_total"] == {("r", "hit", "exact"): 3}
+    assert seen["pointsman_cache_false_hit_budget"] == {("r",): 0.01}
+    assert seen["pointsman_cache_false_hits_observed_max"] == {("r",): 0.008}
+    assert seen["pointsman_cache_entries"] == {("redis",): 40}
+    assert seen["pointsman_cache_unsent"] == {("redis",): 3}
+    assert seen["pointsman_cache_embedder_up"] == {("e",): 0}
+
+
+def test_engines_of_workers_are_told_of() -> None:
+    seen = scrape()
+    assert seen["pointsman_local_calls"] == {("bundled",): 3}
+    assert seen["pointsman_local_up"] == {("bundled",): 0}
 
 
 def test_the_rules_name_gauges_that_exist() -> None:
