@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adapters.base import EngineTimes
     from gateway.call import Call
     from gateway.records.settlement import SettledCall, Settlement
+    from gateway.signals.cache_metrics import CacheMeters
     from gateway.signals.metrics import Registry
     from policies.vocabulary import Cost, Route, Usage
 
@@ -165,6 +166,16 @@ class CallMetrics:
             self._attempt_meters(settlement, team),
             self._cost_meters(settlement, settlement.cost, team),
         )
+
+    def hit_meters_of(self, settled: SettledCall) -> RequestMeters:
+        """What a call without an attempt adds to, beside its cache's."""
+        return self._request_meters(settled, _team(settled.call))
+
+    def cache_meters_of(self, call: Call) -> CacheMeters | None:
+        """What a call adds to where its route has a cache."""
+        if call.cached is None or call.route is None:
+            return None
+        return self._caches().meters_of(call.route.name, call.cached)
 
     def _caches(self) -> CacheMetrics:
         """Where no route has a cache, nothing is told of any."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import count_missing, lacks_usage, settle
 from gateway.records.usual_calls import UsualCalls
+from gateway.records.usual_hits import UsualHits
 from gateway.signals.spans import spans_of
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Recorder:
         # Traces ask for the general form of every call, and lines for people have their own.
         has_short_form = sinks.traces is None and sinks.request_log.as_json
         self._usual = UsualCalls(sinks.metrics) if has_short_form else None
+        self._hits = UsualHits(sinks.metrics) if has_short_form else None
         self._calls: deque[Call] = deque()
         self._uncounted: deque[Call] = deque()
         self._in_hand = 0
@@ -160,7 +162,8 @@ class Recorder:
         for call in calls:
             try:
                 self._sinks.decisions.add(call)
-                usual = self._usual.take(call) if self._usual is not None else None
+                short = self._usual if call.attempts else self._hits
+                usual = short.take(call) if short is not None else None
                 if usual is not None:
                     rows.append(usual[0])
                     lines.append(usual[1])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.request_log import request_event
 from gateway.records.settlement import is_plausible, price_of, settle
+from gateway.records.usual_cache import cache_kind, cache_numbers
 from gateway.records.usual_lines import template_of
 from gateway.signals.logs import timestamp
 from gateway.signals.telemetry import NANO
@@ -20,9 +21,11 @@ from gateway.state.ledger.schema import LedgerRow
 if TYPE_CHECKING:
     from gateway.call import Attempt, Call
     from gateway.records.call_metrics import AttemptMeters, CallMetrics, CostMeters, RequestMeters
+    from gateway.records.usual_cache import CacheKind
+    from gateway.signals.cache_metrics import CacheMeters
     from policies.vocabulary import Cost, Deployment, Principal, Route, Usage
 
-Key = tuple[str | int | None, ...]
+Key = tuple["str | int | CacheKind | None", ...]
 
 MOST_KINDS: Final = 512
 _NOT_CACHED: Final = (None, None, None)
@@ -36,6 +39,7 @@ class Kind(NamedTuple):
     price: tuple[str | None, ...]
     owner: tuple[str | None, str | None]
     template: str
+    cache: CacheMeters | None
     requests: RequestMeters
     attempts: AttemptMeters
     costs: CostMeters
@@ -60,13 +64,14 @@ class UsualCalls:
         """The call's row and line, with the metrics told; None, and nobody told, for a call that is not usual."""
         attempt = _usual_attempt(call)
         usage = _usual_usage(attempt) if attempt is not None else None
-        if attempt is None or usage is None:
+        cached = cache_kind(call.cached)
+        if attempt is None or usage is None or cached is None:
             return None
         cost, _ = price_of(usage, attempt)
         if cost is None:
             return None
         attempt.usage, attempt.cost = usage, cost
-        key = _key(call, attempt)
+        key = _key(call, attempt, cached)
         kind = self._kinds.get(key) or self._learn(key, call)
         whole_s, overhead_s, attempt_s = _times(call, attempt)
         numbers = Numbers(usage, cost, whole_s, overhead_s, attempt_s)
@@ -74,6 +79,8 @@ class UsualCalls:
         kind.requests.add(whole_s, overhead_s)
         kind.attempts.add(attempt_s, usage)
         kind.costs.add(cost)
+        if kind.cache is not None and call.cached is not None:
+            kind.cache.add(call.cached)
         return told
 
     def _learn(self, key: Key, call: Call) -> Kind:
@@ -91,6 +98,7 @@ class UsualCalls:
             (row.price_id, row.price_source, row.price_as_of),
             (row.org, row.tags),
             template_of(request_event(settled)),
+            self._metrics.cache_meters_of(call),
             *self._metrics.meters_of(settled),
         )
         return kind
@@ -101,7 +109,9 @@ def _usual_attempt(call: Call) -> Attempt | None:
         return None
     if call.admitted is not None and call.admitted.waited_s:
         return None
-    if call.cached is not None or call.route is None or call.principal is None or len(call.attempts) != 1:
+    if call.cached is not None and call.cached.is_hit:
+        return None
+    if call.route is None or call.principal is None or len(call.attempts) != 1:
         return None
     attempt = call.attempts[0]
     ended_well = attempt.failure is None and attempt.stopped is None and not attempt.cancelled
@@ -118,7 +128,7 @@ def _usual_usage(attempt: Attempt) -> Usage | None:
     return tally.usage if is_plausible(tally.usage) else None
 
 
-def _key(call: Call, attempt: Attempt) -> Key:
+def _key(call: Call, attempt: Attempt, cached: CacheKind) -> Key:
     """All that row, line and metrics are told of a call besides its numbers."""
     tally, request = attempt.tally, call.request
     return (
@@ -130,6 +140,7 @@ def _key(call: Call, attempt: Attempt) -> Key:
         tally.model if tally is not None else None,
         tally.finish_reasons[0] if tally is not None and tally.finish_reasons else None,
         call.headers.get("User-Agent"),
+        cached,
     )
 
 
@@ -192,5 +203,6 @@ def _line(kind: Kind, call: Call, numbers: Numbers) -> bytes:
         usage.reasoning_tokens,
         cost.total_nanousd,
         *cost[:4],
+        *(() if call.cached is None else cache_numbers(call.cached)),
     )
     return (kind.template % values).encode()

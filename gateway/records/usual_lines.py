@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from gateway.records.usual_cache import cache_kind, cache_numbers, cut_out_cache
+from gateway.signals.cut_out import MS, NUMBER, TEXT, template_from
 from gateway.signals.logs import timestamp
 from gateway.signals.telemetry import NANO, Outcome
 
@@ -18,14 +20,13 @@ if TYPE_CHECKING:
 
     from gateway.records.request_log import RequestEvent
     from gateway.records.settlement import SettledCall, Settlement
+    from gateway.records.usual_cache import CacheKind
 
-Kind = tuple[str | bool | None, ...]
+Kind = tuple["str | bool | CacheKind | None", ...]
+
+CutOut = tuple[object, msgspec.Raw, tuple[str, ...]]
 
 MOST_TEMPLATES: Final = 512
-# JSON has no NUL of its own, since strings escape theirs: whatever a caller or an upstream wrote, these stay findable.
-_NUMBER: Final = msgspec.Raw(b"\0")
-_TEXT: Final = msgspec.Raw(b'"\0"')
-_MS: Final = msgspec.Raw(b"\0.2f")  # rounds as `round` does, at a third of its cost
 
 
 class UsualLines:
@@ -61,7 +62,8 @@ def _kind(settled: SettledCall, settlement: Settlement) -> Kind | None:
     tally, principal, request, route = attempt.tally, call.principal, call.request, call.route
     if cost is None or tally is None or principal is None or route is None:
         return None
-    if tally.engine is not None or call.cached is not None:
+    cached = cache_kind(call.cached)
+    if tally.engine is not None or cached is None:
         return None
     return (
         route.name,
@@ -79,6 +81,7 @@ def _kind(settled: SettledCall, settlement: Settlement) -> Kind | None:
         cost.price.source,
         cost.price.as_of,
         call.headers.get("User-Agent"),
+        cached,
     )
 
 
@@ -111,6 +114,7 @@ def _numbers(settled: SettledCall, settlement: Settlement) -> tuple[str | float,
         cost.cached_input_nanousd,
         cost.cache_write_nanousd,
         cost.output_nanousd,
+        *(() if call.cached is None else cache_numbers(call.cached)),
     )
 
 
@@ -121,18 +125,35 @@ def template_of(event: RequestEvent) -> str:
     assert cost is not None  # noqa: S101 - as above
     assert cost.components is not None  # noqa: S101 - as above
     cut_out = (
-        (event, _TEXT, ("ts", "request_id", "trace_id", "span_id")),
-        (event, _NUMBER, ("status",)),
-        (event.timing_ms, _MS, ("total", "overhead", "upstream")),
-        (event.timing_ms, _NUMBER, ("ttft",)),
-        (event.bytes, _NUMBER, ("in_", "out")),
-        (event.attempts[0], _MS, ("ms",)),
-        (tokens, _NUMBER, ("input", "cached_input", "cache_write", "output", "reasoning")),
-        (cost, _NUMBER, ("total_nano_usd",)),
-        (cost.components, _NUMBER, ("input", "cached_input", "cache_write", "output")),
+        *_of_call(event),
+        (event.timing_ms, MS, ("upstream",)),
+        (event.timing_ms, NUMBER, ("ttft",)),
+        (event.attempts[0], MS, ("ms",)),
+        (tokens, NUMBER, ("input", "cached_input", "cache_write", "output", "reasoning")),
+        (cost, NUMBER, ("total_nano_usd",)),
+        (cost.components, NUMBER, ("input", "cached_input", "cache_write", "output")),
     )
+    return _written(event, cut_out)
+
+
+def hit_template_of(event: RequestEvent) -> str:
+    """The same of a call that a cache answered."""
+    return _written(event, _of_call(event))
+
+
+def _of_call(event: RequestEvent) -> tuple[CutOut, ...]:
+    return (
+        (event, TEXT, ("ts", "request_id", "trace_id", "span_id")),
+        (event, NUMBER, ("status",)),
+        (event.timing_ms, MS, ("total", "overhead")),
+        (event.bytes, NUMBER, ("in_", "out")),
+    )
+
+
+def _written(event: RequestEvent, cut_out: tuple[CutOut, ...]) -> str:
     for owner, mark, names in cut_out:
         for name in names:
             setattr(owner, name, mark)
-    line = msgspec.json.encode(event).decode().replace("%", "%%")
-    return line.replace("\0.2f", "%.2f").replace("\0", "%s") + "\n"
+    if event.cache is not None:
+        cut_out_cache(event.cache)
+    return template_from(msgspec.json.encode(event)) + "\n"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from gateway.signals import cache_telemetry as names
 from gateway.signals.cache_telemetry import Result
@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
     from gateway.call import Cached
     from gateway.signals.cache_telemetry import LabelSource, Purpose
-    from gateway.signals.metrics import Labels, Registry
+    from gateway.signals.metrics import Cell, Labels, Registry
     from gateway.signals.telemetry import Family
-    from gateway.state.answers.store import Stock
+    from gateway.state.answers.store import Stock, Used
+    from policies.cache_rules import Bypass, Level
+
+
+CacheKey = tuple[str, "Level | None", "Bypass | None", "Bypass | None", str | None]
+
+MOST_BOUND: Final = 1_000
 
 
 class RouteStanding(NamedTuple):
@@ -65,19 +71,70 @@ class RouteCounts(NamedTuple):
     saved_tokens: int
 
 
+class CacheMeters:
+    """What one kind of call adds to: bound once per route and what became of it there. Families whose own condition a
+    kind does not settle begin with the first call that meets it.
+    """
+
+    __slots__ = ("_age", "_at", "_cost", "_counted", "_is_hit", "_joined", "_lookup", "_registry", "_tokens")
+
+    def __init__(self, registry: Registry, key: CacheKey) -> None:
+        route, level, bypass, closed, veto = key
+        result = Result.BYPASS if bypass is not None else Result.MISS if level is None else Result.HIT
+        name = NONE if level is None or bypass is not None else level.value
+        self._counted = [registry.cells(names.CACHE_REQUESTS).at(route, result.value, name)]
+        for family, why in ((names.CACHE_BYPASS, bypass), (names.CACHE_CLOSED, closed)):
+            if why is not None:
+                self._counted.append(registry.cells(family).at(route, why.value))
+        if veto is not None and result is Result.MISS:
+            self._counted.append(registry.cells(names.CACHE_VETOED).at(route, veto))
+        self._registry = registry
+        self._at = route, name
+        self._is_hit = result is Result.HIT
+        self._lookup = None if bypass is not None else registry.histograms(names.CACHE_LOOKUP).at(name)
+        self._age = registry.histograms(names.CACHE_AGE).at(route) if self._is_hit else None
+        self._joined: Cell | None = None
+        self._cost: Cell | None = None
+        self._tokens: tuple[Cell, Cell] | None = None
+
+    def add(self, cached: Cached) -> None:
+        for cell in self._counted:
+            cell.value += 1
+        if self._lookup is not None:
+            self._lookup.observe(cached.lookup_s)
+        if self._age is not None:
+            self._age.observe(cached.age_s)
+            if cached.joined is not None:
+                self._joined = self._joined or self._registry.cells(names.CACHE_JOINED).at(self._at[0])
+                self._joined.value += 1
+            if cached.saved is not None:
+                self._save(cached.saved)
+
+    def _save(self, used: Used) -> None:
+        registry, (route, level) = self._registry, self._at
+        if used.cost_nanousd:
+            self._cost = self._cost or registry.cells(names.CACHE_SAVED_COST).at(route, level)
+            self._cost.inc(used.cost_nanousd)
+        if self._tokens is None:
+            tokens = registry.cells(names.CACHE_SAVED_TOKENS)
+            self._tokens = tokens.at(route, level, "input"), tokens.at(route, level, "output")
+        self._tokens[0].inc(used.input_tokens)
+        self._tokens[1].inc(used.output_tokens)
+
+
 class CacheMetrics:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._bound: dict[CacheKey, CacheMeters] = {}
+        for family in (names.CACHE_BYPASS, names.CACHE_CLOSED, names.CACHE_VETOED):
+            registry.cells(family)
+        for family in (names.CACHE_LOOKUP, names.CACHE_AGE):
+            registry.histograms(family)
         self._requests = registry.cells(names.CACHE_REQUESTS)
         self._joined = registry.cells(names.CACHE_JOINED)
-        self._bypass = registry.cells(names.CACHE_BYPASS)
-        self._closed = registry.cells(names.CACHE_CLOSED)
         self._not_stored = registry.cells(names.CACHE_NOT_STORED)
         self._saved = registry.cells(names.CACHE_SAVED_COST)
         self._saved_tokens = registry.cells(names.CACHE_SAVED_TOKENS)
-        self._lookup = registry.histograms(names.CACHE_LOOKUP)
-        self._age = registry.histograms(names.CACHE_AGE)
-        self._vetoed = registry.cells(names.CACHE_VETOED)
         self._labels = registry.cells(names.CACHE_LABELS)
         self._cost = registry.cells(names.CACHE_COST)
         self._judged = registry.cells(names.CACHE_JUDGED)
@@ -86,33 +143,18 @@ class CacheMetrics:
 
     def settled(self, route: str, cached: Cached) -> None:
         """Count one call of a route with a cache."""
-        if cached.bypass is not None:
-            self._requests.at(route, Result.BYPASS.value, NONE).inc()
-            self._bypass.at(route, cached.bypass.value).inc()
-            return
-        if cached.closed is not None:
-            self._closed.at(route, cached.closed.value).inc()
-        level = cached.level
-        self._lookup.at(NONE if level is None else level.value).observe(cached.lookup_s)
-        if level is None:
-            self._requests.at(route, Result.MISS.value, NONE).inc()
-            if cached.veto is not None:
-                self._vetoed.at(route, cached.veto).inc()
-            return
-        self._requests.at(route, Result.HIT.value, level.value).inc()
-        self._age.at(route).observe(cached.age_s)
-        if cached.joined is not None:
-            self._joined.at(route).inc()
-        self._save(route, level.value, cached)
+        self.meters_of(route, cached).add(cached)
 
-    def _save(self, route: str, level: str, cached: Cached) -> None:
-        used = cached.saved
-        if used is None:
-            return
-        if used.cost_nanousd:
-            self._saved.at(route, level).inc(used.cost_nanousd)
-        self._saved_tokens.at(route, level, "input").inc(used.input_tokens)
-        self._saved_tokens.at(route, level, "output").inc(used.output_tokens)
+    def meters_of(self, route: str, cached: Cached) -> CacheMeters:
+        """What calls like this one add to."""
+        level, why = cached.level, cached.bypass
+        key = (route, level, why, None if why is not None else cached.closed, cached.veto if level is None else None)
+        meters = self._bound.get(key)
+        if meters is None:
+            if len(self._bound) >= MOST_BOUND:
+                self._bound.clear()
+            meters = self._bound[key] = CacheMeters(self._registry, key)
+        return meters
 
     def not_stored(self, route: str, reason: str) -> None:
         """`reason` is a word of an enum."""

@@ -17,6 +17,8 @@ from gateway.records.settlement import settle
 from gateway.records.usual_calls import MOST_KINDS, UsualCalls
 from gateway.signals.exposition import render
 from gateway.signals.metrics import Registry
+from gateway.state.answers.store import Used
+from policies.cache_rules import Bypass
 from policies.vocabulary import Deployment, Failure, FailureKind, Price, Principal, Usage
 from tests.gateway.calls import DEAR, FREE_OF_PRICE, ROUTE, answered, attempt, cached_hit, call, from_an_engine
 
@@ -55,6 +57,17 @@ class Told:
 
 
 @st.composite
+def missed(draw: st.DrawFn) -> Cached:
+    """What the words of a request found nothing for, or a cache left alone."""
+    if draw(st.booleans()):
+        return Cached(bypass=draw(st.sampled_from(Bypass)))
+    took_s = draw(st.one_of(st.just(0.0), st.floats(0.00001, 60)))
+    saved = draw(st.sampled_from((None, Used(1, 2, cost_nanousd=3))))
+    closed = draw(st.none() | st.sampled_from(Bypass))
+    return Cached(closed=closed, entry_id=f"ce_{draw(COUNTS)}", lookup_s=took_s, saved=saved)
+
+
+@st.composite
 def usual_calls(draw: st.DrawFn) -> Call:
     cached = draw(COUNTS)
     output = draw(COUNTS)
@@ -67,6 +80,7 @@ def usual_calls(draw: st.DrawFn) -> Call:
     headers = draw(st.sampled_from(({"User-Agent": "50% off"}, {"X-Other": ""})))
     made = call(tried, model=draw(WORDS), principal=principal, headers=headers)
     made.ended_s = tried.ended_s + draw(SECONDS)
+    made.cached = draw(st.none() | missed())
     return made
 
 
@@ -163,7 +177,7 @@ def test_a_call_of_an_engine_takes_the_general_form() -> None:
     assert usual.take(from_an_engine()) is None
 
 
-def test_a_call_of_a_route_with_a_cache_takes_the_general_form() -> None:
+def test_a_call_whose_question_was_compared_takes_the_general_form() -> None:
     usual = UsualCalls(CallMetrics(Registry()))
     missed = answered()
     missed.cached = Cached(similarity=0.8)
