@@ -1,6 +1,7 @@
 """Load from one core: closed loops of requests or streams, and paired requests at a low rate. Prints one JSON line.
 
 python -m benchmarks.load requests URL --connections 64 --seconds 3
+python -m benchmarks.load requests URL --unlike                 no two requests ask the same
 python -m benchmarks.load streams URL --connections 64 --seconds 5
 python -m benchmarks.load pair DIRECT_URL GATEWAY_URL --rate 50 --seconds 4
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+UNLIKE = b"Request 0000000000000000. "
 SENT_AT = re.compile(rb'"t(\d{16}) ')
 
 
@@ -92,12 +94,21 @@ class Caller(asyncio.Protocol):
         return self.received.startswith(b"HTTP/1.1 200") and (not is_stream or b"data: [DONE]" in self.received)
 
 
-async def connect(url: str, request: bytes, finished: Callable[[Caller], None]) -> Caller:
+async def connect(url: str, request: bytes, finished: Callable[[Caller], None], kind: type[Caller] = Caller) -> Caller:
     parts = urlsplit(url)
     _, caller = await asyncio.get_running_loop().create_connection(
-        lambda: Caller(request, finished), str(parts.hostname), int(parts.port or 80)
+        lambda: kind(request, finished), str(parts.hostname), int(parts.port or 80)
     )
     return caller
+
+
+class Unlike(Caller):
+    """Asks something else each time, in as many bytes."""
+
+    def send(self) -> None:
+        before, _, after = self.request.partition(b"Request ")
+        self.request = b"%bRequest %016d%b" % (before, time.monotonic_ns(), after[16:])
+        super().send()
 
 
 class Tally:
@@ -140,7 +151,10 @@ class Tally:
 
 async def closed_loop(options: argparse.Namespace, *, stream: bool) -> dict[str, float]:
     """Every connection sends its next request when it has its answer, until time or count is up."""
-    request = request_bytes(options.url, options.key, request_body(options.model, options.bytes, stream=stream))
+    body = request_body(options.model, options.bytes, stream=stream)
+    if options.unlike:
+        body = body.replace(b'"user","content":"', b'"user","content":"' + UNLIKE)
+    request = request_bytes(options.url, options.key, body)
     tally, left = Tally(), options.connections
     end = time.monotonic() + options.seconds
     done = asyncio.get_running_loop().create_future()
@@ -159,7 +173,8 @@ async def closed_loop(options: argparse.Namespace, *, stream: bool) -> dict[str,
         if left == 0:
             done.set_result(None)
 
-    callers = [await connect(options.url, request, finished) for _ in range(options.connections)]
+    kind = Unlike if options.unlike else Caller
+    callers = [await connect(options.url, request, finished, kind) for _ in range(options.connections)]
     started = time.monotonic()
     for caller in callers:
         caller.send()
@@ -202,6 +217,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--count", type=int, default=0, help="stop after so many requests")
+    parser.add_argument("--unlike", action="store_true", help="ask something else each time")
     parser.add_argument("--rate", type=float, default=50)
     options = parser.parse_args()
     work = pair(options) if options.kind == "pair" else closed_loop(options, stream=options.kind == "streams")
