@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from adapters.base import FailedStream
+from adapters.cache_guardrails import was_touched
 from adapters.cache_refusals import begins_like_refusal
 from adapters.sse import EventSplitter, read_event
 from policies.vocabulary import Endpoint
@@ -70,18 +71,7 @@ def storable(endpoint: Endpoint, body: bytes, *, is_events: bool = False) -> Sto
         return Storability.UNREADABLE
     if value.get("error"):
         return Storability.ERROR
-    return _CHECKS[endpoint](value)
-
-
-def was_filtered(results: object) -> bool:
-    """Azure's word on a prompt or a choice: whether any of its filters took something out."""
-    if isinstance(results, list):
-        return any(was_filtered(result) for result in results)
-    if not isinstance(results, dict):
-        return False
-    if results.get("filtered") is True:
-        return True
-    return any(isinstance(result, dict) and result.get("filtered") is True for result in results.values())
+    return Storability.FILTERED if was_touched(value) else _CHECKS[endpoint](value)
 
 
 def _check_choices(value: dict[str, Any]) -> Storability:
@@ -97,7 +87,7 @@ def _check_choice(choice: object) -> Storability:
     message = choice.get("message", choice)
     if not isinstance(message, dict):
         return Storability.UNREADABLE
-    if was_filtered(choice.get("content_filter_results")):
+    if was_touched(choice) or was_touched(message):
         return Storability.FILTERED
     beside = next((why for name, why in _BESIDE_TEXT.items() if message.get(name)), None)
     if beside is not None:

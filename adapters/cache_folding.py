@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from adapters.base import FailedStream
-from adapters.cache_answers import was_filtered
+from adapters.cache_guardrails import FILTERS, was_filtered
 from adapters.sse import EventSplitter, read_event
 from policies.vocabulary import Endpoint
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from policies.vocabulary import Usage
 
 _OF_PIECES: Final = frozenset(("obfuscation", "x_groq", "choices", "usage"))
-_FILTERS: Final = frozenset(("prompt_filter_results", "content_filter_results", "content_filter_offsets"))
+_OF_FILTERS: Final = FILTERS | {"content_filter_offsets"}
 _FIRST_COUNTS: Final = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 _TEXTS: Final = ("reasoning", "reasoning_content", "content", "refusal")
 _OF_CHOICES: Final = frozenset(("index", "delta", "text", "logprobs", "finish_reason"))
@@ -140,9 +140,9 @@ class _Folding:
 
     def _take_head(self, chunk: dict[str, Any]) -> None:
         for name, value in chunk.items():
-            if name in _FILTERS and was_filtered([entry.get("content_filter_results") for entry in _dicts(value)]):
+            if name in _OF_FILTERS and was_filtered(value):
                 raise _Lossy
-            if _says_nothing(name, value) or name in _OF_PIECES or name in _FILTERS:
+            if _says_nothing(name, value) or name in _OF_PIECES or name in _OF_FILTERS:
                 continue
             if self._head.setdefault(name, value) != value and name not in _FIRST_COUNTS:
                 raise _Lossy
@@ -198,7 +198,7 @@ def _says_nothing(name: str, value: object) -> bool:
 
 def _take_other(choice: _Choice, name: str, value: object) -> None:
     """What else is said of a choice is kept where it is said once, or the same each time."""
-    if name in _FILTERS:
+    if name in _OF_FILTERS:
         if was_filtered(value):
             raise _Lossy
     elif name in _OF_WHOLES or choice.others.setdefault(name, value) != value:
@@ -246,7 +246,3 @@ def _list(value: object) -> list[Any]:
     if not isinstance(value, list):
         raise _Lossy
     return value
-
-
-def _dicts(value: object) -> list[dict[str, object]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

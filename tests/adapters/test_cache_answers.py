@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.cache_answers import Storability, storable, was_filtered
+from adapters.cache_answers import Storability, storable
 from policies.vocabulary import Endpoint
 
 
@@ -50,6 +50,8 @@ def response(*content: Any, **members: Any) -> bytes:
         (chat({"content": None}), "empty"),
         (chat(content_filter_results={"hate": {"filtered": True}}), "filtered"),
         (chat(content_filter_results={"hate": {"filtered": False}}), "yes"),
+        (chat({"moderation": {"flagged": True}}), "filtered"),
+        (chat()[:-1] + b',"prompt_filter_results":[{"content_filter_results":{"x":{"filtered":true}}}]}', "filtered"),
         (chat()[:-3], "unreadable"),
         (b'{"choices":[{"message":"hi","finish_reason":"stop"}]}', "unreadable"),
         (b'{"choices":["hi"]}', "unreadable"),
@@ -94,6 +96,7 @@ def test_completions(body: bytes, verdict: str) -> None:
         (response({"type": "output_audio"}), "media"),
         (response(status="incomplete", incomplete_details={"reason": "max_output_tokens"}), "truncated"),
         (response(status="incomplete", incomplete_details={"reason": "content_filter"}), "filtered"),
+        (response(content_filters=[{"blocked": True}]), "filtered"),
         (response(status="in_progress"), "unfinished"),
         (response(status="failed"), "error"),
         (response(error={"code": "x"}), "error"),
@@ -137,18 +140,3 @@ def test_streams_of_responses(last: bytes, verdict: str) -> None:
 )
 def test_vectors_and_rankings(endpoint: Endpoint, body: bytes, verdict: str) -> None:
     assert storable(endpoint, body) is Storability(verdict)
-
-
-@pytest.mark.parametrize(
-    ("results", "filtered"),
-    [
-        ({"hate": {"filtered": True, "severity": "high"}}, True),
-        ([{"hate": {"filtered": False}}, {"jailbreak": {"filtered": True}}], True),
-        ({"filtered": True}, True),
-        ({"hate": {"filtered": False}, "error": None}, False),
-        (None, False),
-        ("x", False),
-    ],
-)
-def test_what_filters_say(results: object, filtered: bool) -> None:  # noqa: FBT001 - a column of the table
-    assert was_filtered(results) is filtered
