@@ -68,10 +68,13 @@ class Asked(msgspec.Struct):
         return self.rules.semantic is not None and self.closed is None and bool(self.view.question)
 
     def alike(self, call: Call) -> Alike:
-        """What calls share that may get one answer between them."""
+        """What calls share that may get one answer between them: the longest one that their keys allow, too."""
         request = call.request
         options = bytes(request.members.get("stream_options", b"")) if request.stream else b""
-        return Alike(self.owner, self.near or self.exact, b"stream" + options if request.stream else b"")
+        form = b"stream" + options if request.stream else b""
+        if request.output_tokens_added is not None:
+            form = b"%d " % request.output_tokens_added + form
+        return Alike(self.owner, self.near or self.exact, form)
 
 
 def asked_of(call: Call, route: Route, rules: CacheRules, views: Views) -> Asked | Bypass:

@@ -16,11 +16,13 @@ from gateway.errors import DrainingError, UpstreamError
 from gateway.limits import refusals
 from gateway.once import end_now
 from gateway.recording import Recording, Room
+from policies.failures import blames_request
 from policies.vocabulary import Failure, FailureKind, OnDisconnect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from adapters.schema import InferenceRequest
     from gateway.call import Call
     from gateway.pipeline import Handler
     from gateway.recording import Following
@@ -98,11 +100,16 @@ class Flight:
         """Whether its request is that one, and not one much like it."""
         return self.recording.fingerprint == exact
 
-    def ended_by_itself(self, error: Exception) -> bool:
-        """Whether this end was the leader's alone. An upstream's failure is not, but for the leader's own time."""
-        if isinstance(error, UpstreamError):
-            return error.failure.kind is FailureKind.TOTAL
-        return True
+    def ended_by_itself(self, error: Exception, call: Call) -> bool:
+        """Whether this end was the leader's alone, and none of `call`'s. An upstream's failure is not, but for the
+        leader's own time, and for what it has against a request that is not `call`'s to the letter: members that
+        change no answer may be why there is none.
+        """
+        if not isinstance(error, UpstreamError):
+            return True
+        if error.failure.kind is FailureKind.TOTAL:
+            return True
+        return blames_request(error.failure) and not _is_same(self.call.request, call.request)
 
     async def join(self, call: Call, total_s: float) -> Joined:
         """What another caller reads of it. Raises what ended it before; `UpstreamError` when `call` is out of time."""
@@ -234,6 +241,12 @@ class Joined:
 def late() -> UpstreamError:
     """A call that is out of time while it waits for another's answer."""
     return UpstreamError(Failure(FailureKind.TOTAL, LATE), "")
+
+
+def _is_same(one: InferenceRequest, other: InferenceRequest) -> bool:
+    """To the letter, but for the order of members."""
+    mine, theirs = one.members, other.members
+    return mine.keys() == theirs.keys() and all(bytes(raw) == bytes(theirs[name]) for name, raw in mine.items())
 
 
 async def _kept() -> None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from gateway.caching.asked import Asked
     from gateway.caching.learning import Learning
-    from gateway.caching.served import Serving
     from gateway.call import Cached, Call
     from gateway.embedding.embedder import Embedder, Vector
     from gateway.signals.cache_metrics import CacheMetrics
@@ -138,10 +137,13 @@ class Lookup:
         self._learning.decided(where, verdict)
         return Found(doubtful.kept, Level.SEMANTIC, verdict) if verdict.serves else None
 
-    def repeated(self, led: Serving) -> None:
-        """One more caller gets what was served on a verdict."""
-        if led.where is not None and led.verdict is not None:
-            self._learning.decided(led.where, led.verdict)
+    async def repeated(self, where: Where, verdict: Verdict, semantic: SemanticRules) -> bool:
+        """Whether one more caller gets what was served on a verdict: a crowd may ask for more than the budget holds."""
+        experience = await self._learning.experience(where)
+        if not experience.can_spend(verdict.risk, semantic.false_hits_max):
+            return False
+        self._learning.decided(where, verdict)
+        return True
 
     def reply(self, call: Call, asked: Asked, found: Found) -> Reply | None:
         """The answer as this caller wants it; None where what was kept is no such answer."""

@@ -129,19 +129,25 @@ class CacheStage:
         try:
             joined = await flight.join(call, call.route.timeouts.total_s)
         except Exception as error:
-            if flight.ended_by_itself(error) and not _is_over(call):
+            if flight.ended_by_itself(error, call) and not _is_over(call):
                 return None
             if call.cached is not None:
                 call.cached.joined = flight.call.id
             raise
-        followed = Followed(joined, call, Level.EXACT if flight.is_of(asked.exact) else Level.NEAR)
         led = self._tools.served.by_request(flight.call.id)
-        if led is not None and led.verdict is not None:  # each who is served by meaning takes from the budget
-            self._lookup.repeated(led)
-        else:
-            self._lookup.passed(call, asked)
+        if _is_too_old(flight, asked) or not await self._may_follow(call, asked, led):
+            joined.close()
+            return None
+        followed = Followed(joined, call, Level.EXACT if flight.is_of(asked.exact) else Level.NEAR)
         self._remember(call, asked, led)
         return Reply(followed, flight.recording.deployment)
+
+    async def _may_follow(self, call: Call, asked: Asked, led: Serving | None) -> bool:
+        """Whether the budget allows it: each who is served by meaning takes from it."""
+        if led is None or led.verdict is None or led.where is None or asked.rules.semantic is None:
+            self._lookup.passed(call, asked)
+            return True
+        return await self._lookup.repeated(led.where, led.verdict, asked.rules.semantic)
 
     async def _mean_or_make(self, asked: Asked, then: Handler, call: Call) -> Reply:
         reply = await self._by_meaning(call, asked)
@@ -194,6 +200,12 @@ class CacheStage:
         if call.cached is not None:
             where, verdict = (None, None) if like is None else (like.where, like.verdict)
             self._tools.served.add(call.id, Serving(call.cached.entry_id, asked.owner, where, verdict))
+
+
+def _is_too_old(flight: Flight, asked: Asked) -> bool:
+    """Whether what the leader was served with is older than this caller takes."""
+    led, age_max_s = flight.call.cached, asked.directives.age_max_s
+    return age_max_s is not None and led is not None and led.level is not None and led.age_s > age_max_s
 
 
 def _is_over(call: Call) -> bool:

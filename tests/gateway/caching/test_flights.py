@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from gateway.caching.flights import ANSWER_BYTES_MAX, FOLLOWERS_MAX, Alike, Flights
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ALIKE = Alike("team:acme/shop", b"digest", b"")
 DOWN = UpstreamError(Failure(FailureKind.STATUS, "down", 503), "a")
+REFUSED = UpstreamError(Failure(FailureKind.STATUS, "no", 400), "a")
 DRAINING = replace(CHATTY, on_disconnect=OnDisconnect.DRAIN)
 
 
@@ -155,6 +157,7 @@ async def test_what_is_to_be_drained_is_read_on_without_followers(ground: Ground
     ("error", "is_its_own"),
     [
         (DOWN, False),
+        (REFUSED, False),
         (UpstreamError(Failure(FailureKind.TOTAL), "a"), True),
         (LimitError("over", status=429, type_="requests", code="rate_limit_exceeded", retry_after_s=1.0), True),
         (RuntimeError("a bug"), True),
@@ -168,8 +171,17 @@ async def test_how_a_run_ended_is_told_to_all(ground: Ground, error: Exception, 
     ground.behind.say(error)
     found = await asyncio.gather(leading, joining, return_exceptions=True)
     assert list(found) == [error, error]
-    assert flight.ended_by_itself(error) is is_its_own
+    assert flight.ended_by_itself(error, keyed()) is is_its_own
     assert ground.behind.calls[0].drain is None
+
+
+async def test_what_is_held_against_a_request_is_said_to_its_like_to_the_letter_only(ground: Ground) -> None:
+    ground.lead()
+    flight = await ground.flight()
+    other = keyed()
+    other.request.members["metadata"] = msgspec.Raw(b"7")
+    assert [flight.ended_by_itself(error, other) for error in (REFUSED, DOWN)] == [True, False]
+    ground.behind.say(Whole())
 
 
 async def test_a_leader_that_is_ended_is_no_failure_of_its_upstream(ground: Ground) -> None:
@@ -181,7 +193,7 @@ async def test_a_leader_that_is_ended_is_no_failure_of_its_upstream(ground: Grou
     call.scope.close()  # whatever the reason: what a call has taken goes with it
     (found,) = await asyncio.gather(joining, return_exceptions=True)
     assert isinstance(found, DrainingError)
-    assert flight.ended_by_itself(found)
+    assert flight.ended_by_itself(found, keyed())
     await asyncio.wait([leading])
     assert isinstance(leading.exception(), DrainingError)
 

@@ -8,9 +8,19 @@ from gateway.caching.following import Followed
 from gateway.errors import LimitError, UpstreamError
 from gateway.records.settlement import settle
 from gateway.signals.telemetry import Outcome
-from policies.cache_rules import Level
+from policies.cache_rules import Level, SemanticRules
 from policies.vocabulary import Failure, FailureKind
-from tests.gateway.cached_calls import SEMANTIC, CacheGround, Told, outcome, read_all, said, streamed, text_of
+from tests.gateway.cached_calls import (
+    SEMANTIC,
+    CacheGround,
+    Told,
+    outcome,
+    read_all,
+    said,
+    streamed,
+    text_of,
+    with_rules,
+)
 
 DOWN = UpstreamError(Failure(FailureKind.TRUNCATED, "cut"), "chatty")
 
@@ -155,3 +165,57 @@ async def test_who_follows_a_semantic_hit_is_one_and_takes_from_the_budget(seman
     ((_, experience),) = semantic.learning.all()
     assert sum(experience.served) == 3.0
     assert len({call.cached.risk for call in calls if call.cached is not None}) == 1
+
+
+async def test_who_wants_nothing_old_does_not_follow_who_got_it(semantic: CacheGround) -> None:
+    await semantic.ask(semantic.call())
+    semantic.now_s += 60.0
+    assert semantic.embedder is not None
+    semantic.embedder.delay_s = 0.01
+    led, followed = (
+        semantic.call("How can I log in?"),
+        semantic.call("How can I log in?", ("Cache-Control", "max-age=5")),
+    )
+    await asyncio.gather(*map(semantic.asking, (led, followed)))
+    assert [outcome(led), outcome(followed)] == ["semantic", "miss"]
+
+
+async def test_a_crowd_behind_a_semantic_hit_gets_no_more_than_the_budget_holds(semantic: CacheGround) -> None:
+    """Whoever it does not suffice for asks the model, all of them together once."""
+    await semantic.ask(semantic.call())
+    with_rules(semantic, semantic=SemanticRules(0.05))
+    assert semantic.embedder is not None
+    semantic.embedder.delay_s = 0.01
+    semantic.embedder.angles["How can I log in?"] = 0.35
+    calls = [semantic.call("How can I log in?") for _ in range(400)]
+    await asyncio.gather(*map(semantic.asking, calls))
+    served = [call.cached for call in calls if call.cached is not None and call.cached.level is Level.SEMANTIC]
+    spent = sum(cached.risk or 0.0 for cached in served)
+    assert 0 < len(served) < 400
+    assert spent <= 0.05 * (401 + 50)
+    assert len(semantic.behind.calls) == 2
+
+
+async def test_a_leader_whose_key_allows_less_leads_none_that_may_have_more(ground: CacheGround) -> None:
+    ground.behind.gate.clear()
+    calls = [ground.call(), ground.call()]
+    calls[0].request.output_tokens_added = 5
+    asking = [ground.asking(call) for call in calls]
+    await asyncio.sleep(0)
+    ground.behind.gate.set()
+    await asyncio.gather(*asking)
+    assert ground.behind.calls == calls
+
+
+async def test_a_request_that_its_upstream_refuses_does_not_speak_for_others(ground: CacheGround) -> None:
+    """Members that change no answer may be what it is refused for, and be put there for that."""
+    ground.behind.gate.clear()
+    ground.behind.answers = [UpstreamError(Failure(FailureKind.STATUS, "no such tier", 400), "chatty")]
+    calls = [ground.call(service_tier="bogus"), ground.call()]
+    asking = [ground.asking(call) for call in calls]
+    await asyncio.sleep(0)
+    ground.behind.gate.set()
+    refused, made = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(refused, UpstreamError)
+    assert not isinstance(made, BaseException)
+    assert made.answer.body == said()
