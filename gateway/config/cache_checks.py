@@ -25,15 +25,21 @@ WARM: Final = 0.5
 
 def check_caches(tree: Tree) -> Iterator[Finding]:
     """Findings about names. A judge, and an embedder that is a deployment, are declared in the same file."""
+    for place, name in asked_by_caches(tree):
+        yield from _deployment(tree, place, name)
+
+
+def asked_by_caches(tree: Tree) -> Iterator[tuple[Place, object]]:
+    """The judges and the embedder, as the file names them; None where it does not."""
     for place, body in entries(tree, "routes"):
         semantic = _mapping(_mapping(body.get("cache")).get("semantic"))
         judge = semantic.get("judge")
         at: Place = (*place, "cache", "semantic", "judge")
         if isinstance(judge, dict):
             at, judge = (*at, "deployment"), judge.get("deployment")
-        yield from _deployment(tree, at, judge)
+        yield at, judge
     embedder = _mapping(_mapping(tree.values.get("cache")).get("embedder"))
-    yield from _deployment(tree, ("cache", "embedder", "deployment"), embedder.get("deployment"))
+    yield ("cache", "embedder", "deployment"), embedder.get("deployment")
 
 
 def _mapping(value: object) -> dict[str, object]:

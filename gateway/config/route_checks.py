@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from gateway.config.cache_checks import asked_by_caches
 from gateway.config.names import called, entries, listed
 from gateway.config.problems import Severity, did_you_mean, written
 from gateway.config.route_names import named_routes, route_names
@@ -143,7 +144,8 @@ def _walk(
 
 
 def _unused(tree: Tree, steps: list[list[Step]]) -> Iterator[Finding]:
-    used = {step.deployment for route in steps for step in route}
+    used: set[object] = {step.deployment for route in steps for step in route}
+    used.update(name for _, name in asked_by_caches(tree) if isinstance(name, str))
     reached = {step.route for route in steps for step in route}
     for place, _ in entries(tree, "deployments"):
         if place[1] not in used:

@@ -33,6 +33,17 @@ def test_an_embedder_elsewhere_is_a_deployment_of_the_file(problems: Callable[..
     assert found == "4: cache.embedder.deployment: there is no deployment 'e5'"
 
 
+@pytest.mark.parametrize("judge", ["dear", "{deployment: dear}"])
+def test_what_a_cache_alone_asks_is_in_use(judge: str, problems: Callable[..., list[str]]) -> None:
+    route = f"{{model: a, targets: [gpt], cache: {{semantic: {{{SHADOW}, judge: {judge}}}}}}}"
+    found = problems(
+        deployments=DEPLOYMENTS.replace("dear", "e5").removesuffix("}") + ", dear: {provider: openai, model: n}}",
+        routes=f"[{route}]",
+        cache="{embedder: {deployment: e5, window_tokens: 512}}",
+    )
+    assert found == []
+
+
 @pytest.mark.parametrize(
     ("cache", "doubt"),
     [
