@@ -82,7 +82,7 @@ def core(text: str) -> str:
     while True:
         found = _LEADING.match(text)
         shorter = text[found.end() :] if found else text
-        shorter = _TRAILING.sub("", shorter) if shorter[-1:] in _LAST else shorter
+        shorter = _ended(shorter) if shorter[-1:] in _LAST else shorter
         asked = _ASKED_PLEASE.match(shorter)
         shorter = asked[1] if asked else shorter
         if shorter == text or not _says_something(shorter):
@@ -90,6 +90,13 @@ def core(text: str) -> str:
         text = shorter
 
 
+def _ended(text: str) -> str:
+    """Without the manners at its end. Nothing before is looked at: this is asked for each greeting at its head."""
+    found = _TRAILING.search(text, max(0, len(text.rstrip(".!? ")) - _TRAILING_CHARS_MAX))
+    return text[: found.start()] if found else text
+
+
+_TRAILING_CHARS_MAX: Final = 32
 _LAST: Final = frozenset("eEsSzZuUxXyYhHtTeEdDcC.!? ")
 
 

@@ -95,3 +95,10 @@ def test_no_text_takes_long(piece: str) -> None:
         started = time.process_time()
         assert plain_form(text)
         assert time.process_time() - started < 1.0
+
+
+def test_greetings_without_end_cost_no_more_than_their_length() -> None:
+    text = "hi, " * (CHARS_MAX // 8) + "please"
+    started = time.process_time()
+    assert plain_form(text)
+    assert time.process_time() - started < 0.08
