@@ -31,6 +31,10 @@ UNIGNORABLE: Final = frozenset((
     "model", "messages", "input", "prompt", "query", "documents", "instructions", "tools", "functions", "suffix",
 ))  # fmt: skip
 """Members that no route can have ignored: they are what is asked."""
+_REPEATED: Final = frozenset((
+    "metadata", "service_tier", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+))  # fmt: skip
+"""What an answer of Responses says again, and would tell whoever is served with it of whoever asked first."""
 
 # What has an upstream put before the model what is not in the body: OpenAI's, Azure's, xAI's, Alibaba's, OpenRouter's,
 # LiteLLM's, and vLLM's templates.
@@ -93,7 +97,7 @@ def view_of(request: InferenceRequest, ignored: frozenset[str] = frozenset()) ->
     digest = hashlib.sha256(b"pointsman answer 1")
     _add(digest, form.encode())
     talk = _CONVERSATION.get(request.endpoint, "")
-    dropped = (NEVER_MATTER | ignored) - UNIGNORABLE
+    dropped = dropped_of(request.endpoint, ignored)
     for name in sorted(request.members):
         if name != talk and name not in dropped:
             _add_member(digest, request, name, found)
@@ -115,6 +119,12 @@ def view_of(request: InferenceRequest, ignored: frozenset[str] = frozenset()) ->
         found.has_links,
         found.is_elsewhere,
     )
+
+
+def dropped_of(endpoint: Endpoint, ignored: frozenset[str]) -> frozenset[str]:
+    """The members that keep no two requests apart; `ignored` are those that a route names."""
+    dropped = (NEVER_MATTER | ignored) - UNIGNORABLE
+    return dropped - _REPEATED if endpoint is Endpoint.RESPONSES else dropped
 
 
 def form_of(request: InferenceRequest) -> str:

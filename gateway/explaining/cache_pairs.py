@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from adapters.cache_view import NEVER_MATTER
+from adapters.cache_view import dropped_of
 from gateway.caching.asked import asked_of
 from gateway.caching.views import Views
 from gateway.errors import GatewayError
@@ -19,6 +19,7 @@ from policies.cache_curves import curve_of
 from policies.cache_rules import Bypass
 from policies.cache_signs import compare
 from policies.caching import Candidate, Experience, decide
+from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -114,7 +115,8 @@ async def _side(rehearsal: Rehearsal, question: Question) -> Side | str:
 
 def differing(one: Side, other: Side) -> list[str]:
     """The members that keep two requests apart, by name."""
-    ignored = NEVER_MATTER | one.asked.rules.ignored
+    endpoint = Endpoint(one.asked.view.form.partition(" ")[0])
+    ignored = dropped_of(endpoint, one.asked.rules.ignored)
     names = sorted({*one.body, *other.body} - ignored)
     found = [name for name in names if name not in LAST and one.body.get(name) != other.body.get(name)]
     for name in LAST:

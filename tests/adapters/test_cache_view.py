@@ -218,7 +218,12 @@ def test_a_name_that_is_there_twice_is_only_like_itself() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "temperature"),
-    [({}, 0.5), ({"temperature": None}, None), ({"temperature": 0}, 0.0), ({"temperature": 2e-1}, 0.2)],
+    [
+        ({}, 0.5),
+        ({"temperature": None}, None),
+        ({"temperature": 0}, 0.0),
+        ({"temperature": 2e-1}, 0.2),
+    ],
 )
 def test_the_temperature_is_told(fields: dict[str, Any], temperature: float | None) -> None:
     assert seen(body(**fields)).temperature == temperature
@@ -278,6 +283,18 @@ def test_responses_have_a_question_too() -> None:
 def test_responses_that_are_stored_or_go_on_are_elsewhere(changed: dict[str, Any]) -> None:
     assert responded(**changed).is_elsewhere
     assert not responded().is_elsewhere
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("metadata", ({"for": "ann"}, {"for": "bob"})), ("user", ("ann", "bob")), ("service_tier", ("flex", "priority"))],
+)
+def test_what_responses_say_again_is_told_to_nobody_else(name: str, values: tuple[Any, Any]) -> None:
+    """Their answers repeat it."""
+    ignored = frozenset({"user", "metadata"})
+    views = [seen(RESPONSE | {name: value}, Endpoint.RESPONSES, ignored) for value in values]
+    assert views[0].exact != views[1].exact
+    assert views[0].scope != views[1].scope
 
 
 def test_responses_without_a_question() -> None:
