@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from policies.cache_curves import Curve, curve_of
+from policies.cache_curves import FAR, Curve, curve_of
 from policies.cache_signs import Signs
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EVERY_S: Final = 60.0
 AT_ONE_LEAST: Final = -20.0
 PER_DISTANCE_LEAST: Final = 1.0
+PER_SIGN_LEAST: Final = -2.0
 WEIGHT_MOST: Final = 1000.0
 SIGNS: Final = frozenset(Signs._fields) - {"veto"}
 
@@ -97,6 +98,10 @@ def curve_in(file: CurveFile) -> Curve:
         raise UnsoundCurve("a weight is no number, or too large for one")
     if file.at_one < AT_ONE_LEAST or file.per_distance < PER_DISTANCE_LEAST:
         raise UnsoundCurve(f"at_one is below {AT_ONE_LEAST:g}, or per_distance below {PER_DISTANCE_LEAST:g}")
+    if file.at_one + file.per_distance + FAR * min(file.per_next, 0.0) < 0.0:
+        raise UnsoundCurve("questions that have nothing in common would be served")
+    if min(file.per_sign.values(), default=0.0) < PER_SIGN_LEAST:
+        raise UnsoundCurve(f"a weight of per_sign is below {PER_SIGN_LEAST:g}: signs speak against an answer")
     if unknown := sorted(file.per_sign.keys() - SIGNS):
         raise UnsoundCurve(f"there is no sign {unknown[0]}")
     return Curve(file.embedder, file.at_one, file.per_distance, file.per_next, tuple(file.per_sign.items()))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from gateway.caching.curves import Curves
-from policies.cache_lessons import Lessons
+from policies.cache_lessons import HIGHEST, LOWEST, Lessons
 from policies.caching import BINS, Experience
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 KNOWN_MAX: Final = 2_000
 EVERY_S: Final = 30.0
 FORMAT: Final = 1
+COUNT_MAX: Final = 1e9
+"""Of anything that is remembered. Whoever could write more would have a budget without end."""
 
 
 class Where(NamedTuple):
@@ -157,5 +159,5 @@ def _is_sound(found: Experience) -> bool:
     lessons, untaught = found.lessons, Lessons()
     counts = (found.requests, found.weight, found.spent, lessons.labels, lessons.wrong, lessons.reports)
     are_whole = len(found.seen) == len(found.served) == BINS and len(lessons.learnt) == len(untaught.learnt)
-    are_numbers = all(math.isfinite(number) for number in (*counts, *found.seen, *found.served, *lessons.learnt))
-    return are_whole and are_numbers and min(*counts, *found.seen, *found.served) >= 0.0
+    are_numbers = all(map(math.isfinite, lessons.learnt)) and LOWEST <= lessons.shift <= HIGHEST
+    return are_whole and are_numbers and all(0.0 <= one <= COUNT_MAX for one in (*counts, *found.seen, *found.served))

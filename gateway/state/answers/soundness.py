@@ -18,7 +18,8 @@ BODY_BYTES_MAX: Final = 64 << 20
 QUESTION_CHARS_MAX: Final = 1 << 20
 TTL_MAX_S: Final = 366 * 86_400.0
 LATEST_S: Final = 1e11
-COUNT_MAX: Final = 1 << 62
+COUNT_MAX: Final = 1 << 50
+"""Sums of many of them are still numbers that databases can hold."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")

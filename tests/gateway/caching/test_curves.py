@@ -61,7 +61,9 @@ async def test_another_gateway_hears_of_it_soon_and_asks_seldom() -> None:
     "changed",
     [
         {"at_one": -20.1}, {"at_one": float("nan")}, {"per_distance": 0.5}, {"per_next": float("inf")},
-        {"per_sign": {"slot": -1e9}}, {"per_sign": {"veto": 1.0}}, {"per_sign": {"mood": 1.0}},
+        {"per_sign": {"slot": -1e9}}, {"per_sign": {"slot": -2.1}},
+        {"at_one": -20.0, "per_distance": 1.0}, {"per_next": -100.0},
+        {"per_sign": {"veto": 1.0}}, {"per_sign": {"mood": 1.0}},
     ],
 )  # fmt: skip
 def test_a_curve_that_would_serve_anything_is_none(changed: dict[str, object]) -> None:

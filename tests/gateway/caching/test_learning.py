@@ -80,6 +80,9 @@ def written(**changes: object) -> bytes:
         written(served=[-1.0] * 96),
         written(spent="a lot"),
         written(lessons={"learnt": []}),
+        written(lessons={"shift": 10_000}),
+        written(lessons={"shift": -10_000}),
+        written(requests=1e300),
         written().replace(b'"requests":1.0', b'"requests":1e999'),
     ],
 )

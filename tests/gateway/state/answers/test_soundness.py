@@ -29,6 +29,7 @@ def test_what_a_gateway_makes_is_sound() -> None:
         ("expires_at_s", math.inf), ("stored_at_s", math.nan), ("stored_at_s", -math.inf), ("stored_at_s", 1e15),
         ("expires_at_s", ENTRY.stored_at_s + TTL_MAX_S + 1.0), ("expires_at_s", ENTRY.stored_at_s - 1.0),
         ("used", Used(-1)), ("used", Used(cost_nanousd=-1)), ("used", Used(output_tokens=1 << 63)),
+        ("used", Used(cost_nanousd=1 << 62)),
         ("request_id", "a\nb"), ("embedder", "a\nb"), ("endpoint", "\n"), ("deployment", "\n"),
     ],
 )  # fmt: skip
