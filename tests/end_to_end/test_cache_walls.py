@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from openai import AuthenticationError
 
-from tests.end_to_end.cached_service import LOGIN, ask, counting, policy, sdk, serving
+from tests.end_to_end.cached_service import LOGIN, TOKEN, admin, ask, counting, policy, sdk, serving
 from tests.end_to_end.proving_ground import DONE, ROLE, piece
 from tests.gateway_process import KEY, gateway_process, post
 from tests.openai_upstream import TEXT
@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 SHORT = {"exact": {"ttl": "20ms"}}
 CHAT = "/v1/chat/completions"
-TOKEN = "an-admin-token-0123456789"
 KEYS = {name: f"sk-{name}-0123456789-0123456789" for name in ("ann", "amy", "bob", "out")}
-TEAMS: dict[str, dict[str, Any]] = {"ann": {"team": "shop"}, "amy": {"team": "shop"}, "bob": {"team": "sales"}, "out": {"cache": False}}
+TEAMS: dict[str, dict[str, Any]] = {
+    "ann": {"team": "shop"},
+    "amy": {"team": "shop"},
+    "bob": {"team": "sales"},
+    "out": {"cache": False},
+}
 
 
 def keys() -> list[dict[str, Any]]:
@@ -56,17 +60,6 @@ async def test_a_revoked_key_is_refused_whatever_is_kept(tmp_path: Path) -> None
             await admin(gateway, "DELETE", f"keys/{made['key']['id']}")
             with pytest.raises(AuthenticationError):
                 await ask(client)
-
-
-async def admin(gateway: GatewayProcess, method: str, path: str, body: object = None) -> dict[str, Any]:
-    data = b"" if body is None else json.dumps(body).encode()
-    head = (
-        f"{method} /admin/v1/{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-    )
-    replied = await gateway.ask(head.encode() + data, port=gateway.admin_port)
-    found: dict[str, Any] = json.loads(replied.partition(b"\r\n\r\n")[2] or b"{}")
-    return found
 
 
 def asked(question: str = LOGIN, *, stream: bool = False) -> bytes:
