@@ -120,6 +120,13 @@ class Experience:
                 return highest
         return bar
 
+    def bar_by_curve(self, false_hits_max: float) -> float:
+        """The bar as the curve alone counts risk. Labels that tell of danger make all risks larger, and the bar may be
+        a larger number for it; this one falls, by as much as hits have to be safer than before.
+        """
+        bar = self.bar(false_hits_max)
+        return risk_of(math.log(bar / (1.0 - bar)) - self.lessons.shift * STEP) if bar > 0.0 else 0.0
+
     def can_spend(self, risk: float, false_hits_max: float) -> bool:
         """Whether the account still holds so much."""
         return self.spent + risk <= false_hits_max * (self.requests + _CREDIT)

@@ -33,8 +33,9 @@ class CacheStock(Struct, frozen=True, kw_only=True):
 class CacheOfRoute(Struct, frozen=True, kw_only=True):
     """What became of a route's calls since this process began, and how its level 2 stands; null where it has none.
 
-    `risk_bar` is the highest risk that is served now. `expected` and `observed_max` are wrong semantic hits per
-    request: as reckoned when they were served, and at most by the labels so far, null where there are none.
+    `risk_bar` is the highest risk that is served now, as the curve has it before labels correct it. `expected` and
+    `observed_max` are wrong semantic hits per request: as reckoned when they were served, and by the labels so far,
+    on the cautious side, null where there are none.
     """
 
     route: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.signals.cache_metrics import RouteStanding
+from policies.caching import Experience
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gateway.caching.learning import Where
-    from policies.caching import Experience
     from policies.vocabulary import Route
 
 
@@ -29,8 +29,7 @@ def standings(routes: Iterable[Route], learnt: Iterable[tuple[Where, Experience]
 
 def _together(route: str, budget: float, learnt: Sequence[Experience]) -> RouteStanding:
     """The bar is that of the owner with the most requests; wrong hits are per request of all of them."""
-    if not learnt:
-        return RouteStanding(route, budget, 0.0)
+    learnt = learnt or (Experience(),)
     busiest = max(learnt, key=lambda one: one.requests)
     requests = sum(one.requests for one in learnt)
     bad = sum(one.lessons.wrong + one.lessons.reports for one in learnt)
@@ -39,7 +38,7 @@ def _together(route: str, budget: float, learnt: Sequence[Experience]) -> RouteS
     return RouteStanding(
         route,
         budget,
-        busiest.bar(budget),
+        busiest.bar_by_curve(budget),
         requests,
         sum(sum(one.served) for one in learnt),
         sum(one.spent for one in learnt) / max(requests, 1.0),

@@ -100,7 +100,7 @@ CACHE_VETOED = Family(
 CACHE_RISK_BAR = Family(
     "pointsman_cache_risk_bar",
     Kind.GAUGE,
-    "The highest risk at which a semantic hit is served now.",
+    "The highest risk, as the curve has it before labels correct it, at which a semantic hit is served now.",
     ("route",),
 )
 CACHE_BUDGET = Family(
@@ -118,7 +118,7 @@ CACHE_EXPECTED = Family(
 CACHE_OBSERVED = Family(
     "pointsman_cache_false_hits_observed_max",
     Kind.GAUGE,
-    "Wrong semantic hits per request at most, by the labels of shadow checks and feedback: a 95 % upper bound.",
+    "Wrong semantic hits per request by the labels of shadow checks and feedback, on the cautious side.",
     ("route",),
 )
 CACHE_LABELS = Family(

@@ -112,3 +112,16 @@ def test_where_no_curve_was_measured_only_what_is_all_but_equal_is_safe() -> Non
 
 def test_odds_beyond_all_numbers_are_no_risk() -> None:
     assert risk_of(-math.inf) == 0.0
+
+
+def test_the_bar_by_the_curve_falls_with_each_report() -> None:
+    """Where the bar itself may be a larger number, of larger risks."""
+    experience, bars = Experience(), []
+    for _ in range(8):
+        experience = experience.after(Verdict(0, 0.02, 0.1, serves=True, log_odds=-3.9))
+    for _ in range(6):
+        bars.append(experience.bar_by_curve(0.02))
+        experience = experience.reported()
+    assert bars[0] == pytest.approx(Experience().bar_by_curve(0.02), rel=0.5)
+    assert bars == sorted(bars, reverse=True)
+    assert bars[-1] < bars[0] / 3

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.caching.learning import Where
 from gateway.caching.standing import standings
+from gateway.signals.cache_metrics import RouteStanding
 from policies.cache_rules import CacheRules, SemanticRules
 from policies.caching import Experience, Verdict
 from tests.gateway.calls import ROUTE
@@ -22,7 +23,11 @@ def taught(requests: int, hits: int, risk: float = 0.01) -> Experience:
 
 
 def test_a_route_that_nobody_has_called_stands_at_nothing() -> None:
-    assert standings([SEMANTIC, EXACT, ROUTE], []) == [("faq", 0.02, 0.0, 0.0, 0.0, 0.0, None, 0, 0)]
+    bar = Experience().bar(0.02)
+    assert 0.02 < bar < 0.2
+    (found,) = standings([SEMANTIC, EXACT, ROUTE], [])
+    assert found.bar == pytest.approx(bar)
+    assert found == RouteStanding("faq", 0.02, found.bar)
 
 
 def test_what_owners_have_taught_adds_up_by_route() -> None:
@@ -32,7 +37,7 @@ def test_what_owners_have_taught_adds_up_by_route() -> None:
     (found,) = standings([SEMANTIC], learnt)
     assert (found.requests, found.hits) == (400, 200)
     assert found.expected == pytest.approx(200 * 0.01 / 400)
-    assert found.bar == many.bar(0.02)
+    assert found.bar == pytest.approx(many.bar(0.02))
     assert (found.observed_max, found.is_over_budget) == (None, False)
 
 
