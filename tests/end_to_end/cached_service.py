@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import yaml
 from openai import AsyncOpenAI
 
-from tests.gateway_process import KEY, gateway_process, one_route
+from tests.gateway_process import KEY, complete, gateway_process, one_route
 from tests.openai_upstream import speaks_openai
 from tests.scripted_upstream import ScriptedUpstream, forever
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 YES: object = True
 LOGIN = "How do I log in?"
+TOKEN = "an-admin-token-0123456789"
 
 
 class Said(NamedTuple):
@@ -84,3 +88,29 @@ async def embedder_is_up(gateway: GatewayProcess) -> None:
             for line in (await gateway.admin("/metrics"))[1].splitlines()
         ):
             await asyncio.sleep(0.05)
+
+
+async def admin(gateway: GatewayProcess, method: str, path: str, body: object = None) -> dict[str, Any]:
+    """What the admin API answers to a policy whose `secrets.admin_token` is `TOKEN`."""
+    data = b"" if body is None else json.dumps(body).encode()
+    head = (
+        f"{method} /admin/v1/{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
+    replied = await gateway.ask(head.encode() + data, port=gateway.admin_port)
+    found: dict[str, Any] = json.loads(replied.partition(b"\r\n\r\n")[2] or b"{}")
+    return found
+
+
+async def reload(gateway: GatewayProcess, changed: dict[str, Any]) -> None:
+    """Put another policy in force."""
+    before = await _generation(gateway)
+    gateway.policy_file.write_text(yaml.safe_dump(complete(changed, gateway.folder)))
+    gateway.process.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(10.0):
+        while await _generation(gateway) <= before:  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.01)
+
+
+async def _generation(gateway: GatewayProcess) -> int:
+    return int(json.loads((await gateway.admin("/deployments"))[1])["generation"])
