@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from gateway.state.answers.drops import Drops
 from gateway.state.answers.shelves import NO_RECORD, Shelves
 from gateway.state.answers.snapshot_rows import LEARNT_BYTES_MAX, LEARNT_MAX
 from gateway.state.answers.store import Kept, Neighbour, Place, Record, Stock
@@ -40,6 +41,7 @@ class InProcessAnswers:
         self._snapshot = snapshot
         self._shelves = Shelves(bounds or Bounds(), self._gone)
         self._vectors: VectorIndex[Shelved] = VectorIndex()
+        self._drops = Drops()
         self._learnt: dict[str, bytes] = {}
         self._kept_while_loading: set[tuple[str, bytes]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -67,6 +69,11 @@ class InProcessAnswers:
         ]
 
     async def keep(self, entry: Entry, vector: Vector | None) -> None:
+        self.keep_now(entry, vector)
+
+    def keep_now(self, entry: Entry, vector: Vector | None) -> None:
+        if self._drops.hold(entry):
+            return
         if self._kept_while_loading is not None:
             self._kept_while_loading.add((entry.owner, entry.exact))
         one = self._shelve(entry, NO_RECORD, vector)
@@ -86,6 +93,7 @@ class InProcessAnswers:
         return None if one is None or self._has_expired(one) else Kept(one.entry, one.record)
 
     async def drop(self, which: Which) -> int:
+        self._drops.note(which, self._clock())
         dropped = await self._drop(which)
         if self._loading is not None:
             await asyncio.wait([self._loading])

@@ -11,6 +11,7 @@ import pytest
 from gateway.state.answers.sealing import Sealing
 from gateway.state.answers.snapshot_file import claim
 from gateway.state.answers.snapshot_rows import LAST, SLICE_ROWS, Loaded, Rows
+from gateway.state.answers.soundness import COUNT_MAX
 from gateway.state.answers.store import Entry, Record, Used
 from tests.answer_store_suite import OWNER, Asked, direction
 
@@ -70,7 +71,7 @@ def test_what_cannot_be_written_keeps_nothing_else_from_it(connection: sqlite3.C
     huge = msgspec.structs.replace(ENTRY, id="ce_huge", used=Used(cost_nanousd=1 << 70))
     rows.write({one.id: Loaded(one, Record(1 << 70)) for one in (bad, huge, ENTRY)}, {})
     (found,), _ = rows.slice(LAST, NOW_S)
-    assert found == Loaded(ENTRY, Record(1 << 62))
+    assert found == Loaded(ENTRY, Record(COUNT_MAX))
 
 
 def test_vectors_are_kept(connection: sqlite3.Connection) -> None:
