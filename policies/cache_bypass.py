@@ -54,12 +54,8 @@ class Wording(NamedTuple):
     found: Callable[[str], bool]
 
 
-def bypass(asked: Asked, rules: CacheRules, *, uses_cache: bool = True, no_store: bool = False) -> Bypass | None:
-    """Why the cache leaves this call alone. `uses_cache`: the key's switch. `no_store`: the caller's wish."""
-    if not uses_cache:
-        return Bypass.OFF
-    if no_store:
-        return Bypass.NO_STORE
+def bypass(asked: Asked, rules: CacheRules) -> Bypass | None:
+    """Why the cache leaves this call alone, whose key and headers would let it be served."""
     return next((rule.reason for rule in LEFT_ALONE if rule.applies(asked, rules)), None)
 
 

@@ -41,12 +41,6 @@ def test_what_is_left_alone(asked: Asking, expected: Bypass | None) -> None:
     assert bypass(asked, RULES) == expected
 
 
-def test_key_and_caller_go_before_everything() -> None:
-    asked = Asking(temperature=2.0, is_elsewhere=True)
-    assert bypass(asked, RULES, uses_cache=False, no_store=True) == Bypass.OFF
-    assert bypass(asked, RULES, no_store=True) == Bypass.NO_STORE
-
-
 def test_each_rule_says_why() -> None:
     reasons = [(rule.reason, rule.why) for rule in LEFT_ALONE] + [(rule.reason, rule.why) for rule in EXACT_ONLY]
     assert all(len(why) > 20 for _, why in reasons)
