@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Final
 from gateway.config.names import entries
 from gateway.config.problems import Severity, did_you_mean
 from gateway.config.storage import MEMORY
-from gateway.extras import SEMANTIC, is_installed, remedy
+from gateway.extras import ENCRYPTION, PGVECTOR, QDRANT, SEMANTIC, is_installed, remedy
 from policies.cache_rules import Sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from gateway.config.caching import CacheSettings, SemanticSettings
     from gateway.config.model import Config
     from gateway.config.names import Finding
     from gateway.config.problems import Place
     from gateway.config.tree import Tree
+    from gateway.extras import Extra
 
 WARM: Final = 0.5
 """A temperature above which an answer is one of many."""
@@ -59,9 +60,9 @@ def cache_doubts(config: Config) -> Iterator[Finding]:
     cached = [(index, route.cache) for index, route in enumerate(config.routes) if route.cache is not None]
     for index, cache in cached:
         yield from _route_doubts(config, ("routes", index, "cache"), cache)
-    semantic = [index for index, cache in cached if cache.semantic is not None]
-    if semantic and config.cache.embedder.deployment is None and not is_installed(SEMANTIC):
-        yield ("routes", semantic[0], "cache", "semantic"), remedy(SEMANTIC), Severity.WARNING
+    for place, extra in _extras(config, cached):
+        if not is_installed(extra):
+            yield place, remedy(extra), Severity.WARNING
     if config.state.url.reveal() != MEMORY and config.cache.file is not None:
         message = "counts for nothing: with a shared state.url answers are kept there, and outlive this process anyway"
         yield ("cache", "file"), message, Severity.WARNING
@@ -72,6 +73,20 @@ def cache_doubts(config: Config) -> Iterator[Finding]:
         yield ("cache", "file"), message, Severity.WARNING
     if not cached and "cache" in config.model_fields_set:
         yield ("cache",), "counts for nothing: no route has a cache", Severity.WARNING
+
+
+def _extras(config: Config, cached: Sequence[tuple[int, CacheSettings]]) -> Iterator[tuple[Place, Extra]]:
+    """What these caches cannot be without; an embedder elsewhere makes vectors, but does not compare them."""
+    semantic = next((index for index, cache in cached if cache.semantic is not None), None)
+    vectors = config.cache.vectors
+    if semantic is not None:
+        yield ("routes", semantic, "cache", "semantic"), SEMANTIC
+    if config.cache.encryption_key is not None:
+        yield ("cache", "encryption_key"), ENCRYPTION
+    if vectors.qdrant is not None:
+        yield ("cache", "vectors", "qdrant"), QDRANT
+    if vectors.pgvector is not None:
+        yield ("cache", "vectors", "pgvector"), PGVECTOR
 
 
 def _route_doubts(config: Config, place: Place, cache: CacheSettings) -> Iterator[Finding]:

@@ -159,7 +159,7 @@ class CacheSettings(Shape):
     exact: ExactSettings = Field(default_factory=ExactSettings.model_construct)
     semantic: Annotated[
         SemanticSettings | None, BeforeValidator(_on, json_schema_input_type=bool | SemanticSettings)
-    ] = Field(default=None, description="Other wordings, too. Needs the extra `semantic`, or an embedder elsewhere.")
+    ] = Field(default=None, description="Other wordings, too. Needs the extra `semantic`.")
     share: Sharing = Field(
         default=Sharing.TEAM, description="Who gets whose answers; a key without a team keeps its own to itself."
     )

@@ -69,11 +69,27 @@ def test_a_semantic_level_without_its_parts_is_told_with_the_remedy(
     problems: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.config.cache_checks.is_installed", lambda _: False)
-    (found,) = found_for(f"{{semantic: {{{SHADOW}}}}}", problems)
-    assert found.startswith("3: routes[0].cache.semantic: warning: ")
-    assert "pip install '.[semantic]'" in found
-    elsewhere = "{embedder: {deployment: gpt, window_tokens: 512}}"
-    assert found_for(f"{{semantic: {{{SHADOW}}}}}", problems, cache=elsewhere) == []
+    for embedder in ("minilm", "{deployment: gpt, window_tokens: 512}"):
+        (found,) = found_for(f"{{semantic: {{{SHADOW}}}}}", problems, cache=f"{{embedder: {embedder}}}")
+        assert found.startswith("3: routes[0].cache.semantic: warning: ")
+        assert "pip install '.[semantic]'" in found
+
+
+@pytest.mark.parametrize(
+    ("cache", "place", "extra"),
+    [
+        ("{encryption_key: a-key-of-twenty-characters}", "encryption_key", "encryption"),
+        ('{vectors: {qdrant: "http://127.0.0.1:6333"}}', "vectors.qdrant", "qdrant"),
+        ('{vectors: {pgvector: "postgresql://a@127.0.0.1/b"}}', "vectors.pgvector", "pgvector"),
+    ],
+)
+def test_stores_without_their_parts_are_told_with_the_remedy(
+    cache: str, place: str, extra: str, problems: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.config.cache_checks.is_installed", lambda _: False)
+    (found,) = found_for("true", problems, cache=cache)
+    assert found.startswith(f"4: cache.{place}: warning: ")
+    assert f"pip install '.[{extra}]'" in found
 
 
 def test_what_counts_for_nothing_is_told(problems: Callable[..., list[str]]) -> None:
