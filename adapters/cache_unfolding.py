@@ -16,6 +16,7 @@ from policies.vocabulary import Endpoint
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DONE: Final = b"data: [DONE]\n\n"
 _PREFIXES: Final = {Endpoint.CHAT: "chatcmpl-", Endpoint.COMPLETIONS: "cmpl-"}
 _OWN: Final = frozenset(("id", "object", "created", "model", "choices", "usage"))
@@ -42,16 +43,16 @@ class Retelling(msgspec.Struct, frozen=True):
 def renamed(endpoint: Endpoint, body: bytes, telling: Retelling) -> bytes | None:
     """The whole answer under its new name; None where it is no JSON object."""
     try:
-        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        members: dict[str, Any] = _MEMBERS.decode(body)
     except (msgspec.DecodeError, RecursionError):
         return None
     if endpoint in _PREFIXES:
-        members["id"] = _raw(_PREFIXES[endpoint] + telling.id)
-        members["created"] = _raw(telling.created)
+        members["id"] = _PREFIXES[endpoint] + telling.id
+        members["created"] = telling.created
     if endpoint is not Endpoint.RESPONSES:
         return msgspec.json.encode(members)
     if "created_at" in members:
-        members["created_at"] = _raw(telling.created)
+        members["created_at"] = telling.created
     return renamed_events(msgspec.json.encode(members), telling)
 
 
@@ -238,7 +239,3 @@ def _parallel(logprobs: object) -> dict[str, list[Any]]:
         return {}
     lists = {name: logprobs[name] for name in _PARALLEL if isinstance(logprobs.get(name), list)}
     return lists if len({len(part) for part in lists.values()}) == 1 else {}
-
-
-def _raw(value: object) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(value))

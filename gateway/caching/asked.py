@@ -11,7 +11,6 @@ import msgspec
 from gateway.caching.directives import Directives, directives_of, tags_of
 from gateway.caching.flights import Alike
 from gateway.caching.owners import owner_of
-from policies.cache_bypass import bypass
 from policies.cache_rules import Bypass
 from policies.route_rules import NO_REQUIREMENTS
 
@@ -88,13 +87,12 @@ def asked_of(call: Call, route: Route, rules: CacheRules, views: Views) -> Asked
     seen = views.of(call.request, rules.ignored)
     if seen is None:
         return Bypass.LONG
-    why = bypass(seen.view, rules)
+    why = seen.left_alone(rules)
     if why is not None:
         return why
     owner = owner_of(principal, rules.sharing)
     prefix = _prefix(call, owner, f"group {rules.group}" if rules.group else f"route {route.name}")
-    exact = sha256(prefix + b"exact" + seen.view.exact).digest()
-    return Asked(owner, rules, seen, directives, tags, prefix, exact)
+    return Asked(owner, rules, seen, directives, tags, prefix, seen.exact(prefix))
 
 
 def _prefix(call: Call, owner: str, place: str) -> bytes:

@@ -42,9 +42,10 @@ class Alike(NamedTuple):
 
 
 class Flights:
-    """The runs of this process."""
+    """The runs of this process. `is_keeping`: whether an answer that has ended may still be on its way to the store."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_keeping: Callable[[], bool]) -> None:
+        self._is_keeping = is_keeping
         self._running: dict[Alike, Flight] = {}
         self._room = Room()
 
@@ -60,7 +61,8 @@ class Flights:
 
     async def lead(self, alike: Alike, exact: bytes, call: Call, then: Handler) -> Reply:
         """The reply to a call that others may join from now on."""
-        flight = Flight(call, Recording(exact, call.id, self._room, ANSWER_BYTES_MAX, ROOM_BYTES))
+        recording = Recording(exact, call.id, self._room, ANSWER_BYTES_MAX, ROOM_BYTES)
+        flight = Flight(call, recording, self._is_keeping)
         if alike not in self._running:
             self._running[alike] = flight
         return await flight.start(then, lambda: self._forget(alike, flight))
@@ -73,8 +75,9 @@ class Flights:
 class Flight:
     """`call` is the leader's, and the one that is recorded and billed."""
 
-    def __init__(self, call: Call, recording: Recording) -> None:
+    def __init__(self, call: Call, recording: Recording, is_keeping: Callable[[], bool]) -> None:
         self.call = call
+        self._is_keeping = is_keeping
         self.recording = recording
         self._first = recording.follow()
         self._task: asyncio.Task[None] | None = None
@@ -139,8 +142,9 @@ class Flight:
         except Exception as failed:  # noqa: BLE001 - the leader's handler raises it, and the edge tells of it
             error = failed
         else:
-            await _kept()
-        self._ended()
+            if self._is_keeping():
+                await _kept()
+        self._conclude()
         if error is None and not recording.is_open:
             recording.open(reply.answer, reply.deployment, call.route)
         recording.end(error)
@@ -202,11 +206,19 @@ class Flight:
             attempt.cancelled = True
 
     def _let_go(self) -> None:
-        """The leader's call is over: what has not ended by now ends with it."""
+        """The leader's call is over: what has not ended by now ends with it. Nothing leads back to itself any more:
+        what a call leaves behind must not wait for the collector.
+        """
+        self._first.close()
         if self._task is not None and not self._task.done():
             self._is_abandoned = True
-            self._ended()
+            self._conclude()
             self._task.cancel()
+
+    def _conclude(self) -> None:
+        """Nobody can join any more."""
+        ended, self._ended = self._ended, _nothing
+        ended()
 
     def _why_ended(self) -> Exception:
         if not self._is_abandoned and self._is_lost:

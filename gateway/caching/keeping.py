@@ -15,7 +15,7 @@ from gateway.caching.captured import Taken
 from gateway.caching.embedding import ON_BEHALF
 from gateway.embedding.embedder import EmbedderUnavailable
 from gateway.records.settlement import price_of
-from gateway.state.answers.store import Entry, Used
+from gateway.state.answers.store import AtHand, Entry, Used
 from policies.attempts import AttemptKind
 from policies.vocabulary import Endpoint
 
@@ -45,12 +45,13 @@ class NotKept(StrEnum):
 
 
 class Keeper:
-    """Process scope. Keeping goes on behind the call."""
+    """Process scope. Keeping goes on behind the call, unless it is done at once."""
 
     def __init__(
         self, store: AnswerStore, embedder: Callable[[], Embedder | None], not_stored: Callable[[str, str], None]
     ) -> None:
         self._store = store
+        self._at_hand = store if isinstance(store, AtHand) else None
         self._embedder = embedder
         self._not_stored = not_stored
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,6 +67,9 @@ class Keeper:
             self._not_stored(route.name, good.value)
             return
         entry = entry_of(call, asked, now_s, good)
+        if self._at_hand is not None and not asked.is_semantic:
+            self._keep_now(self._at_hand, entry)
+            return
         in_use = call.generation.in_use  # what embeds may be a deployment, which a reload must leave until then
         in_use.calls += 1
         task = asyncio.create_task(self._keep(call, asked, entry), name="cache: keep")
@@ -73,12 +77,23 @@ class Keeper:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: in_use.release())
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is on its way that a look into the store might not find yet."""
+        return bool(self._tasks)
+
     async def close(self) -> None:
         """What is on its way gets there, if it does soon."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=1.0)
             for task in late:
                 task.cancel()
+
+    def _keep_now(self, store: AtHand, entry: Entry) -> None:
+        try:
+            store.keep_now(entry, None)
+        except Exception:
+            log.exception("an answer could not be kept")
 
     async def _keep(self, call: Call, asked: Asked, entry: Entry) -> None:
         ON_BEHALF.set(call)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.call import Cached, Call
     from gateway.embedding.embedder import Embedder, Vector
     from gateway.signals.cache_metrics import CacheMetrics
-    from gateway.state.answers.store import AnswerStore, Kept, Neighbour
+    from gateway.state.answers.store import AnswerStore, Entry, Kept, Neighbour
     from policies.cache_rules import SemanticRules
     from policies.caching import Verdict
 
@@ -120,8 +120,7 @@ class Lookup:
 
     def passed(self, call: Call, asked: Asked) -> None:
         """A request of a route with level 2 that got its answer before that."""
-        embedder = self._embedder()
-        if embedder is not None and asked.rules.semantic is not None:
+        if asked.rules.semantic is not None and (embedder := self._embedder()) is not None:
             self._learning.passed(self.where(call, asked, embedder.id))
 
     async def judged(self, call: Call, asked: Asked, doubtful: Doubtful, *, says_same: bool) -> Found | None:
@@ -152,7 +151,7 @@ class Lookup:
         answer = replayed(entry, call.request, call.id.removeprefix("req_"), now_s, asked.rules.pace)
         if answer is None:
             return None
-        answer.headers = tuple(pair for pair in entry.headers if _is_header(pair))
+        answer.headers = tuple(filter(_is_header, entry.headers)) if entry.headers else ()
         self._store.note(found.kept, hits=1)
         cached.level, cached.entry_id = found.level, entry.id
         cached.age_s = max(0.0, now_s - entry.stored_at_s)
@@ -198,13 +197,20 @@ class Lookup:
         age_s, age_max_s = now_s - entry.stored_at_s, asked.directives.age_max_s
         return (
             entry.owner == asked.owner
-            and entry.endpoint == call.request.endpoint.value
+            and entry.endpoint == call.request.endpoint._value_
             and now_s < entry.expires_at_s
             and age_s >= -AHEAD_MAX_S
             and (age_max_s is None or age_s <= age_max_s)
             and _ID.fullmatch(entry.id) is not None
-            and any(one.name == entry.deployment and one.model == entry.model for one in call.candidates)
+            and _is_among(call, entry)
         )
+
+
+def _is_among(call: Call, entry: Entry) -> bool:
+    for one in call.candidates:  # noqa: SIM110 - asked of every hit, and a generator would cost as much again
+        if one.name == entry.deployment and one.model == entry.model:
+            return True
+    return False
 
 
 def _note(cached: Cached, verdict: Verdict, candidates: Sequence[Neighbour]) -> None:

@@ -22,7 +22,7 @@ PIECE_BYTES: Final = 64 * 1024
 
 def replayed(entry: Entry, request: InferenceRequest, call_id: str, now_s: float, pace: ReplayPace) -> Answer | None:
     """The answer under the new call's id; None where what was kept cannot be given to who asks like this."""
-    if entry.endpoint != request.endpoint.value:
+    if entry.endpoint != request.endpoint._value_:
         return None
     telling = Retelling(call_id, int(now_s), pace.piece_chars, request.include_usage)
     if entry.is_events:

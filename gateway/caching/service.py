@@ -83,7 +83,8 @@ class Caching:
         within_s = EMBED_WITHIN_S if config.cache.embedder.deployment is None else ASK_WITHIN_S
         means = Means(self.store, lambda: self._embedder, self.learning, lambda: self.metrics, within_s)
         served = Served()
-        tools = Tools(Lookup(means), self._keeper, Flights(), served, Aside(judge, self._shadow), rng)
+        flights = Flights(lambda: self._keeper.is_busy)
+        tools = Tools(Lookup(means), self._keeper, flights, served, Aside(judge, self._shadow), rng)
         self.stage = CacheStage(tools)
         self._feedback = Feedback(self.store, served, self.learning, lambda: self.metrics)
 

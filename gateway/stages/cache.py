@@ -192,8 +192,9 @@ class CacheStage:
     def _serve(self, call: Call, asked: Asked, found: Found) -> Reply | None:
         reply = self._lookup.reply(call, asked, found)
         if reply is not None:
-            where = None if found.verdict is None else self._lookup.where(call, asked, asked.embedder)
-            self._remember(call, asked, Serving("", "", where, found.verdict))
+            verdict = found.verdict
+            where = None if verdict is None else self._lookup.where(call, asked, asked.embedder)
+            self._tools.served.add(call.id, Serving(found.kept.entry.id, asked.owner, where, verdict))
         return reply
 
     def _remember(self, call: Call, asked: Asked, like: Serving | None = None) -> None:

@@ -213,7 +213,7 @@ class CacheGround:
         self.learning = Learning(self.store)
         self.not_stored: list[tuple[str, str]] = []
         self.keeper = Keeper(self.store, lambda: self.embedder, lambda *why: self.not_stored.append(why))
-        self.flights, self.served = Flights(), Served()
+        self.flights, self.served = Flights(lambda: self.keeper.is_busy), Served()
         self.signals = Signals()
         metrics = cast("CacheMetrics", self.signals)
         self.lookup = Lookup(

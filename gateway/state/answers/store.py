@@ -6,7 +6,7 @@ through since (hits, feedback) is its record and changes; the entry itself never
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -117,6 +117,14 @@ class Stock(NamedTuple):
 
 class StoreUnavailable(Exception):  # noqa: N818 - it says what is wrong
     """The store cannot be asked now."""
+
+
+@runtime_checkable
+class AtHand(Protocol):
+    """A store in which an entry is kept without waiting: for such as have no vector, no task is needed."""
+
+    def keep_now(self, entry: Entry, vector: Vector | None) -> None:
+        """As `AnswerStore.keep`."""
 
 
 class AnswerStore(Protocol):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,7 @@ DRAINING = replace(CHATTY, on_disconnect=OnDisconnect.DRAIN)
 
 class Ground:
     def __init__(self) -> None:
-        self.flights = Flights()
+        self.flights = Flights(lambda: True)
         self.behind = Upstreams()
 
     def lead(self, call: Call | None = None) -> asyncio.Task[Reply]:
@@ -269,6 +271,21 @@ async def test_a_storm_of_callers_that_leave_leaves_nothing_behind(ground: Groun
     assert set(stayed) <= {call.id.encode() for call in ground.behind.calls}
     assert len(ground.flights) == 0
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_a_run_leaves_behind_does_not_wait_for_the_collector(ground: Ground) -> None:
+    leading = ground.lead()
+    flight = weakref.ref(await ground.flight())
+    gc.disable()
+    try:
+        ground.behind.say(Whole())
+        await leading
+        ground.behind.calls[0].scope.close()
+        ground.behind.calls.clear()
+        del leading
+        assert flight() is None
+    finally:
+        gc.enable()
 
 
 async def _body(flight: Flight, call: Call) -> Reply:

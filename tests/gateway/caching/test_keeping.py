@@ -4,11 +4,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.caching import keeping
+from gateway.state.answers.in_process import InProcessAnswers
 from policies.attempts import AttemptKind
 from tests.gateway.cached_calls import NOW_S, SEMANTIC, CacheGround, Likeness, Told, outcome, streamed
 
 if TYPE_CHECKING:
     import pytest
+
+    from gateway.embedding.embedder import Vector
+    from gateway.state.answers.store import Entry
 
 
 async def test_what_is_kept_says_all_that_a_hit_needs() -> None:
@@ -66,3 +70,22 @@ async def test_what_is_on_its_way_is_kept_before_the_process_ends() -> None:
     await ground.ask(again)
     assert outcome(again) == "exact"
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_has_no_vector_is_kept_before_its_caller_has_it() -> None:
+    ground = CacheGround()
+    await ground.stage(ground.call(), ground.behind)
+    assert not ground.keeper.is_busy
+    assert (await ground.store.stock()).entries == 1
+
+
+async def test_a_store_that_cannot_keep_it_does_not_fail_the_call(caplog: pytest.LogCaptureFixture) -> None:
+    ground = CacheGround(store=Broken())
+    reply = await ground.stage(ground.call(), ground.behind)
+    assert reply.answer.body is not None
+    assert "an answer could not be kept" in caplog.text
+
+
+class Broken(InProcessAnswers):
+    def keep_now(self, entry: Entry, vector: Vector | None) -> None:
+        raise RuntimeError(f"{entry.id} has no room, nor has {vector}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from adapters.cache_view import view_of
 from adapters.openai_request import parse
 from gateway.caching.views import BODY_BYTES_MAX, REMEMBERED_MAX, Views
-from policies.cache_rules import Bypass
+from policies.cache_rules import Bypass, CacheRules
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
@@ -66,3 +66,19 @@ def test_what_is_kept_is_bounded() -> None:
         views.of(asked(str(number)), NOTHING)
     assert len(views) == REMEMBERED_MAX
     assert views.of(asked("x" * (1 << 20)), NOTHING) is None
+
+
+def test_what_is_at_hand_for_one_caller_is_not_given_to_another() -> None:
+    seen = Views().of(asked(temperature=0.5), NOTHING)
+    assert seen is not None
+    mine, yours = seen.exact(b"mine"), seen.exact(b"yours")
+    assert mine != yours
+    assert (seen.exact(b"mine"), seen.exact(b"mine"), seen.exact(b"yours")) == (mine, mine, yours)
+
+
+def test_each_routes_rules_are_asked() -> None:
+    seen = Views().of(asked(temperature=0.5), NOTHING)
+    assert seen is not None
+    strict, lenient = CacheRules(temperature_max=0.2), CacheRules(temperature_max=1.0)
+    found = [seen.left_alone(rules) for rules in (strict, strict, lenient, strict)]
+    assert found == [Bypass.TEMPERATURE, Bypass.TEMPERATURE, None, Bypass.TEMPERATURE]
