@@ -13,7 +13,7 @@ from adapters.cache_answers import Storability, storable
 from adapters.cache_folding import fold
 from gateway.caching.captured import Taken
 from gateway.caching.embedding import ON_BEHALF
-from gateway.embedding.embedder import EmbedderUnavailable
+from gateway.embedding.embedder import ASKED_FOR, EmbedderUnavailable
 from gateway.records.settlement import price_of
 from gateway.state.answers.store import AtHand, Entry, Used
 from policies.attempts import AttemptKind
@@ -97,6 +97,7 @@ class Keeper:
 
     async def _keep(self, call: Call, asked: Asked, entry: Entry) -> None:
         ON_BEHALF.set(call)
+        ASKED_FOR.set(asked.owner)
         try:
             vector = await self._vector(asked) if asked.is_semantic else None
             if vector is not None:

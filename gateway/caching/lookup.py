@@ -13,7 +13,7 @@ from gateway.caching.embedding import ON_BEHALF
 from gateway.caching.learning import Where
 from gateway.caching.replayed import replayed
 from gateway.call import Reply
-from gateway.embedding.embedder import EmbedderUnavailable
+from gateway.embedding.embedder import ASKED_FOR, EmbedderUnavailable
 from gateway.state.answers.store import Place, StoreUnavailable
 from policies.cache_judging import after_yes
 from policies.cache_rules import Bypass, Level
@@ -93,6 +93,7 @@ class Lookup:
         assert cached is not None  # noqa: S101 - the stage made it
         embedder = self._embedder()
         ON_BEHALF.set(call)
+        ASKED_FOR.set(asked.owner)
         try:
             vector = None if embedder is None else await self._vector(embedder, asked)
             if embedder is None or vector is None:

@@ -14,7 +14,7 @@ from adapters.cache_questions import again, text_in
 from gateway.caching.embedding import ON_BEHALF
 from gateway.caching.errands import Errand, ErrandFailed
 from gateway.caching.judge import Judgement
-from gateway.embedding.embedder import EmbedderUnavailable
+from gateway.embedding.embedder import ASKED_FOR, EmbedderUnavailable
 from gateway.signals.cache_telemetry import Purpose
 from policies.cache_agreement import agree
 from policies.cache_allowance import Allowance
@@ -140,6 +140,7 @@ class Shadow:
 
     async def _check(self, hit: Hit, judge: JudgeRules | None) -> None:
         ON_BEHALF.set(hit.call)
+        ASKED_FOR.set(hit.where.owner)
         try:
             told = await self._ask(hit)
             same = await self.compare(hit, told.body, judge)

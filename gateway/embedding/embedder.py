@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float32]
+
+
+ASKED_FOR: Final[ContextVar[str]] = ContextVar("the owner of the answers that a text is compared for", default="")
+"""Set by who asks. What an embedder remembers it remembers for one owner: others could tell by the time that it takes
+what was asked.
+"""
 
 
 class EmbedderUnavailable(Exception):  # noqa: N818 - it says what is wrong

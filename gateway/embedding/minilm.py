@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from gateway.data_files import data_dir
-from gateway.embedding.embedder import EmbedderUnavailable
+from gateway.embedding.embedder import ASKED_FOR, EmbedderUnavailable
 from gateway.embedding.preparing import RECIPE, PreparationError, cache_folder, model_bytes
 from gateway.embedding.session import DIMENSIONS, Session
 from gateway.embedding.wordpiece import WordPiece, read_pieces
@@ -41,7 +41,7 @@ class MiniLm:
         self._folder = folder
         self._waiting_max = waiting_max
         self._recent_max = recent_max
-        self._recent: OrderedDict[str, Vector | None] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, str], Vector | None] = OrderedDict()
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="embedder")
         self._waiting = 0
         self._loading: asyncio.Future[None] | None = None
@@ -72,13 +72,14 @@ class MiniLm:
             raise EmbedderUnavailable("the embedder is not ready")
         if len(text) > parts[0].chars_max(WINDOW_TOKENS):
             return None
-        if text in self._recent:
-            self._recent.move_to_end(text)
-            return self._recent[text]
+        asked = ASKED_FOR.get(), text
+        if asked in self._recent:
+            self._recent.move_to_end(asked)
+            return self._recent[asked]
         if self._waiting >= self._waiting_max:
             raise EmbedderUnavailable("too many questions wait for the embedder")
         vector = await self._computed(parts, text)
-        self._recent[text] = vector
+        self._recent[asked] = vector
         while len(self._recent) > self._recent_max:
             self._recent.popitem(last=False)
         return vector

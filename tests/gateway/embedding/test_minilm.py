@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gateway.embedding import minilm
-from gateway.embedding.embedder import EmbedderUnavailable
+from gateway.embedding.embedder import ASKED_FOR, EmbedderUnavailable
 from gateway.embedding.minilm import MiniLm
 from gateway.embedding.preparing import RECIPE, PreparationError, cache_folder, model_bytes
 
@@ -152,6 +152,14 @@ async def test_a_question_of_the_last_minutes_is_not_computed_again(embedder: Mi
     assert await embedder.embed("one") is first
     await embedder.embed("two")
     assert gated.asked == 4
+
+
+async def test_no_owner_can_tell_by_the_time_what_another_has_asked(embedder: MiniLm, gated: Gated) -> None:
+    gated.gate.set()
+    for owner in ("team:a/x", "team:b/y", "team:b/y"):
+        ASKED_FOR.set(owner)
+        assert await embedder.embed("Why is the sky blue?") is not None
+    assert gated.asked == 2
 
 
 async def test_no_more_wait_than_were_agreed(embedder: MiniLm, gated: Gated) -> None:
