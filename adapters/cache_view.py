@@ -7,6 +7,7 @@ here has heard of does as well.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -42,6 +43,9 @@ _ELSEWHERE: Final = frozenset((
     "previous_response_id", "conversation", "web_search_options", "chat_template", "plugins", "prompt_embeds",
     "data_sources", "search_parameters", "enable_search", "vector_store_ids", "file_ids",
 ))  # fmt: skip
+SCALARS_KEPT: Final = 2_000
+SCALAR_BYTES_MAX: Final = 64
+_NESTED: Final = (ord("{"), ord("["))
 _OWN_TOOLS: Final = ("function", "custom")
 _CONVERSATION: Final = {Endpoint.CHAT: "messages", Endpoint.RESPONSES: "input"}
 _QUESTION_PARTS: Final = ("text", "input_text")
@@ -121,6 +125,7 @@ def view_of(request: InferenceRequest, ignored: frozenset[str] = frozenset()) ->
     )
 
 
+@lru_cache(SCALARS_KEPT)
 def dropped_of(endpoint: Endpoint, ignored: frozenset[str]) -> frozenset[str]:
     """The members that keep no two requests apart; `ignored` are those that a route names."""
     dropped = (NEVER_MATTER | ignored) - UNIGNORABLE
@@ -136,6 +141,8 @@ def form_of(request: InferenceRequest) -> str:
 
 def _is_crowded(request: InferenceRequest) -> bool:
     """Whether it may hold more values than anybody could look at without keeping others waiting."""
+    if request.body_bytes <= VALUES_MOST:
+        return False
     values = 0
     for raw in request.members.values():
         text = bytes(raw)
@@ -144,14 +151,16 @@ def _is_crowded(request: InferenceRequest) -> bool:
 
 
 def _add(digest: hashlib._Hash, part: bytes) -> None:
-    digest.update(b"%d:" % len(part))
-    digest.update(part)
+    digest.update(b"%d:%b" % (len(part), part))
 
 
 def _add_member(digest: hashlib._Hash, request: InferenceRequest, name: str, found: Contents) -> None:
     raw = bytes(request.members[name])
     is_known = name in _KNOWN[request.endpoint]
     if is_known and raw == b"null":
+        return
+    if len(raw) <= SCALAR_BYTES_MAX and raw[0] not in _NESTED and (written := _scalar(name, raw)):
+        digest.update(written)
         return
     _add(digest, name.encode())
     try:
@@ -163,6 +172,17 @@ def _add_member(digest: hashlib._Hash, request: InferenceRequest, name: str, fou
     if isinstance(value, dict | list) and (not is_known or name == "instructions"):
         look_into(found, value)
     _add(digest, b"clear" + write(value))
+
+
+@lru_cache(SCALARS_KEPT)
+def _scalar(name: str, raw: bytes) -> bytes:
+    """A member without parts as digests have it, empty where it is unclear: models, temperatures and bounds are few."""
+    named = name.encode()
+    try:
+        written = b"clear" + write(read(raw))
+    except Unclear:
+        return b""
+    return b"%d:%b%d:%b" % (len(named), named, len(written), written)
 
 
 def _split(request: InferenceRequest, name: str, found: Contents) -> _Split:
