@@ -63,8 +63,7 @@ class Flights:
         """The reply to a call that others may join from now on."""
         recording = Recording(exact, call.id, self._room, ANSWER_BYTES_MAX, ROOM_BYTES)
         flight = Flight(call, recording, self._is_keeping)
-        if alike not in self._running:
-            self._running[alike] = flight
+        self._running[alike] = flight  # one that nobody can join any more goes on without being known
         return await flight.start(then, lambda: self._forget(alike, flight))
 
     def _forget(self, alike: Alike, flight: Flight) -> None:

@@ -234,8 +234,16 @@ async def test_followers_are_bounded(ground: Ground) -> None:
     for _ in range(FOLLOWERS_MAX):
         flight.recording.follow()
     assert ground.flights.find(ALIKE) is None
+    another = ground.lead()  # for the next so many
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ground.flights.find(ALIKE) not in {None, flight}
     ground.behind.say(Whole())
     await leading
+    assert ground.flights.find(ALIKE) is not None
+    ground.behind.say(Whole())
+    await another
+    assert (ground.flights.find(ALIKE), len(ground.flights)) == (None, 0)
 
 
 async def test_a_storm_of_callers_that_leave_leaves_nothing_behind(ground: Ground) -> None:
