@@ -2,7 +2,8 @@
 
 A stream of questions is run through the cache's own steps: the nearest of those stored before are the candidates, and
 what is not served is stored. The curve that is fitted to what was seen is tried on the half that it was not fitted to.
-Pairs that somebody picked tell less: a cache meets nearest questions, not pairs.
+Pairs that somebody picked tell less: a cache meets nearest questions, not pairs. Answers without a class are compared
+as shadow checks compare them, and what cannot be told is not counted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import msgspec
 
 from gateway import extras
 from gateway.caching.curves import CurveFile, UnsoundCurve, curve_in
-from gateway.commands.cache_stream import Asked, How, Run, Share, run_stream, share
+from gateway.commands.cache_asked import CannotCalibrate, is_pair, kind_of, read_lines
+from gateway.commands.cache_stream import Answer, Asked, How, Run, Share, run_stream, share
 from gateway.errors import MissingExtra
 from policies.cache_curves import Curve, curve_of, risk_of
 from policies.cache_fitting import Observation, TooFewError, fit
@@ -65,10 +67,6 @@ class Report(msgspec.Struct):
         return _is_honest(self.after) and (not _is_honest(self.before) or self.after.log_loss < self.before.log_loss)
 
 
-class CannotCalibrate(ValueError):  # noqa: N818 - it says what is wrong
-    """A line of the file, or this installation, does not allow it."""
-
-
 def run(file: Path, how: How, out: Path | None, *, as_json: bool) -> int:
     """0 done, 1 where there is too little to go by or the shipped curve does as well, 2 where the file is wrong."""
     try:
@@ -87,41 +85,6 @@ def run(file: Path, how: How, out: Path | None, *, as_json: bool) -> int:
     return OK if report.is_better else NO_BETTER
 
 
-def read_lines(file: Path) -> list[dict[str, Any]]:
-    """Raises `CannotCalibrate` with the line's number, `OSError`."""
-    found = []
-    for number, line in enumerate(file.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(msgspec.json.decode(line, type=dict[str, Any]))
-        except (msgspec.DecodeError, RecursionError):
-            raise CannotCalibrate(f"line {number} is no JSON object") from None
-        if not _is_pair(found[-1]) and not _is_asked(found[-1]):
-            raise CannotCalibrate(
-                f"line {number} is neither {{question, answer}}, {{question, class}} nor {{a, b, same}}"
-            )
-    if len({_is_pair(line) for line in found}) > 1:
-        raise CannotCalibrate("the file mixes questions and pairs")
-    return found
-
-
-def _is_pair(line: dict[str, Any]) -> bool:
-    return isinstance(line.get("a"), str) and isinstance(line.get("b"), str) and isinstance(line.get("same"), bool)
-
-
-def _is_asked(line: dict[str, Any]) -> bool:
-    return isinstance(line.get("question"), str) and kind_of(line) is not None
-
-
-def kind_of(line: dict[str, Any]) -> str | None:
-    """What tells right answers apart: a class, else the answer's text but for its spaces and capitals."""
-    said = line.get("class", line.get("answer"))
-    if said is None or isinstance(said, dict | list):
-        return None
-    return " ".join(str(said).casefold().split())
-
-
 async def _calibrated(found: list[dict[str, Any]], how: How) -> Report:
     extras.require(extras.SEMANTIC)
     from gateway.embedding.minilm import MiniLm  # noqa: PLC0415 - part of an extra
@@ -137,7 +100,7 @@ async def _calibrated(found: list[dict[str, Any]], how: How) -> Report:
 async def calibrated(found: list[dict[str, Any]], how: How, embedder: Embedder) -> Report:
     """Raises `TooFewError`."""
     shipped = curve_of(embedder.id)
-    if found and _is_pair(found[0]):
+    if found and is_pair(found[0]):
         return _report([one async for one in _of_pairs(found, how, embedder)], how, shipped, embedder.id)
     stream = [one async for one in _embedded(found, embedder)]
     seen, before_run = run_stream(stream, how, shipped)
@@ -167,7 +130,9 @@ async def _embedded(found: Iterable[dict[str, Any]], embedder: Embedder) -> Any:
     for line in found:
         vector = await embedder.embed(line["question"])
         if vector is not None:
-            yield Asked(line["question"], kind_of(line) or "", vector)
+            kind, answer = kind_of(line), line.get("answer")
+            told = Answer(answer, await embedder.embed(answer)) if kind is None and isinstance(answer, str) else None
+            yield Asked(line["question"], kind or "", vector, told, str(line.get("place", "")))
 
 
 async def _of_pairs(found: Iterable[dict[str, Any]], how: How, embedder: Embedder) -> Any:  # noqa: ANN401 - as above

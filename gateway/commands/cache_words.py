@@ -56,7 +56,10 @@ def _add_explain(explain: ArgumentParser) -> None:
 
 
 def _add_calibrate(calibrate: ArgumentParser) -> None:
-    said = "JSON lines: {question, answer} or {question, class} in the order they were asked, or pairs {a, b, same}"
+    said = (
+        "JSON lines: {question, class} or {question, answer} in the order they were asked, pairs {a, b, same}, or what "
+        "export has written"
+    )
     calibrate.add_argument("file", type=Path, metavar="FILE", help=said)
     calibrate.add_argument("--budget", type=float, default=0.01, metavar="SHARE", help="wrong hits per request; 0.01")
     calibrate.add_argument("--entities", action="store_true", help="as `entities: true` of a route")

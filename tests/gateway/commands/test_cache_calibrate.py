@@ -10,7 +10,7 @@ import pytest
 
 from gateway.__main__ import main
 from gateway.commands import cache_calibrate
-from gateway.commands.cache_calibrate import CannotCalibrate, calibrated, kind_of, lines, read_lines
+from gateway.commands.cache_calibrate import calibrated, lines
 from gateway.commands.cache_stream import How
 from policies.cache_curves import SHIPPED
 from policies.cache_fitting import TooFewError
@@ -77,6 +77,18 @@ async def test_a_stream_brings_a_curve_and_says_how_it_did_before_and_after() ->
     assert "per distance" in told[-1]
 
 
+async def test_answers_are_compared_as_shadow_checks_do_where_there_are_no_classes() -> None:
+    stream = a_stream(600)
+    answers = [line["class"] if " " in line["class"] else f"{line['class']} kkk" for line in stream]
+    said = [{"question": line["question"], "answer": answer} for line, answer in zip(stream, answers, strict=True)]
+    by_class = await calibrated(stream, How(0.02), Painted())
+    by_answer = await calibrated(said, How(0.02), Painted())
+    assert 0 < by_answer.wrong < by_class.wrong
+    assert by_answer.observations < by_class.observations, "what lies between alike and unlike is not counted"
+    assert by_answer.after_run is not None
+    assert by_answer.after_run.untold > 0
+
+
 async def test_pairs_bring_a_curve_and_no_run() -> None:
     stream = a_stream(1200)
     pairs = [
@@ -93,28 +105,6 @@ async def test_pairs_bring_a_curve_and_no_run() -> None:
 async def test_too_little_is_refused(count: int) -> None:
     with pytest.raises(TooFewError):
         await calibrated(a_stream(count), How(), Painted())
-
-
-def test_lines_are_read_whole_or_refused_with_their_number(tmp_path: Path) -> None:
-    file = tmp_path / "asked"
-    file.write_text('{"question": "a", "answer": "b"}\n\n{"question": "c", "class": 3}\n')
-    assert len(read_lines(file)) == 2
-    for text, why in (
-        ("{", "line 1 is no JSON object"),
-        ("[1]", "line 1 is no JSON object"),
-        ('{"question": "a"}', "line 1 is neither"),
-        ('{"question": "a", "class": []}', "line 1 is neither"),
-        ('{"a": "x", "b": "y", "same": 1}', "line 1 is neither"),
-        ('{"a": "x", "b": "y", "same": true}\n{"question": "a", "class": 1}', "mixes questions and pairs"),
-    ):
-        file.write_text(text)
-        with pytest.raises(CannotCalibrate, match=why):
-            read_lines(file)
-
-
-def test_answers_are_told_apart_by_their_words() -> None:
-    assert kind_of({"answer": " A  Bird."}) == kind_of({"answer": "a bird."})
-    assert kind_of({"class": 1, "answer": "x"}) == "1"
 
 
 def test_the_command_writes_the_curve_and_tells_what_is_wrong(

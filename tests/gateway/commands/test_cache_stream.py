@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gateway.commands.cache_stream import Asked, How, run_stream, share
+from gateway.commands.cache_stream import Answer, Asked, How, run_stream, share
 from policies.cache_curves import SHIPPED, Curve
 
 if TYPE_CHECKING:
@@ -48,6 +48,20 @@ def test_a_budget_that_allows_nothing_serves_nothing() -> None:
     stream = [Asked("Canaries?", "a", vector(1)) for _ in range(5)]
     seen, ran = run_stream(stream, How(budget=0.0), Curve("", 0.0, 0.0))
     assert (ran.hits.count, len(seen)) == (0, 4)
+
+
+def test_answers_that_nobody_can_tell_apart_are_no_observation() -> None:
+    song, other = Answer("They sing.", None), Answer("A song is heard.", None)
+    stream = [Asked("Canaries?", "", vector(1), answer) for answer in (song, song, other)]
+    seen, ran = run_stream(stream, How(), CURVE)
+    assert [one.wrong for one in seen] == [False]
+    assert (ran.hits.count, ran.wrong.count, ran.untold) == (2, 0, 1)
+
+
+def test_no_place_hears_of_anothers_questions() -> None:
+    stream = [Asked("Canaries?", "song", vector(1), place=place) for place in ("a", "b", "b")]
+    seen, ran = run_stream(stream, How(), CURVE)
+    assert (len(seen), ran.hits.count, ran.hits.of) == (1, 1, 3)
 
 
 def test_no_questions_are_no_requests() -> None:
