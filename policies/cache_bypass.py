@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from policies.cache_antonyms import SIDES
 from policies.cache_rules import Bypass, CacheRules
-from policies.cache_words import STOPS, tidy
+from policies.questions.antonyms import SIDES
+from policies.questions.words import STOPS, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from policies.cache_signs import Signs
+    from policies.questions.signs import Signs
 
 
 FAR: Final = 0.6

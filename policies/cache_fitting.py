@@ -16,7 +16,7 @@ from policies.cache_curves import FAR, Curve, risk_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from policies.cache_signs import Signs
+    from policies.questions.signs import Signs
 
 SIGNS: Final = ("renamed", "brief")
 """The signs that paid on both development streams; the others did not, or not clearly."""

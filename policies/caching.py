@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from policies.cache_curves import Curve
-    from policies.cache_signs import Signs, Veto
+    from policies.questions.signs import Signs, Veto
 
 BINS: Final = 96
 _LEAST: Final = PRIOR_LEAST  # log odds where the bins begin: a risk of one in eight thousand

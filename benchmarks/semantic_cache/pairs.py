@@ -11,8 +11,8 @@ from adapters.cache_view import view_of
 from adapters.schema import InferenceRequest
 from benchmarks.semantic_cache import data
 from benchmarks.semantic_cache.vectors import vectors_of
-from policies.cache_signs import compare
 from policies.caching import Candidate, Experience, decide
+from policies.questions.signs import compare
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:

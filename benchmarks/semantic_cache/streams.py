@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks.semantic_cache import data
 from benchmarks.semantic_cache.vectors import vectors_of
 from policies.cache_fitting import Observation
-from policies.cache_reading import read
-from policies.cache_signs import Signs, compare_readings
 from policies.caching import Candidate, Experience, decide
+from policies.questions.reading import read
+from policies.questions.signs import Signs, compare_readings
 
 if TYPE_CHECKING:
     import random

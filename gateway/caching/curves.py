@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from policies.cache_curves import FAR, Curve, curve_of
-from policies.cache_signs import Signs
+from policies.questions.signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

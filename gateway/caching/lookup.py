@@ -17,8 +17,8 @@ from gateway.embedding.embedder import ASKED_FOR, EmbedderUnavailable
 from gateway.state.answers.store import Place, StoreUnavailable
 from policies.cache_judging import after_yes
 from policies.cache_rules import Bypass, Level
-from policies.cache_signs import compare
 from policies.caching import Candidate, decide
+from policies.questions.signs import compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

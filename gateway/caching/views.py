@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from adapters.cache_view import view_of
 from policies.cache_bypass import bypass, closes_for
-from policies.cache_wording import plain_form
+from policies.questions.wording import plain_form
 
 if TYPE_CHECKING:
     from adapters.cache_view import CacheView

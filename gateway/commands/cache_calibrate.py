@@ -23,7 +23,7 @@ from gateway.commands.cache_stream import Answer, Asked, How, Run, Share, run_st
 from gateway.errors import MissingExtra
 from policies.cache_curves import Curve, curve_of, risk_of
 from policies.cache_fitting import Observation, TooFewError, fit
-from policies.cache_signs import compare
+from policies.questions.signs import compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -9,8 +9,8 @@ import msgspec
 
 from policies.cache_agreement import agree
 from policies.cache_fitting import Observation
-from policies.cache_signs import compare
 from policies.caching import Candidate, Experience, decide
+from policies.questions.signs import compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

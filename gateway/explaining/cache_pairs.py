@@ -17,8 +17,8 @@ from gateway.caching.views import Views
 from gateway.errors import GatewayError
 from policies.cache_curves import curve_of
 from policies.cache_rules import Bypass
-from policies.cache_signs import compare
 from policies.caching import Candidate, Experience, decide
+from policies.questions.signs import compare
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.caching.asked import Asked
     from gateway.explaining.rehearsal import Question, Rehearsal
     from policies.cache_rules import SemanticRules
-    from policies.cache_signs import Signs
+    from policies.questions.signs import Signs
 
 LAST: Final = ("messages", "input")
 """Members whose last part is the question."""

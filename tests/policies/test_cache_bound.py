@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from policies.cache_curves import SHIPPED, risk_of
-from policies.cache_signs import Signs
 from policies.caching import Candidate, Experience, decide
+from policies.questions.signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.embedding.minilm import MiniLm
 from policies.cache_curves import CAUTIOUS, PRIOR, SHIPPED, curve_of, risk_of
-from policies.cache_signs import Signs
+from policies.questions.signs import Signs
 
 
 @given(st.floats(-1.0, 1.0), st.floats(-1.0, 1.0))

@@ -8,7 +8,7 @@ import pytest
 
 from policies.cache_curves import SHIPPED, Curve, risk_of
 from policies.cache_fitting import Observation, TooFewError, fit
-from policies.cache_signs import Signs, Veto
+from policies.questions.signs import Signs, Veto
 
 TRUTH = Curve("true", at_one=-5.0, per_distance=18.0, per_next=1.0, per_sign=(("renamed", 1.5), ("brief", 1.0)))
 START = Curve("", at_one=-4.0, per_distance=10.0)

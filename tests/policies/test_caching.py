@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.cache_curves import CAUTIOUS, Curve, risk_of
-from policies.cache_signs import Signs, Veto
 from policies.caching import NOTHING, Candidate, Experience, Verdict, decide
+from policies.questions.signs import Signs, Veto
 
 CURVE = Curve("test", at_one=-5.0, per_distance=20.0)
 

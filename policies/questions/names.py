@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from policies.cache_reading import Reading
+    from policies.questions.reading import Reading
 
 _COMPARED_MAX: Final = 40
 _PREFIX_MIN: Final = 4

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.cache_numbers import amounts_in, plain
-from policies.cache_units import Amount
+from policies.questions.amounts import amounts_in, plain
+from policies.questions.units import Amount
 
 
 @pytest.mark.parametrize(

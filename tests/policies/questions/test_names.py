@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.cache_names import Named, is_slip, named
-from policies.cache_reading import read
+from policies.questions.names import Named, is_slip, named
+from policies.questions.reading import read
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.cache_denials import denials_in
+from policies.questions.denials import denials_in
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from policies.cache_antonyms import NEARNESS, PARTICLES, PHRASAL, SIDES, SPANS, Side
-from policies.cache_denials import Denials, denials_in
-from policies.cache_numbers import ROMAN, amounts_in
-from policies.cache_spoken import NUMBER_WORDS, spoken
-from policies.cache_units import UNIT_OF, Amount
-from policies.cache_wording import unmannered
-from policies.cache_words import TOKEN, WORD_CHARS_MAX, Word, word_of
+from policies.questions.amounts import ROMAN, amounts_in
+from policies.questions.antonyms import NEARNESS, PARTICLES, PHRASAL, SIDES, SPANS, Side
+from policies.questions.denials import Denials, denials_in
+from policies.questions.spoken import NUMBER_WORDS, spoken
+from policies.questions.units import UNIT_OF, Amount
+from policies.questions.wording import unmannered
+from policies.questions.words import TOKEN, WORD_CHARS_MAX, Word, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

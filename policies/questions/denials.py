@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from policies.cache_words import word_of
+from policies.questions.words import word_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

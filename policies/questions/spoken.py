@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from policies.cache_units import Amount, unit_of
+from policies.questions.units import Amount, unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from policies.cache_capitals import LOWERED_ANYWHERE, LOWERED_AT_START
+from policies.questions.capitals import LOWERED_ANYWHERE, LOWERED_AT_START
 
 
 @pytest.mark.parametrize("word", ["polish", "us", "it", "who", "may", "will", "apple", "march", "paris", "john"])

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from policies.cache_frequent_words import COMMON
+from policies.questions.frequent_words import COMMON
 
 WORDS_REMEMBERED: Final = 16_384
 WORD_CHARS_MAX: Final = 40

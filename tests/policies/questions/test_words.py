@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.cache_words import TOKEN, stem, tidy, word_of
+from policies.questions.words import TOKEN, stem, tidy, word_of
 
 
 def kinds(text: str) -> list[tuple[str | None, str]]:

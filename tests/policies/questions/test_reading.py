@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.cache_reading import CHARS_MAX, read
+from policies.questions.reading import CHARS_MAX, read
 
 
 def test_a_question_is_read_for_all_that_comparing_needs() -> None:

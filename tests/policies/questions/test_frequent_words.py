@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from policies.cache_frequent_words import COMMON
+from policies.questions.frequent_words import COMMON
 
 
 def test_words_are_plain_and_stand_once() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from policies.cache_opposites import DAYS, KINDS, MONTHS, OPPOSITES, PLACES, TIMES
+from policies.questions.opposites import DAYS, KINDS, MONTHS, OPPOSITES, PLACES, TIMES
 
 
 def test_each_line_of_opposites_has_sides_without_words_in_common() -> None:

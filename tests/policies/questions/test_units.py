@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from policies.cache_units import DIMENSIONS, UNIT_OF, unit_of
+from policies.questions.units import DIMENSIONS, UNIT_OF, unit_of
 
 
 def test_units_have_one_name_each() -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from policies.cache_antonyms import Contest, Side
-from policies.cache_names import NONE_NAMED, Named, named
-from policies.cache_words import word_of
+from policies.questions.antonyms import Contest, Side
+from policies.questions.names import NONE_NAMED, Named, named
+from policies.questions.words import word_of
 
 if TYPE_CHECKING:
-    from policies.cache_reading import Reading
+    from policies.questions.reading import Reading
 
 
 class Veto(StrEnum):

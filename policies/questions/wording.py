@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from policies.cache_capitals import LOWERED_ANYWHERE, LOWERED_AT_START
-from policies.cache_words import tidy
+from policies.questions.capitals import LOWERED_ANYWHERE, LOWERED_AT_START
+from policies.questions.words import tidy
 
 CHARS_MAX: Final = 8_000
 """What is longer is its own plain form."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from policies.cache_antonyms import PARTICLES, SIDES, Contest
+from policies.questions.antonyms import PARTICLES, SIDES, Contest
 
 
 def contests(one: str, other: str) -> set[Contest]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from policies.cache_frequent_words import COMMON
-from policies.cache_words import STOPS
+from policies.questions.frequent_words import COMMON
+from policies.questions.words import STOPS
 
 # Words that are something else as a name, so that a capital at the beginning of a sentence may matter.
 _NAMES_TEXT: Final = """

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from policies.cache_reading import read
-from policies.cache_vetoes import Veto, contrast, veto
+from policies.questions.reading import read
+from policies.questions.vetoes import Veto, contrast, veto
 
 FORBIDDEN = [
     (Veto.NUMBERS, "How much is the plan for 5 users?", "How much is the plan for 50 users?"),

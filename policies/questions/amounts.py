@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from policies.cache_spoken import LARGE
-from policies.cache_units import UNIT_OF, Amount, unit_of
+from policies.questions.spoken import LARGE
+from policies.questions.units import UNIT_OF, Amount, unit_of
 
 _SCALES: Final = {"k": 3, "bn": 9, "mn": 6, "mio": 6}
 _ORDINAL_ENDINGS: Final = frozenset({"st", "nd", "rd", "th"})

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.cache_signs import compare
-from policies.cache_wording import CHARS_MAX, plain_form
+from policies.questions.signs import compare
+from policies.questions.wording import CHARS_MAX, plain_form
 
 PIECES = st.sampled_from([
     "Hi", "hello", "hey there", ",", ".", "!", "?", "??", "Please", "please", "pls", "could you tell me", "Can you",

@@ -8,9 +8,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from policies.cache_opposites import DAYS, KINDS, MONTHS, OPPOSITES, PLACES, TIMES
-from policies.cache_units import DIMENSIONS, UNIT_OF
-from policies.cache_words import stem
+from policies.questions.opposites import DAYS, KINDS, MONTHS, OPPOSITES, PLACES, TIMES
+from policies.questions.units import DIMENSIONS, UNIT_OF
+from policies.questions.words import stem
 
 
 class Contest(IntEnum):

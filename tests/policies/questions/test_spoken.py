@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.cache_spoken import spoken
-from policies.cache_units import Amount
+from policies.questions.spoken import spoken
+from policies.questions.units import Amount
 
 
 def said(text: str) -> list[Amount]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from policies.cache_reading import read
-from policies.cache_vetoes import Veto, contrast, veto
+from policies.questions.reading import read
+from policies.questions.vetoes import Veto, contrast, veto
 
 if TYPE_CHECKING:
-    from policies.cache_reading import Reading
+    from policies.questions.reading import Reading
 
 __all__ = ["Signs", "Veto", "compare", "compare_readings", "read"]
 

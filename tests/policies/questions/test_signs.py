@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.cache_signs import Signs, Veto, compare, compare_readings, read
+from policies.questions.signs import Signs, Veto, compare, compare_readings, read
 
 _WORDS = """
 how do i what is the a of to from not don't can my order card 5 five 50% km miles Monday Paris London paris US us
