@@ -159,7 +159,7 @@ def _add_member(digest: hashlib._Hash, request: InferenceRequest, name: str, fou
     is_known = name in _KNOWN[request.endpoint]
     if is_known and raw == b"null":
         return
-    if len(raw) <= SCALAR_BYTES_MAX and raw[0] not in _NESTED and (written := _scalar(name, raw)):
+    if max(len(raw), len(name)) <= SCALAR_BYTES_MAX and raw[0] not in _NESTED and (written := _scalar(name, raw)):
         digest.update(written)
         return
     _add(digest, name.encode())

@@ -104,7 +104,9 @@ def _prefix(call: Call, owner: str, place: str) -> bytes:
     if requires == NO_REQUIREMENTS and not call.met and not passed_on:
         return _written((owner, place))
     wanted = ["requires", *sorted(requires.regions), "of", *sorted(requires.data_classes)]
-    return _written((owner, place, *wanted, "met", *sorted(call.met), *passed_on))
+    # Callers write these at any length, so they are neither remembered nor kept.
+    told = _joined((*wanted, "met", *sorted(call.met), *passed_on))
+    return _written((owner, place)) + b"and" + sha256(told).digest()
 
 
 def _passed_on(call: Call) -> list[str]:
@@ -120,4 +122,8 @@ def _passed_on(call: Call) -> list[str]:
 
 @lru_cache(PREFIXES_MAX)
 def _written(parts: tuple[str, ...]) -> bytes:
+    return _joined(parts)
+
+
+def _joined(parts: tuple[str, ...]) -> bytes:
     return b"".join(b"%d:%b" % (len(part), part) for part in map(str.encode, parts))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters import cache_view
 from adapters.cache_view import LARGEST_BYTES, NEVER_MATTER, VALUES_MOST, CacheView, view_of
 from adapters.openai_request import parse
 from policies.vocabulary import Endpoint
@@ -346,6 +347,13 @@ def test_what_would_take_long_to_look_at_is_left_alone() -> None:
 
     assert view_of(parse(Endpoint.CHAT, json.dumps(large).encode()), NONE) is None
     assert view_of(parse(Endpoint.CHAT, json.dumps(crowded, separators=(",", ":")).encode()), NONE) is None
+
+
+def test_names_of_any_length_are_not_remembered() -> None:
+    cache_view._scalar.cache_clear()
+    views = [seen({"model": "m", "messages": CHAT["messages"], "x" * 100_000: value}) for value in (1, 2)]
+    assert views[0].exact != views[1].exact
+    assert cache_view._scalar.cache_info().currsize == 1
 
 
 def test_who_is_asking_always_matters() -> None:

@@ -53,6 +53,14 @@ async def test_headers_that_upstreams_see_keep_callers_apart_and_others_do_not()
     assert exact[0] == exact[4]
 
 
+async def test_what_callers_write_at_length_is_not_remembered() -> None:
+    ground = CacheGround()
+    for number in range(3):
+        asked = asked_of(ground.call("How?", ("x-mode", f"{number}" * 50_000)), ground.route(), SEMANTIC, Views())
+        assert isinstance(asked, Asked)
+        assert len(asked.prefix) < 200
+
+
 async def test_routes_of_one_group_have_one_place() -> None:
     ground = CacheGround()
     rules = replace(SEMANTIC, group="help")
