@@ -26,6 +26,8 @@ def was_touched(part: Mapping[str, object]) -> bool:
     """Whether a guardrail says that it had a hand in this answer, choice or message."""
     if part.get(_BEDROCK) == _INTERVENED:
         return True
+    if _MEMBERS.isdisjoint(part):  # as of nearly all answers, without a set of its own for each
+        return False
     return any(was_filtered(part[name]) for name in _MEMBERS & part.keys())
 
 
