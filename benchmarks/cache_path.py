@@ -1,6 +1,6 @@
 """What a cache costs and saves a gateway: its whole processor time per request, beside that of a forwarded call.
 
-    python -m benchmarks.cache_path [--rounds 5] [--count 2000] [--before CHECKOUT]
+    python -m benchmarks.cache_path [--rounds 5] [--count 4000] [--before CHECKOUT]
 
 The cases take turns, so that a noisy moment of the machine falls on all of them; a ratio is the median of its rounds'.
 With another checkout, calls of a route without a cache are also made through that one's gateway.
@@ -75,7 +75,7 @@ routes:
 keys:
   - {{name: benchmarks, secret: {KEY}, team: load}}
 """)
-    command = [sys.executable, "-m", "gateway", "serve", "--config", str(policy)]
+    command = [sys.executable, "-P", "-m", "gateway", "serve", "--config", str(policy)]
     with running(command, GATEWAY_CORE, folder / "log", {"PYTHONPATH": str(checkout)}) as server:
         url = f"http://127.0.0.1:{port}{CHAT}"
         server.wait_until_answers(url, KEY, request_body("plain"))
@@ -110,7 +110,7 @@ def measure(rounds: int, count: int, before: Path | None) -> dict[str, list[floa
             there = Path(folder) / "there"
             there.mkdir()
             earlier = open_.enter_context(gateway(there, upstream, before.absolute(), caches=False))
-            turns.append((earlier, Case(BEFORE, "plain")))
+            turns.insert(1, (earlier, Case(BEFORE, "plain")))
         for one, case in turns:  # once for nothing, so that all is warm
             cpu_us(one, case, count // 2)
         found: dict[str, list[float]] = {case.name: [] for _, case in turns}

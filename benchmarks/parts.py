@@ -39,6 +39,11 @@ PARTS = (
         "benchmarks.choosing",
         "Microseconds a decision among 20 targets and 2 fallbacks, of one core: best and median of many short runs.",
     ),
+    PartTable(
+        "Cache",
+        "benchmarks.cache_path",
+        "The gateway's processor time per request, beside that of a call of a route without a cache; cases take turns.",
+    ),
     PartTable("Estimates", "benchmarks.estimates", "Microseconds for the cheap bound and for the exact count."),
 )
 
