@@ -158,6 +158,20 @@ _TIME_WORDS: Final = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
+_OWN_TEXT: Final = re.compile(
+    r"""\b(?:translate|rewrite|rephrase|paraphrase|proof-?read|summari[sz]e|correct|fix|complete|continue|finish|edit|improve
+        |shorten|reverse|capitali[sz]e|format|repeat|echo|print|output|type|write|convert|encode|decode|classify|analy[sz]e
+        |count|spell|pronounce|transcribe|übersetze|korrigiere|traduis|traduire|traduce|corrige|traduci|correggi|traduza
+        |vertaal)\b[^:\n]{0,60}:[ \n\t]{0,4}\S
+      |\b(?:this|the\ following|above|below)\ (?:sentence|text|message|question|prompt|phrase|string
+        |paragraph|greeting|input|query|request)\b
+      |\bis\ this\ (?:an?\ )?(?:greeting|sentence|question|capitali[sz]ed|polite|punctuat|grammatical)
+      |\b(?:words|letters|characters|vowels|consonants|syllables|spaces|commas|tokens|capitals)\ (?:are|is|do|does)\b
+      |"(?=[^"\n]{0,400}[ \t]{2})[^"\n]{2,800}"|(?<!\w)'(?=[^'\n]{0,400}[ \t]{2})[^'\n]{2,800}'(?!\w)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
 EXACT_ONLY: Final = (
     Wording(
         Bypass.PERSONAL,
@@ -168,6 +182,11 @@ EXACT_ONLY: Final = (
         Bypass.TIME,
         "the answer is another one at another time, and a paraphrase may be asked long after",
         lambda text: _TIME_WORDS.search(text) is not None,
+    ),
+    Wording(
+        Bypass.VERBATIM,
+        "spaces, capitals and manners are no mere wording where a question is about its own text",
+        lambda text: _OWN_TEXT.search(text) is not None,
     ),
 )
 """Wordings whose answers are nobody else's, after questions that are too long."""

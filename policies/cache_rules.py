@@ -34,6 +34,7 @@ class Bypass(StrEnum):
     MEDIA = "media"
     PERSONAL = "personal"
     TIME = "time"
+    VERBATIM = "verbatim"  # the question is about its own letters, or brings a text that something is done to
     LONG = "long"
     ELSEWHERE = "elsewhere"  # a part of the prompt is not in the request: searches, stored conversations
     ENDPOINT = "endpoint"

@@ -47,6 +47,16 @@ def test_each_rule_says_why() -> None:
     assert len(dict(reasons)) == len(reasons)
 
 
+VERBATIM = [
+    "Translate into French: hello",
+    "Complete: roses are red,",
+    "print 'a  b'",
+    'Is "a  b" one word?',
+    "How many words does this sentence have?",
+    "hello, is this a greeting?",
+    "How many letters are in: hey",
+    "Korrigiere diesen Satz: das Haus",
+]
 PERSONAL = [
     "Where is my order 48213?",
     "what about invoice #2024-7781",
@@ -116,6 +126,11 @@ def test_wording_that_depends_on_the_time(question: str) -> None:
 @pytest.mark.parametrize("question", NEITHER)
 def test_wording_for_all_levels(question: str) -> None:
     assert closes(question) is None
+
+
+@pytest.mark.parametrize("question", VERBATIM)
+def test_what_is_about_its_own_text_has_no_other_wording(question: str) -> None:
+    assert closes(question) is Bypass.VERBATIM
 
 
 def test_long_questions_are_documents() -> None:
