@@ -18,7 +18,7 @@ from gateway.state.answers.store import Place, StoreUnavailable
 from policies.cache_judging import after_yes
 from policies.cache_rules import Bypass, Level
 from policies.caching import Candidate, decide
-from policies.questions.signs import compare
+from policies.questions.signs import compare_readings, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -170,19 +170,19 @@ class Lookup:
     async def _decide(
         self, asked: Asked, semantic: SemanticRules, candidates: Sequence[Neighbour], where: Where
     ) -> Verdict:
-        question, checks = asked.view.question, semantic.checks_entities
+        question, checks = read(asked.view.question), semantic.checks_entities
         weighed = [
             Candidate(
                 one.similarity,
-                compare(question, one.kept.entry.question, checks_entities=checks),
+                compare_readings(question, read(one.kept.entry.question), checks_entities=checks),
                 one.kept.record.good,
                 one.kept.record.bad,
             )
             for one in candidates
         ]
-        experience = await self._learning.experience(where)
         doubtful_max = 0.0 if semantic.judge is None else semantic.judge.risk_max
         curve = await self._learning.curves.of(where.embedder)
+        experience = await self._learning.experience(where)  # last: what others spend meanwhile is spent
         return decide(weighed, curve, experience, semantic.false_hits_max, doubtful_max)
 
     def _is_candidate(self, call: Call, asked: Asked, embedder: str, one: Neighbour) -> bool:
