@@ -1,1 +1,1 @@
-"""What the words of questions say beside their vectors: numbers, units, names, denials, opposites, read and compared."""
+"""What the words of questions say beside vectors: numbers, units, names, denials, opposites, read and compared."""

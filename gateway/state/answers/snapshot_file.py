@@ -7,7 +7,6 @@ the letter, or it is set aside.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import StartError
+from gateway.state.locking import locked
 
 APPLICATION_ID: Final = 0x504D_4143  # PMAC
 VERSION: Final = 1
@@ -131,16 +131,8 @@ def is_damage(error: sqlite3.Error | DamagedFile) -> bool:
 
 def _hold(path: Path) -> Held | None:
     _check_kind(path)
-    fd = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    except OSError:
-        os.close(fd)
-        raise
-    return Held(path, fd)
+    fd = locked(path.with_name(f"{path.name}.lock"))
+    return None if fd is None else Held(path, fd)
 
 
 def _check_kind(path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from typing import TYPE_CHECKING, Final
+
+from gateway.state.locking import locked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,16 +59,8 @@ def abandoned(folder: Path) -> list[Slot]:
 def _hold(folder: Path) -> Slot | None:
     """The slot, unless a living process has it: this one included, for a lock belongs to whoever opened the file."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    fd = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    except OSError:
-        os.close(fd)
-        raise
-    return Slot(folder, fd)
+    fd = locked(folder / _LOCK)
+    return None if fd is None else Slot(folder, fd)
 
 
 def _sync(folder: Path) -> None:
