@@ -11,7 +11,7 @@ import logging
 import math
 from collections import OrderedDict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from gateway.state.answers.store import AnswerStore
     from policies.caching import Verdict
 
+    Change = Callable[[Experience], Experience]
+
 log = logging.getLogger(__name__)
 
 KNOWN_MAX: Final = 2_000
+LATE_MAX: Final = 100
 EVERY_S: Final = 30.0
 FORMAT: Final = 1
 COUNT_MAX: Final = 1e9
@@ -64,14 +67,19 @@ class Learning:
         self._store = store
         self.curves = Curves(store)
         self._learnt: OrderedDict[Where, _Learnt] = OrderedDict()
+        self._leaving: OrderedDict[Where, _Learnt] = OrderedDict()  # not in use any more, and yet to be remembered
+        self._late: OrderedDict[Where, list[Change]] = OrderedDict()  # of what has to be recalled first
         self._task: asyncio.Task[None] | None = None
 
     async def experience(self, where: Where) -> Experience:
         """With all requests that passed since it was last asked for."""
-        learnt = self._learnt.get(where)
+        learnt = self._learnt.get(where) or self._leaving.pop(where, None)
         if learnt is None:
             recalled = read(await self._store.recall(where.name))
-            learnt = self._known(where, recalled)
+            learnt = self._learnt.get(where) or self._leaving.pop(where, None) or _Learnt(recalled)
+        learnt = self._known(where, learnt)
+        for change in self._late.pop(where, ()):
+            learnt.experience, learnt.is_new = change(_caught_up(learnt)), True
         self._learnt.move_to_end(where)
         return _caught_up(learnt)
 
@@ -111,19 +119,28 @@ class Learning:
         await self.remember()
 
     async def remember(self) -> None:
-        for where, learnt in [*self._learnt.items()]:
+        for where in [*self._late]:
+            await self.experience(where)
+        for where, learnt in [*self._learnt.items(), *self._leaving.items()]:
             if learnt.is_new:
                 learnt.is_new = False
                 await self._store.remember(where.name, msgspec.json.encode(_caught_up(learnt)))
+            if not learnt.is_new:
+                self._leaving.pop(where, None)
 
-    def _known(self, where: Where, experience: Experience) -> _Learnt:
-        learnt = self._learnt.setdefault(where, _Learnt(experience))
+    def _known(self, where: Where, learnt: _Learnt) -> _Learnt:
+        learnt = self._learnt.setdefault(where, learnt)
         while len(self._learnt) > KNOWN_MAX:
-            self._learnt.popitem(last=False)
+            gone, last = self._learnt.popitem(last=False)
+            if last.is_new:
+                _put(self._leaving, gone, last)
         return learnt
 
-    def _change(self, where: Where, change: Callable[[Experience], Experience]) -> None:
-        learnt = self._learnt.get(where) or self._known(where, Experience())
+    def _change(self, where: Where, change: Change) -> None:
+        learnt = self._learnt.get(where) or self._leaving.get(where)
+        if learnt is None:  # a check may come back long after; what it adds to is not to be begun anew
+            _put(self._late, where, [*self._late.get(where, ()), change][-LATE_MAX:])
+            return
         learnt.experience = change(_caught_up(learnt))
         learnt.is_new = True
 
@@ -134,6 +151,12 @@ class Learning:
                 await self.remember()
             except Exception:
                 log.exception("what a cache has learnt could not be remembered")
+
+
+def _put(kept: OrderedDict[Where, Any], where: Where, one: object) -> None:
+    kept[where] = one
+    if len(kept) > KNOWN_MAX:
+        kept.popitem(last=False)
 
 
 def _caught_up(learnt: _Learnt) -> Experience:

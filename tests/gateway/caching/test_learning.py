@@ -63,6 +63,27 @@ async def test_what_is_known_is_bounded() -> None:
     assert len(list(learning.all())) == KNOWN_MAX
 
 
+async def test_who_is_crowded_out_is_remembered_and_what_comes_late_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check may come back when many others have been before: what was learnt is neither lost nor begun anew."""
+    monkeypatch.setattr("gateway.caching.learning.KNOWN_MAX", 2)
+    learning = Learning(InProcessAnswers())
+    await learning.experience(FAQ)
+    learning.decided(FAQ, SERVED)
+    for number in range(3):
+        await learning.experience(FAQ._replace(owner=str(number)))
+    assert FAQ not in dict(learning.all())
+    learning.reported(FAQ)
+    found = await learning.experience(FAQ)
+    assert (found.requests, found.lessons.reports) == (1.0, 1.0)
+    await learning.remember()
+    for number in range(3):
+        await learning.experience(FAQ._replace(owner=str(number)))
+    learning.reported(FAQ)
+    await learning.remember()
+    found = await learning.experience(FAQ)
+    assert (found.requests, found.lessons.reports) == (1.0, 2.0)
+
+
 def written(**changes: object) -> bytes:
     found = msgspec.to_builtins(Experience().after(SERVED))
     return msgspec.json.encode(found | changes)
