@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from openai import AsyncOpenAI
+from openai import APIStatusError, AsyncOpenAI
 
 from tests.gateway_process import KEY, complete, gateway_process, one_route
 from tests.openai_upstream import speaks_openai
@@ -114,3 +114,19 @@ async def reload(gateway: GatewayProcess, changed: dict[str, Any]) -> None:
 
 async def _generation(gateway: GatewayProcess) -> int:
     return int(json.loads((await gateway.admin("/deployments"))[1])["generation"])
+
+
+async def found(client: AsyncOpenAI, question: str) -> Said:
+    """Once there is something that it can be served with: a database may take its time."""
+    async with asyncio.timeout(10.0):
+        while True:
+            try:
+                return await ask(client, question, headers={"Cache-Control": "only-if-cached"})
+            except APIStatusError:
+                await asyncio.sleep(0.05)
+
+
+async def metric(gateway: GatewayProcess, name: str) -> float:
+    """Of the only series of that name, `pointsman_` left out; 0 where there is none."""
+    lines = (await gateway.admin("/metrics"))[1].splitlines()
+    return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"pointsman_{name}{{")), 0.0)

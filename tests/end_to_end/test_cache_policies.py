@@ -8,7 +8,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from openai import APIStatusError
 
 from gateway.config.model_file import model_file
 from gateway.extras import ENCRYPTION, LLAMA, QDRANT, SEMANTIC, is_installed
@@ -19,6 +18,8 @@ from tests.end_to_end.cached_service import (
     ask,
     counting,
     embedder_is_up,
+    found,
+    metric,
     policy,
     reload,
     sdk,
@@ -32,9 +33,6 @@ from tests.redis_servers import redis_server
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from openai import AsyncOpenAI
-
-    from tests.end_to_end.cached_service import Said
     from tests.gateway_process import GatewayProcess
 
 MINILM = "package:all_minilm_l6_v2"
@@ -49,22 +47,6 @@ needs_semantic = pytest.mark.skipif(not is_installed(SEMANTIC), reason="the extr
 async def results(gateway: GatewayProcess, key: str, *questions: str, **more: Any) -> list[str]:
     async with sdk(gateway, key) as client:
         return [(await ask(client, question, **more)).result for question in questions]
-
-
-async def found(client: AsyncOpenAI, question: str) -> Said:
-    """Once there is something that it can be served with: a database may take its time."""
-    async with asyncio.timeout(10.0):
-        while True:
-            try:
-                return await ask(client, question, headers={"Cache-Control": "only-if-cached"})
-            except APIStatusError:
-                await asyncio.sleep(0.05)
-
-
-async def metric(gateway: GatewayProcess, name: str) -> float:
-    """Of the only series of that name, `pointsman_cache_` left out; 0 where there is none."""
-    lines = (await gateway.admin("/metrics"))[1].splitlines()
-    return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"pointsman_cache_{name}{{")), 0.0)
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["memory", "redis"])
@@ -190,12 +172,12 @@ async def test_reports_of_wrong_hits_raise_the_bar_and_the_metric_that_the_alert
         served = [hit for hit in hits if hit.result == "hit"]
         assert len(served) > len(things) / 2
         observed, budget, bar = "false_hits_observed_max", "false_hit_budget", "risk_bar"
-        before = await metric(gateway, bar)
-        assert await metric(gateway, observed) == 0.0
+        before = await metric(gateway, f"cache_{bar}")
+        assert await metric(gateway, f"cache_{observed}") == 0.0
         for hit in served:
             body = {"request_id": hit.request_id, "verdict": "bad"}
             await client.post("/cache/feedback", body=body, cast_to=object)
-        assert await metric(gateway, observed) > await metric(gateway, budget) == 0.02
-        assert await metric(gateway, bar) < before / 2
+        assert await metric(gateway, f"cache_{observed}") > await metric(gateway, f"cache_{budget}") == 0.02
+        assert await metric(gateway, f"cache_{bar}") < before / 2
         await ask(client, "How do I reset my kettle?")
         assert (await ask(client, "How can I reset my kettle?")).result == "miss"

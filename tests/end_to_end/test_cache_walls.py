@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from openai import AuthenticationError
 
-from tests.end_to_end.cached_service import LOGIN, TOKEN, admin, ask, counting, policy, sdk, serving
+from tests.end_to_end.cached_service import LOGIN, TOKEN, admin, ask, counting, found, metric, policy, sdk, serving
 from tests.end_to_end.proving_ground import DONE, ROLE, piece
 from tests.gateway_process import KEY, gateway_process, post
 from tests.openai_upstream import TEXT
@@ -83,7 +83,9 @@ async def test_one_call_is_made_for_a_crowd_though_its_leader_leaves(tmp_path: P
         writer.write(asked())
         await came.wait()
         following = [asyncio.ensure_future(gateway.ask(asked())) for _ in range(20)]
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(10.0):
+            while await metric(gateway, "inflight_requests") < 21:  # noqa: ASYNC110 - another process's state
+                await asyncio.sleep(0.02)
         writer.transport.abort()
         await asyncio.sleep(0.1)
         onward.set()
@@ -173,8 +175,7 @@ async def test_two_nodes_share_what_each_has_learnt(tmp_path: Path) -> None:
             sdk(two, KEY) as second,
         ):
             made = await ask(first)
-            await asyncio.sleep(0.2)
-            hit = await ask(second)
+            hit = await found(second, LOGIN)
             told = await two.ask(post("/v1/cache/feedback", {"id": made.cache["id"], "verdict": "bad"}))
             gone = await ask(first)
         assert len(upstream.requests) == 2
