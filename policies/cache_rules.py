@@ -37,7 +37,6 @@ class Bypass(StrEnum):
     VERBATIM = "verbatim"  # the question is about its own letters, or brings a text that something is done to
     LONG = "long"
     ELSEWHERE = "elsewhere"  # a part of the prompt is not in the request: searches, stored conversations
-    ENDPOINT = "endpoint"
     UNAVAILABLE = "unavailable"  # the store or the embedder cannot be asked
 
 
