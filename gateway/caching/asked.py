@@ -47,7 +47,10 @@ class Asked(msgspec.Struct):
     def look_closer(self) -> None:
         """Find out which levels above exact are open."""
         rules, view = self.rules, self.view
-        if not view.question or not (rules.near or rules.semantic is not None):
+        if not (rules.near or rules.semantic is not None):
+            return
+        if not view.question:
+            self.closed = Bypass.MEDIA if view.has_media else None
             return
         self.closed, plain = self.seen.wording
         if self.closed is None and rules.near:

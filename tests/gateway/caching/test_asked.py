@@ -94,6 +94,15 @@ async def test_which_levels_are_open(
     assert (bool(found.near), found.is_semantic, found.closed) == (is_near, is_semantic, closed)
 
 
+async def test_an_image_in_place_of_a_question_is_said_to_close_what_is_beyond_the_exact_like() -> None:
+    image = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+    words = [{"type": "text", "text": "What is this?"}, *image]
+    for content in (image, words):
+        for rules, closed in ((SEMANTIC, Bypass.MEDIA), (CacheRules(near=False), None)):
+            found = asked(CacheGround(), content, rules)  # type: ignore[arg-type]
+            assert (found.closed, found.near, found.is_semantic) == (closed, b"", False)
+
+
 async def test_what_is_alike_has_one_shape() -> None:
     ground = CacheGround()
     calls = [
