@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from gateway.config.model import Config
 from gateway.config.problems import did_you_mean, quoted
 from gateway.config.providers import KINDS
+from gateway.config.quantities import SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +88,14 @@ def _message(detail: ErrorDetails, place: Place, tree: Tree) -> str:
         return "must be text; put it in quotes"
     if kind in ("literal_error", "enum", "union_tag_invalid"):
         return _choice(context, place, tree)
+    if kind == "less_than_equal" and isinstance(tree.at(place), str) and place not in tree.from_references:
+        context = context | {"le": _as_written(context["le"], str(tree.at(place)))}
     return PLAIN.get(kind, f"is not acceptable ({kind})").format(**context)
+
+
+def _as_written(bound: float, value: str) -> str:
+    """A bound in the unit in which the file has what is beyond it."""
+    return f"{bound * 100:g}%" if SHARE.fullmatch(value) else f"{bound}"
 
 
 def _choice(context: dict[str, Any], place: Place, tree: Tree) -> str:

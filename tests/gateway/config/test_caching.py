@@ -75,7 +75,7 @@ def test_the_semantic_level_is_opened_by_a_word(
         ("{semantik: {}}", "unknown key 'semantik' (did you mean 'semantic'?)"),
         ("{semantic: {max_false_hit: 1%}}", "unknown key 'max_false_hit' (did you mean 'max_false_hits'?)"),
         ("{semantic: {max_false_hits: 0%}}", "must be a share such as 5%, more than 0% and at most 100%"),
-        ("{semantic: {max_false_hits: 60%}}", "must be at most 0.5"),
+        ("{semantic: {max_false_hits: 60%}}", "max_false_hits: must be at most 50%"),
         ("{exact: {ttl: 5x}}", "must be a duration such as 250ms, 5s, 2m or 1h; days are written 30d"),
         ("{share: teem}", "must be one of 'team', 'key', 'user', 'org' or 'all' (did you mean 'team'?)"),
         ("{max_temperature: 3}", "must be at most 2.0"),
