@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from adapters.cache_questions import embedding_in, embedding_request
 from gateway.caching.errands import ErrandFailed
+from gateway.embedding.embedder import EmbedderUnavailable
 from gateway.signals.cache_telemetry import Purpose
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ ON_BEHALF: Final[ContextVar[Call | None]] = ContextVar("the call whose question 
 """Set by the cache before it embeds: an embedder knows texts only, but who pays, and who may see the text, is the
 call's. What a task begun by the call embeds is on its behalf as well."""
 
+_UNASKED: Final = frozenset({"nobody", "crowded", "closed"})
+"""Failures of errands that say something of who asks, or of this gateway."""
+
 
 class DeploymentEmbeddings:
     """What `gateway.embedding.by_deployment` asks."""
@@ -29,11 +33,18 @@ class DeploymentEmbeddings:
         self._within_s = within_s
 
     async def embeddings(self, text: str) -> Sequence[float]:
-        """Raises `ErrandFailed`, and `ValueError` for an answer that is none."""
+        """Raises `ErrandFailed`, `ValueError` for an answer that is none, and `EmbedderUnavailable` where nothing was
+        asked of the deployment.
+        """
         caller = ON_BEHALF.get()
         if caller is None:
             raise ErrandFailed("nobody")
         request = embedding_request(self._deployment, text)
-        errand = self._errands.to(Purpose.EMBEDDING, caller, self._deployment, request, self._within_s)
-        told = await self._errands.run(errand)
+        try:
+            errand = self._errands.to(Purpose.EMBEDDING, caller, self._deployment, request, self._within_s)
+            told = await self._errands.run(errand)
+        except ErrandFailed as why:
+            if str(why) in _UNASKED:
+                raise EmbedderUnavailable(f"the embedder was not asked: {why}") from why
+            raise
         return embedding_in(told.body)

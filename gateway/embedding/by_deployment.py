@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import math
+import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.embedding.embedder import EmbedderUnavailable
@@ -17,15 +19,27 @@ if TYPE_CHECKING:
 
     from gateway.embedding.embedder import Vector
 
+log = logging.getLogger(__name__)
+
 DIMENSIONS_MAX: Final = 16_384
+DOWN_AFTER: Final = 3
+"""So many in a row fail before it is said to be down."""
+SLOW_S: Final = 0.9
+"""A caller who gives up later than this has waited as long as any does: the deployment is too slow."""
 _MARKS: Final = 2  # tokens that models put around a text
+
+
+class _NoVectorError(ValueError):
+    """What a deployment answered instead of a vector."""
 
 
 class Errand(Protocol):
     """How the gateway calls a deployment on its own account."""
 
     async def embeddings(self, text: str) -> Sequence[float]:
-        """The text's embedding. Raises what the call fails with."""
+        """The text's embedding. Raises what the call fails with; `EmbedderUnavailable` where that says nothing of the
+        deployment.
+        """
 
 
 class DeploymentEmbedder:
@@ -42,12 +56,23 @@ class DeploymentEmbedder:
         self._bytes_max = window_tokens - _MARKS
         self._waiting_max = waiting_max
         self._waiting = 0
+        self._failures = 0
         self._loading: asyncio.Future[object] | None = None
 
     @property
     def id(self) -> str:
         """Complete once a first vector was made: deployments' models change behind their names."""
         return f"{self._name}/{self.dimensions}"
+
+    @property
+    def waiting(self) -> int:
+        """How many texts are on their way."""
+        return self._waiting
+
+    @property
+    def is_ready(self) -> bool:
+        """As far as its latest calls tell; it is asked all the same."""
+        return self._failures < DOWN_AFTER
 
     async def start(self) -> None:
         """Have numpy in memory, so that no call waits for it on the loop."""
@@ -66,26 +91,43 @@ class DeploymentEmbedder:
         if self._waiting >= self._waiting_max:
             raise EmbedderUnavailable("too many questions wait for the embedder")
         self._waiting += 1
+        began_s = time.monotonic()
         try:
-            answer = await self._errand.embeddings(text)
+            vector = self._checked(await self._errand.embeddings(text))
         except asyncio.CancelledError:
+            if time.monotonic() - began_s >= SLOW_S:
+                self._failed("it is too slow")
             raise
+        except EmbedderUnavailable:
+            raise
+        except _NoVectorError as error:
+            self._failed(str(error))
+            raise EmbedderUnavailable(f"the embedder answered {error}") from error
         except Exception as error:  # whatever fails there, the cache goes on without
+            self._failed(type(error).__name__)
             raise EmbedderUnavailable(f"the embedding failed: {type(error).__name__}") from error
         finally:
             self._waiting -= 1
-        return self._checked(answer)
+        if not self.is_ready:
+            log.warning("the embedder %s makes vectors again", self._name)
+        self._failures = 0
+        return vector
+
+    def _failed(self, why: str) -> None:
+        self._failures += 1
+        if self._failures == DOWN_AFTER:
+            log.warning("the embedder %s makes no vectors; its last failure: %s", self._name, why)
 
     def _checked(self, answer: Sequence[float]) -> Vector:
         import numpy as np  # noqa: PLC0415 - heavy, and part of an extra
 
         if not 1 <= len(answer) <= DIMENSIONS_MAX:
-            raise EmbedderUnavailable(f"the embedder answered {len(answer)} numbers")
+            raise _NoVectorError(f"{len(answer)} numbers")
         if self.dimensions not in {0, len(answer)}:
-            raise EmbedderUnavailable(f"the embedder answered {len(answer)} numbers, not {self.dimensions}")
+            raise _NoVectorError(f"{len(answer)} numbers, not {self.dimensions}")
         length = _length(answer)
         if not 1e-6 < length < 1e12:  # a NaN is neither
-            raise EmbedderUnavailable("the embedder answered a vector without a direction")
+            raise _NoVectorError("a vector without a direction")
         self.dimensions = len(answer)
         vector: Vector = np.array([number / length for number in answer], np.float32)
         vector.flags.writeable = False

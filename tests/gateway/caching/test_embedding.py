@@ -10,6 +10,7 @@ import pytest
 
 from gateway.caching.embedding import ON_BEHALF, DeploymentEmbeddings
 from gateway.caching.errands import ErrandFailed
+from gateway.embedding.embedder import EmbedderUnavailable
 from tests.gateway.caching.errand_calls import Rig, a_caller, answer
 
 if TYPE_CHECKING:
@@ -51,6 +52,18 @@ async def test_for_nobody_nothing_is_sent() -> None:
         await DeploymentEmbeddings(rig.errands, "cheap", 1.0).embeddings("How?")
 
     assert rig.far_side.calls == []
+
+
+async def test_what_never_got_to_the_deployment_says_nothing_of_it() -> None:
+    rig = Rig(lambda _: embedded())
+    ON_BEHALF.set(a_caller())
+
+    with pytest.raises(EmbedderUnavailable, match="nobody"):
+        await DeploymentEmbeddings(rig.errands, "no such", 1.0).embeddings("How?")
+
+    rig.errands.close()
+    with pytest.raises(EmbedderUnavailable, match="closed"):
+        await DeploymentEmbeddings(rig.errands, "cheap", 1.0).embeddings("How?")
 
 
 async def test_what_is_no_vector_is_an_error_and_paid_for() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.embedding import by_deployment
 from gateway.embedding.by_deployment import DeploymentEmbedder
 from gateway.embedding.embedder import EmbedderUnavailable
 
@@ -102,3 +104,45 @@ async def test_no_more_wait_than_were_agreed_and_who_gives_up_makes_room() -> No
     upstream.gate.set()
     assert [vector is not None for vector in await asyncio.gather(second, third)] == [True, True]
     await made.close()
+
+
+async def test_it_is_down_after_failures_in_a_row_and_up_with_the_next_vector(caplog: pytest.LogCaptureFixture) -> None:
+    broken: list[Any] = [TimeoutError(), [], RuntimeError("a secret"), [0.0], TimeoutError()]
+    made = embedder(Upstream(TimeoutError(), [1.0], *broken, [1.0], [1.0]))
+    told = []
+    for _ in range(9):
+        with contextlib.suppress(EmbedderUnavailable):
+            await made.embed("a secret question")
+        told.append(made.is_ready)
+    assert told == [True, True, True, True, False, False, False, True, True]
+    assert caplog.messages == [
+        "the embedder eu/embed-3 makes no vectors; its last failure: RuntimeError",
+        "the embedder eu/embed-3 makes vectors again",
+    ]
+
+
+async def test_what_says_nothing_of_the_deployment_takes_it_down_for_nobody() -> None:
+    made = embedder(Upstream(*[EmbedderUnavailable("not for this caller")] * 4))
+    for _ in range(4):
+        with pytest.raises(EmbedderUnavailable, match="not for this caller"):
+            await made.embed("Why?")
+    assert made.is_ready
+
+
+@pytest.mark.parametrize(("slow_s", "is_ready"), [(0.0, False), (60.0, True)])
+async def test_one_that_nobody_can_wait_for_is_down(
+    monkeypatch: pytest.MonkeyPatch,
+    slow_s: float,
+    is_ready: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    monkeypatch.setattr(by_deployment, "SLOW_S", slow_s)
+    upstream = Upstream()
+    upstream.gate.clear()
+    made = embedder(upstream, waiting_max=3)
+    waiting = [asyncio.create_task(made.embed("Why?")) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert made.waiting == 3
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert (made.is_ready, made.waiting) == (is_ready, 0)
