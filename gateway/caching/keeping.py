@@ -91,7 +91,8 @@ class Keeper:
 
     def _keep_now(self, store: AtHand, entry: Entry) -> None:
         try:
-            store.keep_now(entry, None)
+            if not self._store.drops.hold(entry):
+                store.keep_now(entry, None)
         except Exception:
             log.exception("an answer could not be kept")
 
@@ -102,7 +103,8 @@ class Keeper:
             vector = await self._vector(asked) if asked.is_semantic else None
             if vector is not None:
                 entry = replace(entry, embedder=asked.embedder)
-            await self._store.keep(entry, vector)
+            if not self._store.drops.hold(entry):
+                await self._store.keep(entry, vector)
         except Exception:
             log.exception("an answer could not be kept")
 

@@ -41,7 +41,7 @@ class InProcessAnswers:
         self._snapshot = snapshot
         self._shelves = Shelves(bounds or Bounds(), self._gone)
         self._vectors: VectorIndex[Shelved] = VectorIndex()
-        self._drops = Drops()
+        self.drops = Drops()
         self._learnt: dict[str, bytes] = {}
         self._kept_while_loading: set[tuple[str, bytes]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -72,8 +72,6 @@ class InProcessAnswers:
         self.keep_now(entry, vector)
 
     def keep_now(self, entry: Entry, vector: Vector | None) -> None:
-        if self._drops.hold(entry):
-            return
         if self._kept_while_loading is not None:
             self._kept_while_loading.add((entry.owner, entry.exact))
         one = self._shelve(entry, NO_RECORD, vector)
@@ -93,7 +91,7 @@ class InProcessAnswers:
         return None if one is None or self._has_expired(one) else Kept(one.entry, one.record)
 
     async def drop(self, which: Which) -> int:
-        self._drops.note(which, self._clock())
+        self.drops.note(which, self._clock())
         dropped = await self._drop(which)
         if self._loading is not None:
             await asyncio.wait([self._loading])

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from gateway.embedding.embedder import Vector
+    from gateway.state.answers.drops import Drops
     from gateway.state.answers.store import AnswerStore, Entry, Kept, Neighbour, Place, Stock, Which
     from gateway.state.answers.vector_store import Vectors
 
@@ -20,6 +21,10 @@ class IndexedAnswers:
     def __init__(self, store: AnswerStore, vectors: Vectors) -> None:
         self._store = store
         self._vectors = vectors
+
+    @property
+    def drops(self) -> Drops:
+        return self._store.drops
 
     async def find(self, owner: str, exact: bytes, near: bytes) -> Kept | None:
         return await self._store.find(owner, exact, near)

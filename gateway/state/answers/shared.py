@@ -80,7 +80,7 @@ class SharedAnswers:
         self._notes = Notes(self._write)
         self._tending: asyncio.Task[None] | None = None
         self._tender = Tender(self._line, self._keys, self._walker, self._bounds)
-        self._drops = Drops()
+        self.drops = Drops()
         self.unkept = 0
         self.refused = 0
 
@@ -105,8 +105,6 @@ class SharedAnswers:
 
     async def keep(self, entry: Entry, vector: Vector | None) -> None:
         """Returns at once: it is on its way."""
-        if self._drops.hold(entry):
-            return
         packed = self._packing.pack(entry, has_vector=vector is not None)
         lives_ms = int(entry.expires_at_s * 1000) - self._now_ms
         if lives_ms <= 0 or packed.size_bytes > self._bounds.entry_bytes_max:
@@ -136,7 +134,7 @@ class SharedAnswers:
         return None if owner is None else (await self._fetch(owner, [entry_id]))[0]
 
     async def drop(self, which: Which) -> int:
-        self._drops.note(which, self._clock())
+        self.drops.note(which, self._clock())
         dropped = await self._drop(which)
         if dropped:
             self._tender.forget_sums()

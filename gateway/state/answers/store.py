@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from gateway.embedding.embedder import Vector
+    from gateway.state.answers.drops import Drops
     from policies.cache_rules import Level
 
 
@@ -129,6 +130,10 @@ class AtHand(Protocol):
 
 class AnswerStore(Protocol):
     """Entries are found by owner and digest, or by owner, scope and vector. None that has expired is ever found."""
+
+    @property
+    def drops(self) -> Drops:
+        """What this process has dropped lately: whoever keeps what a call was answered with asks it first."""
 
     async def find(self, owner: str, exact: bytes, near: bytes) -> Kept | None:
         """By the whole request, else by its plain form (`near` empty: not asked). Raises `StoreUnavailable`."""

@@ -3,16 +3,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.caching import keeping
 from gateway.state.answers.in_process import InProcessAnswers
+from gateway.state.answers.store import Which
 from policies.attempts import AttemptKind
-from tests.gateway.cached_calls import NOW_S, SEMANTIC, CacheGround, Likeness, Told, outcome, streamed
+from tests.gateway.cached_calls import EXACT, NOW_S, SEMANTIC, CacheGround, Likeness, Told, outcome, streamed
 
 if TYPE_CHECKING:
-    import pytest
-
     from gateway.embedding.embedder import Vector
     from gateway.state.answers.store import Entry
+    from policies.cache_rules import CacheRules
 
 
 async def test_what_is_kept_says_all_that_a_hit_needs() -> None:
@@ -89,3 +91,26 @@ async def test_a_store_that_cannot_keep_it_does_not_fail_the_call(caplog: pytest
 class Broken(InProcessAnswers):
     def keep_now(self, entry: Entry, vector: Vector | None) -> None:
         raise RuntimeError(f"{entry.id} has no room, nor has {vector}")
+
+
+@pytest.mark.parametrize("rules", [EXACT, SEMANTIC], ids=["at once", "behind the call"])
+async def test_what_was_under_way_when_its_like_was_dropped_is_not_kept(rules: CacheRules) -> None:
+    """What was dropped and is taken from an export again is what its operator wants; it is kept."""
+    ground = CacheGround(rules)
+    ground.behind.gate.clear()
+    asking = ground.asking(ground.call())
+    await asyncio.sleep(0.1)
+    ground.now_s += 1.0
+    assert await ground.store.drop(Which(route="faq")) == 0
+    ground.behind.gate.set()
+    await asking
+    await ground.settled()
+    assert [pair async for pair in ground.store.entries()] == []
+    call = ground.call()
+    await ground.ask(call)
+    assert outcome(call) == "miss"
+    ((kept, vector),) = [pair async for pair in ground.store.entries()]
+    ground.now_s += 1.0
+    assert await ground.store.drop(Which(route="faq")) == 1
+    await ground.store.keep(kept.entry, vector)
+    assert len([pair async for pair in ground.store.entries()]) == 1

@@ -4,7 +4,6 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.state.answers.drops import REMEMBERED_MAX, REMEMBERED_S, Drops
-from gateway.state.answers.in_process import InProcessAnswers
 from gateway.state.answers.store import Which
 from tests.answer_store_suite import Asked
 
@@ -40,14 +39,3 @@ def test_what_is_remembered_is_bounded_and_forgets_to_the_safe_side() -> None:
     assert not drops.hold(replace(BEFORE, tags=(), stored_at_s=NOW_S))
     drops.note(Which(tag="t"), NOW_S + REMEMBERED_S + REMEMBERED_MAX + 1.0)
     assert len(drops._dropped) == 1
-
-
-async def test_an_answer_that_was_under_way_when_its_like_was_dropped_is_not_kept() -> None:
-    now_s = [NOW_S]
-    store = InProcessAnswers(clock=lambda: now_s[0])
-    assert await store.drop(Which(tag="faq")) == 0
-    await store.keep(BEFORE, None)
-    assert await store.find(BEFORE.owner, BEFORE.exact, b"") is None
-    now_s[0] += 2.0
-    await store.keep(AFTER, None)
-    assert await store.find(AFTER.owner, AFTER.exact, b"") is not None
