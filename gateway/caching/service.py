@@ -31,7 +31,7 @@ from gateway.signals.cache_telemetry import LabelSource
 from gateway.stages.cache import Aside, CacheStage, Tools
 from gateway.state.answers.in_process import InProcessAnswers
 from gateway.state.answers.indexed import IndexedAnswers
-from gateway.state.answers.store import Stock, StoreUnavailable
+from gateway.state.answers.store import Gathering, Stock, StoreUnavailable
 from policies.cache_eviction import Bounds
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ class Caching:
             self._has_begun = True
             self.learning.start()
             self._watching = asyncio.create_task(self._watch_now_and_then(), name="cache: stock")
+        if embedder is not None and isinstance(self.store, Gathering):
+            self.store.gather()
         self._embedder = embedder
         _ = self.metrics
 

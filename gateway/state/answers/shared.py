@@ -175,6 +175,11 @@ class SharedAnswers:
         if self._tending is None:
             self._tending = asyncio.create_task(self._tend(), name="answers-tending")
 
+    def gather(self) -> None:
+        """Vectors are here before the first question that they are compared with."""
+        if isinstance(self._vectors, RedisVectors):
+            self._vectors.gather()
+
     async def settled(self) -> None:
         """Returns when all that was kept and noted here so far has arrived, or has not."""
         self._notes.flush()

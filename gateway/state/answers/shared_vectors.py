@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -102,6 +103,7 @@ class RedisVectors:
         self._line = Line(Router(dialer, timings, (SCRIPTS.walk, SCRIPTS.vector, SCRIPTS.vectors), lambda: None))
         self._vectors: Vectors | None = None
         self._choosing: asyncio.Task[Vectors] | None = None
+        self._gathering: asyncio.Task[None] | None = None
         self._adding: set[asyncio.Task[None]] = set()
 
     @property
@@ -137,9 +139,17 @@ class RedisVectors:
             await self._vectors.settled()
 
     async def start(self) -> None:
-        """It is found out with the first vector."""
+        """It is found out with the first vector, or by `gather`: a gateway that compares no questions needs neither."""
+
+    def gather(self) -> None:
+        """Find out now, and have an index of this process fed; a Redis that is away is asked until it is there."""
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().create_task(self._gather(), name="answers-gathering")
 
     async def close(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            await asyncio.wait([self._gathering])
         if self._choosing is not None:
             await asyncio.wait([self._choosing])
         if self._vectors is not None:
@@ -149,6 +159,17 @@ class RedisVectors:
     async def _add(self, shelf: Shelf, entry_id: str, vector: Vector, expires_at_s: float) -> None:
         with contextlib.suppress(StoreUnavailable):
             (await self._chosen()).add(shelf, entry_id, vector, expires_at_s)
+
+    async def _gather(self) -> None:
+        with contextlib.suppress(ImportError):  # its absence is told by who needs it
+            await asyncio.to_thread(importlib.import_module, "numpy")  # long, and vectors that come are made of it
+        while True:
+            try:
+                await self._chosen()
+            except StoreUnavailable:
+                await asyncio.sleep(self._timings.backoff_max_s)
+            else:
+                return
 
     async def _chosen(self) -> Vectors:
         """All who ask while it is found out wait for the one answer, and no longer than that takes."""

@@ -128,6 +128,14 @@ class AtHand(Protocol):
         """As `AnswerStore.keep`."""
 
 
+@runtime_checkable
+class Gathering(Protocol):
+    """A store that has vectors elsewhere, and takes a while until it has them here."""
+
+    def gather(self) -> None:
+        """Begin now: questions are compared in this process. May be said again."""
+
+
 class AnswerStore(Protocol):
     """Entries are found by owner and digest, or by owner, scope and vector. None that has expired is ever found."""
 

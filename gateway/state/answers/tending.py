@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gateway.state.answers.walking import Walker
     from policies.cache_eviction import Bounds
 
-REST_S: Final = 30.0
-REST_TIMES: Final = 20
+REST_S: Final = 1.0
+REST_TIMES: Final = 30
 CLAIM_MS: Final = b"30000"
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from gateway.caching import service
 from gateway.caching.errands import Office
 from gateway.caching.service import Caching, embedder_of, store_of
 from gateway.config import Config
@@ -16,6 +17,7 @@ from gateway.signals.metrics import Registry
 from gateway.state.answers.in_process import InProcessAnswers
 from gateway.state.answers.indexed import IndexedAnswers
 from gateway.state.answers.shared import SharedAnswers
+from tests.gateway.cached_calls import Likeness
 from tests.gateway.stages.a_call import Next
 
 if TYPE_CHECKING:
@@ -55,6 +57,26 @@ async def test_a_semantic_level_without_its_parts_is_no_start(monkeypatch: pytes
     with pytest.raises(MissingExtra, match="semantic"):
         await found.prepare(config(cache={"semantic": True}))
     assert not found.is_used
+    await found.close()
+
+
+@pytest.mark.parametrize(("cache", "gathers"), [(True, False), ({"semantic": True}, True)])
+async def test_only_who_compares_questions_gathers_vectors(
+    cache: object,
+    gathers: bool,  # noqa: FBT001 - a parameter
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[object] = []
+
+    def gather(store: SharedAnswers) -> None:
+        told.append(store)
+
+    monkeypatch.setattr(SharedAnswers, "gather", gather)
+    policy = config(cache=cache, state={"url": "redis://127.0.0.1:1"})
+    monkeypatch.setattr(service, "embedder_of", lambda *_: Likeness())
+    found = caching(policy)
+    await found.prepare(policy)
+    assert bool(told) is gathers
     await found.close()
 
 

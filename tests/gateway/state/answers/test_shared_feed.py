@@ -54,6 +54,18 @@ async def test_one_that_starts_later_learns_all_there_is(rig: AnswersRig) -> Non
     assert (await second.stock()).vectors == 5
 
 
+async def test_the_first_question_of_a_process_finds_what_another_kept(rig: AnswersRig) -> None:
+    first, second = rig.stores
+    second.gather()
+    second.gather()
+    await first.keep(Asked().entry(rig.now_s), direction(1))
+    await first.settled()
+    deadline = time.monotonic() + 5.0
+    while not (await second.stock()).vectors and time.monotonic() < deadline:  # noqa: ASYNC110 - a server is asked
+        await asyncio.sleep(0.01)
+    assert await near(second) == ["ce_1"]
+
+
 async def test_what_goes_leaves_the_other_s_index_too(rig: AnswersRig) -> None:
     first, second = rig.stores
     await first.keep(Asked().entry(rig.now_s), direction(1))

@@ -69,6 +69,27 @@ async def test_a_redis_that_is_away_is_asked_again(sets: RedisVectors) -> None:
     assert sets.has_sets is None
 
 
+async def test_a_redis_that_is_away_as_gathering_begins_is_found_later() -> None:
+    with own_server() as server:
+        vectors = vectors_at(server, QUICK)
+        with server.stopped():
+            vectors.gather()
+            await asyncio.sleep(0.15)  # longer than one answer is waited for
+            assert vectors.has_sets is None
+        deadline = time.monotonic() + 5.0
+        while vectors.has_sets is None and time.monotonic() < deadline:  # noqa: ASYNC110 - a server has to come up
+            await asyncio.sleep(0.01)
+        assert vectors.has_sets is False
+        await vectors.close()
+
+
+async def test_who_gathers_can_be_closed_meanwhile() -> None:
+    vectors = vectors_at(redis_server())
+    vectors.gather()
+    await vectors.close()
+    assert len(asyncio.all_tasks()) == 1
+
+
 async def test_similarity_is_the_cosine(sets: RedisVectors) -> None:
     """Redis says (1 + cosine) / 2 of what it has rounded to eight bits."""
     asked = direction(1)

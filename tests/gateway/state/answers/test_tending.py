@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.state.answers import tending
 from gateway.state.answers.store import Which
 from gateway.state.answers.tending import Sums
 from policies.cache_eviction import Bounds
@@ -28,7 +29,14 @@ async def keep(rig: AnswersRig, owner: str, count: int) -> None:
     await rig.arrived()
 
 
-async def test_the_sums_are_found_out_once_for_all(rig: AnswersRig) -> None:
+async def test_the_sums_of_a_few_are_found_out_anew_soon(rig: AnswersRig) -> None:
+    """What is counted before the first answer is kept is nearly right for a moment only."""
+    assert await rig.stores[0]._tender.sums() == Sums(0, 0)
+    assert 0 < redis_server().ask("PTTL", rig.stores[0]._keys.sums) <= 5_000
+
+
+async def test_the_sums_are_found_out_once_for_all(rig: AnswersRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tending, "REST_S", 60.0)
     await keep(rig, OWNER, 3)
     first, second = (store._tender for store in rig.stores)
     sums = await first.sums()
