@@ -32,6 +32,9 @@ class Session:
         # Exact on processors without VNNI, and no slower with weights of seven bits.
         options.add_session_config_entry("session.x64quantprecision", "1")
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        # It keeps the file's bytes to begin anew on other hardware, which is nothing to a session on processors.
+        self._session.disable_fallback()
+        self._session._model_bytes = None  # noqa: SLF001 - 22 MB, and nothing public lets go of them
 
     def vector(self, numbers: Sequence[int]) -> Vector:
         """The mean of the states of all pieces, made one long; it cannot be written to."""

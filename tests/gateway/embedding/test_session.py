@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -84,3 +85,11 @@ def test_the_longest_window_is_taken(session: Session) -> None:
 def test_what_is_no_model_is_refused() -> None:
     with pytest.raises(Exception, match=r"(?i)protobuf|model"):
         Session(b"nothing of the sort")
+
+
+def test_the_file_s_bytes_are_not_kept_beside_the_model_that_was_made_of_them() -> None:
+    model = model_bytes(cache_folder())
+    before = sys.getrefcount(model)
+    session = Session(model)
+    assert sys.getrefcount(model) == before
+    assert session.vector(numbers_of(QUESTIONS[0])).shape == (DIMENSIONS,)
