@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from adapters.cache_answers import Storability, storable
 from adapters.cache_folding import fold
+from gateway.caching.backlog import Backlog
 from gateway.caching.captured import Taken
 from gateway.caching.embedding import ON_BEHALF
-from gateway.embedding.embedder import ASKED_FOR, EmbedderUnavailable
+from gateway.embedding.embedder import ASKED_FOR, EmbedderUnavailable, Loading
 from gateway.records.settlement import price_of
 from gateway.state.answers.store import AtHand, Entry, Used
 from policies.attempts import AttemptKind
@@ -54,6 +55,7 @@ class Keeper:
         self._at_hand = store if isinstance(store, AtHand) else None
         self._embedder = embedder
         self._not_stored = not_stored
+        self._backlog = Backlog(store)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, call: Call, asked: Asked, now_s: float, taken: Taken | None) -> None:
@@ -88,6 +90,7 @@ class Keeper:
             _, late = await asyncio.wait(self._tasks, timeout=1.0)
             for task in late:
                 task.cancel()
+        await self._backlog.close()
 
     def _keep_now(self, store: AtHand, entry: Entry) -> None:
         try:
@@ -105,8 +108,16 @@ class Keeper:
                 entry = replace(entry, embedder=asked.embedder)
             if not self._store.drops.hold(entry):
                 await self._store.keep(entry, vector)
+            if vector is None and entry.question:
+                self._embed_later(entry)
         except Exception:
             log.exception("an answer could not be kept")
+
+    def _embed_later(self, entry: Entry) -> None:
+        """Where its vector is missing only because the embedder is not loaded yet."""
+        embedder = self._embedder()
+        if isinstance(embedder, Loading) and not embedder.is_ready:
+            self._backlog.add(entry, embedder, embedder)
 
     async def _vector(self, asked: Asked) -> Vector | None:
         """The question's, if need be made now: nobody waits for it any more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,3 +42,14 @@ class Embedder(Protocol):
         """Returns at once; what takes long goes on in a thread."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """An embedder that is loaded in this process, which takes a while."""
+
+    @property
+    def is_ready(self) -> bool: ...
+
+    async def ready(self) -> None:
+        """Once loading is over, well or not."""
