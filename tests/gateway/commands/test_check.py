@@ -49,12 +49,12 @@ def test_limits_are_counted_by_resource(file: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_bad_file_is_refused_with_every_problem(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file.write_text(GOOD.replace("targets: [gpt]}]", "targets: [gtp]}]\ncache: []"))
+    file.write_text(GOOD.replace("targets: [gpt]}]", "targets: [gtp]}]\nwebhooks: []"))
     assert check.run(str(file)) == 2
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         f"{file}:3: routes[1].targets[0]: there is no deployment or route 'gtp' (did you mean 'gpt'?)",
-        f"{file}:4: cache: 'cache' is not available in this version",
+        f"{file}:4: webhooks: 'webhooks' is not available in this version",
     ]
     assert err == f"{file}: cannot be used\n"
 
