@@ -185,14 +185,18 @@ def room_for(needed_bytes: int, loaded: Iterable[Loaded], budget_bytes: int | No
         return Room(Verdict.NOW)
     present = list(loaded)
     free = budget_bytes - sum(one.bytes for one in present)
-    leaving: list[str] = []
+    leaving: list[Loaded] = []
     for one in sorted(present, key=lambda one: (one.used_s, one.name)):
         if free >= needed_bytes:
             break
         if not one.is_busy and not one.is_pinned:
             free += one.bytes
-            leaving.append(one.name)
+            leaving.append(one)
     if free >= needed_bytes:
-        return Room(Verdict.NOW, tuple(leaving))
+        for one in reversed(leaving[:-1]):  # a large one that left last may have made room enough by itself
+            if free - one.bytes >= needed_bytes:
+                free -= one.bytes
+                leaving.remove(one)
+        return Room(Verdict.NOW, tuple(one.name for one in leaving))
     pinned = sum(one.bytes for one in present if one.is_pinned)
     return Room(Verdict.LATER if needed_bytes + pinned <= budget_bytes else Verdict.NEVER)

@@ -101,6 +101,7 @@ def test_those_idle_longest_leave_first_and_no_more_than_needed() -> None:
     assert room_for(11, loaded, 100) == Room(Verdict.NOW, ("b",))
     assert room_for(50, loaded, 100) == Room(Verdict.NOW, ("b", "c"))
     assert room_for(100, loaded, None) == Room(Verdict.NOW)
+    assert room_for(1, [Loaded("a", 2, 1.0), Loaded("b", 1, 0.0)], 2) == Room(Verdict.NOW, ("a",))
 
 
 def test_what_works_is_waited_for_and_what_is_pinned_stays() -> None:
@@ -126,7 +127,7 @@ def test_nobody_leaves_in_vain_nor_while_he_works(needed: int, loaded: list[Load
     assert not any(one.is_busy or one.is_pinned for one in leaving)
     if room.verdict is Verdict.NOW:
         assert staying + needed <= budget
-        assert not leaving or staying + needed + min(one.bytes for one in leaving[-1:]) > budget
+        assert all(staying + needed + one.bytes > budget for one in leaving)
     else:
         assert not leaving
         held = sum(one.bytes for one in loaded if one.is_pinned)
