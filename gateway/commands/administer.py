@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         if shown.body is not None:
             sys.stdout.write(f"{msgspec.json.format(msgspec.json.encode(shown.body), indent=2).decode()}\n")
-        return 0
+        return shown.exit_code
     if shown.secret is not None:
         sys.stdout.write(f"{shown.secret}\n")
         sys.stdout.flush()
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"{table(shown.heads, shown.rows, terminal_width())}\n")
     if shown.note:
         sys.stderr.write(f"{shown.note}\n")
-    return 0
+    return shown.exit_code
 
 
 ACTS: Final[dict[str, Callable[[AdminClient, Any], Shown]]] = (

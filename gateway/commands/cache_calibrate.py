@@ -82,6 +82,8 @@ def run(file: Path, how: How, out: Path | None, *, as_json: bool) -> int:
         sys.stderr.write(f"pointsman cache calibrate: {told}\n")
         return WRONG
     sys.stdout.write(f"{text}\n" if as_json else "".join(f"{line}\n" for line in lines(report)))
+    if report.is_better:
+        sys.stderr.write(_what_next(out))
     return OK if report.is_better else NO_BETTER
 
 
@@ -201,6 +203,13 @@ def lines(report: Report) -> Iterator[str]:
     yield f"curve of {curve.embedder}: {weights}{signs}"
     if not report.is_better:
         yield "the shipped curve foretells as well or better: keep it"
+
+
+def _what_next(out: Path | None) -> str:
+    """Nothing goes by a curve that was merely measured."""
+    if out is None:
+        return "nothing was written: --out FILE keeps the curve, and `pointsman cache curve FILE` puts it in force\n"
+    return f"the curve is in {out}; `pointsman cache curve {out}` puts it in force\n"
 
 
 def _interval(found: Share) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ import msgspec
 from gateway.commands.admin_client import CommandError
 from gateway.commands.shown import Shown, path_of, query_of
 from gateway.commands.usage import parse_moment, usd
+from gateway.scrubbing import printable
 from policies.cache_curves import SHIPPED
 
 if TYPE_CHECKING:
@@ -23,6 +25,21 @@ if TYPE_CHECKING:
 HEADS: Final = (
     "ROUTE", "EXACT", "NEAR", "SEMANTIC", "MISSES", "BYPASSED", "SAVED USD", "BUDGET", "BAR", "EXPECTED", "OBSERVED",
 )  # fmt: skip
+STOCKED: Final = {
+    "entries": ("entry", "entries"),
+    "size_bytes": ("byte", "bytes"),
+    "vectors": ("vector", "vectors"),
+    "evicted": ("evicted", "evicted"),
+    "expired": ("expired", "expired"),
+}
+NAMED: Final = {
+    "id": (r"ce_[0-9A-Za-z_-]{1,64}", "an answer's id as x-pointsman-cache names it, such as ce_1a203c23635b"),
+    "tag": (r"[A-Za-z0-9][A-Za-z0-9._:@/=-]{0,99}", "a tag: letters, digits and . _ : @ / = -"),
+    "route": (r"[!-~]{1,200}", "a route's name"),
+    "owner": (r"all|(team|key|user|org):[!-~]{1,300}", "an owner such as team:ORG/TEAM, key:ORG/ID, org:ORG or all"),
+    "org": (r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}", "the name of a tenant"),
+}
+"""What narrows a drop, and what it looks like."""
 PART_BYTES: Final = 8 << 20
 PARTS_MAX: Final = 4096
 LINES_BYTES_MAX: Final = 700_000
@@ -31,23 +48,27 @@ LINES_BYTES_MAX: Final = 700_000
 
 def stats(client: AdminClient, _: argparse.Namespace) -> Shown:
     body = client.ask("GET", path_of("cache")).body
-    return Shown(body, HEADS, [_row(route) for route in body["routes"]], note=_stock(body["store"]))
+    note = _stock(body["store"]) + _of_one_worker(client)
+    return Shown(body, HEADS, [_row(route) for route in body["routes"]], note=note)
 
 
 def drop(client: AdminClient, arguments: argparse.Namespace) -> Shown:
-    said: dict[str, object] = {name: getattr(arguments, name) for name in ("id", "tag", "route", "owner", "org")}
+    said: dict[str, object] = {name: _named(arguments, name) for name in NAMED}
     if arguments.before is not None:
         try:
             said["stored_before_ms"] = parse_moment("--before", arguments.before, datetime.now(UTC))
         except ValueError as error:
             raise CommandError(str(error), 2) from error
     body = {name: value for name, value in said.items() if value is not None}
+    if arguments.all and body:
+        raise CommandError("--all drops every answer, and the others only some: say one or the other", 2)
     if arguments.all:
         body["all"] = True
     if not body:
         raise CommandError("say which answers: --id, --tag, --route, --owner, --org, --before, or --all", 2)
     told = client.ask("POST", path_of("cache", "invalidate"), body).body
-    return Shown(told, note=f"{told['dropped']} answers are gone")
+    dropped: int = told["dropped"]
+    return Shown(told, note=f"{answers(dropped)} {'is' if dropped == 1 else 'are'} gone")
 
 
 def export(client: AdminClient, arguments: argparse.Namespace) -> Shown:
@@ -64,7 +85,7 @@ def export(client: AdminClient, arguments: argparse.Namespace) -> Shown:
         raise CommandError(f"{arguments.out}: {error.strerror}") from error
     finally:
         beside.unlink(missing_ok=True)
-    return Shown({"entries": count}, note=f"{count} answers in {arguments.out}; it holds what callers asked and heard")
+    return Shown({"entries": count}, note=f"{answers(count)} in {arguments.out}; it holds what callers asked and heard")
 
 
 def import_(client: AdminClient, arguments: argparse.Namespace) -> Shown:
@@ -80,8 +101,8 @@ def import_(client: AdminClient, arguments: argparse.Namespace) -> Shown:
         refused += [{"line": numbers[one["line"] - 1], "why": one["why"]} for one in told["refused"]]
     refused += [{"line": number + 2, "why": "it is too long"} for number, line in enumerate(lines) if _is_long(line)]
     notes = [f"line {one['line']}: {one['why']}" for one in sorted(refused, key=lambda one: one["line"])[:20]]
-    note = "\n".join([f"{kept} answers taken over, {len(refused)} refused", *notes])
-    return Shown({"kept": kept, "refused": refused}, note=note)
+    note = "\n".join([f"{answers(kept)} taken over, {len(refused)} refused", *notes])
+    return Shown({"kept": kept, "refused": refused}, note=note, exit_code=2 if refused and not kept else 0)
 
 
 def curve(client: AdminClient, arguments: argparse.Namespace) -> Shown:
@@ -158,13 +179,39 @@ def _share(share: float | None) -> str | None:
     return None if share is None else f"{share:.2%}"
 
 
+def answers(count: int) -> str:
+    return "1 answer" if count == 1 else f"{count} answers"
+
+
+def _named(arguments: argparse.Namespace, name: str) -> str | None:
+    """What an option names. Raises `CommandError` for what nothing has for a name."""
+    said: str | None = getattr(arguments, name)
+    shape, described = NAMED[name]
+    if said is not None and not re.fullmatch(shape, said, re.ASCII):
+        raise CommandError(f"--{name} wants {described}, not {printable(said, 40)!r}", 2)
+    return said
+
+
 def _stock(store: dict[str, Any] | None) -> str:
     if store is None:
         return "no route has a cache"
-    known = [
-        (store[name], name.replace("_", " ")) for name in ("entries", "size_bytes", "vectors", "evicted", "expired")
-    ]
-    return f"{store['kind']}: " + ", ".join(f"{number} {name}" for number, name in known if number is not None)
+    known = [(store[name], word) for name, word in STOCKED.items()]
+    counts = ", ".join(
+        f"{number} {word if number != 1 else one}" for number, (one, word) in known if number is not None
+    )
+    uncounted = "" if store["entries"] is not None else "; its entries are being counted"
+    return f"{store['kind']}: {counts}{uncounted}"
+
+
+def _of_one_worker(client: AdminClient) -> str:
+    """Where several share the work: each has counts of its own, and one was asked."""
+    try:
+        workers = client.ask("GET", "/workers").body
+    except CommandError:  # a gateway of one process has no such list
+        return ""
+    if not isinstance(workers, list) or len(workers) < 2:
+        return ""
+    return f"\none of {len(workers)} workers tells this: what it counts is its own share, and /metrics adds them up"
 
 
 ACTS: Final[dict[str, Callable[[AdminClient, argparse.Namespace], Shown]]] = {

@@ -60,13 +60,19 @@ def likeness_of(config: Config, similarity: float | None) -> Callable[[str, str]
     async def said(_one: str, _other: str) -> Likeness:
         return Likeness(deployment or SHIPPED[0].embedder, similarity)
 
+    async def unasked(_one: str, _other: str) -> Likeness:
+        why = f"the embedder is the deployment {deployment}, which is not asked here: say how alike with --similarity"
+        return Likeness(deployment or "", None, why)
+
     if similarity is not None:
         return said
+    if deployment is not None:
+        return unasked
     try:
         extras.require(extras.SEMANTIC)
     except MissingExtra:
         return None
-    return None if deployment is not None else by_minilm
+    return by_minilm
 
 
 async def by_minilm(one: str, other: str) -> Likeness:

@@ -71,7 +71,7 @@ def run(config_file: Path, file: Path, wanted: Wanted, out: Path) -> int:
         told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
         sys.stderr.write(f"pointsman cache warm: {told}\n")
         return WRONG
-    sys.stderr.write(f"{len(pairs)} answers in {out}\n")
+    sys.stderr.write(f"{len(pairs)} answer{'s' if len(pairs) != 1 else ''} in {out}\n")
     return OK
 
 

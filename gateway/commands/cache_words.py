@@ -36,7 +36,7 @@ def _add_drop(drop: ArgumentParser) -> None:
         ("route", "ROUTE", "answers of this route"),
         ("owner", "OWNER", "answers of one owner, as team:ORG/TEAM or key:ORG/ID"),
         ("org", "ORG", "answers of a tenant"),
-        ("before", "WHEN", "answers stored before a day, a time, or so long ago, as 2026-11-01 or 7d"),
+        ("before", "WHEN", "answers stored before a day, a time, or so long ago, as 2026-11-01 or 7d (s, m, h, d, w)"),
     ):
         drop.add_argument(f"--{name}", metavar=metavar, help=said)
     drop.add_argument("--all", action="store_true", help="every answer")

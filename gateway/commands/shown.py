@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
 
 class Shown(NamedTuple):
-    """`body` is for `--json`; people get the table, or a secret alone on standard output. `note` is for their eyes."""
+    """`body` is for `--json`; people get the table, or a secret alone on standard output. `note` is for their eyes.
+    `exit_code` is 0 unless what was asked came to nothing.
+    """
 
     body: Any
     heads: Sequence[str] = ()
     rows: Sequence[Sequence[object]] = ()
     secret: str | None = None
     note: str = ""
+    exit_code: int = 0
 
 
 def path_of(*parts: str) -> str:

@@ -23,8 +23,8 @@ from gateway.state.migrating import require_current
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SPAN = re.compile(r"([0-9]{1,6})([mhdw])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SPAN = re.compile(r"([0-9]{1,6})([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def ledger_url(config: Path | None, ledger: str | None) -> str | None:
@@ -70,7 +70,7 @@ def parse_span(since: str | None, until: str | None, now: datetime) -> Span:
 
 
 def parse_moment(option: str, text: str, now: datetime) -> int:
-    """Unix milliseconds for `7d` ago (also m, h, w), an ISO date or an ISO time; UTC where it names no zone."""
+    """Unix milliseconds for `7d` ago (also s, m, h, w), an ISO date or an ISO time; UTC where it names no zone."""
     span = _SPAN.fullmatch(text)
     try:
         if span is not None:
@@ -81,7 +81,7 @@ def parse_moment(option: str, text: str, now: datetime) -> int:
         return max(int(moment.timestamp() * 1000), ALL_TIME_MS[0])
     except (ValueError, OverflowError) as error:
         raise ValueError(
-            f"{option} wants a day like 2026-11-01 or a span like 7d, not {printable(text, 40)!r}"
+            f"{option} wants a day like 2026-11-01, or a span like 7d, 12h or 90s, not {printable(text, 40)!r}"
         ) from error
 
 

@@ -58,10 +58,11 @@ class PairTold(Struct, omit_defaults=True):
 
 
 class Likeness(NamedTuple):
-    """How alike two questions are to an embedder; `similarity` is None where one does not fit its window."""
+    """How alike two questions are to an embedder; `similarity` is None where that cannot be said, and `why` not."""
 
     embedder: str
     similarity: float | None
+    why: str = "one of the questions does not fit the embedder's window"
 
 
 class Side(NamedTuple):
@@ -166,11 +167,13 @@ async def _weigh(
     told.signs = shown_signs(signs)
     told.budget = semantic.false_hits_max
     if likeness is None:
-        told.why = "nothing here can compare the two: name their similarity, or install the extra semantic"
+        told.why = (
+            "nothing here can compare the two: say how alike they are with --similarity, or install the extra semantic"
+        )
         return
     found = await likeness(one.view.question, other.view.question)
     if found.similarity is None:
-        told.why = "one of the questions does not fit the embedder's window"
+        told.why = found.why
         return
     told.similarity = round(found.similarity, 4)
     _judge(told, semantic, found, signs)

@@ -70,7 +70,7 @@ async def test_operators_see_explain_drop_and_move_what_is_cached(tmp_path: Path
             assert len(out.read_text().splitlines()) == 3
             assert "2 answers are gone" in await command(gateway, "cache", "drop", "--all")
             assert (await ask(client, "Why?")).result == "miss"
-            assert "1 answers are gone" in await command(gateway, "cache", "drop", "--route", route["route"])
+            assert "1 answer is gone" in await command(gateway, "cache", "drop", "--route", route["route"])
             assert "2 answers taken over, 0 refused" in await command(gateway, "cache", "import", str(out))
             assert (await ask(client, "How so?")).result == "hit"
         assert len(upstream.requests) == 3

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+import msgspec
 import pytest
 
 from gateway.__main__ import main
+from gateway.admin.cache_shapes import CacheToDrop
 from gateway.commands import administer, cache_commands
 from gateway.commands.admin_client import CommandError, Reply
 
@@ -30,6 +32,8 @@ class Listener:
         self.asked: list[tuple[str, str, Any]] = []
         self.lines = [f'{{"id":"ce_{number}"}}' for number in range(7)]
         self.taken: list[str] = []
+        self.processes: Any = CommandError("there is no such path")
+        self.dropped = 3
 
     def ask(self, method: str, path: str, body: Any = None, etag: str | None = None) -> Reply:
         assert etag is None
@@ -40,7 +44,12 @@ class Listener:
         return {"store": self.store, "routes": [ROUTE, EXACT]}
 
     def invalidate(self, _path: str, _body: Any) -> Any:
-        return {"dropped": 3}
+        return {"dropped": self.dropped}
+
+    def workers(self, _path: str, _body: Any) -> Any:
+        if isinstance(self.processes, CommandError):
+            raise self.processes
+        return self.processes
 
     def export(self, path: str, _body: Any) -> Any:
         part, parts = (int(pair.partition("=")[2]) for pair in path.partition("?")[2].split("&"))
@@ -74,10 +83,21 @@ def test_stats_are_a_table_with_who_is_over_budget(listener: Listener, capsys: p
     told = ["faq", "3", "0", "1", "9", "2", "0.000350000", "1.00%", "20.00%", "0.60%", "1.20%", "OVER"]
     assert faq.split() == told
     assert code.split()[-4:] == ["-"] * 4
-    assert err == "memory: 7 entries, 9000 size bytes, 0 evicted, 0 expired\n"
+    assert err == "memory: 7 entries, 9000 bytes, 0 evicted, 0 expired\n"
     listener.store = None
     assert main(["cache", "stats", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["store"] is None
+
+
+def test_stats_say_what_nobody_has_counted_and_whose_they_are(
+    listener: Listener, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listener.store = STORE | {"kind": "redis", "entries": None, "size_bytes": None, "vectors": 1, "evicted": 1}
+    for listener.processes, told in (([{"slot": 0}] * 3, ["one of 3 workers"]), ([{"slot": 0}], []), ({}, [])):
+        assert main(["cache", "stats"]) == 0
+        stock, *rest = capsys.readouterr().err.splitlines()
+        assert stock == "redis: 1 vector, 1 evicted, 0 expired; its entries are being counted"
+        assert [line.partition(" tells")[0] for line in rest] == told
 
 
 @pytest.mark.parametrize(
@@ -96,12 +116,39 @@ def test_what_is_named_is_dropped(
     assert main(["cache", "drop", *words]) == 0
     assert listener.asked == [("POST", "/admin/v1/cache/invalidate", body)]
     assert capsys.readouterr().err == "3 answers are gone\n"
+    listener.dropped = 1
+    assert main(["cache", "drop", *words]) == 0
+    assert capsys.readouterr().err == "1 answer is gone\n"
 
 
-@pytest.mark.parametrize("words", [[], ["--before", "soon"]])
-def test_nothing_is_dropped_by_mistake(listener: Listener, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "say which answers"),
+        (["--before", "soon"], "--before wants a day like 2026-11-01, or a span like 7d, 12h or 90s, not 'soon'"),
+        (["--id", "nonsense"], "--id wants an answer's id as x-pointsman-cache names it, such as ce_"),
+        (["--owner", "shop"], "--owner wants an owner such as team:ORG/TEAM"),
+        (["--tag", "a b"], "--tag wants a tag: letters, digits"),
+        (["--tag", ""], "--tag wants a tag"),
+        (["--all", "--tag", "x"], "say one or the other"),
+        (["--all", "--before", "10s"], "say one or the other"),
+    ],
+)
+def test_nothing_is_dropped_by_mistake(
+    listener: Listener, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
     assert main(["cache", "drop", *words]) == 2
     assert listener.asked == []
+    err = capsys.readouterr().err
+    assert told in err
+    assert "^" not in err
+
+
+def test_what_names_answers_here_is_what_the_api_takes() -> None:
+    fields = get_type_hints(CacheToDrop, include_extras=True)
+    for name, (shape, _) in cache_commands.NAMED.items():
+        pattern = msgspec.json.schema(get_args(fields[name])[0])["pattern"]
+        assert pattern.removeprefix("^").removesuffix("$").strip("()") == shape.strip("()")
 
 
 def test_an_export_is_whole_and_nobody_elses_to_read(
@@ -149,6 +196,20 @@ def test_an_import_goes_in_batches_and_tells_of_each_line_by_its_number(
         "3 answers taken over, 3 refused", "line 3: bad", "line 6: it is too long", "line 7: bad",
     ]  # fmt: skip
     assert main(["cache", "import", str(tmp_path / "none")]) == 2
+
+
+def test_an_import_of_which_nothing_is_taken_is_no_success(
+    listener: Listener, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert listener.taken == []
+    file = tmp_path / "a"
+    file.write_text('{"pointsman_cache":1}\nbad\nbad too\n')
+    assert main(["cache", "import", str(file)]) == 2
+    assert capsys.readouterr().err.startswith("0 answers taken over, 2 refused\nline 2: bad")
+    assert main(["cache", "import", str(file), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["kept"] == 0
+    file.write_text('{"pointsman_cache":1}\n')
+    assert main(["cache", "import", str(file)]) == 0
 
 
 def test_a_curve_is_shown_taken_from_a_file_and_given_up(

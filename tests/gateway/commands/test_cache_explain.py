@@ -55,6 +55,20 @@ def test_the_words_rule_a_hit_out_whatever_the_similarity(policy: str, capsys: p
     assert capsys.readouterr().out.endswith("not served: the words rule it out: numbers\n")
 
 
+def test_a_deployment_that_embeds_is_not_asked_and_no_extra_would_change_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(f"{CACHED}\ncache: {{embedder: {{deployment: a, window_tokens: 512}}}}\n")
+    pair = questions("how do I settle my bill?", "how do I pay my bill?")
+    assert explain(str(file), *pair) == 1
+    out = capsys.readouterr().out
+    assert "the embedder is the deployment a, which is not asked here: say how alike with --similarity" in out
+    assert "install" not in out
+    explain(str(file), *pair, "--similarity", "0.999")
+    assert "similarity   0.9990\n" in capsys.readouterr().out
+
+
 def test_another_teams_answer_is_nobodys_hit(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(policy, *questions("Same?", "Same?"), "--stored-key", "blue") == 1
     out = capsys.readouterr().out
