@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from policies.cache_accounts import cost_of
 from policies.cache_curves import risk_of
 from policies.cache_lessons import STEP
 
@@ -24,4 +25,5 @@ def after_yes(verdict: Verdict, experience: Experience, false_hits_max: float) -
     log_odds = verdict.log_odds + YES_LOG_ODDS
     risk = risk_of(log_odds + experience.lessons.shift * STEP)
     serves = risk <= max(verdict.bar, false_hits_max) and experience.can_spend(risk, false_hits_max)
-    return verdict._replace(log_odds=log_odds, risk=risk, serves=serves, doubtful=False)
+    cost = cost_of(risk, false_hits_max)
+    return verdict._replace(log_odds=log_odds, risk=risk, serves=serves, doubtful=False, cost=cost)

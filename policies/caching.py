@@ -3,10 +3,10 @@
 Each candidate (the nearest stored questions of the same scope) has a risk: how likely its answer is wrong for this
 question, by the shipped curve as labels have corrected it. The budget bounds wrong hits per request, so it is spent on
 the least risky hits: the bar is the highest risk at which all hits below it, by the traffic seen so far, stay within
-the budget together. Beside it stands an account, because traffic changes: each request adds its share of the budget,
-each hit takes its risk, and what is not there is not spent. So in expectation no stream, however made, gets more wrong
-hits than its requests pay for and a small credit; and where labels say that past hits were worse than thought, the
-budget shrinks until that is made good.
+the budget together. Beside it stands an account (policies/cache_accounts.py), because traffic changes: each request
+adds its share of the budget, each hit takes its risk, and what is not there is not spent. So in expectation no stream,
+however made, gets more wrong hits than its requests pay for and a small credit; and where labels say that past hits
+were worse than thought, the budget shrinks until that is made good.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from policies.cache_accounts import ALONE, CREDIT, SURPLUS_MAX, cost_of, owed
 from policies.cache_curves import PRIOR, PRIOR_LEAST, PRIOR_STEP, risk_of
 from policies.cache_lessons import HIGHEST, LOWEST, STEP, Lessons
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from policies.cache_curves import Curve
     from policies.questions.signs import Signs, Veto
 
+CANDIDATES_MAX: Final = 5
+"""So many of the nearest are looked at. The shipped curve was measured with as many; more of them served no more."""
 BINS: Final = 96
 _LEAST: Final = PRIOR_LEAST  # log odds where the bins begin: a risk of one in eight thousand
 _EDGES: Final = tuple(risk_of(_LEAST + (number + 1) * STEP) for number in range(LOWEST, BINS + HIGHEST + 1))
@@ -33,7 +36,6 @@ _RISKS: Final = tuple(risk_of(_LEAST + (number + 0.5) * STEP) for number in rang
 NOTHING: Final = 1.0
 """The risk where there is no candidate."""
 _HORIZON: Final = 4000.0  # requests, after which all that was counted counts half
-_CREDIT: Final = 50.0  # requests' worth of the budget that a route has at its start
 _GUESSED: Final = 500.0  # requests that the guess of a route's traffic is worth
 _PER_GUESS: Final = round(PRIOR_STEP / STEP)
 _GUESS: Final = tuple(count * _GUESSED / 10_000 / _PER_GUESS for count in PRIOR for _ in range(_PER_GUESS))
@@ -58,7 +60,8 @@ class Candidate(NamedTuple):
 class Verdict(NamedTuple):
     """`best` is the candidate of least risk, by index; None where there is none that no veto forbids, and then `veto`
     is the first that did. It `serves`, or is `doubtful`: above the bar, but worth a judge's question. `log_odds` are
-    what the curve and the entry's record say, before lessons: labels are held against them.
+    what the curve and the entry's record say, before lessons: labels are held against them. `cost` is what a hit takes
+    from the account, in requests' worth.
     """
 
     best: int | None
@@ -68,15 +71,17 @@ class Verdict(NamedTuple):
     doubtful: bool = False
     log_odds: float = math.inf
     veto: Veto | None = None
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """What a route's traffic was like, and what its hits turned out to be.
+    """What traffic was like, an owner's or all of a route's, and what its hits turned out to be.
 
     `seen` and `served` count best candidates and hits in bins of log odds. `weight` is the number of requests that
     `seen` stands for, those of the shipped guess included; `requests` are real ones. `spent` is the risk of all hits
-    as it was thought to be when they were served.
+    as it was thought to be when they were served. `purse` is what the account holds, in requests' worth, and may be
+    below zero by `owing_max`; `lent` is what the owners of a route owe together.
     """
 
     requests: float = 0.0
@@ -85,18 +90,28 @@ class Experience:
     seen: tuple[float, ...] = _GUESS
     served: tuple[float, ...] = (0.0,) * BINS
     lessons: Lessons = field(default_factory=Lessons)
+    purse: float = 0.0
+    owing_max: float = ALONE
+    lent: float = 0.0
 
     def after(self, verdict: Verdict) -> Experience:
         """One more request that got as far as this verdict."""
         number, served = _bin(verdict.log_odds), self.served
         seen = self.seen if number is None else _raised(self.seen, number)
-        spent = self.spent
+        spent, cost = self.spent, 0.0
         if verdict.serves and number is not None:
-            served, spent = _raised(served, number), spent + verdict.risk
-        after = replace(
-            self, requests=self.requests + 1.0, weight=self.weight + 1.0, spent=spent, seen=seen, served=served
-        )
+            served, spent, cost = _raised(served, number), spent + verdict.risk, verdict.cost
+        after = replace(self.passed(1.0, cost), spent=spent, seen=seen, served=served)
         return after if after.weight < _HORIZON else after.halved()
+
+    def passed(self, count: float, cost: float = 0.0) -> Experience:
+        """So many more requests, which bring their share of the budget."""
+        purse = min(self.purse + count - cost, SURPLUS_MAX)
+        return replace(self, requests=self.requests + count, weight=self.weight + count, purse=purse)
+
+    def lending(self, before: Experience, after: Experience) -> Experience:
+        """A route's, one of whose owners was `before` and is `after`."""
+        return replace(self, lent=max(0.0, self.lent + owed(after) - owed(before)))
 
     def labelled(self, verdict_log_odds: float, *, wrong: bool) -> Experience:
         """What a random check found: of a hit, or of a candidate that was not served."""
@@ -129,15 +144,19 @@ class Experience:
 
     def can_spend(self, risk: float, false_hits_max: float) -> bool:
         """Whether the account still holds so much."""
-        return self.spent + risk <= false_hits_max * (self.requests + _CREDIT)
+        return cost_of(risk, false_hits_max) <= self.purse + 1.0 + self.owing_max  # this request brings its own share
 
     def wrong_per_request(self) -> float:
         """Wrong hits per request so far, by all that is known now: an upper bound, as the lessons' factor is one."""
-        return self._wrong(self.lessons.shift) / max(self.requests, _CREDIT)
+        return self._wrong(self.lessons.shift) / max(self.requests, 1.0)
+
+    def expected_per_request(self) -> float:
+        """The same as it was reckoned when the hits were served."""
+        return self.spent / max(self.requests, 1.0)
 
     def _left(self, false_hits_max: float) -> float:
         """The budget, less where past hits turned out to be worse than thought."""
-        allowed, wrong = false_hits_max * (self.requests + _CREDIT), self._wrong(self.lessons.shift)
+        allowed, wrong = false_hits_max * (self.requests + CREDIT), self._wrong(self.lessons.shift)
         return false_hits_max if wrong <= allowed else false_hits_max * allowed / wrong
 
     def _wrong(self, shift: int) -> float:
@@ -150,7 +169,8 @@ class Experience:
     def halved(self) -> Experience:
         lessons = self.lessons.faded().settled(self._wrong(0) / 2)
         seen, served = tuple(count / 2 for count in self.seen), tuple(count / 2 for count in self.served)
-        return Experience(self.requests / 2, self.weight / 2, self.spent / 2, seen, served, lessons)
+        requests, weight, spent = self.requests / 2, self.weight / 2, self.spent / 2
+        return replace(self, requests=requests, weight=weight, spent=spent, seen=seen, served=served, lessons=lessons)
 
 
 def decide(
@@ -170,7 +190,8 @@ def decide(
     log_odds, best = min(odds)
     risk = risk_of(log_odds + experience.lessons.shift * STEP)
     serves = risk <= bar and experience.can_spend(risk, false_hits_max)
-    return Verdict(best, risk, bar, serves, not serves and risk <= doubtful_max, log_odds)
+    is_doubtful = not serves and risk <= doubtful_max
+    return Verdict(best, risk, bar, serves, is_doubtful, log_odds, cost=cost_of(risk, false_hits_max))
 
 
 def _two_nearest(candidates: Sequence[Candidate]) -> tuple[float, float]:

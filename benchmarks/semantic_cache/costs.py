@@ -17,6 +17,7 @@ import numpy as np
 from gateway.embedding.minilm import MiniLm
 from gateway.state.answers.store import Place
 from gateway.state.answers.vectors import VectorIndex
+from policies.caching import CANDIDATES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,6 @@ TOKENS: Final = (16, 64, 254)
 SIZES: Final = (1_000, 10_000, 100_000)
 _PLACE: Final = Place("team:benchmark", b"scope", MiniLm.id)
 _MOVED: Final = 0.25  # how far copies are from what they are copies of: a cosine of .97 or so
-_NEIGHBOURS: Final = 8
 _WORDS: Final = ("how", "do", "i", "reset", "my", "password", "card", "order", "late", "phone", "plan", "bank")
 
 
@@ -114,7 +114,7 @@ async def _index_cost(vectors: Vectors, rounds: int) -> IndexCost:
         await asyncio.sleep(0.05)
     ready_s = time.perf_counter() - started_s
     asked = more_like(vectors, rounds, seed=2)
-    lookup = _timed(lambda vector: index.nearest(_PLACE, vector, _NEIGHBOURS), asked)
+    lookup = _timed(lambda vector: index.nearest(_PLACE, vector, CANDIDATES_MAX), asked)
     cost = IndexCost(
         len(vectors),
         lookup,
@@ -136,7 +136,7 @@ async def _with_embedding(index: VectorIndex[str], rounds: int) -> Cost:
         started_s = time.perf_counter()
         vector = await embedder.embed(text)
         assert vector is not None
-        index.nearest(_PLACE, vector, _NEIGHBOURS)
+        index.nearest(_PLACE, vector, CANDIDATES_MAX)
         times_s.append(time.perf_counter() - started_s)
     cost = _cost(time.process_time() - began_s, times_s)
     await embedder.close()
@@ -162,9 +162,9 @@ def _cost(cpu_s: float, times_s: Sequence[float]) -> Cost:
 def _recall(index: VectorIndex[str], vectors: Vectors, asked: Vectors) -> float:
     right = 0
     for one in asked:
-        best = {f"ce_{row:020}" for row in np.argpartition(-(vectors @ one), _NEIGHBOURS)[:_NEIGHBOURS]}
-        right += len(best & {id_ for id_, _ in index.nearest(_PLACE, one, _NEIGHBOURS)})
-    return right / (_NEIGHBOURS * len(asked))
+        best = {f"ce_{row:020}" for row in np.argpartition(-(vectors @ one), CANDIDATES_MAX)[:CANDIDATES_MAX]}
+        right += len(best & {id_ for id_, _ in index.nearest(_PLACE, one, CANDIDATES_MAX)})
+    return right / (CANDIDATES_MAX * len(asked))
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.semantic_cache import data
 from benchmarks.semantic_cache.vectors import vectors_of
 from policies.cache_fitting import Observation
-from policies.caching import Candidate, Experience, decide
+from policies.caching import CANDIDATES_MAX, Candidate, Experience, decide
 from policies.questions.reading import read
 from policies.questions.signs import Signs, compare_readings
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from policies.cache_curves import Curve
     from policies.caching import Verdict
-
-CANDIDATES = 5
 
 
 class Part(Enum):
@@ -89,7 +87,8 @@ class Stream:
     def nearest(self, place: int, stored: NDArray[np.int64]) -> list[Near]:
         """The nearest of what is stored, best first."""
         cosines = self.cosines[place][stored]
-        best = np.argpartition(-cosines, CANDIDATES)[:CANDIDATES] if len(stored) > CANDIDATES else range(len(stored))
+        count = min(CANDIDATES_MAX, len(stored))
+        best = np.argpartition(-cosines, count)[:count] if count < len(stored) else range(count)
         found = sorted(((float(cosines[one]), int(stored[one])) for one in best), reverse=True)
         return [Near(other, Candidate(cosine, self._signs(place, other))) for cosine, other in found]
 

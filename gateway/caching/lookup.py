@@ -17,7 +17,7 @@ from gateway.embedding.embedder import ASKED_FOR, EmbedderUnavailable
 from gateway.state.answers.store import Place, StoreUnavailable
 from policies.cache_judging import after_yes
 from policies.cache_rules import Bypass, Level
-from policies.caching import Candidate, decide
+from policies.caching import CANDIDATES_MAX, Candidate, decide
 from policies.questions.signs import compare_readings, read
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from policies.cache_rules import SemanticRules
     from policies.caching import Verdict
 
-NEIGHBOURS: Final = 8
 AHEAD_MAX_S: Final = 60.0
 """By how much another node's clock may be before this one's."""
 _ID: Final = re.compile(r"ce_[0-9A-Za-z_-]{1,64}", re.ASCII)
@@ -99,7 +98,7 @@ class Lookup:
             if embedder is None or vector is None:
                 cached.closed = Bypass.UNAVAILABLE if embedder is None else Bypass.LONG
                 return None
-            near = await self._store.nearest(Place(asked.owner, asked.scope, embedder.id), vector, NEIGHBOURS)
+            near = await self._store.nearest(Place(asked.owner, asked.scope, embedder.id), vector, CANDIDATES_MAX)
         except (EmbedderUnavailable, StoreUnavailable, TimeoutError) as error:
             self._metrics().unavailable("store" if isinstance(error, StoreUnavailable) else "embedder")
             cached.closed = Bypass.UNAVAILABLE
@@ -131,7 +130,7 @@ class Lookup:
         assert cached is not None  # noqa: S101 - the stage made it
         where, verdict = self.where(call, asked, asked.embedder), doubtful.verdict
         if says_same:
-            experience = await self._learning.experience(where)
+            experience = await self._learning.account(where)
             verdict = after_yes(verdict, experience, semantic.false_hits_max)
         cached.judged, cached.risk = True, verdict.risk
         self._learning.decided(where, verdict)
@@ -139,7 +138,7 @@ class Lookup:
 
     async def repeated(self, where: Where, verdict: Verdict, semantic: SemanticRules) -> bool:
         """Whether one more caller gets what was served on a verdict: a crowd may ask for more than the budget holds."""
-        experience = await self._learning.experience(where)
+        experience = await self._learning.account(where)
         if not experience.can_spend(verdict.risk, semantic.false_hits_max):
             return False
         self._learning.decided(where, verdict)
@@ -182,7 +181,7 @@ class Lookup:
         ]
         doubtful_max = 0.0 if semantic.judge is None else semantic.judge.risk_max
         curve = await self._learning.curves.of(where.embedder)
-        experience = await self._learning.experience(where)  # last: what others spend meanwhile is spent
+        experience = await self._learning.account(where)  # last: what others spend meanwhile is spent
         return decide(weighed, curve, experience, semantic.false_hits_max, doubtful_max)
 
     def _is_candidate(self, call: Call, asked: Asked, embedder: str, one: Neighbour) -> bool:

@@ -23,7 +23,7 @@ from gateway.caching.learning import Learning
 from gateway.caching.lookup import Lookup, Means
 from gateway.caching.served import Served
 from gateway.caching.shadow import Scales, Shadow
-from gateway.caching.standing import standings
+from gateway.caching.standing import semantic_routes, standings
 from gateway.embedding.by_deployment import DeploymentEmbedder
 from gateway.extras import REDIS, SEMANTIC, require
 from gateway.signals.cache_metrics import CacheMetrics
@@ -32,6 +32,7 @@ from gateway.stages.cache import Aside, CacheStage, Tools
 from gateway.state.answers.in_process import InProcessAnswers
 from gateway.state.answers.indexed import IndexedAnswers
 from gateway.state.answers.store import Gathering, Stock, StoreUnavailable
+from policies.cache_accounts import CREDIT
 from policies.cache_eviction import Bounds
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Caching:
         self._stock = Stock(None, None, None)
         self.kind = "redis" if config.state.is_shared else "memory"
         self.store = store_of(config)
-        self.learning = Learning(self.store)
+        self.learning = Learning(self.store, CREDIT / config.server.workers)
         self.curves = self.learning.curves
         self._watching: asyncio.Task[None] | None = None
         rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret
@@ -121,6 +122,8 @@ class Caching:
         if embedder is not None and isinstance(self.store, Gathering):
             self.store.gather()
         self._embedder = embedder
+        if embedder is not None:
+            await asyncio.gather(*(self.learning.begin(name, embedder.id) for name in semantic_routes(config)))
         _ = self.metrics
 
     async def stop_asking(self) -> None:
@@ -144,7 +147,7 @@ class Caching:
 
     def standings(self) -> Iterable[RouteStanding]:
         """Routes with a semantic cache."""
-        return standings(self._current().routes, self.learning.all())
+        return standings(self._current().routes, self.learning.routes())
 
     def stocks(self) -> Iterable[tuple[str, Stock]]:
         """What the store held when it was last asked, by its kind."""

@@ -9,7 +9,7 @@ import msgspec
 
 from policies.cache_agreement import agree
 from policies.cache_fitting import Observation
-from policies.caching import Candidate, Experience, decide
+from policies.caching import CANDIDATES_MAX, Candidate, Experience, decide
 from policies.questions.signs import compare
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from gateway.embedding.embedder import Vector
     from policies.cache_curves import Curve
 
-NEIGHBOURS: Final = 8
 SIGMA: Final = 1.96
 
 
@@ -94,7 +93,7 @@ def _run_place(stream: Sequence[Asked], how: How, curve: Curve) -> _Ran:
     experience, hits, wrong, untold = Experience(), 0, 0, 0
     for asked in stream:
         similarities = matrix[: len(kept)] @ asked.vector
-        nearest = [int(index) for index in np.argsort(-similarities)[:NEIGHBOURS]]
+        nearest = [int(index) for index in np.argsort(-similarities)[:CANDIDATES_MAX]]
         candidates = [
             Candidate(
                 float(similarities[index]),

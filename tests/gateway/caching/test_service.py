@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -8,6 +9,7 @@ import pytest
 
 from gateway.caching import service
 from gateway.caching.errands import Office
+from gateway.caching.learning import Where
 from gateway.caching.service import Caching, embedder_of, store_of
 from gateway.config import Config
 from gateway.config.caching import AnswersSettings, EmbedderSettings, VectorSettings
@@ -17,11 +19,17 @@ from gateway.signals.metrics import Registry
 from gateway.state.answers.in_process import InProcessAnswers
 from gateway.state.answers.indexed import IndexedAnswers
 from gateway.state.answers.shared import SharedAnswers
+from policies.cache_accounts import CREDIT
+from policies.cache_rules import CacheRules, SemanticRules
+from policies.caching import Verdict
 from tests.gateway.cached_calls import Likeness
+from tests.gateway.calls import ROUTE
 from tests.gateway.stages.a_call import Next
 
 if TYPE_CHECKING:
     from gateway.generation import Generation
+    from gateway.signals.cache_metrics import RouteStanding
+    from policies.vocabulary import Route
 
 PLAIN: dict[str, Any] = {
     "ledger": {"url": "sqlite:///x.db"},
@@ -35,9 +43,9 @@ def config(*, cache: object = True, **top: object) -> Config:
     return Config.model_validate(PLAIN | {"routes": routes} | top, context={"base": Path()})
 
 
-def caching(policy: Config) -> Caching:
+def caching(policy: Config, routes: tuple[Route, ...] = ()) -> Caching:
     office = Office(Next(), lambda _: None, cast("Any", SimpleNamespace(takes_billable=True)), Drains())
-    return Caching(policy, office, lambda: cast("Generation", SimpleNamespace(routes=())), Registry())
+    return Caching(policy, office, lambda: cast("Generation", SimpleNamespace(routes=routes)), Registry())
 
 
 async def test_nothing_begins_before_a_route_has_a_cache() -> None:
@@ -77,6 +85,35 @@ async def test_only_who_compares_questions_gathers_vectors(
     found = caching(policy)
     await found.prepare(policy)
     assert bool(told) is gathers
+    await found.close()
+
+
+async def test_what_a_route_was_taught_is_told_after_a_restart_before_anybody_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "embedder_of", lambda *_: Likeness())
+    settings = AnswersSettings(file=tmp_path / "cache.db")
+    policy = config(cache={"semantic": True}).model_copy(update={"cache": settings})
+    told: list[list[RouteStanding]] = []
+    for _ in range(2):
+        found = caching(policy, (replace(ROUTE, name="m", cache=CacheRules(semantic=SemanticRules(0.01))),))
+        await found.prepare(policy)
+        if not told:
+            where = Where("m", "all", Likeness.id)
+            await found.learning.account(where)
+            found.learning.decided(where, Verdict(0, 0.03, 0.05, serves=True, log_odds=-3.5, cost=3.0))
+            found.learning.labelled(where, -3.5, wrong=True)
+        told.append(list(found.standings()))
+        await found.close()
+    assert told[0] == told[1]
+    ((standing,), _) = told
+    assert (standing.requests, standing.labels_bad, standing.is_over_budget) == (1.0, 1, True)
+
+
+async def test_each_of_several_processes_lends_its_part_of_the_credit() -> None:
+    policy = config(cache={"semantic": True}, server={"workers": 4}, state={"url": "redis://127.0.0.1:1"})
+    found = caching(policy)
+    assert (await found.learning.account(Where("m", "all", "e"))).owing_max == CREDIT / 4 / 2
     await found.close()
 
 
