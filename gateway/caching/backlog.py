@@ -78,6 +78,8 @@ class Backlog:
         kept = None if vector is None else await self._store.get(waits.entry_id)
         if kept is None or kept.entry.owner != waits.owner or kept.entry.question != waits.question:
             return
+        if self._store.drops.hold(kept.entry):  # while it was read
+            return
         entry, record = replace(kept.entry, embedder=embedder.id), kept.record
         await self._store.keep(entry, vector)
         if record.hits or record.good or record.bad:

@@ -10,6 +10,8 @@ from tests.gateway.cached_calls import LOGIN, SEMANTIC, CacheGround, Likeness, o
 if TYPE_CHECKING:
     import pytest
 
+    from gateway.state.answers.store import Kept
+
 OTHER_WORDS = "How can I get in?"
 
 
@@ -70,6 +72,25 @@ async def test_what_was_dropped_or_replaced_meanwhile_does_not_come_back() -> No
     await ground.keeper._backlog.settled()
     assert [pair async for pair in ground.store.entries()] == []
     assert len(ground.keeper._backlog) == 0
+    await ground.keeper.close()
+
+
+async def test_what_is_dropped_while_it_is_read_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = Slow()
+    ground = ground_of(embedder)
+    await ground.ask(ground.call())
+    get = ground.store.get
+
+    async def slowly(entry_id: str) -> Kept | None:
+        kept = await get(entry_id)
+        ground.now_s += 1.0
+        await ground.store.drop(Which(route="faq"))
+        return kept
+
+    monkeypatch.setattr(ground.store, "get", slowly)
+    embedder.loaded()
+    await ground.keeper._backlog.settled()
+    assert [pair async for pair in ground.store.entries()] == []
     await ground.keeper.close()
 
 
