@@ -10,12 +10,13 @@ import pytest
 import yaml
 
 from gateway.signals import cache_telemetry, engine_telemetry, telemetry
+from gateway.signals.cache_metrics import WORSE
 from gateway.signals.telemetry import Family
 
 DASHBOARDS = Path(__file__).resolve().parent.parent / "dashboards"
 NAMES = vars(telemetry) | vars(engine_telemetry) | vars(cache_telemetry)
 FAMILIES = {family.name: family for family in NAMES.values() if isinstance(family, Family)}
-FUNCTIONS = frozenset({"by", "rate", "sum"})
+FUNCTIONS = frozenset({"and", "by", "rate", "sum"})
 GROUPS: list[dict[str, Any]] = yaml.safe_load((DASHBOARDS / "alerts.yml").read_text())["groups"]
 RULES = [rule for group in GROUPS for rule in group["rules"]]
 
@@ -58,9 +59,12 @@ def test_texts_fill_in_labels_that_the_metrics_have(rule: dict[str, Any]) -> Non
 
 def test_a_spent_error_budget_raises_an_alert() -> None:
     (rule,) = (rule for rule in RULES if rule["alert"] == "PointsmanCacheBudgetExceeded")
-    observed, budget = cache_telemetry.CACHE_OBSERVED, cache_telemetry.CACHE_BUDGET
-    assert rule["expr"] == f"{observed.name} > {budget.name}"
-    assert observed.labels == budget.labels
+    observed, budget, expected = (
+        getattr(cache_telemetry, f"CACHE_{name}") for name in ("OBSERVED", "BUDGET", "EXPECTED")
+    )
+    worse = f"{observed.name} > {WORSE} * {expected.name}"
+    assert rule["expr"] == f"{observed.name} > {budget.name} and {worse}"
+    assert observed.labels == budget.labels == expected.labels
 
 
 def test_prometheus_reads_the_rules_and_scrapes_the_operators_listener() -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CacheKey = tuple[str, "Level | None", "Bypass | None", "Bypass | None", str | None]
 
 MOST_BOUND: Final = 1_000
+WORSE: Final = 1.1
+"""What labels find is so much more than was expected, or it is no news. The alert says the same."""
 
 
 class RouteStanding(NamedTuple):
@@ -44,7 +46,9 @@ class RouteStanding(NamedTuple):
 
     @property
     def is_over_budget(self) -> bool:
-        return self.observed_max is not None and self.observed_max > self.budget
+        """By what labels say: that a route's first hits are on credit is no fault."""
+        observed = self.observed_max
+        return observed is not None and observed > self.budget and observed > WORSE * self.expected
 
 
 class Watched(Protocol):

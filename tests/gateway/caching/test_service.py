@@ -101,13 +101,14 @@ async def test_what_a_route_was_taught_is_told_after_a_restart_before_anybody_ca
         if not told:
             where = Where("m", "all", Likeness.id)
             await found.learning.account(where)
-            found.learning.decided(where, Verdict(0, 0.03, 0.05, serves=True, log_odds=-3.5, cost=3.0))
+            for _ in range(100):
+                found.learning.decided(where, Verdict(0, 0.03, 0.05, serves=True, log_odds=-3.5, cost=3.0))
             found.learning.labelled(where, -3.5, wrong=True)
         told.append(list(found.standings()))
         await found.close()
     assert told[0] == told[1]
     ((standing,), _) = told
-    assert (standing.requests, standing.labels_bad, standing.is_over_budget) == (1.0, 1, True)
+    assert (standing.requests, standing.labels_bad, standing.is_over_budget) == (100.0, 1, True)
 
 
 async def test_each_of_several_processes_lends_its_part_of_the_credit() -> None:

@@ -138,3 +138,8 @@ def test_scrapes_read_how_routes_and_stores_stand() -> None:
 @pytest.mark.parametrize(("observed_max", "is_over"), [(None, False), (0.0099, False), (0.01, False), (0.011, True)])
 def test_a_route_is_over_its_budget_only_by_labels(observed_max: float | None, *, is_over: bool) -> None:
     assert RouteStanding("faq", 0.01, 0.2, observed_max=observed_max).is_over_budget is is_over
+
+
+def test_hits_on_credit_are_no_alert_until_labels_find_them_worse_than_reckoned() -> None:
+    told = [RouteStanding("faq", 0.01, 0.2, 3, 1, 0.03, one).is_over_budget for one in (0.0305, 0.06)]
+    assert told == [False, True]
