@@ -73,7 +73,7 @@ class Caching:
         self._stock = Stock(None, None, None)
         self.kind = "redis" if config.state.is_shared else "memory"
         self.store = store_of(config)
-        self.learning = Learning(self.store, CREDIT / config.server.workers)
+        self.learning = Learning(self.store, CREDIT / (config.server.workers * config.state.nodes))
         self.curves = self.learning.curves
         self._watching: asyncio.Task[None] | None = None
         rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret

@@ -112,9 +112,9 @@ async def test_what_a_route_was_taught_is_told_after_a_restart_before_anybody_ca
 
 
 async def test_each_of_several_processes_lends_its_part_of_the_credit() -> None:
-    policy = config(cache={"semantic": True}, server={"workers": 4}, state={"url": "redis://127.0.0.1:1"})
+    policy = config(cache={"semantic": True}, server={"workers": 4}, state={"url": "redis://127.0.0.1:1", "nodes": 2})
     found = caching(policy)
-    assert (await found.learning.account(Where("m", "all", "e"))).owing_max == CREDIT / 4 / 2
+    assert (await found.learning.account(Where("m", "all", "e"))).owing_max == CREDIT / 8 / 2
     await found.close()
 
 
