@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 MUCH_FOREIGN = 0.2
 
+AGAIN = "\nOnly those cases are of that run; the others are of the full run before it."
 INTRO = """\
 # The bundled engine beside others
 
-Written by `{command}` on {day}: {rounds} round(s) in {minutes:.0f} minutes.
+Written by `{command}` on {day}: {rounds} round(s) in {minutes:.0f} minutes.{again}
 {machine}.
 
 All systems compute the same model (SmolLM2-135M-Instruct, Q4_0) with {threads} thread(s), split KV, batches of 512
@@ -190,6 +191,7 @@ def intro(results: Results) -> str:
         day=dt.datetime.now(dt.UTC).date(),
         rounds=len({row["round"] for row in results.rows}),
         minutes=results.took_s / 60,
+        again=AGAIN if " --again" in results.command else "",
         machine=machine(),
         threads=results.threads,
         foreign=told.format(dropped=noisy, all=len(results.rows)) if noisy else "",
