@@ -71,7 +71,10 @@ def few(examples: int) -> settings:
 
 def check(case: schemathesis.Case[Any], gateway: Listening) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    case.call_and_validate(base_url=gateway.admin_url, headers=headers, checks=CHECKS)
+    # An empty list in a query is not sent, so what was to be wrong of such a case may not be.
+    is_sent_whole = [] not in (case.query or {}).values()
+    checks = CHECKS if is_sent_whole else [one for one in CHECKS if one is not negative_data_rejection]
+    case.call_and_validate(base_url=gateway.admin_url, headers=headers, checks=checks)
 
 
 @SCHEMA.parametrize()
