@@ -94,6 +94,8 @@ async def test_what_expires_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> N
     async with asyncio.timeout(5):
         while len(rig.store._shelves):  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.001)
+    stock = await rig.store.stock()
+    assert (stock.entries, stock.size_bytes, stock.expired) == (0, 0, 12)
     await rig.store.close()
 
 

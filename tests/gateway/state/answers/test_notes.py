@@ -45,6 +45,7 @@ async def test_they_are_written_by_themselves_soon() -> None:
     Notes(written.write, wait_s=0.01).add(Asked().entry(0.0), (1, 0, 0))
     async with asyncio.timeout(1.0):
         await written.any.wait()
+    assert [counts for _, counts in written.rows] == [{"ce_1": (1, 0, 0)}]
 
 
 async def test_too_many_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
