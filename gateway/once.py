@@ -128,20 +128,24 @@ class Once:
             self._ended()
             task.cancel()
             await asyncio.wait([task])
-        attempt = self._call.decisive
-        if attempt is None or attempt.failure is not None or attempt.ended_s is not None:
-            return
-        error = self.recording.error
-        if isinstance(error, UpstreamError):
-            attempt.failure = error.failure
-        elif error is not None:
-            attempt.cancelled = True
+        note_end(self._call, self.recording.error)
 
     def _why_ended(self) -> Exception:
         call = self._call
         if not self._is_abandoned and call.admitted is not None and call.admitted.is_lost:
             return refusals.reservation_lost()
         return DrainingError("The call ended before its answer was complete.")
+
+
+def note_end(call: Call, error: Exception | None) -> None:
+    """What ended the attempt of a run that its caller did not stay for, where that is not written down yet."""
+    attempt = call.decisive
+    if attempt is None or attempt.failure is not None or attempt.ended_s is not None:
+        return
+    if isinstance(error, UpstreamError):
+        attempt.failure = error.failure
+    elif error is not None:
+        attempt.cancelled = True
 
 
 async def end_now(drain: Drain | None) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway.call import Reply
 from gateway.errors import DrainingError, UpstreamError
 from gateway.limits import refusals
-from gateway.once import end_now
+from gateway.once import end_now, note_end
 from gateway.recording import Recording, Room
 from policies.failures import blames_request
 from policies.vocabulary import Failure, FailureKind, OnDisconnect
@@ -195,14 +195,7 @@ class Flight:
         if task is not None and not task.done():
             self._let_go()
             await asyncio.wait([task])
-        attempt = self.call.decisive
-        if attempt is None or attempt.failure is not None or attempt.ended_s is not None:
-            return
-        error = self.recording.error
-        if isinstance(error, UpstreamError):
-            attempt.failure = error.failure
-        elif error is not None:
-            attempt.cancelled = True
+        note_end(self.call, self.recording.error)
 
     def _let_go(self) -> None:
         """The leader's call is over: what has not ended by now ends with it. Nothing leads back to itself any more:
