@@ -36,12 +36,15 @@ def no_peer() -> str:
 
 
 class TraceContext(msgspec.Struct, frozen=True):
-    """W3C trace identity of one call: ids in lower-case hex. `parent_id` is the caller's span, when it sent one."""
+    """W3C trace identity of one call: ids in lower-case hex. `parent_id` is the span of a caller whose trace this call
+    goes on; `linked` the trace and span of one that is not trusted that far.
+    """
 
     trace_id: str
     span_id: str
     parent_id: str | None
     sampled: bool
+    linked: tuple[str, str] | None = None
 
 
 class Attempt(msgspec.Struct):
@@ -83,6 +86,8 @@ class Call(msgspec.Struct):
     received_at_ns: int
     peer: Callable[[], str] = no_peer
     scope: Scope = msgspec.field(default_factory=Scope)
+    # each stage that takes time, when it is done: `Mark` in gateway.signals.conventions, on the event loop's clock
+    marks: list[tuple[str, float]] = msgspec.field(default_factory=list)
     # authenticate
     principal: Principal | None = None
     # replay; the earlier call whose answer this one gets

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from policies.vocabulary import Principal, QueueRules
+    from policies.route_rules import QueueRules
+    from policies.vocabulary import Principal
 
 
 class Entry(NamedTuple):

@@ -167,6 +167,23 @@ class ReplayRules:
     bytes_max: int = 64 << 20
 
 
+class Content(StrEnum):
+    """How much of prompts and answers may be exported with traces, least first."""
+
+    NONE = "none"
+    HASH = "hash"
+    REDACTED = "redacted"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRules:
+    """How a route lets callers wait for their limits instead of refusing them."""
+
+    max_wait_s: float
+    max_size: int
+
+
 NO_REQUIREMENTS: Final = Requirements()
 NO_NEEDS: Final = Needs()
 AT_FIRST_TOKEN: Final = CommitRules()

@@ -29,6 +29,8 @@ from policies.route_rules import (
 
 if TYPE_CHECKING:
     from policies.cache_rules import CacheRules
+    from policies.route_rules import Content, QueueRules
+    from policies.tariffs import Adjustment, RareRates, Tariff, Tier
 
 
 class Endpoint(StrEnum):
@@ -87,7 +89,11 @@ class Timeouts:
 class Price:
     """What one deployment's tokens cost, in nano-USD per million tokens; None where nobody published a rate.
 
-    `id`, `source` and `as_of` (ISO date) say where the rates come from, so that a cost can be recomputed by hand.
+    `id`, `source` (a `PriceSource`), `version` and `as_of` (ISO date) say where the rates come from, so that a cost can
+    be recomputed by hand; an id never means two sets of rates. The four rates are those of standard service and short
+    prompts. `services` are the tariffs of other service tiers by the name that answers give them, `batch` among them.
+    All rates are as charged: `adjusted` says what was taken off and put on before, and `upstream` is the price without
+    the margin, where there is one. `later` takes this one's place at a moment (Unix seconds) that is to come.
     """
 
     id: str
@@ -97,6 +103,13 @@ class Price:
     cached_input_nanousd: int | None = None
     cache_write_nanousd: int | None = None
     output_nanousd: int | None = None
+    rare: RareRates | None = None
+    tiers: tuple[Tier, ...] = ()
+    services: tuple[tuple[str, Tariff], ...] = ()
+    version: str = ""
+    adjusted: Adjustment | None = None
+    upstream: Price | None = None
+    later: tuple[float, Price] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +119,8 @@ class Deployment:
     Where a provider has several credentials, a deployment of the policy file becomes one of these for each: the same
     `name`, told apart by `credential` and `id`. Limits, ledger and metrics go by `name`; breakers, pools and the
     history of a call by `id`. `has` and `lacks` are what is known of the model, and what is in neither is unknown.
-    `data_classes` are those that it may be shown beside data of no class.
+    `data_classes` are those that it may be shown beside data of no class. `takes_trace`: it is told which trace a call
+    belongs to.
     """
 
     name: str
@@ -126,6 +140,7 @@ class Deployment:
     data_classes: frozenset[str] = frozenset()
     breaker: BreakerSettings = DEFAULT_BREAKER
     health: HealthRules | None = None
+    takes_trace: bool = False
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -175,14 +190,6 @@ class Route:
 
 
 Destination = Deployment | Route
-
-
-@dataclass(frozen=True, slots=True)
-class QueueRules:
-    """How a route lets callers wait for their limits instead of refusing them."""
-
-    max_wait_s: float
-    max_size: int
 
 
 class LimitScope(StrEnum):
@@ -270,6 +277,8 @@ class Principal:
     of the policy. `output_tokens_default` stands in for a `max_tokens` that the caller left out. `requires` binds every
     deployment that may answer, `priority` says who goes first when not all can be served. `vouches`: it is a gateway,
     which may say of each call whose it is. `uses_cache` False: it is never answered from one, nor fills it.
+    `trusts_trace`: its calls go on the trace that they say they are part of. `content`: how much of what is said may be
+    exported, None as much as everybody's.
     """
 
     key_id: str
@@ -285,11 +294,33 @@ class Principal:
     priority: Priority = Priority.NORMAL
     vouches: bool = False
     uses_cache: bool = True
+    trusts_trace: bool = False
+    content: Content | None = None
+
+
+class UsageDetails(NamedTuple):
+    """What few answers have. Each count is a part of one of `Usage`: 1 h writes of cache writes, cached audio of cached
+    input, the rest of input or output. `service` is the tier that the upstream says it has billed, "" for the standard
+    one; `billed_nanousd` what it says that the answer cost; `searches` what it looked up, each at a price.
+    """
+
+    cache_write_1h_tokens: int = 0
+    input_audio_tokens: int = 0
+    cached_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_image_tokens: int = 0
+    searches: int = 0
+    service: str = ""
+    billed_nanousd: int | None = None
 
 
 # Usage and Cost are made for every call, and a named tuple costs a third of a frozen dataclass to make.
 class Usage(NamedTuple):
-    """Tokens of one attempt. Totals are inclusive: input holds cached and cache-written, output holds reasoning."""
+    """Tokens of one attempt. Totals are inclusive: input holds cached and cache-written, output holds reasoning.
+
+    `details` is None where an answer has text alone, in standard service, and does not name its cost.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -297,20 +328,30 @@ class Usage(NamedTuple):
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    details: UsageDetails | None = None
 
 
 class Cost(NamedTuple):
-    """What one attempt cost, in nano-USD by component; `total_nanousd` is their sum."""
+    """What one attempt cost, in nano-USD by component; `total_nanousd` is their sum.
+
+    `request_nanousd` is what is paid for the request as such, or all of it where the provider names but a sum;
+    `tool_nanousd` what it looked up. `upstream_nanousd` is what the provider is expected to bill where a margin makes
+    the sum another one, else None.
+    """
 
     input_nanousd: int
     cached_input_nanousd: int
     cache_write_nanousd: int
     output_nanousd: int
     price: Price
+    request_nanousd: int = 0
+    tool_nanousd: int = 0
+    upstream_nanousd: int | None = None
 
     @property
     def total_nanousd(self) -> int:
-        return self.input_nanousd + self.cached_input_nanousd + self.cache_write_nanousd + self.output_nanousd
+        tokens = self.input_nanousd + self.cached_input_nanousd + self.cache_write_nanousd + self.output_nanousd
+        return tokens + self.request_nanousd + self.tool_nanousd
 
 
 class FailureKind(StrEnum):

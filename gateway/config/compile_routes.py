@@ -12,10 +12,11 @@ from policies.route_rules import (
     AffinityBy,
     CommitRules,
     HedgeRules,
+    QueueRules,
     Resume,
     SpillRules,
 )
-from policies.vocabulary import QueueRules, Route, Strategy, Target, Timeouts
+from policies.vocabulary import Route, Strategy, Target, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

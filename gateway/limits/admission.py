@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from policies.calendars import Edges
     from policies.limit_index import Bound
     from policies.limits import Granted
-    from policies.vocabulary import Deployment, Period, QueueRules
+    from policies.route_rules import QueueRules
+    from policies.vocabulary import Deployment, Period
 
 GROUPS_MAX: Final = 1000
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from policies.limits import Answer
     from policies.queueing import Applicant, Entry
-    from policies.vocabulary import QueueRules
+    from policies.route_rules import QueueRules
 
 UNKNOWN_WAIT_S: Final = 1.0
 PACE_MEMORY_S: Final = 10.0

@@ -11,7 +11,8 @@ from gateway.explaining.cache_told import result_of
 from gateway.explaining.decisions import decision_text
 from gateway.records.settlement import OK
 from gateway.scrubbing import printable, scrub
-from gateway.signals.telemetry import FIRST_CHUNK_EVENT, NANO, Attr, Outcome
+from gateway.signals.conventions import FIRST_CHUNK_EVENT, Attr
+from gateway.signals.telemetry import NANO, Outcome
 from gateway.signals.tracing import attempt_span_id
 from policies.vocabulary import Endpoint
 

@@ -18,7 +18,7 @@ from policies.queueing import (
     serve,
     turns,
 )
-from policies.vocabulary import QueueRules
+from policies.route_rules import QueueRules
 
 LATE = 1e9
 

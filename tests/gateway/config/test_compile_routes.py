@@ -11,11 +11,12 @@ from policies.route_rules import (
     AffinityBy,
     CommitRules,
     HedgeRules,
+    QueueRules,
     Requirements,
     Resume,
     SpillRules,
 )
-from policies.vocabulary import Deployment, Endpoint, Principal, QueueRules, Route, Strategy, Subject, Target, Timeouts
+from policies.vocabulary import Deployment, Endpoint, Principal, Route, Strategy, Subject, Target, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 from gateway.limits.waiting_room import QueueRefusal, WaitingRoom
 from policies.limits import Account, Answer, Denied, Granted
 from policies.queueing import Applicant
-from policies.vocabulary import QueueRules
+from policies.route_rules import QueueRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable

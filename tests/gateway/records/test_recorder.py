@@ -15,10 +15,11 @@ from gateway.records.call_metrics import CallMetrics
 from gateway.records.recorder import Recorder, Sinks
 from gateway.records.request_log import RequestLog
 from gateway.signals import telemetry
+from gateway.signals.conventions import Attr
 from gateway.signals.exposition import render
 from gateway.signals.logs import LogSink
 from gateway.signals.metrics import Registry
-from gateway.signals.telemetry import NANO, Attr
+from gateway.signals.telemetry import NANO
 from gateway.signals.tracing import Sampling
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import answered, attempt, call

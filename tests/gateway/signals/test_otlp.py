@@ -7,9 +7,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from gateway.records.settlement import settle
+from gateway.signals.conventions import Attr
 from gateway.signals.otlp import OtlpSender
 from gateway.signals.spans import spans_of
-from gateway.signals.telemetry import Attr
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import attempt, call
 from tests.gateway.otlp_receiver import OtlpReceiver

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from gateway.call import Cached
 from gateway.records.settlement import HEDGE_LOST, settle
+from gateway.signals.conventions import FIRST_CHUNK_EVENT, Attr
 from gateway.signals.spans import Span, spans_of
-from gateway.signals.telemetry import FIRST_CHUNK_EVENT, Attr
 from gateway.signals.tracing import attempt_span_id
 from policies.attempts import AttemptKind
 from policies.cache_rules import Bypass

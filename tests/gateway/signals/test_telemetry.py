@@ -5,7 +5,8 @@ import re
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
 from gateway.signals import cache_telemetry, engine_telemetry, telemetry
-from gateway.signals.telemetry import Attr, Family, Kind
+from gateway.signals.conventions import Attr
+from gateway.signals.telemetry import Family, Kind
 
 NAMES = vars(telemetry) | vars(engine_telemetry) | vars(cache_telemetry)
 FAMILIES = [value for value in NAMES.values() if isinstance(value, Family)]

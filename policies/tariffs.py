@@ -1,0 +1,66 @@
+"""The rates of which a price is made, in integers: what tokens of each kind cost, and from how long a prompt on.
+
+Rates of tokens are nano-USD per million of them; None where nobody published one. What a rate applies to is written in
+`policies.pricing`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class PriceSource(StrEnum):
+    """Where an amount comes from; the value is a metric label and stands on spans and in the ledger."""
+
+    PROVIDER = "provider"  # the answer said what it costs
+    TABLE = "table"  # the price table that ships, or one that the operator brought up to date
+    OVERRIDE = "override"  # the policy file
+    LOCAL_STANDARD = "local_standard"  # derived from what an engine's hardware costs
+    ASSUMED = "assumed"  # `prices.unknown: price_as`: nobody knows, and the operator named a stand-in
+    ESTIMATED = "estimated"  # any of these, times tokens that were counted here and not by the upstream
+
+
+class RareRates(NamedTuple):
+    """Rates that most models lack. `request_nanousd` and `search_nanousd` are for one of them, not for a million."""
+
+    cache_write_1h_nanousd: int | None = None
+    reasoning_nanousd: int | None = None
+    input_audio_nanousd: int | None = None
+    cached_audio_nanousd: int | None = None
+    input_image_nanousd: int | None = None
+    output_audio_nanousd: int | None = None
+    output_image_nanousd: int | None = None
+    request_nanousd: int | None = None
+    search_nanousd: int | None = None
+
+
+class Rates(NamedTuple):
+    """What the tokens of one request cost, each kind at one rate."""
+
+    input_nanousd: int | None = None
+    cached_input_nanousd: int | None = None
+    cache_write_nanousd: int | None = None
+    output_nanousd: int | None = None
+    rare: RareRates | None = None
+
+
+class Tier(NamedTuple):
+    """Rates for the whole of a request whose input is longer than this, and not for the excess alone."""
+
+    above_input_tokens: int
+    rates: Rates
+
+
+class Tariff(NamedTuple):
+    """Rates, and those that take their place for long prompts, shortest first."""
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+
+
+class Adjustment(NamedTuple):
+    """By how many millionths rates were changed: a discount was taken off, then a margin put on."""
+
+    discount_ppm: int = 0
+    margin_ppm: int = 0
