@@ -147,13 +147,16 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class Delta(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """More text of one choice. `tokens` counts what was generated since the last event, held-back text included."""
+    """More text of one choice. `tokens` counts what was generated since the last event, held-back text included;
+    `compute_s` is what of the engine's time the choice has had so far.
+    """
 
     job: int
     choice: Count
     text: str
     tokens: Count
     logprobs: tuple[ChosenLogprob, ...] = ()
+    compute_s: float = 0.0
 
 
 class Finished(msgspec.Struct, frozen=True, array_like=True, tag=3):

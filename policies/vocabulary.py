@@ -29,6 +29,7 @@ from policies.route_rules import (
 
 if TYPE_CHECKING:
     from policies.cache_rules import CacheRules
+    from policies.hardware_cost import Hardware
     from policies.route_rules import Content, QueueRules
     from policies.tariffs import Adjustment, RareRates, Tariff, Tier
 
@@ -120,7 +121,7 @@ class Deployment:
     `name`, told apart by `credential` and `id`. Limits, ledger and metrics go by `name`; breakers, pools and the
     history of a call by `id`. `has` and `lacks` are what is known of the model, and what is in neither is unknown.
     `data_classes` are those that it may be shown beside data of no class. `takes_trace`: it is told which trace a call
-    belongs to.
+    belongs to. `hardware` is what it runs on where that is our own.
     """
 
     name: str
@@ -141,6 +142,7 @@ class Deployment:
     breaker: BreakerSettings = DEFAULT_BREAKER
     health: HealthRules | None = None
     takes_trace: bool = False
+    hardware: Hardware | None = None
     id: str = field(init=False)
 
     def __post_init__(self) -> None:

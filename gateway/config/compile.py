@@ -16,6 +16,7 @@ from gateway.config.providers import OpenAIProvider
 from gateway.config.residency import requirements, together
 from gateway.config.route_names import route_names, routes_by_word
 from gateway.keys.virtual_keys import HeldKey
+from policies.hardware_cost import Hardware
 from policies.route_rules import (
     DEFAULT_BREAKER,
     NO_REQUIREMENTS,
@@ -176,7 +177,7 @@ def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSetti
         endpoints=known.endpoints.get(settings.provider) or ENDPOINTS.get(provider.kind, frozenset()),
         region=settings.region,
         context_tokens=context_tokens,
-        price=known.price_of(*where) if settings.price is None else _stated_price(name, settings.price),
+        price=_price(name, settings, provider) or known.price_of(*where),
         output_tokens_default=settings.max_output_tokens,
         on_disconnect=OnDisconnect(settings.on_disconnect),
         has=has,
@@ -184,7 +185,28 @@ def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSetti
         data_classes=frozenset(settings.data_classes),
         breaker=_breaker(provider.breaker, settings.breaker),
         health=_health(settings.health or (provider.health if isinstance(provider, OpenAIProvider) else None)),
+        hardware=_hardware(name, settings, provider),
     )
+
+
+def _price(name: str, settings: DeploymentSettings, provider: ProviderSettings) -> Price | None:
+    """What the operator says that it costs, else what its hardware does."""
+    if settings.price is not None:
+        return _stated_price(name, settings.price)
+    gpu = settings.gpu or (provider.gpu if isinstance(provider, LlamaCppProvider) else None)
+    return None if gpu is None else gpu.price(name)
+
+
+def _hardware(name: str, settings: DeploymentSettings, provider: ProviderSettings) -> Hardware | None:
+    """What is stated of a provider is shared by its deployments; our own engine is measured in any case."""
+    if settings.gpu is not None:
+        return settings.gpu.hardware(f"deployment {name}", is_engine=False)
+    if not isinstance(provider, LlamaCppProvider):
+        return None
+    is_engine, shared = not provider.is_elsewhere, f"provider {settings.provider}"
+    if provider.gpu is not None:
+        return provider.gpu.hardware(shared, is_engine=is_engine)
+    return Hardware(shared, is_engine=True) if is_engine else None
 
 
 def _breaker(provider: OwnBreaker | None, own: OwnBreaker | None) -> BreakerSettings:

@@ -21,6 +21,7 @@ from gateway.config.fields import (
     Whole,
     absolute,
 )
+from gateway.config.hardware import GpuSettings
 from gateway.config.model_file import PACKAGE
 from gateway.config.owners import Limits
 from gateway.config.quantities import DURATION, duration_s
@@ -31,7 +32,7 @@ _DEVICE: Final = re.compile(r"[A-Za-z][A-Za-z0-9._:-]{0,63}")
 
 FOREVER: Final = "forever"
 ONLY_ELSEWHERE: Final = frozenset({"api_key", "max_connections"})
-ELSEWHERE: Final = ONLY_ELSEWHERE | {"kind", "base_url", "breaker", "limits"}
+ELSEWHERE: Final = ONLY_ELSEWHERE | {"kind", "base_url", "breaker", "limits", "gpu"}
 TEXT_ONLY: Final = ("chat_template", "adapters", "speculate")
 EXACT_KV: Final = frozenset({"f32", "f16", "bf16"})
 """Types of cells that are no approximation by blocks; llama.cpp keeps the others with flash attention only."""
@@ -170,6 +171,7 @@ class LlamaCppProvider(Shape):
         default=256, ge=1, le=10_000, description="The most connections open to base_url at once."
     )
     breaker: OwnBreaker | None = Field(default=None, description="When its deployments are set aside.")
+    gpu: GpuSettings | None = Field(default=None, description="The hardware that it runs on, and what that costs.")
     limits: Limits = ()
 
     @model_validator(mode="after")

@@ -77,12 +77,21 @@ def _deployments(tree: Tree) -> Iterator[Finding]:
         kind, model = provider.get("kind") if provider else None, body.get("model")
         if kind in ("litellm", "llama_cpp") and "health" in body:
             yield (*place, "health"), f"is for providers of kind openai, and this one is {kind}", Severity.ERROR
+        if "gpu" in body and provider and (why := _no_gpu(kind, provider)):
+            yield (*place, "gpu"), why, Severity.ERROR
         if kind in ("openai", "litellm") and model is None:
             yield place, f"model is missing: what '{body['provider']}' calls it", Severity.ERROR
         elif kind == "litellm" and isinstance(model, str) and model and provider_of(model) is None:
             yield (*place, "model"), NO_LITELLM_MODEL, Severity.ERROR
         elif kind == "llama_cpp" and isinstance(model, str) and provider and "base_url" not in provider:
             yield from _adapter((*place, "model"), model, provider.get("adapters"))
+
+
+def _no_gpu(kind: object, provider: dict[str, Any]) -> str | None:
+    """Why hardware cannot be told of a deployment of this provider; None where it can."""
+    if kind == "llama_cpp":
+        return "belongs to the provider, whose deployments share one engine"
+    return None if "base_url" in provider else "is for a server of one's own, whose provider has a base_url"
 
 
 def _adapter(place: Place, model: str, declared: object) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from gateway.config.failover import (
     TimeoutSettings,
 )
 from gateway.config.fields import Duration, ModelPattern, Name, Shape, Usd, Whole, one_or_more, readable_header
+from gateway.config.hardware import GpuSettings
 from gateway.config.limits import WHEN_CHARS_MAX
 from gateway.config.owners import Limits, OutputTokens
 from gateway.config.problems import did_you_mean
@@ -48,6 +49,7 @@ class DeploymentSettings(Shape):
     )
     region: Name | None = Field(default=None, description="Where it runs.")
     price: PriceSettings | None = Field(default=None, description="Instead of the shipped price table.")
+    gpu: GpuSettings | None = Field(default=None, description="The hardware of a server of one's own, and its price.")
     max_output_tokens: OutputTokens | None = None
     on_disconnect: Literal["cancel", "drain"] = Field(
         default="cancel", description="When the caller leaves: stop, or read on for a while so that the usage is known."

@@ -151,6 +151,7 @@ class Standing(msgspec.Struct, frozen=True, array_like=True, tag=15):
     guessed_tokens: Total = 0
     accepted_tokens: Total = 0
     longest_gap_s: float = 0.0
+    busy_s: float = 0.0
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag=14):

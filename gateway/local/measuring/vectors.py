@@ -17,7 +17,8 @@ from adapters.llama_cpp_job import EmbedJob, Event, Failed, Scores, Started, Vec
 from gateway.local.binding.llama import DecodeFailed
 from gateway.local.binding.vector_context import MAX_TEXTS
 from gateway.local.frames import Standing
-from gateway.local.scheduling.gauges import Gauges
+from gateway.local.scheduling.gauges import NANO, Gauges
+from policies.compute_share import shares_ns
 from policies.vector_batches import Box, Pile, Served, next_batch
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class _Request:
     order: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     begun: bool = False
-    compute_s: float = 0.0
+    compute_ns: int = 0
 
     def __post_init__(self) -> None:
         self._expect(sorted(range(len(self.work.texts)), key=lambda index: len(self.work.texts[index])))
@@ -152,6 +153,7 @@ class VectorEngine:
             step_s=gauges.step_s.value,
             python_s=gauges.python_s.value,
             read_tokens=gauges.read_tokens,
+            busy_s=gauges.busy_s,
         )
 
     def _wait(self) -> bool:
@@ -209,16 +211,22 @@ class VectorEngine:
             return self._fail(requests, {pick.number for pick in picks}, str(error))
         finally:
             self.steps += 1
-        took_s = self._clock() - called_s
-        for (request, index), row, text in zip(places, rows, texts, strict=True):
+            took_s = self._clock() - called_s
+            self._charge([request for request, _ in places], [len(text) for text in texts], round(took_s * NANO))
+        for (request, index), row in zip(places, rows, strict=True):
             request.work.rows[index] = row
-            request.compute_s += took_s * len(text) / tokens
         self._gauges.read(tokens, took_s)
         for number in {pick.number for pick in picks}:
             requests[number].strike({pick.position for pick in picks if pick.number == number})
         events = [self._finish(requests, request) for request in list(requests.values()) if not request.order]
         self._gauges.stepped(self._clock() - began_s, took_s)
         return events
+
+    def _charge(self, requests: Sequence[_Request], tokens: Sequence[int], took_ns: int) -> None:
+        """Whose the call's time was, also that of one that failed."""
+        self._gauges.busy_ns += took_ns
+        for request, share_ns in zip(requests, shares_ns(took_ns, tokens), strict=True):
+            request.compute_ns += share_ns
 
     def _fail(self, requests: dict[int, _Request], numbers: set[int], message: str) -> list[Event]:
         events: list[Event] = []
@@ -247,8 +255,8 @@ def _answer(request: _Request) -> Event:
         return Failed(job.id, 500, "engine_failure", "The model's numbers are not finite.")
     if isinstance(job, EmbedJob):
         vectors = tuple(row.astype("<f4").tobytes() for row in unit_vectors(rows, job.dimensions))
-        return Vectors(job.id, vectors, request.prompt_tokens, request.compute_s)
-    return Scores(job.id, tuple(map(float, rows[:, 0])), request.prompt_tokens, request.compute_s)
+        return Vectors(job.id, vectors, request.prompt_tokens, request.compute_ns / NANO)
+    return Scores(job.id, tuple(map(float, rows[:, 0])), request.prompt_tokens, request.compute_ns / NANO)
 
 
 def unit_vectors(rows: NDArray[np.float32], dimensions: int = 0) -> NDArray[np.float32]:

@@ -11,7 +11,8 @@ from gateway.local.binding.context import BrokenContext, NoRoom, Part
 from gateway.local.binding.llama import DecodeFailed
 from gateway.local.choosing.sampling import UNCHOSEN, StepChooser
 from gateway.local.mishaps import origin_of
-from policies.compute_share import shares_s
+from gateway.local.scheduling.gauges import NANO
+from policies.compute_share import shares_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -133,11 +134,11 @@ class Computing:
         try:
             rows = self._decode(served, wanted)
         except NoRoom:
-            self.computed_s += self._context.call_s
+            self._charge(served)
             self._yield_room([one.slot for one in served])
             return False
         except DecodeFailed as error:
-            self.computed_s += self._context.call_s
+            self._charge(served)
             self._recover([one.slot for one in served], error)
             return False
         self._failures = 0
@@ -162,26 +163,36 @@ class Computing:
             parts.append(Part(slot.number, text + array("i", guesses) if guesses else text, rows))
         return self._context.read(parts)
 
-    def _account(self, served: list[Served]) -> float:
-        """What the call made known, and whose its time was. How much of it went by for writers."""
+    def _charge(self, served: list[Served]) -> list[int]:
+        """Whose the call's time was, also that of one that failed: all runs together have what was computed."""
         duration_s = self._context.call_s
         self.computed_s += duration_s
+        duration_ns = round(duration_s * NANO)
+        self._gauges.busy_ns += duration_ns
+        shares = shares_ns(duration_ns, [one.width if one.slot.run is not None else 0 for one in served])
+        for one, share_ns in zip(served, shares, strict=True):
+            if one.slot.run is not None:
+                one.slot.run.compute_ns += share_ns
+        return shares
+
+    def _account(self, served: list[Served]) -> float:
+        """What the call made known, and whose its time was. How much of it went by for writers."""
+        duration_s, shares = self._context.call_s, self._charge(served)
         widths = [one.width for one in served]
         if self._guessing.is_on and (self._context.unified or _is_one_pass(served, widths)):
             self._gauges.call_times.note(sum(widths), duration_s)
         read, writing_s = 0, 0.0
-        for one, share_s in zip(served, shares_s(duration_s, widths), strict=True):
+        for one, share_ns in zip(served, shares, strict=True):
             slot, run = one.slot, one.slot.run
             if run is None:
                 continue
-            run.compute_s += share_s
             slot.known += one.reads
             if not run.is_writing:
                 slot.on_grid = slot.known
             if one.reads > 1:
                 read += one.reads
             else:
-                writing_s += share_s
+                writing_s += share_ns / NANO
         if read:
             self._gauges.read(read, duration_s - writing_s)
         return writing_s

@@ -188,4 +188,5 @@ class BatchEngine:
             guessed_tokens=gauges.guessed_tokens,
             accepted_tokens=gauges.accepted_tokens,
             longest_gap_s=gauges.longest_gap_s,
+            busy_s=gauges.busy_s,
         )

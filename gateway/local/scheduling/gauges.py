@@ -10,6 +10,7 @@ _KEPT = 0.95
 _EXACT_ROWS = 64
 # What was not measured among so many calls is forgotten: one bad sample must not keep a size from being tried again.
 _REMEMBERED_CALLS = 512
+NANO = 1_000_000_000
 
 
 class Mean:
@@ -58,6 +59,7 @@ class Gauges:
 
     def __init__(self) -> None:
         self.steps = 0
+        self.busy_ns = 0
         self.read_tokens = self.cached_tokens = self.written_tokens = 0
         self.guessed_tokens = self.accepted_tokens = 0
         self.longest_gap_s = 0.0
@@ -84,6 +86,11 @@ class Gauges:
         """A run has left its slot, which `shared_by` runs shared with it."""
         self.run_s.add(duration_s)
         self.shared_by.add(shared_by)
+
+    @property
+    def busy_s(self) -> float:
+        """How long the engine has computed; all its runs together had as much."""
+        return self.busy_ns / NANO
 
     def pace(self) -> Pace:
         return Pace(self.reading.value, self.write_step_s.value)

@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Started
+from gateway.local.scheduling.gauges import NANO
 from policies.batching import aged
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Run:
     slot_s: float = 0.0
     first_token_s: float = 0.0
     last_token_s: float = 0.0
-    compute_s: float = 0.0
+    compute_ns: int = 0
 
     @property
     def work(self) -> Work:
@@ -158,13 +159,13 @@ class Run:
         first_s = self.first_token_s or now
         shown = self.text.finish()
         rest = self._delta(shown)
-        times = (first_s - self.slot_s, now - first_s, self.compute_s)
+        times = (first_s - self.slot_s, now - first_s, self.compute_ns / NANO)
         end = Finished(self.job_id, self.choice, reason, self.written, *times, self.shifted_tokens)
         return [rest, end] if shown or rest.logprobs or rest.tokens else [end]
 
     def _delta(self, shown: str) -> Delta:
         tokens, self.unreported = self.unreported, 0
-        return Delta(self.job_id, self.choice, shown, tokens, self.text.take_logprobs())
+        return Delta(self.job_id, self.choice, shown, tokens, self.text.take_logprobs(), self.compute_ns / NANO)
 
 
 def runs_of(work: Work) -> list[Run]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from adapters.base import EngineTimes, Tally
 from adapters.llama_cpp_answer import Shape, StreamEncoder, WholeEncoder
 from adapters.llama_cpp_job import Delta, Finished
@@ -119,7 +121,7 @@ class LocalAnswer:
             times.queue_s,
             max(times.read_s, end.read_s),
             max(times.write_s, end.write_s),
-            times.compute_s + end.compute_s,
+            self._ticket.compute_s,
         )
 
     def _encode(self, events: Sequence[Delta | Finished]) -> bytes:
@@ -137,6 +139,9 @@ class LocalAnswer:
         thoughts = self._encoder.reasoning_tokens
         usage = self.tally.usage = self._ticket.usage()._replace(reasoning_tokens=thoughts)
         self.tally.finish_reasons = self._encoder.reasons
+        if self._ticket.had_s and not self._ticket.is_complete:  # its caller leaves, and knows of no end
+            times = self.tally.engine or EngineTimes(queue_s=self._ticket.queue_s)
+            self.tally.engine = msgspec.structs.replace(times, compute_s=self._ticket.compute_s)
         return usage
 
     def _show_what_was_left_out(self) -> None:

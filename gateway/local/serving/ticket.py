@@ -23,7 +23,7 @@ class Ticket:
     may have died over this job; `is_second_try`: another one may have done so before.
     """
 
-    __slots__ = ("_events", "_on_close", "_open", "_waiter", "cached_tokens", "closed", "failed", "ignored",
+    __slots__ = ("_events", "_on_close", "_open", "_waiter", "cached_tokens", "closed", "failed", "had_s", "ignored",
                  "is_lost", "is_second_try", "is_suspect", "opening", "outcome", "output_tokens", "prompt_tokens",
                  "queue_s", "started", "truncated_tokens")  # fmt: skip
 
@@ -36,12 +36,18 @@ class Ticket:
         self.ignored: tuple[str, ...] = ()
         self.opening = ""
         self.queue_s = 0.0
+        self.had_s: dict[int, float] = {}
         self.truncated_tokens = 0
         self.outcome: Vectors | Scores | None = None
         self._events: list[Delta | Finished] = []
         self._open = set(range(choices))
         self._on_close = on_close
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def compute_s(self) -> float:
+        """What of the engine's time all choices have had, as far as it has told."""
+        return sum(self.had_s.values())
 
     @property
     def is_complete(self) -> bool:
@@ -80,6 +86,7 @@ class Ticket:
             else:
                 self._open.remove(event.choice)
                 event = _with_sane_times(event)
+            self.had_s[event.choice] = max(self.had_s.get(event.choice, 0.0), _sane_s(event.compute_s))
             self._events.append(event)
         self._wake()
 

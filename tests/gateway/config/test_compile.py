@@ -10,6 +10,7 @@ import pytest
 from gateway.config import OpenAIProvider
 from gateway.config import compile as compiled
 from gateway.config.model_facts import ModelFacts
+from policies.hardware_cost import Hardware
 from policies.route_rules import (
     NO_REQUIREMENTS,
     BreakerSettings,
@@ -72,10 +73,11 @@ def test_deployments_know_their_endpoints_and_prices(config: Config) -> None:
     found = compiled.deployments(config, price_of)
     stated = Price("override/llama@0,-,-,500000000", "override", "", 0, None, None, 500_000_000)
     local, lite = (frozenset({Endpoint.CHAT, other}) for other in (Endpoint.COMPLETIONS, Endpoint.EMBEDDINGS))
+    engine = Hardware("provider local", is_engine=True)
     assert found == {
         "gpt": Deployment("gpt", "openai", "openai", "gpt-4o", frozenset(Endpoint), "us", 9, LISTED),
         "own": Deployment("own", "vllm", "openai", "m"),
-        "llama": Deployment("llama", "local", "llama_cpp", "llama", local, price=stated),
+        "llama": Deployment("llama", "local", "llama_cpp", "llama", local, price=stated, hardware=engine),
         "nova": Deployment("nova", "lite", "litellm", "bedrock/nova", lite),
     }
     assert asked == [
@@ -83,6 +85,29 @@ def test_deployments_know_their_endpoints_and_prices(config: Config) -> None:
         ("openai", "http://h/v1", "m"),
         ("litellm", None, "bedrock/nova"),
     ]
+
+
+def test_hardware_is_shared_by_a_providers_deployments_and_makes_the_price_of_those_without(
+    made: Callable[..., Config],
+) -> None:
+    gpu = "gpu: {usd_per_hour: 2, gpus: 2, tokens_per_s: 1000, utilisation: 50%}"
+    config = made(
+        providers=f"{{vllm: {{kind: openai, api_key: none, base_url: 'http://h/v1'}}, "
+        f"local: {{kind: llama_cpp, model_path: m.gguf, {gpu}}}}}",
+        deployments="{a: {provider: local}, b: {provider: local, price: {input: 0, output: 1}}, "
+        f"c: {{provider: vllm, model: m, {gpu}}}}}",
+        routes="[{model: x, targets: [a, b, c]}]",
+    )
+    found = compiled.deployments(config, lambda *_: LISTED)
+    shared = Hardware("provider local", 2000, 4 * 10**9, is_engine=True)
+    assert [found[name].hardware for name in "ab"] == [shared, shared]
+    assert found["c"].hardware == Hardware("deployment c", 2000, 4 * 10**9)
+    told = {name: (one.price.source, one.price.output_nanousd) for name, one in found.items() if one.price}
+    assert told == {
+        "a": ("local_standard", 2_222_222_222),
+        "b": ("override", 10**9),
+        "c": ("local_standard", 2_222_222_222),
+    }
 
 
 def test_keys_are_held_with_their_routes_by_name(config: Config) -> None:

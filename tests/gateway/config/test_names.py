@@ -23,6 +23,14 @@ if TYPE_CHECKING:
         ("{provider: lite, model: bedrock/}", [f".model: {NO_LITELLM_MODEL}"]),
         ("{provider: lite, model: bedrock/eu/m}", []),
         ("{provider: local}", []),
+        (
+            "{provider: local, gpu: {usd_per_hour: 1}}",
+            [".gpu: belongs to the provider, whose deployments share one engine"],
+        ),
+        (
+            "{provider: openai, model: m, gpu: {usd_per_hour: 1}}",
+            [".gpu: is for a server of one's own, whose provider has a base_url"],
+        ),
     ],
 )
 def test_names_in_deployments(deployment: str, found: list[str], problems: Callable[..., list[str]]) -> None:

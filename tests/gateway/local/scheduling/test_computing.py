@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Job, Sampling
 from tests.gateway.local.scheduling.engine_rig import GREEDY, Rig, tuned
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gateway.local.binding.llama import Model
+    from gateway.local.preparing.prepare import Handle
 
 LONG = "The quick brown fox jumps over the lazy dog. " * 4
 
@@ -204,3 +208,44 @@ def test_who_begins_to_write_goes_on_with_those_who_do(rig: Rig) -> None:
     rig.until(lambda: rig.is_over(first) and rig.is_over(second))
     assert (read_in[-1], 2) in written_in
     rig.at_rest()
+
+
+@given(
+    st.lists(st.tuples(st.integers(5, 120), st.integers(1, 12), st.integers(0, 4)), min_size=1, max_size=6),
+    st.sets(st.integers(0, 30), max_size=3),
+)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_all_runs_together_had_what_the_engine_computed(
+    tiny_model: Model, jobs: list[tuple[int, int, int]], failing: set[int]
+) -> None:
+    """To the nanosecond, with callers who leave on the way and calls that fail."""
+    from gateway.local.binding.llama import DecodeFailed  # noqa: PLC0415 - loads llama.cpp
+
+    with Rig(tiny_model) as rig:
+        runs, calls, read, write, slots = [], count(), rig.context.read, rig.context.write, rig.engine._slots
+        leave_after = {number: deltas for number, (_, _, deltas) in enumerate(jobs) if deltas}
+        handles: dict[int, Handle] = {}
+
+        def counted(call: Any, *arguments: Any) -> Any:
+            rows = call(*arguments)
+            if next(calls) in failing:
+                raise DecodeFailed("llama_decode says -1")
+            return rows
+
+        def leave(event: Event) -> None:
+            if isinstance(event, Delta) and event.job in leave_after:
+                leave_after[event.job] -= 1
+                handles[event.job].cancelled = not leave_after[event.job]
+
+        rig.context.read = lambda parts: counted(read, parts)  # type: ignore[method-assign]
+        rig.context.write = lambda *asked: counted(write, *asked)  # type: ignore[method-assign]
+        seat = slots.seat
+        slots.seat = lambda run, *where: (runs.append(run), seat(run, *where))[1]  # type: ignore[method-assign, func-returns-value]
+        rig.on_event = leave
+        for number, (characters, tokens, _) in enumerate(jobs):
+            prompt = f"{number} {LONG}"[:characters]
+            handles[number] = rig.submit(Job(number, prompt=prompt, sampling=GREEDY, max_tokens=tokens))
+        rig.until(lambda: not rig.engine.busy)
+        assert sum(run.compute_ns for run in runs) == rig.engine._gauges.busy_ns > 0
+        told = [event for event in rig.events if isinstance(event, Finished)]
+        assert all(any(end.compute_s == run.compute_ns / 1e9 for run in runs) for end in told)

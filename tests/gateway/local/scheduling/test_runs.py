@@ -81,9 +81,9 @@ def test_a_choice_ends_at_its_length() -> None:
     assert run.add(1, b"a", None, 102.0) == Delta(5, 1, "a", 1)
     assert run.reason is None
     assert run.is_writing
-    run.compute_s = 0.5
+    run.compute_ns = 500_000_000
     assert run.add(2, b"\xc3", None, 103.0) is None
-    assert run.add(3, b"\xa4", None, 104.0) == Delta(5, 1, "ä", 2)
+    assert run.add(3, b"\xa4", None, 104.0) == Delta(5, 1, "ä", 2, compute_s=0.5)
     assert run.reason == "length"
     assert run.finish("length", 105.0) == [Finished(5, 1, "length", 3, 1.0, 3.0, 0.5)]
 

@@ -107,3 +107,13 @@ async def test_times_that_cannot_be_stop_no_clock(time_s: float) -> None:
     (end,) = await ticket.wait(soon())
     assert isinstance(end, Finished)
     assert all(0 <= one <= 1e7 for one in (ticket.queue_s, end.read_s, end.write_s, end.compute_s))
+
+
+async def test_what_the_engine_has_spent_is_known_of_who_leaves_too() -> None:
+    ticket = Ticket(2, never)
+    for event in (Delta(1, 0, "a", 1, compute_s=0.5), Delta(1, 1, "b", 1, compute_s=0.25)):
+        ticket.take(event)
+    assert ticket.compute_s == 0.75
+    for event in (Delta(1, 0, "a", 1, compute_s=0.4), Finished(1, 1, "stop", 1, compute_s=float("nan"))):
+        ticket.take(event)  # it takes nothing back
+    assert ticket.compute_s == 0.75
