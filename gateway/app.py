@@ -30,12 +30,13 @@ from gateway.limits.service import LimitService
 from gateway.live_view import LiveView
 from gateway.operations import Operations
 from gateway.pipeline import compose
+from gateway.prices.table import PriceTable
 from gateway.records.intents import Intents
-from gateway.records.prices import PriceTable
 from gateway.records.reporting import Reporting
 from gateway.replays import Replays
 from gateway.shedding import Door
 from gateway.signals.engine_metrics import watch_engines
+from gateway.signals.line_metrics import watch_lines
 from gateway.stages.admit import Admit
 from gateway.stages.attempt import AttemptStage
 from gateway.stages.authenticate import Authenticate
@@ -88,10 +89,10 @@ def attempts_of(gateway: Gateway) -> AttemptStage:
 class Gateway:
     """A running gateway without its listeners. Make it with `start`; it can take over another policy with `reload`."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, worker: int = 0) -> None:
         self.lifecycle = Lifecycle()
         self.fleet = Fleet(time.monotonic)
-        self.reporting = Reporting(config)
+        self.reporting = Reporting(config, worker)
         self.reporting.watch(self.fleet, self.lifecycle)
         self.limits = LimitService(config, self.reporting)
         self.replays = Replays(config, lambda: self.generation.config, self.lifecycle, self.reporting.registry)
@@ -107,6 +108,7 @@ class Gateway:
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
         self._upstreams = UpstreamSet()
         watch_engines(self.reporting.registry, lambda: self._upstreams.engines or ())
+        watch_lines(self.reporting.registry, self._reached)
         parts = Parts(
             live,
             self.keys,
@@ -123,9 +125,12 @@ class Gateway:
         self.generation: Generation
 
     @classmethod
-    async def start(cls, config: Config) -> Gateway:
-        """Open the ledger and get every upstream going. Raises `StartError` with nothing left behind."""
-        gateway = cls(config)
+    async def start(cls, config: Config, worker: int = 0) -> Gateway:
+        """Open the ledger and get every upstream going. Raises `StartError` with nothing left behind.
+
+        `worker` is the number of this process among those that share a port.
+        """
+        gateway = cls(config, worker)
         await gateway.reporting.start()
         try:
             await gateway.limits.start()
@@ -179,6 +184,11 @@ class Gateway:
         await self.keys.close()
         await self.reporting.close()
         await self.limits.close()
+
+    def _reached(self) -> list[tuple[Deployment, Upstream]]:
+        """The deployments of the policy in force with what reaches them."""
+        known = self.generation.deployments
+        return [(known[id_], upstream) for id_, upstream in self.generation.upstreams.items() if id_ in known]
 
     async def _take_over(self, config: Config, number: int) -> Generation:
         known, routes = await asyncio.to_thread(compiled, config)

@@ -12,7 +12,7 @@ from gateway.config import LlamaCppProvider, OpenAIProvider
 from gateway.errors import StartError
 from gateway.extras import LLAMA, require
 from gateway.http_upstream import HttpUpstream
-from gateway.records.prices import provider_of
+from gateway.prices.whose import provider_of
 from gateway.remote_engine import EngineWatch, RemoteEngine
 from gateway.transport import Pool
 

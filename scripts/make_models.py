@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.config.model_facts import FORMAT, Line, TableFile
-from gateway.records.prices import Source, names_of
+from gateway.prices.from_litellm import name_of as litellm_name
+from gateway.prices.lines import Source
+from gateway.prices.whose import names_of
 from policies.route_rules import Capability
-from scripts.make_prices import litellm_map, litellm_name
+from scripts.make_prices import litellm_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -113,7 +113,7 @@ def _dear(config: Config, place: Place) -> frozenset[str]:
     """Deployments that cost more, by stated or listed price, than every target of the route at `place`."""
     from gateway.config.compile import deployments  # noqa: PLC0415 - only a judge's price is asked for
     from gateway.config.compile_routes import routing  # noqa: PLC0415
-    from gateway.records.prices import PriceTable  # noqa: PLC0415
+    from gateway.prices.table import PriceTable  # noqa: PLC0415
     from policies.matching import candidates  # noqa: PLC0415
 
     known = deployments(config, PriceTable.load().price_of)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from gateway.data_files import data_dir
-from gateway.records.prices import Source, listed_as, names_of
+from gateway.prices.lines import Source  # noqa: TC001 - msgspec reads the annotation
+from gateway.prices.whose import listed_as, names_of
 from policies.route_rules import Capability
 
 if TYPE_CHECKING:

@@ -1,11 +1,8 @@
-"""The price table that ships with Pointsman, and which of its lines a deployment's tokens cost.
+"""Whose prices a deployment's model has, and under which names: known from where requests go, never guessed from a
+model's name.
 
-Read once at the start for the configured deployments and then dropped: the file holds thousands of models, a gateway
-a few. `scripts/make_prices.py` writes the file; arithmetic is `policies.pricing`'s.
-
-How a model finds its line: the provider is known from where requests go (`provider_of`), never guessed from a
-model's name; within the provider the name must be listed, as such or without what marks a snapshot (`spellings`). No
-line, no price: an unknown price is None and never zero, and a self-hosted `gpt-4o` is not OpenAI's.
+The provider is known from the host or from litellm's prefix (`provider_of`); within the provider the name must be
+listed, as such or without what marks a snapshot (`spellings`). A self-hosted `gpt-4o` is not OpenAI's.
 """
 
 from __future__ import annotations
@@ -14,16 +11,8 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import msgspec
-
-from gateway.data_files import data_dir
-from policies.vocabulary import Price
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-FORMAT: Final = 1
 
 PROVIDER_OF_HOST: Final = {
     "api.openai.com": "openai",
@@ -81,98 +70,6 @@ _SAME_LIST: Final = {"vertex_ai": "google"}
 _SNAPSHOT: Final = re.compile(r"(?:[-@]20\d\d-?[01]\d-?[0-3]\d|-[01]\d-20\d\d|-00\d|-latest|@default)$")
 _BEDROCK_VERSION: Final = re.compile(r"-v\d+(?::\d+)?(?::\d+k)?$")
 _BEDROCK_API: Final = re.compile(r"^(?:converse|converse_like|invoke)/")
-
-
-class Line(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One model's rates in nano-USD per million tokens, absent where none is published.
-
-    `tiered`: the provider has further rates (long prompts, times of day, reasoning); the table holds the base rate,
-    or of rates that change with the hour the dearest.
-    """
-
-    provider: str
-    model: str
-    source: str
-    input: int | None = None
-    cached_input: int | None = None
-    cache_write: int | None = None
-    output: int | None = None
-    tiered: bool = False
-    aliases: tuple[str, ...] = ()
-
-
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A package that the lines were taken from, and the day on which that was done."""
-
-    package: str
-    version: str
-    licence: str
-    as_of: str
-
-
-class TableFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file as a whole."""
-
-    format: int
-    date: str
-    unit: str
-    sources: dict[str, Source]
-    models: list[Line]
-
-
-class PriceTable:
-    """Looks prices up. Keep it no longer than the configuration takes to build."""
-
-    def __init__(self, file: TableFile) -> None:
-        self._date = file.date
-        self._sources = file.sources
-        self._lines = {(line.provider, alias): line for line in file.models for alias in line.aliases}
-        self._lines.update({(line.provider, line.model): line for line in file.models})
-
-    @classmethod
-    def load(cls, path: Path | None = None) -> PriceTable:
-        """The table at `path`, or the newest that ships. Raises `FileNotFoundError`, or `ValueError` for a broken
-        file.
-        """
-        path = path or newest_table()
-        try:
-            file = msgspec.json.decode(path.read_bytes(), type=TableFile)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"{path} is not a price table: {error}") from error
-        if file.format != FORMAT:
-            raise ValueError(f"{path} has price table format {file.format}; this Pointsman reads format {FORMAT}")
-        return cls(file)
-
-    def price_of(self, kind: str, base_url: str | None, model: str) -> Price | None:
-        """The price of `model` at a provider of this kind, reached at `base_url` (None: the kind's own address)."""
-        listed = listed_as(kind, base_url, model)
-        line = None if listed is None else self.line_of(*listed)
-        return None if line is None else self._price(line)
-
-    def line_of(self, provider: str, model: str) -> Line | None:
-        """The table's line for a provider's model: by its name, else by the name of which it is a snapshot."""
-        return next((line for name in names_of(provider, model) if (line := self._lines.get(name))), None)
-
-    def _price(self, line: Line) -> Price:
-        source = self._sources[line.source]
-        tier = ", base of several rates" if line.tiered else ""
-        return Price(
-            id=f"{line.provider}/{line.model}@{self._date}",
-            source=f"{source.package} {source.version}{tier}",
-            as_of=source.as_of,
-            input_nanousd=line.input,
-            cached_input_nanousd=line.cached_input,
-            cache_write_nanousd=line.cache_write,
-            output_nanousd=line.output,
-        )
-
-
-def newest_table() -> Path:
-    """The shipped table with the latest date in its name."""
-    tables = sorted((data_dir() / "prices").glob("prices-*.json"))
-    if not tables:
-        raise FileNotFoundError(f"no price table in {data_dir() / 'prices'}: run scripts/make_prices.py")
-    return tables[-1]
 
 
 def listed_as(kind: str, base_url: str | None, model: str) -> tuple[str, str] | None:

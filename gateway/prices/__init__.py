@@ -1,0 +1,1 @@
+"""What models cost: tables of prices, whose they are, and prices as policies reckon with them."""
