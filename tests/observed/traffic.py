@@ -1,0 +1,211 @@
+"""Callers of every kind, seeded and paced, and what each of them saw.
+
+seen = Seen()
+await run(gateway, KINDS, Pace(seconds=60, seed=7), seen)
+seen.outcomes["ok"]             # by what the caller was told, in the words of the metrics
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.signals.telemetry import Outcome
+from tests.end_to_end.proving_ground import parsed
+from tests.gateway_process import post
+from tests.observed.policy import secret_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.end_to_end.proving_ground import Reply
+    from tests.gateway_process import GatewayProcess
+
+WITHIN_S = 20.0
+STOPS_S = 1.0
+QUESTIONS = (
+    "How do I reset my password?", "Where is the invoice of last month?", "When does the night train leave?",
+    "How can I change my seat?", "What does a dog cost on board?", "Is there a discount for students?",
+    "How long is a ticket valid?", "Can I take my bicycle along?", "Where do I find lost property?",
+    "How do I delete my account?",
+)  # fmt: skip
+REWORDED = {
+    "How do I reset my password?": "How can I reset my password?",
+    "How can I change my seat?": "How do I change my seat?",
+    "Can I take my bicycle along?": "May I take my bicycle along?",
+}
+CODES = {
+    "rate_limit_exceeded": Outcome.DENIED_RATE,
+    "queue_full": Outcome.DENIED_RATE,
+    "insufficient_quota": Outcome.DENIED_BUDGET,
+}
+STATUSES = {401: Outcome.DENIED_AUTH, 403: Outcome.DENIED_AUTH, 504: Outcome.TIMEOUT}
+
+
+class Kind(NamedTuple):
+    """Calls of one kind: their model, how many come a second, who makes them, and what is odd about them."""
+
+    name: str
+    model: str
+    per_s: float
+    keys: tuple[str, ...] = ("search-app", "notebook", "helpdesk")
+    streams: float = 0.4
+    oddity: str = ""
+    at_once: int = 1
+
+
+KINDS = (
+    Kind("chat", "smart", 3.0, ("search-app", "search-app", "search-batch", "helpdesk")),
+    Kind("research", "smart", 0.5, ("notebook",)),
+    Kind("trial", "smart", 0.4, ("demo",)),
+    Kind("questions", "faq", 2.0, ("helpdesk", "search-app"), oddity="asked before"),
+    Kind("thoughts", "thinking", 0.5, ("search-app", "notebook")),
+    Kind("audio", "audio", 0.3),
+    Kind("searches", "search", 0.3, ("search-app",)),
+    Kind("brokered", "broker", 0.6, ("search-batch", "helpdesk")),
+    Kind("busy", "busy", 0.6),
+    Kind("cut", "shaky", 0.3, streams=1.0),
+    Kind("resumed", "resumed", 0.3, streams=1.0),
+    Kind("mute", "mute", 0.4, streams=1.0),
+    Kind("late", "hedged", 0.5, ("search-app",), streams=1.0),
+    Kind("stuck", "stuck", 0.15),
+    Kind("unpriced", "mystery", 0.3, ("helpdesk",)),
+    Kind("lucky", "lucky", 0.4),
+    Kind("hopeless", "hopeless", 0.2),
+    Kind("patient", "patient", 1.2, ("search-app",)),
+    Kind("rented", "rented", 0.8),
+    Kind("vectors", "vectors", 0.8, streams=0.0, oddity="vectors"),
+    Kind("local", "local", 0.6, ("search-app", "helpdesk")),
+    Kind("leaving", "wordy", 0.25, streams=1.0, oddity="leaves"),
+    Kind("stranger", "smart", 0.25, ("nobody",)),
+    Kind("unknown model", "gpt-99", 0.25),
+    Kind("malformed", "smart", 0.2, oddity="malformed"),
+    Kind("eager", "smart", 0.5, ("eager",)),
+    Kind("crowded", "rented", 0.15, ("crowded",), oddity="", at_once=3),
+    Kind("bulk", "rented", 0.4, ("bulk",)),
+)
+CREW_KINDS = (
+    Kind("chat", "smart", 2.0, ("search-app", "notebook", "helpdesk")),
+    Kind("busy", "busy", 0.6),
+    Kind("stranger", "smart", 0.1, ("nobody",)),
+)
+
+
+class Pace(NamedTuple):
+    """How long, from which seed, and how much of each kind's rate."""
+
+    seconds: float
+    seed: int
+    factor: float = 1.0
+
+
+@dataclass
+class Seen:
+    """What callers were told; `lost` are calls whose connection broke before an answer, as when a worker is killed."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    by_kind: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
+    ids: set[str] = field(default_factory=set)
+    lost: int = 0
+
+    def note(self, kind: Kind, outcome: Outcome, reply: Reply | None = None) -> None:
+        self.outcomes[outcome] += 1
+        self.by_kind[kind.name, outcome] += 1
+        if reply is not None:
+            self.ids.add(reply.headers.get("x-request-id", ""))
+
+
+async def run(gateway: GatewayProcess, kinds: Sequence[Kind], pace: Pace, seen: Seen) -> None:
+    """Every kind's callers for so long, and until the last has its answer."""
+    async with asyncio.TaskGroup() as callers:
+        for kind in kinds:
+            callers.create_task(_arrivals(gateway, kind, pace, seen, callers))
+
+
+async def _arrivals(gateway: GatewayProcess, kind: Kind, pace: Pace, seen: Seen, callers: asyncio.TaskGroup) -> None:
+    """A Poisson process whose rate swells and ebbs."""
+    rng = random.Random(f"{pace.seed}/{kind.name}")
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    phase = rng.random() * 2 * math.pi
+    at_s = 0.0
+    while True:
+        swell = 1.0 + 0.4 * math.sin(at_s / pace.seconds * 4 * math.pi + phase)
+        at_s += rng.expovariate(kind.per_s * pace.factor * swell)
+        if at_s >= pace.seconds:
+            return
+        await asyncio.sleep(began_s + at_s - loop.time())
+        for _ in range(kind.at_once):
+            callers.create_task(_call(gateway, kind, random.Random(rng.random()), seen))
+
+
+async def _call(gateway: GatewayProcess, kind: Kind, rng: random.Random, seen: Seen) -> None:
+    stream = rng.random() < kind.streams
+    path, body = _body(kind, stream, rng)
+    data = post(path, body, key=secret_of(rng.choice(kind.keys)))
+    try:
+        if kind.oddity == "leaves":
+            await _leave(gateway, data)
+            seen.note(kind, Outcome.CLIENT_CANCELLED)
+        else:
+            reply = parsed(await gateway.ask(data, within_s=WITHIN_S))
+            seen.note(kind, outcome_of(reply, stream=stream), reply)
+    except (OSError, IndexError):
+        seen.lost += 1
+
+
+def _body(kind: Kind, stream: bool, rng: random.Random) -> tuple[str, object]:  # noqa: FBT001 - both are plain words
+    if kind.oddity == "malformed":
+        return "/v1/chat/completions", b'{"model": "smart", "messages": ['
+    if kind.oddity == "vectors":
+        return "/v1/embeddings", {"model": kind.model, "input": _prompt(rng)}
+    body: dict[str, Any] = {"model": kind.model, "stream": stream, "messages": [_message(_prompt(rng))]}
+    if kind.oddity == "asked before":
+        body |= {"messages": [_message(_question(rng))], "temperature": 0}
+    if kind.model == "local":
+        body["max_tokens"] = rng.randrange(8, 48)
+    return "/v1/chat/completions", body
+
+
+def _message(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def _prompt(rng: random.Random) -> str:
+    return " ".join(f"platform {rng.randrange(1000)}" for _ in range(rng.randrange(4, 24)))
+
+
+def _question(rng: random.Random) -> str:
+    asked = QUESTIONS[min(int(rng.expovariate(0.4)), len(QUESTIONS) - 1)]
+    if rng.random() < 0.15:
+        return f"{asked[:-1]} on line {rng.randrange(10_000)}?"
+    return REWORDED.get(asked, asked) if rng.random() < 0.3 else asked
+
+
+async def _leave(gateway: GatewayProcess, data: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(data)
+    got = b""
+    async with asyncio.timeout(WITHIN_S):
+        while b'"content"' not in got:
+            got += await reader.read(1 << 16)
+    await asyncio.sleep(0.3)
+    writer.transport.abort()
+
+
+def outcome_of(reply: Reply, *, stream: bool) -> Outcome:
+    """The outcome that a caller would name, as far as an answer tells."""
+    if reply.status == 200:
+        is_whole = reply.ended and (not stream or reply.body.rstrip().endswith(b"[DONE]"))
+        return Outcome.OK if is_whole else Outcome.UPSTREAM_ERROR
+    code = str(json.loads(reply.body)["error"].get("code"))
+    if code in CODES:
+        return CODES[code]
+    if reply.status in STATUSES:
+        return STATUSES[reply.status]
+    return Outcome.CLIENT_ERROR if reply.status < 500 else Outcome.UPSTREAM_ERROR
