@@ -11,6 +11,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from policies.tariffs import PriceSource
 from policies.vocabulary import Cost, Usage
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ def cost_of(usage: Usage, price: Price | None) -> Cost | Unpriced:
     if output_nanousd is None:
         return Unpriced(UnpricedReason.NO_OUTPUT_RATE)
     return Cost(input_nanousd, cached_nanousd, write_nanousd, output_nanousd, price)
+
+
+def source_of(cost: Cost, usage: Usage) -> str:
+    """Where the amount comes from, as every sink says it: a cost of tokens that nobody reported is an estimate."""
+    return PriceSource.ESTIMATED.value if usage.estimated else cost.price.source
 
 
 def disjoint(usage: Usage) -> Buckets:

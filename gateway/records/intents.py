@@ -15,6 +15,7 @@ from gateway.scrubbing import printable
 from gateway.state.ledger.schema import LedgerRow
 from policies.estimate import output_default
 from policies.pricing import TOKENS_MAX
+from policies.tariffs import PriceSource
 from policies.vocabulary import Usage
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ UNKNOWN: Final = "unknown"
 MOST_KINDS: Final = 512
 _NO_COST: Final = (None,) * 5
 _NO_PRICE: Final = (None,) * 3
+_NOT_MEASURED: Final = (None,) * 4
+_NO_DETAILS: Final = (None,) * 3
 _new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 
 Key = tuple[int | str, ...]
@@ -89,6 +92,9 @@ class Intents:
             None,
             *kind.org_and_tags,
             None if admitted is None else reserved(admitted, attempt),
+            *_NOT_MEASURED,
+            *(_NO_COST[:3] if cost is None else cost[5:]),
+            *_NO_DETAILS,
         )))  # fmt: skip
 
     def _usage(self, call: Call, kind: Kind) -> Usage:
@@ -148,4 +154,4 @@ def reserved(admitted: Admitted, attempt: Attempt) -> str | None:
 
 
 def _price(cost: Cost | None) -> tuple[str | None, str | None, str | None]:
-    return _NO_PRICE if cost is None else (cost.price.id, cost.price.source, cost.price.as_of)
+    return _NO_PRICE if cost is None else (cost.price.id, PriceSource.ESTIMATED.value, cost.price.as_of)

@@ -9,12 +9,13 @@ import msgspec
 from gateway.scrubbing import printable
 from gateway.state.ledger.schema import FROM_CACHE, LedgerRow
 from policies.matching import candidates
+from policies.pricing import source_of
 
 if TYPE_CHECKING:
     from gateway.call import Attempt, Cached, Call
     from gateway.records.settlement import SettledCall, Settlement
     from policies.cache_rules import Level
-    from policies.vocabulary import Cost, Principal
+    from policies.vocabulary import Cost, Principal, Usage
 
 Who = tuple[str | None, str | None, str | None, str | None]
 Shared = tuple[Who, tuple[str | None, str, str], tuple[str | None, str | None]]
@@ -24,6 +25,7 @@ UNKNOWN: Final = "unknown"
 
 _NOBODY = (None, None, None, None)
 _NO_OWNER = (None, None)
+_NOT_CACHED = (None, None, None)
 
 
 def ledger_rows(settled: SettledCall) -> list[LedgerRow]:
@@ -82,12 +84,16 @@ def _row(
         +usage.estimated,
         *_amounts(cost),
         settlement.unpriced,
-        *_priced(cost),
+        *_priced(cost, usage),
         round(settlement.duration_s * 1000),
         round(ttft_s * 1000) if ttft_s is not None else None,
         *owner,
         call.admitted.charges(attempt) if call.admitted is not None else None,
         engine_ms(attempt),
+        *_NOT_CACHED,
+        *_amounts_beside(cost),
+        *details_of(usage),
+        gpu_us(attempt),
     )
 
 
@@ -112,7 +118,9 @@ def _hit(settled: SettledCall, cached: Cached, level: Level, shared: Shared) -> 
         *(0,) * 6,
         *(0,) * 5,
         None,
-        *_priced(None),
+        None,
+        None,
+        None,
         round(settled.duration_s * 1000),
         None,
         *owner,
@@ -121,6 +129,8 @@ def _hit(settled: SettledCall, cached: Cached, level: Level, shared: Shared) -> 
         level._value_,
         used.cost_nanousd if used is not None else None,
         used.input_tokens + used.output_tokens if used is not None else None,
+        0,
+        0,
     )
 
 
@@ -135,6 +145,11 @@ def engine_ms(attempt: Attempt) -> int | None:
     return round(times.compute_s * 1000) if times is not None else None
 
 
+def gpu_us(attempt: Attempt) -> int | None:
+    times = attempt.tally.engine if attempt.tally is not None else None
+    return round(times.compute_s * 1_000_000) if times is not None else None
+
+
 def _amounts(cost: Cost | None) -> tuple[int | None, int | None, int | None, int | None, int | None]:
     if cost is None:
         return None, None, None, None, None
@@ -147,7 +162,22 @@ def _amounts(cost: Cost | None) -> tuple[int | None, int | None, int | None, int
     )
 
 
-def _priced(cost: Cost | None) -> tuple[str | None, str | None, str | None]:
+def _amounts_beside(cost: Cost | None) -> tuple[int | None, int | None, int | None]:
+    return (None, None, None) if cost is None else (cost.request_nanousd, cost.tool_nanousd, cost.upstream_nanousd)
+
+
+def details_of(usage: Usage) -> tuple[str | None, str | None]:
+    """The columns `service` and `usage_details`."""
+    details = usage.details
+    if details is None:
+        return None, None
+    told = {name: value for name, value in details._asdict().items() if name != "service" and value not in (0, None)}
+    if details.billed_nanousd == 0:
+        told["billed_nanousd"] = 0
+    return details.service or None, msgspec.json.encode(told).decode() if told else None
+
+
+def _priced(cost: Cost | None, usage: Usage) -> tuple[str | None, str | None, str | None]:
     if cost is None:
         return None, None, None
-    return cost.price.id, cost.price.source, cost.price.as_of
+    return cost.price.id, source_of(cost, usage), cost.price.as_of

@@ -19,7 +19,7 @@ from gateway.records.usual_hits import UsualHits
 from gateway.signals.spans import spans_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.call import Call
     from gateway.records.call_metrics import CallMetrics
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.signals.spans import Span
     from gateway.signals.tracing import Sampling
     from gateway.state.ledger.schema import LedgerRow
+    from policies.vocabulary import Price
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +52,15 @@ class Spans(Protocol):
     def offer(self, spans: list[Span]) -> None: ...
 
 
+def nobody_asks(price: Price) -> None:
+    """For a ledger that keeps no prices."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sinks:
-    """Everything that hears of a settled call. `traces` is None where no endpoint is configured."""
+    """Everything that hears of a settled call. `traces` is None where no endpoint is configured. `note_price` hears of
+    each price before the first row that names it.
+    """
 
     metrics: CallMetrics
     ledger: Rows
@@ -61,6 +68,7 @@ class Sinks:
     lines: Lines
     decisions: Decisions
     traces: tuple[Sampling, Spans] | None = None
+    note_price: Callable[[Price], None] = nobody_asks
 
 
 class Recorder:
@@ -72,7 +80,7 @@ class Recorder:
         self._sinks = sinks
         # Traces ask for the general form of every call, and lines for people have their own.
         has_short_form = sinks.traces is None and sinks.request_log.as_json
-        self._usual = UsualCalls(sinks.metrics) if has_short_form else None
+        self._usual = UsualCalls(sinks.metrics, sinks.note_price) if has_short_form else None
         self._hits = UsualHits(sinks.metrics) if has_short_form else None
         self._calls: deque[Call] = deque()
         self._uncounted: deque[Call] = deque()
@@ -169,6 +177,7 @@ class Recorder:
                     lines.append(usual[1])
                     continue
                 settled = settle(call)
+                settled.note_prices(self._sinks.note_price)
                 rows += ledger_rows(settled)
                 lines.append(self._sinks.request_log.line(settled))
                 self._measure(settled)

@@ -53,7 +53,15 @@ class Reporting:
         if self._spans is not None and config.telemetry.otlp is not None:
             traces = (Sampling(config.telemetry.otlp.sample), self._spans)
         self.decisions = RecentDecisions()
-        sinks = Sinks(self._metrics, self.ledger, RequestLog(as_json=as_json), self._lines, self.decisions, traces)
+        sinks = Sinks(
+            self._metrics,
+            self.ledger,
+            RequestLog(as_json=as_json),
+            self._lines,
+            self.decisions,
+            traces,
+            self.ledger.note_price,
+        )
         self.recorder = Recorder(self.counter, sinks)
 
     async def start(self) -> None:

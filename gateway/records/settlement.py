@@ -16,9 +16,12 @@ from policies import pricing
 from policies.vocabulary import Cost, FailureKind, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
     from gateway.call import Attempt, Call
+    from policies.vocabulary import Price
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,12 @@ class SettledCall(msgspec.Struct):
         """The sum over attempts; None when no attempt has a cost."""
         costs = [settled.cost.total_nanousd for settled in self.attempts if settled.cost is not None]
         return sum(costs) if costs else None
+
+    def note_prices(self, note: Callable[[Price], None]) -> None:
+        """Call `note` with the price of each attempt that has a cost."""
+        for settled in self.attempts:
+            if settled.cost is not None:
+                note(settled.cost.price)
 
 
 def settle(call: Call) -> SettledCall:

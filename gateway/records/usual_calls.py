@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.records.ledger_rows import ledger_rows
+from gateway.records.ledger_rows import details_of, ledger_rows
 from gateway.records.request_log import request_event
 from gateway.records.settlement import is_plausible, price_of, settle
 from gateway.records.usual_cache import cache_kind, cache_numbers
@@ -19,16 +19,19 @@ from gateway.signals.telemetry import NANO
 from gateway.state.ledger.schema import LedgerRow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.call import Attempt, Call
     from gateway.records.call_metrics import AttemptMeters, CallMetrics, CostMeters, RequestMeters
     from gateway.records.usual_cache import CacheKind
     from gateway.signals.cache_metrics import CacheMeters
-    from policies.vocabulary import Cost, Deployment, Principal, Route, Usage
+    from policies.vocabulary import Cost, Deployment, Price, Principal, Route, Usage
 
 Key = tuple["str | int | CacheKind | None", ...]
 
 MOST_KINDS: Final = 512
 _NOT_CACHED: Final = (None, None, None)
+_NO_DETAILS: Final = (None, None)
 
 
 class Kind(NamedTuple):
@@ -56,8 +59,11 @@ class Numbers(NamedTuple):
 
 
 class UsualCalls:
-    def __init__(self, metrics: CallMetrics) -> None:
+    """`note_price` hears of every price that the rows name."""
+
+    def __init__(self, metrics: CallMetrics, note_price: Callable[[Price], None]) -> None:
         self._metrics = metrics
+        self._note_price = note_price
         self._kinds: dict[Key, Kind] = {}
 
     def take(self, call: Call) -> tuple[LedgerRow, bytes] | None:
@@ -71,7 +77,7 @@ class UsualCalls:
         if cost is None:
             return None
         attempt.usage, attempt.cost = usage, cost
-        key = _key(call, attempt, cached)
+        key = (cost.price.id, *_key(call, attempt, cached))
         kind = self._kinds.get(key) or self._learn(key, call)
         whole_s, overhead_s, attempt_s = _times(call, attempt)
         numbers = Numbers(usage, cost, whole_s, overhead_s, attempt_s)
@@ -86,6 +92,7 @@ class UsualCalls:
     def _learn(self, key: Key, call: Call) -> Kind:
         """What the general form makes of `call`, as the form for its kind."""
         settled = settle(call)
+        settled.note_prices(self._note_price)
         row = ledger_rows(settled)[0]
         route, principal = call.route, call.principal
         assert route is not None  # noqa: S101 - usual calls have both
@@ -152,7 +159,7 @@ def _times(call: Call, attempt: Attempt) -> tuple[float, float, float]:
 
 def _row(kind: Kind, call: Call, attempt: Attempt, numbers: Numbers) -> LedgerRow:
     usage, cost = numbers.usage, numbers.cost
-    # By `_make`: to pass 42 parameters costs more than all else here.
+    # By `_make`: to pass 48 parameters costs more than all else here.
     return LedgerRow._make((
         call.id,
         attempt.number,
@@ -178,6 +185,9 @@ def _row(kind: Kind, call: Call, attempt: Attempt, numbers: Numbers) -> LedgerRo
         call.admitted.charges(attempt) if call.admitted is not None else None,
         None,
         *_NOT_CACHED,
+        *cost[5:],
+        *(_NO_DETAILS if usage.details is None else details_of(usage)),
+        None,
     ))  # fmt: skip
 
 

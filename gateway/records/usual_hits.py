@@ -26,6 +26,7 @@ Key = tuple["str | int | bool | CacheKind | None", ...]
 
 MOST_KINDS: Final = 512
 _NOTHING: Final = (0,) * 11
+_BESIDE: Final = (0, 0, None, None, None, None)
 
 
 class Kind(NamedTuple):
@@ -134,6 +135,7 @@ def _row(kind: Kind, call: Call, cached: Cached, whole_s: float) -> LedgerRow:
             kind.level,
             used.cost_nanousd if used is not None else None,
             used.input_tokens + used.output_tokens if used is not None else None,
+            *_BESIDE,
         )
     )
 

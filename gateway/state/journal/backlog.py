@@ -1,4 +1,6 @@
-"""Rows on their way from the event loop to SQL, in order: in memory, and beyond a bound in the journal only."""
+"""Rows on their way from the event loop to SQL, in order: in memory, and beyond a bound in the journal only. The prices
+that they name go with them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway.state.journal.journal import Extent
+from gateway.state.ledger.prices import PriceBook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +25,7 @@ class Backlog:
 
     def __init__(self, most_rows_in_memory: int = MOST_ROWS_IN_MEMORY) -> None:
         self.rows_in_memory = 0
+        self.prices = PriceBook()
         self._most = most_rows_in_memory
         self._waiting: deque[Sequence[LedgerRow] | Extent] = deque()
         self._lock = threading.Lock()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.state.ledger.schema import LedgerRow
+    from policies.vocabulary import Price
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,10 @@ class Ledger:
     def intend(self, row: LedgerRow) -> None:
         """Write down what is about to be sent: the row as it is to stand if no outcome ever comes."""
         self._journal.intend(row)
+
+    def note_price(self, price: Price) -> None:
+        """Keep what `price` is made of beside the rows that name it. Called with each that anything may cost."""
+        self._backlog.prices.note(price)
 
     def append(self, rows: Sequence[LedgerRow]) -> None:
         """Hand rows over; returns at once."""

@@ -35,7 +35,8 @@ _FROM_ATTEMPTS: Final = (
     "sum(CASE WHEN estimated = 1 THEN input_tokens + output_tokens ELSE 0 END), coalesce(sum(cost_nanousd), 0), "
     "count(CASE WHEN attempt > 0 THEN cost_nanousd END), count(unpriced_reason), "
     "sum(CASE WHEN unpriced_reason IS NOT NULL THEN input_tokens + output_tokens ELSE 0 END), "
-    "sum(CASE WHEN attempt = 0 THEN 1 ELSE 0 END), coalesce(sum(saved_nanousd), 0), coalesce(sum(saved_tokens), 0)"
+    "sum(CASE WHEN attempt = 0 THEN 1 ELSE 0 END), coalesce(sum(saved_nanousd), 0), coalesce(sum(saved_tokens), 0), "
+    "coalesce(sum(coalesce(upstream_nanousd, cost_nanousd)), 0), coalesce(sum(gpu_us), 0)"
 )
 _FROM_SUMS: Final = ", ".join(f"sum({name})" for name in MEASURES)
 
@@ -53,6 +54,7 @@ class Spend:
 
     `cost_nanousd` is what has a price; None when nothing in the group has. `cache_hits` are requests without an
     attempt, which cost nothing; `saved_nanousd` and `saved_tokens` are what their answers took when they were made.
+    `upstream_nanousd` is what the provider is expected to bill for what has a price.
     """
 
     name: str | None
@@ -68,6 +70,8 @@ class Spend:
     cache_hits: int = 0
     saved_nanousd: int = 0
     saved_tokens: int = 0
+    upstream_nanousd: int = 0
+    gpu_us: int = 0
 
     @property
     def estimated_share(self) -> float:
@@ -161,4 +165,6 @@ def _spend(name: str | None, numbers: Sequence[int]) -> Spend:
         told["cache_hits"],
         told["saved_nanousd"],
         told["saved_tokens"],
+        told["upstream_nanousd"],
+        told["gpu_us"],
     )

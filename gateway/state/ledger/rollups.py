@@ -23,17 +23,17 @@ DIMENSIONS: Final = ("org", "team", "user", "key_id", "key_name", "route", "depl
 MEASURES: Final = (
     "calls", "attempts", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
     "reasoning_tokens", "estimated_tokens", "cost_nanousd", "priced_attempts", "unpriced_attempts", "unpriced_tokens",
-    "cache_hits", "saved_nanousd", "saved_tokens",
+    "cache_hits", "saved_nanousd", "saved_tokens", "upstream_nanousd", "gpu_us",
 )  # fmt: skip
 """What is added up. A call counts where its first attempt went, or where the answer came from that a cache had for it;
-`cost_nanousd` is the cost of the priced attempts.
+`cost_nanousd` is the cost of the priced attempts, and `upstream_nanousd` what providers are expected to bill for them.
 """
 
 _INDEX: Final = {name: index for index, name in enumerate(LedgerRow._fields)}
 _who: Final = itemgetter(_INDEX["started_at_ms"], *(_INDEX[name] for name in DIMENSIONS))
 _MEASURED: Final = (
     "attempt", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
-    "estimated", "cost_nanousd", "unpriced_reason", "charges",
+    "estimated", "cost_nanousd", "unpriced_reason", "charges", "upstream_nanousd", "gpu_us",
 )  # fmt: skip
 _measured: Final = itemgetter(*(_INDEX[name] for name in _MEASURED))
 _charges: Final = msgspec.json.Decoder(list[tuple[str, float, int]])
@@ -65,9 +65,10 @@ def rolled_up(rows: Iterable[LedgerRow]) -> Rollups:
 
 
 def _add(
-    sums: list[int], measured: tuple[int, int, int, int, int, int, int, int | None, str | None, str | None]
+    sums: list[int],
+    measured: tuple[int, int, int, int, int, int, int, int | None, str | None, str | None, int | None, int | None],
 ) -> str | None:
-    attempt, input_, cached, written, output, reasoning, estimated, cost, unpriced, charged = measured
+    attempt, input_, cached, written, output, reasoning, estimated, cost, unpriced, charged, upstream, gpu_us = measured
     sums[0] += attempt == 1
     sums[1] += 1
     sums[2] += input_
@@ -80,9 +81,12 @@ def _add(
     if cost is not None:
         sums[8] += cost
         sums[9] += 1
+        sums[15] += cost if upstream is None else upstream
     if unpriced is not None:
         sums[10] += 1
         sums[11] += input_ + output
+    if gpu_us is not None:
+        sums[16] += gpu_us
     return charged
 
 

@@ -21,7 +21,13 @@ class LedgerRow(NamedTuple):
 
     Flags are 0 or 1: sqlite3 asks around for how to adapt anything that is not exactly a number or a text. `tags` is a
     JSON array of texts; `charges` a JSON array of [account, window_start_s, amount]: the calendar accounts, named
-    "tenant|account", that this attempt was charged to. `engine_ms` is its share of the time of an engine of ours.
+    "tenant|account", that this attempt was charged to. `engine_ms` is its share of the time of an engine of ours, and
+    `gpu_us` what that was of its processors.
+
+    The six components add up to `cost_nanousd`; rows of before there were six have None for the two that came last,
+    which then are 0. `price_id` is that of a row of `prices`, and `price_source` is `estimated` where the tokens are.
+    `upstream_nanousd` is what the provider is expected to bill where that is not the cost; `service` the tier that it
+    says it billed, where that is not the standard one; `usage_details` a JSON object of what few answers count.
     """
 
     request_id: str
@@ -66,6 +72,12 @@ class LedgerRow(NamedTuple):
     cache_level: str | None = None
     saved_nanousd: int | None = None
     saved_tokens: int | None = None
+    request_nanousd: int | None = None
+    tool_nanousd: int | None = None
+    upstream_nanousd: int | None = None
+    service: str | None = None
+    usage_details: str | None = None
+    gpu_us: int | None = None
 
 
 FROM_CACHE: Final = 0

@@ -11,6 +11,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
+from gateway.state.ledger import prices as ledger_prices
 from gateway.state.ledger.rollups import DIMENSIONS, MEASURES, Rollups, account_key, rolled_up, series_of
 from gateway.state.ledger.schema import LedgerError, LedgerRow, storable
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from gateway.state.database import Database
+    from gateway.state.ledger.prices import PriceRow
 
 ROWS_PER_INSERT: Final = 128
 _NUMBERS: Final = frozenset(name for name, kind in LedgerRow.__annotations__.items() if "int" in str(kind))
@@ -49,22 +51,24 @@ class UnfitError(LedgerError):
     """A row holds a value that the database cannot: nothing was written. `storable` rows always fit."""
 
 
-async def append(database: Database, rows: Sequence[LedgerRow]) -> int:
-    """Write `rows` in one transaction, made fit where need be; how many were new. Raises `LedgerError`."""
+async def append(database: Database, rows: Sequence[LedgerRow], prices: Sequence[PriceRow] = ()) -> int:
+    """Write `rows`, and `prices` that were not there, in one transaction, the rows made fit where need be; how many
+    rows were new. Raises `LedgerError`.
+    """
     try:
         async with database.begin() as connection:
-            return await write(connection, rows)
+            return await write(connection, rows, prices)
     except UnfitError:
         async with database.begin() as connection:
-            return await write(connection, [storable(row) for row in rows])
+            return await write(connection, [storable(row) for row in rows], prices)
 
 
-async def write(connection: AsyncConnection, rows: Sequence[LedgerRow]) -> int:
-    """Write `rows` and what they add to the sums within the caller's transaction; how many were new.
+async def write(connection: AsyncConnection, rows: Sequence[LedgerRow], prices: Sequence[PriceRow] = ()) -> int:
+    """Write `rows`, what they add to the sums, and `prices` within the caller's transaction; how many rows were new.
 
     Raises `UnfitError`, after which the transaction is to be given up.
     """
-    return await connection.run_sync(_write, rows)
+    return await connection.run_sync(_write, rows, prices)
 
 
 async def spent(database: Database, account: str, window_start_s: float) -> int:
@@ -94,8 +98,9 @@ async def spent_of(database: Database, accounts: Sequence[tuple[str, float]]) ->
     return [found.get(key, 0) for key in keys]
 
 
-def _write(connection: Connection, rows: Sequence[LedgerRow]) -> int:
+def _write(connection: Connection, rows: Sequence[LedgerRow], prices: Sequence[PriceRow]) -> int:
     try:
+        ledger_prices.insert(connection, prices)
         taken = _insert(connection, rows)
         _add_up(connection, rolled_up(_new(rows, taken)))
     except Exception as error:

@@ -193,7 +193,8 @@ class LedgerWriter:
             try:
                 rows = await self._read_back(batch) if isinstance(batch, Extent) else batch
                 # At each try anew: they may have waited for long.
-                await ledger_sql.append(self._database, self._retention.young(rows) if is_replayed else rows)
+                prices = self._backlog.prices.waiting
+                await ledger_sql.append(self._database, self._retention.young(rows) if is_replayed else rows, prices)
             except Exception as error:  # noqa: BLE001 - whatever it is, the rows are still to be written
                 self._note_failure(error)
                 if was_closing:
@@ -202,6 +203,7 @@ class LedgerWriter:
                 wait_s = min(wait_s * 2, LAST_RETRY_S)
             else:
                 self.last_error = None
+                self._backlog.prices.written(prices)
                 return True
 
     async def _read_back(self, extent: Extent) -> list[LedgerRow]:

@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0006');
+INSERT INTO "alembic_version" VALUES('0007');
 CREATE TABLE attempts (
 	request_id TEXT NOT NULL, 
 	attempt INTEGER NOT NULL, 
@@ -39,7 +39,7 @@ CREATE TABLE attempts (
 	price_source TEXT, 
 	price_as_of TEXT, 
 	duration_ms INTEGER NOT NULL, 
-	ttft_ms INTEGER, org TEXT, tags TEXT, charges TEXT, engine_ms INTEGER, cache_level TEXT, saved_nanousd INTEGER, saved_tokens INTEGER, 
+	ttft_ms INTEGER, org TEXT, tags TEXT, charges TEXT, engine_ms INTEGER, cache_level TEXT, saved_nanousd INTEGER, saved_tokens INTEGER, request_nanousd INTEGER, tool_nanousd INTEGER, upstream_nanousd INTEGER, service TEXT, usage_details TEXT, gpu_us INTEGER, 
 	PRIMARY KEY (request_id, attempt)
 );
 CREATE TABLE charges (
@@ -51,6 +51,14 @@ CREATE TABLE charges (
  WITHOUT ROWID
 
 ;
+CREATE TABLE invoices (
+	provider TEXT NOT NULL, 
+	since_ms INTEGER NOT NULL, 
+	until_ms INTEGER NOT NULL, 
+	nanousd INTEGER NOT NULL, 
+	noted_at_ms INTEGER NOT NULL, 
+	PRIMARY KEY (provider, since_ms, until_ms)
+);
 CREATE TABLE key_changes (
 	only INTEGER NOT NULL CHECK ("only" = 1), 
 	revision INTEGER NOT NULL, 
@@ -74,6 +82,12 @@ CREATE TABLE orgs (
 	PRIMARY KEY (name)
 );
 INSERT INTO "orgs" VALUES('default','UTC',1,0);
+CREATE TABLE prices (
+	id TEXT NOT NULL, 
+	rates TEXT NOT NULL, 
+	first_seen_ms INTEGER NOT NULL, 
+	PRIMARY KEY (id)
+);
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 INSERT INTO "schema_version" VALUES(2);
 CREATE TABLE teams (
@@ -106,7 +120,7 @@ CREATE TABLE usage_hourly (
 	cost_nanousd INTEGER NOT NULL, 
 	priced_attempts INTEGER NOT NULL, 
 	unpriced_attempts INTEGER NOT NULL, 
-	unpriced_tokens INTEGER NOT NULL, cache_hits INTEGER DEFAULT '0' NOT NULL, saved_nanousd INTEGER DEFAULT '0' NOT NULL, saved_tokens INTEGER DEFAULT '0' NOT NULL, 
+	unpriced_tokens INTEGER NOT NULL, cache_hits INTEGER DEFAULT '0' NOT NULL, saved_nanousd INTEGER DEFAULT '0' NOT NULL, saved_tokens INTEGER DEFAULT '0' NOT NULL, upstream_nanousd INTEGER DEFAULT '0' NOT NULL, gpu_us INTEGER DEFAULT '0' NOT NULL, 
 	PRIMARY KEY (hour_s, series)
 )
  WITHOUT ROWID

@@ -12,6 +12,7 @@ from gateway.call import Cached
 from gateway.limits.admitted import Admitted
 from gateway.records.call_metrics import CallMetrics
 from gateway.records.ledger_rows import ledger_rows
+from gateway.records.recorder import nobody_asks
 from gateway.records.request_log import request_event
 from gateway.records.settlement import settle
 from gateway.records.usual_calls import MOST_KINDS, UsualCalls
@@ -37,7 +38,7 @@ class Told:
 
     def __init__(self) -> None:
         self.short, self.general = Registry(), Registry()
-        self.usual = UsualCalls(CallMetrics(self.short))
+        self.usual = UsualCalls(CallMetrics(self.short), nobody_asks)
         self._metrics = CallMetrics(self.general)
 
     def same(self, finished: Call) -> None:
@@ -172,13 +173,13 @@ def test_whom_a_call_is_charged_to_is_said_alike(charges: list[str | None], tags
 
 
 def test_a_call_of_an_engine_takes_the_general_form() -> None:
-    usual = UsualCalls(CallMetrics(Registry()))
+    usual = UsualCalls(CallMetrics(Registry()), nobody_asks)
     assert usual.take(answered()) is not None
     assert usual.take(from_an_engine()) is None
 
 
 def test_a_call_whose_question_was_compared_takes_the_general_form() -> None:
-    usual = UsualCalls(CallMetrics(Registry()))
+    usual = UsualCalls(CallMetrics(Registry()), nobody_asks)
     missed = answered()
     missed.cached = Cached(similarity=0.8)
     assert usual.take(missed) is None

@@ -25,6 +25,8 @@ from tests.gateway.calls import answered
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from gateway.state.ledger.prices import PriceRow
+
 
 def rows(count: int) -> list[LedgerRow]:
     return [row for _ in range(count) for row in ledger_rows(settle(answered(Usage(3, 4))))]
@@ -74,11 +76,11 @@ class Outage:
         self.refused = 0
         self.append = ledger_sql.append
 
-    async def __call__(self, database: Database, rows: Sequence[LedgerRow]) -> int:
+    async def __call__(self, database: Database, rows: Sequence[LedgerRow], prices: Sequence[PriceRow]) -> int:
         if self.is_on:
             self.refused += 1
             raise DatabaseUnavailable("the server is away")
-        return await self.append(database, rows)
+        return await self.append(database, rows, prices)
 
 
 @pytest.fixture

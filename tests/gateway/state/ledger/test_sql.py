@@ -198,7 +198,13 @@ def measure(rows: list[LedgerRow]) -> list[int]:
         len([row for row in rows if row.cache_level is not None]),
         sum(row.saved_nanousd or 0 for row in rows),
         sum(row.saved_tokens or 0 for row in rows),
+        sum(billed_by_provider(row) for row in rows),
+        sum(row.gpu_us or 0 for row in rows),
     ]
+
+
+def billed_by_provider(row: LedgerRow) -> int:
+    return row.upstream_nanousd if row.upstream_nanousd is not None else row.cost_nanousd or 0
 
 
 def test_the_sums_of_the_gateway_are_the_plain_ones() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from gateway.state.ledger.prices import PriceRow
+
 ROW: LedgerRow = ledger_rows(settle(answered(Usage(3, 4))))[0]
 
 
@@ -57,7 +59,7 @@ class Bench(NamedTuple):
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    async def append(database: Database, rows: Sequence[LedgerRow]) -> int:
+    async def append(database: Database, rows: Sequence[LedgerRow], _prices: Sequence[PriceRow]) -> int:
         assert isinstance(database, Fake)
         if database.failures:
             database.failures -= 1

@@ -19,11 +19,9 @@ from tests.gateway.state.ledger_rows import a_row, asked, written
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEW = ("cache_level", "saved_nanousd", "saved_tokens")
-
 
 def test_the_sums_are_those_that_the_gateway_keeps() -> None:
-    assert v0002_rollups.MEASURES + v0006_cache.MEASURES == MEASURES
+    assert MEASURES[:15] == v0002_rollups.MEASURES + v0006_cache.MEASURES
 
 
 def as_it_was(path: Path, row: LedgerRow) -> None:
@@ -34,7 +32,7 @@ def as_it_was(path: Path, row: LedgerRow) -> None:
         config.set_main_option("script_location", str(MIGRATIONS))
         command.upgrade(config, "0005")
     engine.dispose()
-    names = [name for name in LedgerRow._fields if name not in NEW]
+    names = LedgerRow._fields[: LedgerRow._fields.index("cache_level")]
     values = [getattr(row, name) for name in names]
     key = ("abcdefghijkl", "default", "ci", "live", "last", "[]", "[]", 0, 1, 1)
     columns = "id, org, name, env, last4, tags, limits, disabled, created_at_ms, revision"
