@@ -21,12 +21,22 @@ _BY_PROMETHEUS: Final = (
     Family("scrape_duration_seconds", Kind.GAUGE, "How long the last scrape of a target took."),
     Family("ALERTS", Kind.GAUGE, "1 for each alert that waits or fires.", ("alertname", "alertstate", "severity")),
 )
+_OF_ENGINES: Final = (
+    Family("vllm:num_requests_running", Kind.GAUGE, "Calls that vLLM computes.", ("deployment",)),
+    Family("vllm:num_requests_waiting", Kind.GAUGE, "Calls that wait in vLLM.", ("deployment",)),
+    Family("vllm:num_preemptions_total", Kind.COUNTER, "Calls that lost their place in vLLM.", ("deployment",)),
+    Family("vllm:kv_cache_usage_perc", Kind.GAUGE, "Share of vLLM's KV cache in use.", ("deployment",)),
+    Family("llamacpp:requests_processing", Kind.GAUGE, "Calls that llama-server computes.", ("deployment",)),
+    Family("llamacpp:requests_deferred", Kind.GAUGE, "Calls that wait in llama-server.", ("deployment",)),
+    Family("llamacpp:tokens_predicted_total", Kind.COUNTER, "Tokens that llama-server wrote.", ("deployment",)),
+)
+"""Of engines that Prometheus scrapes itself; `deployment` is a label that its configuration gives them."""
 
 
 @functools.cache
 def families() -> Mapping[str, Family]:
     """Every family by name."""
-    found = {family.name: family for family in (*_BY_PROMETHEUS, *_PENDING)}
+    found = {family.name: family for family in (*_BY_PROMETHEUS, *_OF_ENGINES, *_PENDING)}
     for module in pkgutil.iter_modules(gateway.signals.__path__):
         if module.name.endswith("telemetry"):
             names = vars(importlib.import_module(f"gateway.signals.{module.name}"))
@@ -46,6 +56,11 @@ def family_of(series: str) -> Family | None:
     return None
 
 
+def is_of_engines(series: str) -> bool:
+    """Whether an engine tells it, and not the gateway: then it is of another job."""
+    return ":" in series and any(series == family.name for family in _OF_ENGINES)
+
+
 def labels_of(series: str) -> frozenset[str] | None:
     """The labels that a series has in Prometheus; None for one that nobody tells."""
     family = family_of(series)
@@ -55,41 +70,10 @@ def labels_of(series: str) -> frozenset[str] | None:
     return frozenset((*family.labels, *OF_TARGETS, *le))
 
 
-def _g(name: str, *labels: str) -> Family:
-    return Family(name, Kind.GAUGE, "", labels)
-
-
-def _c(name: str, *labels: str) -> Family:
-    return Family(name, Kind.COUNTER, "", labels)
-
-
-def _h(name: str, *labels: str) -> Family:
-    return Family(name, Kind.HISTOGRAM, "", labels)
-
-
 _PENDING: Final = (
-    _g("pointsman_queue_depth", "deployment"),
-    _g("pointsman_key_up", "deployment"),
-    _c("pointsman_cache_lookups_total", "cache", "result"),
-    _c("pointsman_cache_saved_usd_total", "cache", "model"),
-    _h("pointsman_cache_lookup_seconds", "cache"),
-    _c("pointsman_ratelimit_decisions_total", "scope", "limit", "decision"),
-    _h("pointsman_ratelimit_check_seconds", "scope", "limit"),
-    _g("pointsman_budget_limit_usd", "scope", "id"),
-    _g("pointsman_budget_spent_usd", "scope", "id"),
-    _g("pointsman_budget_reserved_usd", "scope", "id"),
-    _c("pointsman_local_gpu_seconds_total", "deployment", "state"),
-    _c("pointsman_local_gpu_cost_usd_total", "deployment", "state"),
-    _g("pointsman_local_slots", "deployment"),
-    _g("pointsman_local_slots_busy", "deployment"),
-    _g("pointsman_local_kv_used_ratio", "deployment"),
-    _g("pointsman_local_queue", "deployment"),
-    _g("pointsman_worker_up", "worker"),
-    _g("pointsman_price_table_age_seconds"),
-    _g("pointsman_spend_capture_ratio", "provider"),
-    _g("pointsman_provider_invoice_usd", "provider"),
-    _c("pointsman_finish_reasons_total", "provider", "deployment", "model", "reason"),
-    _g("pointsman_metric_series"),
-    _g("pointsman_metric_series_limit"),
-    _g("pointsman_open_streams"),
+    Family("pointsman_local_gpu_seconds_total", Kind.COUNTER, "", ("deployment", "state")),
+    Family("pointsman_local_gpu_cost_usd_total", Kind.COUNTER, "", ("deployment", "state")),
+    Family("pointsman_local_slots_busy", Kind.GAUGE, "", ("deployment",)),
+    Family("pointsman_local_kv_used_ratio", Kind.GAUGE, "", ("deployment",)),
+    Family("pointsman_local_queue", Kind.GAUGE, "", ("deployment",)),
 )

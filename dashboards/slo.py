@@ -9,6 +9,11 @@ BAD_OUTCOMES: Final = "upstream_error|timeout|gateway_error"
 """How requests end whose callers did nothing wrong and got no answer."""
 NOT_COUNTED: Final = "client_error|denied_.*"
 """How requests end that were the caller's own doing; they are in neither part of the ratio."""
+PROVIDER_FAILS: Final = (
+    "rate_limited|status|connect|reset|bad_response|truncated|in_band|"
+    "first_token_timeout|idle_timeout|total_timeout|write_timeout|crashed|lost"
+)
+"""How attempts end that the far side failed: not what callers, hedges or our own limits ended."""
 FIRST_BOUND: Final = "3.2"
 OVERHEAD_BOUND: Final = "0.02"
 

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.boards import overview
+from dashboards.boards import cache, cost, limits, local, models, overview, traces
 
-BOARDS: Final = (overview.BOARD,)
+BOARDS: Final = (
+    overview.BOARD,
+    cost.BOARD,
+    models.BOARD,
+    cache.BOARD,
+    limits.BOARD,
+    local.BOARD,
+    traces.BOARD,
+)

@@ -14,7 +14,7 @@ from dashboards.building.values import JOB_AND_INSTANCE, Source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dashboards.building.values import Board, Note, Variable
+    from dashboards.building.values import Board, Box, Note, Variable
 
 _ALL: Final = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
 _NAMES: Final = {Source.PROMETHEUS: "Prometheus", Source.LOKI: "Loki", Source.TEMPO: "Tempo"}
@@ -22,7 +22,21 @@ _ANYWHERE: Final = "pointsman_build_info"
 
 
 def variables(board: Board) -> list[dashboard.VariableModel]:
-    return [*_datasources(board), *_instances(), *(_of_label(variable) for variable in board.variables)]
+    chosen = [_of_label(variable) for variable in board.variables]
+    return [*_datasources(board), *_instances(), *chosen, *(_box(box) for box in board.boxes)]
+
+
+def _box(box: Box) -> dashboard.VariableModel:
+    return dashboard.VariableModel(
+        type_val=dashboard.VariableType.TEXTBOX,
+        name=box.name,
+        label=box.title,
+        description=box.about,
+        query="",
+        current=dashboard.VariableOption(selected=True, text="", value=""),
+        options=[dashboard.VariableOption(selected=True, text="", value="")],
+        hide=dashboard.VariableHide.DONT_HIDE,
+    )
 
 
 def _datasources(board: Board) -> Iterator[dashboard.VariableModel]:
@@ -47,7 +61,11 @@ def _instances() -> list[dashboard.VariableModel]:
 
 
 def _of_label(variable: Variable) -> dashboard.VariableModel:
-    found = f"label_values({variable.series}{{{JOB_AND_INSTANCE}}}, {variable.label})"
+    named = JOB_AND_INSTANCE
+    series = variable.series
+    if "|" in series:
+        named, series = f'__name__=~"{series}",{named}', ""
+    found = f"label_values({series}{{{named}}}, {variable.label})"
     return _query(variable.name, variable.name.capitalize(), found, variable.about)
 
 

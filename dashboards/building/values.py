@@ -137,11 +137,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A choice at the top of a board, of the values that `label` has in `series`."""
+    """A choice at the top of a board, of the values that `label` has in `series`: a name, or a pattern of names."""
 
     name: str
     label: str
     series: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A text to type at the top of a board."""
+
+    name: str
+    title: str
     about: str
 
 
@@ -165,6 +174,7 @@ class Board:
     about: str
     rows: tuple[Row, ...]
     variables: tuple[Variable, ...] = ()
+    boxes: tuple[Box, ...] = ()
     sources: tuple[Source, ...] = (Source.PROMETHEUS,)
     notes: tuple[Note, ...] = ()
     since: str = "now-6h"
