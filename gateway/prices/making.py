@@ -100,7 +100,7 @@ def _rates(words: Mapping[str, int]) -> Rates:
 def _price(terms: Terms, later: tuple[float, Price] | None) -> Price:
     named, (rates, tiers) = terms.named, terms.standard
     return Price(
-        id=f"{named.name}.{_digest(terms)}",
+        id=f"{named.name}{'.' if '@' in named.name else '@'}{_digest(terms)}",
         source=named.source,
         as_of=named.as_of,
         **rates._asdict(),
