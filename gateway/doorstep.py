@@ -14,6 +14,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 if TYPE_CHECKING:
+    from asyncio import BaseTransport
     from collections.abc import Callable, Container
 
     from multidict import CIMultiDictProxy
@@ -34,10 +35,16 @@ class Door(Protocol):
 class Doorstep(RequestHandler):
     """One caller's connection, up to the door. `is_let_in` says that the newest request was asked there already."""
 
-    __slots__ = ("door", "is_let_in")
+    __slots__ = ("_peer", "door", "is_let_in")
 
     door: Door | None
     is_let_in: bool
+    _peer: str
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        name = transport.get_extra_info("peername")
+        self._peer = str(name[0]) if isinstance(name, tuple) else ""
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         door, waiter = self.door, self._waiter
@@ -52,9 +59,10 @@ class Doorstep(RequestHandler):
             waiter.set_result(None)
 
     def peer(self) -> str:
-        """The address at the other end: the caller's, or that of the proxy in front; "" where none is."""
-        name = None if self.transport is None else self.transport.get_extra_info("peername")
-        return str(name[0]) if isinstance(name, tuple) else ""
+        """The address at the other end: the caller's, or that of the proxy in front; "" where none is. It is known for
+        as long as anybody asks, since a call is told of after its connection may have closed.
+        """
+        return self._peer
 
     def _is_refused(self, door: Door) -> bool:
         message, payload = self._messages[0]

@@ -96,7 +96,7 @@ class Service:
         self._reload = asyncio.Event()
 
     async def run(self) -> None:
-        gateway = await Gateway.start(self._config)
+        gateway = await Gateway.start(self._config, 0 if self._place is None else self._place.slot)
         try:
             if self._dress is not None:
                 self._dress(gateway)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from gateway.signals.cache_telemetry import Result
+from policies.cache_rules import Level
 
 if TYPE_CHECKING:
     from gateway.call import Cached
 
 
+EXACT: Final = "exact"
+SEMANTIC: Final = "semantic"
+
+
 class CacheTold(Struct, omit_defaults=True):
-    """`result` is hit, miss or bypass; `reason` says why a call was left alone, or why only an exact hit would do.
-    `risk` is how likely the nearest question's answer is wrong here, `bar` how likely it may be. Of hits, `saved_*` are
-    what the answer took when it was made.
+    """`result` is hit, miss or bypass; `kind` is the cache that had the last word: exact, which knows what is near too,
+    or semantic; none of a bypass. `reason` says why a call was left alone, or why only an exact hit would do. `risk` is
+    how likely the nearest question's answer is wrong here, `bar` how likely it may be. Of hits, `saved_*` are what the
+    answer took when it was made.
     """
 
     result: str
+    kind: str | None = None
     level: str | None = None
     reason: str | None = None
     id: str = ""
@@ -40,10 +47,18 @@ def result_of(cached: Cached) -> Result:
     return Result.MISS if cached.bypass is None else Result.BYPASS
 
 
+def kind_of(cached: Cached) -> str | None:
+    if cached.bypass is not None:
+        return None
+    by_meaning = cached.level is Level.SEMANTIC or (cached.level is None and cached.similarity is not None)
+    return SEMANTIC if by_meaning else EXACT
+
+
 def cache_told(cached: Cached) -> CacheTold:
     why, used = cached.bypass or cached.closed, cached.saved
     told = CacheTold(
         result_of(cached).value,
+        kind_of(cached),
         None if cached.level is None else cached.level.value,
         None if why is None else why.value,
         cached.entry_id,

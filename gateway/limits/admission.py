@@ -21,7 +21,7 @@ from gateway.limits.demands import Demand
 from gateway.limits.holdings import Holding
 from gateway.limits.plans import Plans, no_edges
 from gateway.limits.waiting_room import QueueRefusal, WaitingRoom
-from gateway.signals import telemetry
+from gateway.signals.limit_metrics import LimitMetrics
 from policies.limits import Denied
 from policies.queueing import Applicant, flow_of
 from policies.vocabulary import Failure, FailureKind
@@ -62,7 +62,7 @@ class Admission:
         self._live: dict[str, Admitted] = {}
         self.budgeted: set[str] = set()
         """Tenants that this process has held calendar accounts of."""
-        self._denials = registry.cells(telemetry.LIMIT_DENIALS)
+        self._metrics = LimitMetrics(registry)
         self.room = WaitingRoom(time.monotonic)
         self.store.on_lost(self._lose)
         self.store.on_freed(self.room.freed)
@@ -83,6 +83,7 @@ class Admission:
             raise InternalError("a call reached its limits without a principal or a route")
         if route.queue is not None and not self.room.is_empty(route.name):
             return False
+        began_s = time.perf_counter()
         admitted = self._open(call)
         admitted.further = plan.further()
         amounts = self._demand(call, admitted, plan).amounts(plan, call.candidates) if plan.weighs else ONE_CALL
@@ -93,6 +94,7 @@ class Admission:
             return False
         admitted.told = plan, asks, granted.accounts
         admitted.latest = self._keep(admitted, Holding(principal.org, call.id, plan, granted))
+        self._metrics.allowed.observe(time.perf_counter() - began_s)
         return True
 
     async def admit(self, call: Call, plan: Plan) -> None:
@@ -178,7 +180,7 @@ class Admission:
     async def _take(self, call: Call, admitted: Admitted, place: Place, plan: Plan) -> Holding:
         claim = self._claim(call, admitted, place, plan)
         try:
-            answer = await claim.reserve()
+            answer = await self._asked(claim)
         except RequestError:
             await self._look(admitted, claim)
             raise
@@ -189,6 +191,14 @@ class Admission:
             raise refusals.over(plan.terms, claim.asks, answer)
         return self._keep(admitted, claim.holding(answer))
 
+    async def _asked(self, claim: Claim) -> Granted | Denied:
+        """The answer, with what it took to get it."""
+        began_s = time.perf_counter()
+        answer = await claim.reserve()
+        check = self._metrics.refused if isinstance(answer, Denied) else self._metrics.allowed
+        check.observe(time.perf_counter() - began_s)
+        return answer
+
     async def _in_turn(self, call: Call, admitted: Admitted, claim: Claim, rules: QueueRules) -> Granted:
         """What was reserved, at once or when the call's turn came. Raises `LimitError` when it did not come."""
         principal, route, plan = call.principal, call.route, claim.plan
@@ -196,7 +206,7 @@ class Admission:
         assert route is not None  # noqa: S101 - as above
         denied: Denied | None = None
         if not self.room.must_line_up(route.name, claim.accounts):
-            answer = await claim.reserve()
+            answer = await self._asked(claim)
             admitted.told = plan, claim.asks, answer.accounts
             if not isinstance(answer, Denied):
                 return answer
@@ -228,7 +238,7 @@ class Admission:
     async def _take_spanning(self, call: Call, admitted: Admitted, place: Place, plan: Plan) -> Failure | None:
         claim = self._claim(call, admitted, place, plan)
         try:
-            answer = await claim.reserve()
+            answer = await self._asked(claim)
         except RequestError as error:
             return Failure(FailureKind.LIMITED, error.message, code=error.code)
         if isinstance(answer, Denied):
@@ -254,6 +264,12 @@ class Admission:
         return call.generation.calendars.edges(period, org, self._clock())
 
     def _keep(self, admitted: Admitted, holding: Holding) -> Holding:
+        plan = holding.plan
+        if plan.grants is None:
+            plan.grants = self._metrics.grants_of(
+                (term.limit.scope.value, term.limit.resource.value) for term in plan.terms
+            )
+        plan.grants.value += 1
         admitted.holdings.append(holding)
         self._live[holding.reservation] = admitted
         if holding.has_calendar:
@@ -274,8 +290,8 @@ class Admission:
 
     def _count(self, admitted: Admitted, plan: Plan, denied: Denied) -> None:
         limit = refusals.named(plan.terms, denied).limit
-        admitted.refused_by = limit.id
-        self._denials.at(limit.scope, limit.resource).inc()
+        admitted.refused_by, admitted.refused_scope = limit.id, limit.scope
+        self._metrics.denied(limit.scope.value, limit.resource.value)
 
     def _lose(self, reservation: str) -> None:
         """A lease ran out under its call, which must not go on using what others may hold by now."""

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from gateway.state.answers.store import Used
     from gateway.state.limits.store import LimitStore
     from policies.limits import Account, Ask
+    from policies.vocabulary import LimitScope
 
 
 class Admitted:
     """`latest` is the reservation that further attempts settle. `spanning` are those of the attempt about to be made
     alone; once it is, they are found in `of_attempt`, by its number.
 
-    `told` is what the first answer of the store said; `refused_by` the id of the limit that said no; `is_lost` that a
-    lease ran out under the call, whose `task` was cancelled for it; `waited_s` how long its turn took to come.
+    `told` is what the first answer of the store said; `refused_by` the id of the limit that said no, and
+    `refused_scope` whose it was; `is_lost` that a lease ran out under the call, whose `task` was cancelled for it;
+    `waited_s` how long its turn took to come.
     """
 
     __slots__ = (
@@ -36,6 +38,7 @@ class Admitted:
         "latest",
         "of_attempt",
         "refused_by",
+        "refused_scope",
         "spanning",
         "task",
         "told",
@@ -52,6 +55,7 @@ class Admitted:
         self.of_attempt: dict[int, list[Holding]] = {}
         self.told: tuple[Plan, Sequence[Ask], Sequence[Account]] | None = None
         self.refused_by: str | None = None
+        self.refused_scope: LimitScope | None = None
         self.is_lost = False
         self.waited_s = 0.0
         self.task = asyncio.current_task()

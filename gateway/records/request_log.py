@@ -4,167 +4,95 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.explaining.cache_told import CacheTold, cache_told
+from gateway.explaining.cache_told import cache_told
+from gateway.records.origins import ANYWHERE, network_of
+from gateway.records.request_event import (
+    AttemptEvent,
+    BytesEvent,
+    ComponentsEvent,
+    CostEvent,
+    EngineEvent,
+    LimitsEvent,
+    RequestEvent,
+    TimingEvent,
+    TokensEvent,
+)
 from gateway.records.settlement import HEDGE_LOST
 from gateway.records.usual_lines import UsualLines
 from gateway.scrubbing import printable, scrub
 from gateway.signals.logs import timestamp
 from gateway.signals.telemetry import LOG_SCHEMA_VERSION, NANO, REQUEST_COMPLETED, SERVICE, Outcome
 from policies.attempts import AttemptKind
+from policies.failures import CONTENT_CODES
+from policies.tariffs import PriceSource
 
 if TYPE_CHECKING:
     from adapters.base import EngineTimes
     from gateway.call import Attempt, Cached, Call
+    from gateway.records.origins import Origins
     from gateway.records.settlement import SettledCall, Settlement
-    from policies.vocabulary import Cost
+    from policies.vocabulary import Cost, Usage
+
+METHOD: Final = "POST"
+"""Of everything that is recorded: reading a list of models is no call."""
+ALLOWED: Final = "allowed"
+QUEUED: Final = "queued"
+DENIED: Final = "denied"
+PROVIDER_FILTER: Final = "provider_content_filter"
 
 _WARNINGS = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT})
-
-
-class AttemptEvent(msgspec.Struct, omit_defaults=True, gc=False):
-    deployment: str
-    outcome: str
-    status: int | None
-    ms: float
-    kind: str = AttemptKind.FIRST.value
-
-
-class TokensEvent(msgspec.Struct, gc=False):
-    input: int = 0
-    cached_input: int = 0
-    cache_write: int = 0
-    output: int = 0
-    reasoning: int = 0
-    estimated: bool = False
-
-
-class ComponentsEvent(msgspec.Struct, gc=False):
-    input: int = 0
-    cached_input: int = 0
-    cache_write: int = 0
-    output: int = 0
-
-
-class CostEvent(msgspec.Struct, gc=False):
-    """`total_nano_usd` is None when nothing that was used has a price; `unpriced` says why something has none."""
-
-    total_nano_usd: int | None
-    components: ComponentsEvent | None
-    source: str | None
-    price_version: str | None
-    unpriced: str | None
-
-
-class TimingEvent(msgspec.Struct, gc=False):
-    total: float
-    overhead: float
-    upstream: float
-    ttft: float | None
-
-
-class EngineEvent(msgspec.Struct, gc=False):
-    """Milliseconds in an engine of ours; `compute` is this call's share of what the engine spent."""
-
-    queue: float = 0.0
-    prefill: float = 0.0
-    decode: float = 0.0
-    compute: float = 0.0
-
-
-class BytesEvent(msgspec.Struct, gc=False):
-    in_: int = msgspec.field(name="in")
-    out: int = 0
-
-
-class RequestEvent(msgspec.Struct, omit_defaults=True, gc=False):
-    """Field names as in dashboards and parsers; what has no value is left out."""
-
-    ts: str
-    level: str
-    request_id: str
-    trace_id: str
-    span_id: str
-    route: str | None
-    status: int
-    outcome: str
-    model_requested: str
-    stream: bool
-    endpoint: str
-    timing_ms: TimingEvent
-    bytes: BytesEvent
-    event: str
-    service: str
-    schema_version: int
-    team: str | None = None
-    key_id: str | None = None
-    key_alias: str | None = None
-    error_type: str | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    limit: str | None = None
-    model_served: str | None = None
-    provider: str | None = None
-    deployment: str | None = None
-    attempts: list[AttemptEvent] = []
-    finish_reason: str | None = None
-    cancelled: bool = False
-    tokens: TokensEvent | None = None
-    cost: CostEvent | None = None
-    user_agent: str | None = None
-    replay_of: str | None = None
-    engine_ms: EngineEvent | None = None
-    cache: CacheTold | None = None
+_FILTERED = frozenset({"content_filter", "guardrail_intervened"})
 
 
 class RequestLog:
     """Writes a settled call as one line, ready for the sink."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, origins: Origins = ANYWHERE) -> None:
         self._encoder = msgspec.json.Encoder()
-        self._usual = UsualLines(request_event)
+        self._usual = UsualLines(self.event, origins)
         self.as_json = as_json
+        self.origins = origins
         self.line = self._json_line if as_json else terminal_line
 
+    def event(self, settled: SettledCall) -> RequestEvent:
+        return request_event(settled, self.origins)
+
     def _json_line(self, settled: SettledCall) -> bytes:
-        return self._usual.line(settled) or self._encoder.encode(request_event(settled)) + b"\n"
+        return self._usual.line(settled) or self._encoder.encode(self.event(settled)) + b"\n"
 
 
-def request_event(settled: SettledCall) -> RequestEvent:
+def request_event(settled: SettledCall, origins: Origins = ANYWHERE) -> RequestEvent:
     """The event of one call."""
     call, request, attempts = settled.call, settled.call.request, settled.attempts
     event = RequestEvent(
-        timestamp(call.received_at_ns / NANO + settled.duration_s),
-        _level(settled.outcome),
-        call.id,
-        call.trace.trace_id,
-        call.trace.span_id,
-        call.route.name if call.route is not None else None,
-        call.status,
-        settled.outcome.value,
-        printable(request.model),
-        request.stream,
-        request.endpoint.value,
-        _timing(settled),
-        BytesEvent(request.body_bytes, call.sent_bytes),
-        REQUEST_COMPLETED,
-        SERVICE,
-        LOG_SCHEMA_VERSION,
+        ts=timestamp(call.received_at_ns / NANO + settled.duration_s),
+        level=_level(settled.outcome),
+        event=REQUEST_COMPLETED,
+        schema_version=LOG_SCHEMA_VERSION,
+        service=SERVICE,
+        instance=origins.instance,
+        worker=origins.worker,
+        request_id=call.id,
+        trace_id=call.trace.trace_id,
+        span_id=call.trace.span_id,
+        end_user_hash=origins.end_user(request),
+        route=call.route.name if call.route is not None else None,
+        method=METHOD,
+        status=call.status,
+        outcome=settled.outcome.value,
+        model_requested=printable(request.model),
+        stream=request.stream,
+        timing_ms=_timing(settled),
+        bytes=BytesEvent(request.body_bytes, call.sent_bytes),
+        ip_trunc=network_of(call),
+        endpoint=request.endpoint.value,
     )
-    event.error_code = call.error_code
-    event.cancelled = call.cancelled
-    event.replay_of = call.replay_of
-    if call.admitted is not None and call.status >= 400:
-        event.limit = call.admitted.refused_by
-    agent = call.headers.get("User-Agent")
-    if agent:
-        event.user_agent = _scrub_agent(agent)
-    principal = call.principal
-    if principal is not None:
-        event.team, event.key_id, event.key_alias = principal.team, principal.key_id, principal.key_name
+    _add_caller(event, call)
+    event.ratelimit = _limits(call)
     if attempts:
         _add_attempts(event, attempts, call.decisive or attempts[-1].attempt)
     if call.cached is not None:
@@ -172,9 +100,36 @@ def request_event(settled: SettledCall) -> RequestEvent:
     return event
 
 
+def _add_caller(event: RequestEvent, call: Call) -> None:
+    event.error_code = call.error_code
+    event.cancelled = call.cancelled
+    event.replay_of = call.replay_of
+    agent = call.headers.get("User-Agent")
+    if agent:
+        event.user_agent = _scrub_agent(agent)
+    principal = call.principal
+    if principal is not None:
+        event.org, event.team = principal.org, principal.team
+        event.key_id, event.key_alias = principal.key_id, principal.key_name
+    if call.admitted is not None and call.status >= 400:
+        event.limit = call.admitted.refused_by
+
+
+def _limits(call: Call) -> LimitsEvent | None:
+    """None where no limit applied. A limit of a deployment that sent the call elsewhere has denied it nothing."""
+    admitted = call.admitted
+    if admitted is None:
+        return None
+    if call.status >= 400 and admitted.refused_by is not None:
+        scope = admitted.refused_scope
+        return LimitsEvent(DENIED, None if scope is None else scope.value)
+    return LimitsEvent(QUEUED if admitted.waited_s else ALLOWED, None)
+
+
 def _add_cache(event: RequestEvent, cached: Cached) -> None:
     event.cache = cache_told(cached)
     if cached.is_hit:
+        event.cost = CostEvent(0, saved_nano_usd=event.cache.saved_nano_usd)
         event.deployment, event.model_served = cached.deployment or None, printable(cached.model) or None
 
 
@@ -192,72 +147,80 @@ def _add_attempts(event: RequestEvent, attempts: list[Settlement], last: Attempt
     if last.failure is not None:
         event.error_type = last.failure.kind.value
         event.error_message = scrub(last.failure.message) or None
+    if was_filtered(last):
+        event.guardrails = [PROVIDER_FILTER]
+
+
+def was_filtered(attempt: Attempt) -> bool:
+    """Whether a provider's own guardrail held back the answer, or a part of it."""
+    reasons = attempt.tally.finish_reasons if attempt.tally is not None else ()
+    refused = attempt.failure is not None and attempt.failure.code in CONTENT_CODES
+    return refused or not _FILTERED.isdisjoint(reasons)
 
 
 def _engine(times: EngineTimes) -> EngineEvent:
-    seconds = (times.queue_s, times.read_s, times.write_s, times.compute_s)
-    return EngineEvent(*(round(part_s * 1000, 2) for part_s in seconds))
+    return EngineEvent(*map(_ms, (times.queue_s, times.read_s, times.write_s, times.compute_s)))
 
 
 def _attempt(settlement: Settlement) -> AttemptEvent:
     failure = settlement.attempt.failure
     status = failure.status if failure is not None else None
     name = settlement.attempt.deployment.name
-    duration_ms = round(settlement.duration_s * 1000, 2)
-    return AttemptEvent(name, settlement.outcome, status, duration_ms, settlement.attempt.kind.value)
+    return AttemptEvent(name, settlement.outcome, status, _ms(settlement.duration_s), settlement.attempt.kind.value)
 
 
 def _tokens(attempts: list[Settlement]) -> TokensEvent:
-    usage = attempts[0].usage
-    tokens = TokensEvent(
-        usage.input_tokens,
-        usage.cached_input_tokens,
-        usage.cache_write_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-        usage.estimated,
-    )
-    for settlement in attempts[1:]:
+    tokens = TokensEvent()
+    for settlement in attempts:
         usage = settlement.usage
+        five_minutes, hour = cache_writes(usage)
         tokens.input += usage.input_tokens
         tokens.cached_input += usage.cached_input_tokens
-        tokens.cache_write += usage.cache_write_tokens
+        tokens.cache_write_5m += five_minutes
+        tokens.cache_write_1h += hour
         tokens.output += usage.output_tokens
         tokens.reasoning += usage.reasoning_tokens
         tokens.estimated = tokens.estimated or usage.estimated
     return tokens
 
 
+def cache_writes(usage: Usage) -> tuple[int, int]:
+    """Tokens written to a provider's cache for five minutes, and for an hour."""
+    hour = usage.details.cache_write_1h_tokens if usage.details is not None else 0
+    return usage.cache_write_tokens - hour, hour
+
+
 def _cost(attempts: list[Settlement]) -> CostEvent | None:
     """The sum over attempts, with the price last used. None when nothing cost or should have cost anything."""
     event: CostEvent | None = None
-    unpriced: str | None = None
     for settlement in attempts:
-        unpriced = settlement.unpriced or unpriced
-        cost = settlement.cost
-        if cost is not None:
-            event = _cost_event(cost) if event is None else _add_cost(event, cost)
-    if unpriced is not None:
-        event = event or CostEvent(None, None, None, None, None)
-        event.unpriced = unpriced
+        if settlement.cost is not None:
+            event = _add_cost(event or CostEvent(0, ComponentsEvent()), settlement.cost)
+            event.source = source_of(settlement)
+    unpriced = [settlement.unpriced for settlement in attempts if settlement.unpriced is not None]
+    if unpriced:
+        event = event or CostEvent(None)
+        event.unpriced = unpriced[-1]
     return event
 
 
-def _cost_event(cost: Cost) -> CostEvent:
-    parts = ComponentsEvent(
-        cost.input_nanousd, cost.cached_input_nanousd, cost.cache_write_nanousd, cost.output_nanousd
-    )
-    return CostEvent(cost.total_nanousd, parts, cost.price.source, cost.price.as_of, None)
+def source_of(settlement: Settlement) -> str | None:
+    """Where the amount comes from: an estimate, whatever the rates are from, where the tokens are one."""
+    if settlement.cost is None:
+        return None
+    return PriceSource.ESTIMATED.value if settlement.usage.estimated else settlement.cost.price.source
 
 
 def _add_cost(event: CostEvent, cost: Cost) -> CostEvent:
     event.total_nano_usd = (event.total_nano_usd or 0) + cost.total_nanousd
-    components = event.components = event.components or ComponentsEvent()
-    components.input += cost.input_nanousd
-    components.cached_input += cost.cached_input_nanousd
-    components.cache_write += cost.cache_write_nanousd
-    components.output += cost.output_nanousd
-    event.source, event.price_version = cost.price.source, cost.price.as_of
+    parts = event.components = event.components or ComponentsEvent()
+    parts.input += cost.input_nanousd
+    parts.cached_input += cost.cached_input_nanousd
+    parts.cache_write += cost.cache_write_nanousd
+    parts.output += cost.output_nanousd
+    parts.request += cost.request_nanousd
+    parts.tool += cost.tool_nanousd
+    event.price_id, event.price_version = cost.price.id, cost.price.version or cost.price.as_of
     return event
 
 
@@ -274,12 +237,24 @@ def _timing(settled: SettledCall) -> TimingEvent:
         upstream_s += settlement.duration_s
         if first_token_s is None or attempt.kind is not AttemptKind.RESUME:
             first_token_s = attempt.first_token_s
+    call = settled.call
     return TimingEvent(
-        round(settled.duration_s * 1000, 2),
-        round(settled.overhead_s * 1000, 2),
-        round(upstream_s * 1000, 2),
-        round((first_token_s - settled.call.received_s) * 1000, 2) if first_token_s is not None else None,
+        total=_ms(settled.duration_s),
+        overhead=_ms(settled.overhead_s),
+        queue=_ms(call.admitted.waited_s) if call.admitted is not None else 0.0,
+        auth=_ms(call.marks[0][1] - call.received_s) if is_timed(call) else None,
+        ttft=_ms(first_token_s - call.received_s) if first_token_s is not None else None,
+        upstream=_ms(upstream_s),
     )
+
+
+def is_timed(call: Call) -> bool:
+    """Whether it is known when the call's key was, which is the first mark of any call."""
+    return bool(call.marks)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)
 
 
 def _level(outcome: Outcome) -> str:

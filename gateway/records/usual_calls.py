@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.records.ledger_rows import details_of, ledger_rows
+from gateway.records.origins import ANYWHERE
 from gateway.records.request_log import request_event
 from gateway.records.settlement import is_plausible, price_of, settle
-from gateway.records.usual_cache import cache_kind, cache_numbers
-from gateway.records.usual_lines import template_of
-from gateway.signals.logs import timestamp
-from gateway.signals.telemetry import NANO
+from gateway.records.usual_cache import cache_kind
+from gateway.records.usual_lines import Numbers, finish_of, is_plain, template_of, values_of
 from gateway.state.ledger.schema import LedgerRow
 
 if TYPE_CHECKING:
@@ -23,11 +22,12 @@ if TYPE_CHECKING:
 
     from gateway.call import Attempt, Call
     from gateway.records.call_metrics import AttemptMeters, CallMetrics, CostMeters, RequestMeters
+    from gateway.records.origins import Origins
     from gateway.records.usual_cache import CacheKind
     from gateway.signals.cache_metrics import CacheMeters
-    from policies.vocabulary import Cost, Deployment, Price, Principal, Route, Usage
+    from policies.vocabulary import Deployment, Price, Principal, Route, Usage
 
-Key = tuple["str | int | CacheKind | None", ...]
+Key = tuple["str | int | tuple[str, ...] | CacheKind | None", ...]
 
 MOST_KINDS: Final = 512
 _NOT_CACHED: Final = (None, None, None)
@@ -48,21 +48,12 @@ class Kind(NamedTuple):
     costs: CostMeters
 
 
-class Numbers(NamedTuple):
-    """What differs within a kind; durations are as settlement defines them."""
-
-    usage: Usage
-    cost: Cost
-    whole_s: float
-    overhead_s: float
-    attempt_s: float
-
-
 class UsualCalls:
     """`note_price` hears of every price that the rows name."""
 
-    def __init__(self, metrics: CallMetrics, note_price: Callable[[Price], None]) -> None:
+    def __init__(self, metrics: CallMetrics, note_price: Callable[[Price], None], origins: Origins = ANYWHERE) -> None:
         self._metrics = metrics
+        self._origins = origins
         self._note_price = note_price
         self._kinds: dict[Key, Kind] = {}
 
@@ -77,11 +68,13 @@ class UsualCalls:
         if cost is None:
             return None
         attempt.usage, attempt.cost = usage, cost
-        key = (cost.price.id, *_key(call, attempt, cached))
+        plain = is_plain(usage, cost)
+        key = (cost.price.id, plain, *_key(call, attempt, cached))
         kind = self._kinds.get(key) or self._learn(key, call)
         whole_s, overhead_s, attempt_s = _times(call, attempt)
         numbers = Numbers(usage, cost, whole_s, overhead_s, attempt_s)
-        told = _row(kind, call, attempt, numbers), _line(kind, call, numbers)
+        values = values_of(call, attempt, numbers, self._origins, plain=plain)
+        told = _row(kind, call, attempt, numbers), (kind.template % values).encode()
         kind.requests.add(whole_s, overhead_s)
         kind.attempts.add(attempt_s, usage)
         kind.costs.add(cost)
@@ -104,7 +97,7 @@ class UsualCalls:
             row[3:14],
             (row.price_id, row.price_source, row.price_as_of),
             (row.org, row.tags),
-            template_of(request_event(settled)),
+            template_of(request_event(settled, self._origins), plain=key[1] is True),
             self._metrics.cache_meters_of(call),
             *self._metrics.meters_of(settled),
         )
@@ -145,8 +138,10 @@ def _key(call: Call, attempt: Attempt, cached: CacheKind) -> Key:
         request.model,
         request.endpoint._value_,
         tally.model if tally is not None else None,
-        tally.finish_reasons[0] if tally is not None and tally.finish_reasons else None,
+        finish_of(tally) if tally is not None else None,
         call.headers.get("User-Agent"),
+        call.admitted is None,
+        bool(call.marks),
         cached,
     )
 
@@ -187,32 +182,5 @@ def _row(kind: Kind, call: Call, attempt: Attempt, numbers: Numbers) -> LedgerRo
         *_NOT_CACHED,
         *cost[5:],
         *(_NO_DETAILS if usage.details is None else details_of(usage)),
-        None,
+        attempt.gpu_us,
     ))  # fmt: skip
-
-
-def _line(kind: Kind, call: Call, numbers: Numbers) -> bytes:
-    usage, cost, whole_s, overhead_s, attempt_s = numbers
-    values = (
-        timestamp(call.received_at_ns / NANO + whole_s),
-        call.id,
-        call.trace.trace_id,
-        call.trace.span_id,
-        call.status,
-        whole_s * 1000,
-        overhead_s * 1000,
-        attempt_s * 1000,
-        "null",
-        call.request.body_bytes,
-        call.sent_bytes,
-        attempt_s * 1000,
-        usage.input_tokens,
-        usage.cached_input_tokens,
-        usage.cache_write_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-        cost.total_nanousd,
-        *cost[:4],
-        *(() if call.cached is None else cache_numbers(call.cached)),
-    )
-    return (kind.template % values).encode()

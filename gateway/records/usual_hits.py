@@ -7,17 +7,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.records.ledger_rows import ledger_rows
+from gateway.records.origins import ANYWHERE
 from gateway.records.request_log import request_event
 from gateway.records.settlement import settle
-from gateway.records.usual_cache import cache_kind, cache_numbers
-from gateway.records.usual_lines import hit_template_of
-from gateway.signals.logs import timestamp
-from gateway.signals.telemetry import NANO
+from gateway.records.usual_cache import cache_kind
+from gateway.records.usual_lines import hit_template_of, hit_values_of
 from gateway.state.ledger.schema import FROM_CACHE, LedgerRow
 
 if TYPE_CHECKING:
     from gateway.call import Cached, Call
     from gateway.records.call_metrics import CallMetrics, RequestMeters
+    from gateway.records.origins import Origins
     from gateway.records.usual_cache import CacheKind
     from gateway.signals.cache_metrics import CacheMeters
     from policies.vocabulary import Principal, Route
@@ -42,8 +42,9 @@ class Kind(NamedTuple):
 
 
 class UsualHits:
-    def __init__(self, metrics: CallMetrics) -> None:
+    def __init__(self, metrics: CallMetrics, origins: Origins = ANYWHERE) -> None:
         self._metrics = metrics
+        self._origins = origins
         self._kinds: dict[Key, Kind] = {}
 
     def take(self, call: Call) -> tuple[LedgerRow, bytes] | None:
@@ -59,7 +60,8 @@ class UsualHits:
         if kind is None:
             return None
         whole_s = max(0.0, call.ended_s - call.received_s)
-        told = _row(kind, call, cached, whole_s), _line(kind, call, cached, whole_s)
+        line = (kind.template % hit_values_of(call, whole_s, self._origins)).encode()
+        told = _row(kind, call, cached, whole_s), line
         kind.requests.add(whole_s, whole_s)
         kind.cache.add(cached)
         return told
@@ -78,7 +80,7 @@ class UsualHits:
             row[3:14],
             (row.org, row.tags),
             row.cache_level,
-            hit_template_of(request_event(settled)),
+            hit_template_of(request_event(settled, self._origins)),
             self._metrics.hit_meters_of(settled),
             meters,
         )
@@ -106,6 +108,8 @@ def _key(call: Call, cached: Cached, about: CacheKind) -> Key:
         cached.deployment,
         cached.model,
         call.headers.get("User-Agent"),
+        call.admitted is None,
+        bool(call.marks),
         about,
     )
 
@@ -138,19 +142,3 @@ def _row(kind: Kind, call: Call, cached: Cached, whole_s: float) -> LedgerRow:
             *_BESIDE,
         )
     )
-
-
-def _line(kind: Kind, call: Call, cached: Cached, whole_s: float) -> bytes:
-    values = (
-        timestamp(call.received_at_ns / NANO + whole_s),
-        call.id,
-        call.trace.trace_id,
-        call.trace.span_id,
-        call.status,
-        whole_s * 1000,
-        whole_s * 1000,
-        call.request.body_bytes,
-        call.sent_bytes,
-        *cache_numbers(cached),
-    )
-    return (kind.template % values).encode()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+import msgspec
+from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from adapters.base import EngineTimes, Tally
 from adapters.schema import InferenceRequest
 from gateway.call import Attempt, Cached, Call
+from gateway.limits.admitted import Admitted
+from gateway.signals.conventions import Mark
 from gateway.signals.tracing import trace_context
 from gateway.state.answers.store import Used
 from policies.cache_rules import Level
@@ -116,6 +120,46 @@ def cached_hit(joined: str | None = None, *, stream: bool = False, judged: bool 
 def answered(usage: Usage | None = None, *, stream: bool = False) -> Call:
     """A call that went well at the first attempt."""
     return call(attempt(usage or Usage(12, 34), finish=("stop",)), stream=stream)
+
+
+@st.composite
+def bystanders(draw: st.DrawFn) -> Bystander:
+    """What lines tell of a call beside its route and answer: where it came from, for whom, whether limits applied."""
+    return Bystander(
+        draw(st.sampled_from(("", "203.0.113.77", "2001:db8::1", "100%"))),
+        draw(st.none() | st.sampled_from((b'"ada"', b'"100%s"', b"null"))),
+        draw(st.none() | st.floats(0, 60)),
+        draw(st.booleans()),
+    )
+
+
+class Bystander(NamedTuple):
+    peer: str
+    user: bytes | None
+    auth_s: float | None
+    is_limited: bool
+
+    def beside(self, made: Call) -> None:
+        made.peer = lambda: self.peer
+        if self.user is not None:
+            made.request.members["user"] = msgspec.Raw(self.user)
+        if self.auth_s is not None:
+            made.marks = [(Mark.AUTH, made.received_s + self.auth_s), (Mark.READ, made.received_s + 99)]
+        if self.is_limited:
+            made.admitted = Unlimited()
+
+
+class Unlimited(Admitted):
+    """What a call holds that its limits let pass at once, and that is charged to nobody."""
+
+    def __init__(self) -> None:
+        self.waited_s = 0.0
+
+    def charges(self, _: Attempt) -> str | None:
+        return None
+
+    def hit_charges(self) -> str | None:
+        return None
 
 
 async def _no_body() -> bytes:

@@ -3,19 +3,23 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from gateway.call import Cached
+from gateway.keys.peppers import digests_of
 from gateway.limits.admitted import Admitted
+from gateway.records.origins import Origins
 from gateway.records.request_log import RequestLog
 from gateway.records.settlement import HEDGE_LOST, settle
+from gateway.signals.conventions import Mark
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.attempts import AttemptKind
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.vocabulary import Failure, FailureKind, LimitScope, Usage, UsageDetails
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, cached_hit, call, from_an_engine
 
 if TYPE_CHECKING:
-    from gateway.call import Call
+    from gateway.call import Attempt, Call
 
 
 def logged(finished: Call) -> dict[str, object]:
@@ -34,7 +38,13 @@ def test_a_good_call_says_everything_that_is_known_of_it() -> None:
         "level": "info",
         "event": "request.completed",
         "service": "pointsman",
-        "schema_version": 1,
+        "schema_version": 2,
+        "instance": "",
+        "worker": 0,
+        "end_user_hash": None,
+        "method": "POST",
+        "ip_trunc": None,
+        "org": "default",
         "request_id": finished.id,
         "trace_id": finished.trace.trace_id,
         "span_id": finished.trace.span_id,
@@ -45,7 +55,14 @@ def test_a_good_call_says_everything_that_is_known_of_it() -> None:
         "model_served": "gpt-4o-2024-08-06",
         "stream": True,
         "endpoint": "chat/completions",
-        "timing_ms": {"total": 503.0, "overhead": 5.0, "upstream": 498.0, "ttft": 52.0},
+        "timing_ms": {
+            "total": 503.0,
+            "overhead": 5.0,
+            "queue": 0.0,
+            "auth": None,
+            "ttft": 52.0,
+            "upstream": 498.0,
+        },
         "bytes": {"in": 120, "out": 900},
         "team": "platform",
         "key_id": "k_1234",
@@ -57,17 +74,27 @@ def test_a_good_call_says_everything_that_is_known_of_it() -> None:
         "tokens": {
             "input": 100,
             "cached_input": 40,
-            "cache_write": 0,
+            "cache_write_5m": 0,
+            "cache_write_1h": 0,
             "output": 10,
             "reasoning": 0,
             "estimated": False,
         },
         "cost": {
             "total_nano_usd": 300_000,
-            "components": {"input": 150_000, "cached_input": 50_000, "cache_write": 0, "output": 100_000},
+            "components": {
+                "input": 150_000,
+                "cached_input": 50_000,
+                "cache_write": 0,
+                "output": 100_000,
+                "request": 0,
+                "tool": 0,
+            },
             "source": "table",
+            "price_id": "gpt-4o",
             "price_version": "2026-11-01",
             "unpriced": None,
+            "saved_nano_usd": None,
         },
         "user_agent": "OpenAI/Python 2.0",
     }
@@ -106,12 +133,65 @@ def test_a_refused_call_has_no_upstream_to_speak_of() -> None:
 async def test_a_refusal_names_the_limit_that_said_no() -> None:
     refused = call(status=429, error_code="rate_limit_exceeded")
     refused.admitted = Admitted(InProcessLimitStore(float))
-    refused.admitted.refused_by = "team.tokens.min"
+    refused.admitted.refused_by, refused.admitted.refused_scope = "team.tokens.min", LimitScope.TEAM
     line = logged(refused)
     assert (line["outcome"], line["limit"]) == ("denied_rate", "team.tokens.min")
+    assert line["ratelimit"] == {"decision": "denied", "scope": "team"}
     moved_on = answered()
     moved_on.admitted = refused.admitted
-    assert "limit" not in logged(moved_on)
+    line = logged(moved_on)
+    assert ("limit" in line, line["ratelimit"]) == (False, {"decision": "allowed", "scope": None})
+    moved_on.admitted.waited_s = 0.25
+    line = logged(moved_on)
+    assert line["ratelimit"] == {"decision": "queued", "scope": None}
+    assert line["timing_ms"]["queue"] == 250.0  # type: ignore[index]
+    assert "ratelimit" not in logged(answered()), "nothing limits it"
+
+
+def test_writes_to_a_providers_cache_are_told_by_how_long_they_last() -> None:
+    usage = Usage(100, 10, 20, 30, details=UsageDetails(cache_write_1h_tokens=12))
+    tokens = logged(answered(usage))["tokens"]
+    assert isinstance(tokens, dict)
+    assert (tokens["cache_write_5m"], tokens["cache_write_1h"]) == (18, 12)
+
+
+def test_what_was_estimated_is_no_table_price() -> None:
+    cost = logged(answered(Usage(1, 2, estimated=True)))["cost"]
+    assert isinstance(cost, dict)
+    assert (cost["source"], cost["price_id"]) == ("estimated", "gpt-4o")
+
+
+@pytest.mark.parametrize(
+    ("tried", "guardrails"),
+    [
+        (attempt(Usage(1, 1), finish=("stop", "content_filter")), ["provider_content_filter"]),
+        (attempt(failure=Failure(FailureKind.STATUS, status=400, code="content_filter")), ["provider_content_filter"]),
+        (attempt(Usage(1, 1), finish=("stop",)), None),
+        (attempt(failure=Failure(FailureKind.STATUS, status=400, code="invalid_value")), None),
+    ],
+)
+def test_a_providers_guardrail_is_named(tried: Attempt, guardrails: list[str] | None) -> None:
+    status = 200 if tried.failure is None else 400
+    assert logged(call(tried, status=status)).get("guardrails") == guardrails
+
+
+def test_the_time_until_the_key_was_known_is_told() -> None:
+    finished = answered()
+    finished.marks = [(Mark.AUTH, finished.received_s + 0.00125), (Mark.READ, finished.received_s + 0.5)]
+    timing = logged(finished)["timing_ms"]
+    assert isinstance(timing, dict)
+    assert timing["auth"] == 1.25
+
+
+def test_whose_the_call_was_and_where_it_was_served_is_told_without_names() -> None:
+    finished = answered()
+    finished.request.members["user"] = msgspec.Raw(b'"grace@example.com"')
+    finished.peer = lambda: "203.0.113.77"
+    origins = Origins("host:1", 3, digests_of("a pepper"))
+    line = json.loads(RequestLog(as_json=True, origins=origins).line(settle(finished)))
+    assert (line["instance"], line["worker"], line["ip_trunc"]) == ("host:1", 3, "203.0.113.0/24")
+    assert line["end_user_hash"] == origins.end_user(finished.request)
+    assert "grace" not in json.dumps(line)
 
 
 def test_on_a_terminal_a_call_is_one_short_line() -> None:
@@ -139,7 +219,7 @@ def test_a_hedged_call_tells_of_the_answer_that_went_out() -> None:
     line = logged(a_hedged_call(hedge_won=False))
     assert (line["deployment"], line["timing_ms"]) == (
         "gpt-4o",
-        {"total": 503.0, "overhead": 5.0, "upstream": 498.0, "ttft": 200.0},
+        {"total": 503.0, "overhead": 5.0, "queue": 0.0, "auth": None, "ttft": 200.0, "upstream": 498.0},
     )
     assert line["attempts"] == [
         {"deployment": "gpt-4o", "outcome": "ok", "status": None, "ms": 498.0},
@@ -164,6 +244,7 @@ def test_a_hit_says_what_it_came_from_and_what_it_saved() -> None:
     line = logged(cached_hit())
     assert line["cache"] == {
         "result": "hit",
+        "kind": "semantic",
         "level": "semantic",
         "id": "ce_1",
         "age_s": 31.0,
@@ -175,14 +256,19 @@ def test_a_hit_says_what_it_came_from_and_what_it_saved() -> None:
         "saved_tokens": 110,
     }
     assert (line["outcome"], line["deployment"], line["model_served"]) == ("ok", "gpt-4o", "gpt-4o-2024-08-06")
-    assert line["timing_ms"] == {"total": 503.0, "overhead": 503.0, "upstream": 0.0, "ttft": None}
-    assert not {"attempts", "cost", "tokens"} & line.keys()
+    timing = {"total": 503.0, "overhead": 503.0, "queue": 0.0, "auth": None, "ttft": None, "upstream": 0.0}
+    assert line["timing_ms"] == timing
+    cost = line["cost"]
+    assert isinstance(cost, dict)
+    assert (cost["total_nano_usd"], cost["saved_nano_usd"], cost["components"]) == (0, 350_000, None)
+    assert not {"attempts", "tokens"} & line.keys()
 
 
 @pytest.mark.parametrize("waited", [{"joined": "req_1"}, {"judged": True}])
 def test_what_a_hit_waited_for_others_is_no_overhead(waited: dict[str, Any]) -> None:
     timing = logged(cached_hit(**waited))["timing_ms"]
-    assert timing == {"total": 503.0, "overhead": 0.0, "upstream": 0.0, "ttft": None}
+    assert isinstance(timing, dict)
+    assert (timing["total"], timing["overhead"], timing["upstream"]) == (503.0, 0.0, 0.0)
 
 
 def test_a_miss_says_so_whatever_calls_without_a_cache_said_before() -> None:
@@ -191,7 +277,7 @@ def test_a_miss_says_so_whatever_calls_without_a_cache_said_before() -> None:
     missed = answered()
     missed.cached = Cached(similarity=0.8, risk=0.5, bar=0.01, lookup_s=0.002)
     told = json.loads(log.line(settle(missed)))["cache"]
-    assert told == {"result": "miss", "risk": 0.5, "bar": 0.01, "similarity": 0.8, "lookup_ms": 2.0}
+    assert told == {"result": "miss", "kind": "semantic", "risk": 0.5, "bar": 0.01, "similarity": 0.8, "lookup_ms": 2.0}
     assert b'"cache"' not in log.line(settle(answered()))
 
 

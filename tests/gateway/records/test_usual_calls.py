@@ -21,7 +21,17 @@ from gateway.signals.metrics import Registry
 from gateway.state.answers.store import Used
 from policies.cache_rules import Bypass
 from policies.vocabulary import Deployment, Failure, FailureKind, Price, Principal, Usage
-from tests.gateway.calls import DEAR, FREE_OF_PRICE, ROUTE, answered, attempt, cached_hit, call, from_an_engine
+from tests.gateway.calls import (
+    DEAR,
+    FREE_OF_PRICE,
+    ROUTE,
+    answered,
+    attempt,
+    bystanders,
+    cached_hit,
+    call,
+    from_an_engine,
+)
 
 if TYPE_CHECKING:
     from gateway.call import Attempt, Call
@@ -82,6 +92,7 @@ def usual_calls(draw: st.DrawFn) -> Call:
     made = call(tried, model=draw(WORDS), principal=principal, headers=headers)
     made.ended_s = tried.ended_s + draw(SECONDS)
     made.cached = draw(st.none() | missed())
+    draw(bystanders()).beside(made)
     return made
 
 

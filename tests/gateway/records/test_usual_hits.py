@@ -21,7 +21,7 @@ from gateway.signals.metrics import Registry
 from gateway.state.answers.store import Used
 from policies.cache_rules import Bypass, Level
 from policies.vocabulary import Principal, Usage
-from tests.gateway.calls import DEAR, ROUTE, attempt, cached_hit, call
+from tests.gateway.calls import DEAR, ROUTE, attempt, bystanders, cached_hit, call
 
 if TYPE_CHECKING:
     from gateway.call import Call
@@ -81,6 +81,7 @@ def hits(draw: st.DrawFn) -> Call:
         model=draw(WORDS),
         lookup_s=draw(st.one_of(st.just(0.0), st.floats(0.00001, 60))),
     )
+    draw(bystanders()).beside(made)
     return made
 
 

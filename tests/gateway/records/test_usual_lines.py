@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from gateway.records.request_log import request_event
 from gateway.records.settlement import settle
 from gateway.records.usual_lines import MOST_TEMPLATES, UsualLines
-from policies.vocabulary import Deployment, Failure, FailureKind, Price, Principal, Usage
-from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
+from policies.vocabulary import Deployment, Failure, FailureKind, Price, Principal, Usage, UsageDetails
+from tests.gateway.calls import FREE_OF_PRICE, Unlimited, answered, attempt, bystanders, call
 
 if TYPE_CHECKING:
     from gateway.call import Call
 
 SOME = UsualLines(request_event)
 WORDS = st.sampled_from(("stop", "100%", "%s", '"\\', "\u00e9\U0001f600"))
+ENDINGS = st.sampled_from(("stop", "content_filter", '"%s'))
 COUNTS = st.integers(0, 100_000_000)
 SECONDS = st.one_of(st.floats(0, 1), st.floats(0, 900))
 PRICE = Price("p", "table", "2026-11-01", 2_500_000_000, 1_250_000_000, 3_000_000_000, 10_000_000_000)
@@ -38,16 +39,19 @@ def usual(lines: UsualLines, finished: Call) -> object:
 @st.composite
 def good_calls(draw: st.DrawFn) -> Call:
     cached = draw(COUNTS)
-    usage = Usage(cached + draw(COUNTS), draw(COUNTS), cached, estimated=draw(st.booleans()))
+    written = draw(COUNTS)
+    details = draw(st.none() | st.builds(UsageDetails, st.integers(0, written), searches=st.integers(0, 9)))
+    usage = Usage(cached + written + draw(COUNTS), draw(COUNTS), cached, written, 0, draw(st.booleans()), details)
     deployment = Deployment(draw(WORDS), draw(WORDS), "openai", "gpt-4o", price=PRICE)
     begun_s = 1000.0 + draw(SECONDS)
-    tried = attempt(usage, deployment=deployment, finish=(draw(WORDS),) if draw(st.booleans()) else ())
+    tried = attempt(usage, deployment=deployment, finish=tuple(draw(st.lists(ENDINGS, max_size=2))))
     tried.started_s, tried.ended_s = begun_s, begun_s + draw(SECONDS)
     tried.first_token_s = draw(st.none() | st.just(begun_s))
     principal = Principal(draw(WORDS), draw(WORDS), draw(st.none() | WORDS))
     headers = draw(st.sampled_from(({"User-Agent": "50% off"}, {"X-Other": ""})))
     made = call(tried, stream=draw(st.booleans()), model=draw(WORDS), principal=principal, headers=headers)
     made.ended_s = tried.ended_s + draw(SECONDS)
+    draw(bystanders()).beside(made)
     return made
 
 
@@ -65,6 +69,13 @@ def test_calls_of_one_kind_share_a_template_and_no_number() -> None:
     assert usual(lines, second) == general(second)
 
 
+def waited() -> Call:
+    queued = answered()
+    queued.admitted = Unlimited()
+    queued.admitted.waited_s = 0.1
+    return queued
+
+
 def test_other_calls_are_left_to_the_general_line() -> None:
     lines = UsualLines(request_event)
     failed = attempt(failure=Failure(FailureKind.STATUS, status=500))
@@ -75,6 +86,7 @@ def test_other_calls_are_left_to_the_general_line() -> None:
         call(attempt(Usage(1, 1)), cancelled=True),
         call(attempt(Usage(1, 1), deployment=FREE_OF_PRICE)),
         call(attempt(Usage(1, 1)), principal=None),
+        waited(),
     )
     assert [lines.line(settle(other)) for other in others] == [None] * len(others)
 
