@@ -37,6 +37,7 @@ from gateway.replays import Replays
 from gateway.shedding import Door
 from gateway.signals.engine_metrics import watch_engines
 from gateway.signals.line_metrics import watch_lines
+from gateway.signals.line_metrics import watch_lines
 from gateway.stages.admit import Admit
 from gateway.stages.attempt import AttemptStage
 from gateway.stages.authenticate import Authenticate
@@ -108,6 +109,7 @@ class Gateway:
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
         self._upstreams = UpstreamSet()
         watch_engines(self.reporting.registry, lambda: self._upstreams.engines or ())
+        watch_lines(self.reporting.registry, self._reached)
         watch_lines(self.reporting.registry, self._reached)
         parts = Parts(
             live,
@@ -184,6 +186,11 @@ class Gateway:
         await self.keys.close()
         await self.reporting.close()
         await self.limits.close()
+
+    def _reached(self) -> list[tuple[Deployment, Upstream]]:
+        """The deployments of the policy in force with what reaches them."""
+        known = self.generation.deployments
+        return [(known[id_], upstream) for id_, upstream in self.generation.upstreams.items() if id_ in known]
 
     def _reached(self) -> list[tuple[Deployment, Upstream]]:
         """The deployments of the policy in force with what reaches them."""

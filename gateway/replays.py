@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.extras import REDIS, require
-from gateway.signals import telemetry
+from gateway.signals import limit_telemetry
 from gateway.stages.replay import Replay
 from gateway.state.replays.in_process import InProcessReplays
 from policies.route_rules import ReplayRules
@@ -33,7 +33,7 @@ class Replays:
 
         self.store = store_of(config, rules, registry)
         self.stage = Replay(self.store, rules, lifecycle)
-        registry.sample(telemetry.REPLAYS, lambda: [((what,), n) for what, n in self.stage.counts.items()])
+        registry.sample(limit_telemetry.REPLAYS, lambda: [((what,), n) for what, n in self.stage.counts.items()])
 
     async def start(self) -> None:
         await self.store.start()
@@ -47,11 +47,11 @@ def store_of(config: Config, rules: Callable[[], ReplayRules], registry: Registr
     """Shared where limits are. Numbers of the store go to `registry`."""
     if not config.state.is_shared:
         store = InProcessReplays(rules, time.monotonic)
-        registry.sample(telemetry.REPLAYS_BYTES, lambda: [((), store.kept_bytes)])
+        registry.sample(limit_telemetry.REPLAYS_BYTES, lambda: [((), store.kept_bytes)])
         return store
     require(REDIS)
     from gateway.state.replays.shared import SharedReplays  # noqa: PLC0415 - only shared state needs this, and Redis
 
     shared = SharedReplays(config.state.url.reveal(), rules)
-    registry.sample(telemetry.REPLAYS_UNSENT, lambda: [((), shared.unsent)])
+    registry.sample(limit_telemetry.REPLAYS_UNSENT, lambda: [((), shared.unsent)])
     return shared

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from adapters.openai_errors import WireError, error_body
 from gateway.errors import RequestError
 from gateway.server import render_head
-from gateway.signals import telemetry
+from gateway.signals import limit_telemetry
 from gateway.stages.authenticate import API_KEY, AUTHORIZATION, X_API_KEY, identify
 from policies.route_rules import Priority
 from policies.shedding import AT_EASE, Look, is_full, observe, sheds
@@ -61,8 +61,8 @@ class Door:
         self._wait_s: Callable[[float], float] | None = None
         self.is_shut = False
         self.paths: Container[str] = frozenset(path for endpoint in Endpoint for path in endpoint.paths)
-        registry.sample(telemetry.SHED, lambda: [((p.name.lower(),), self._refused[p]) for p in Priority])
-        registry.sample(telemetry.SHEDDING, lambda: [((), 1.0 - self._state.share)])
+        registry.sample(limit_telemetry.SHED, lambda: [((p.name.lower(),), self._refused[p]) for p in Priority])
+        registry.sample(limit_telemetry.SHEDDING, lambda: [((), 1.0 - self._state.share)])
 
     def watch(self, wait_s: Callable[[float], float]) -> None:
         """Ask this, too, how long connections wait to be taken; it is told the seconds since it was asked last."""

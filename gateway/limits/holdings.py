@@ -28,7 +28,6 @@ class Holding:
     """
 
     __slots__ = (
-        "_plan",
         "_released",
         "_used",
         "attempts",
@@ -37,6 +36,7 @@ class Holding:
         "holds",
         "is_hit",
         "is_open",
+        "plan",
         "reservation",
         "tenant",
     )
@@ -50,7 +50,7 @@ class Holding:
         self.hit: Used | None = None
         self.is_open = True
         self.has_calendar = plan.has_calendar
-        self._plan = plan
+        self.plan = plan
         self._released = False
         self._used: list[int] = []
 
@@ -84,7 +84,7 @@ class Holding:
         nobody could count is charged as it was reserved.
         """
         first = +(attempt is self.attempts[0])
-        usage, plan = used_by(attempt), self._plan
+        usage, plan = used_by(attempt), self.plan
         used: tuple[int | None, ...] = (first, None, None, None, 0, None)
         if usage is not None:
             tokens = usage.input_tokens + usage.output_tokens
@@ -111,7 +111,7 @@ class Holding:
         """What is None is charged as it was reserved."""
         return [
             hold.amount if (amount := amounts[field]) is None else amount
-            for field, hold in zip(self._plan.fields, self.holds, strict=True)
+            for field, hold in zip(self.plan.fields, self.holds, strict=True)
         ]
 
     def hit_charges(self) -> list[Charge]:

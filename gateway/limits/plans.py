@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.call import Call
+    from gateway.signals.metrics import Cell
     from policies.limit_index import Bound
     from policies.limits import Denied
     from policies.vocabulary import Limit, Subject
@@ -56,7 +57,9 @@ class Term(NamedTuple):
 
 
 class Plan:
-    """All that applies to calls of one kind. `bounds` keeps alive what the plan is remembered by."""
+    """All that applies to calls of one kind. `bounds` keeps alive what the plan is remembered by. `grants` counts what
+    is granted under it, once somebody has counted.
+    """
 
     __slots__ = (
         "_further",
@@ -64,6 +67,7 @@ class Plan:
         "bounds",
         "caps_output",
         "fields",
+        "grants",
         "has_budget",
         "has_calendar",
         "smallest_output",
@@ -85,6 +89,7 @@ class Plan:
         self.has_calendar = any(term.kind is Kind.CALENDAR for term in self.terms)
         generated = (Resource.TOKENS, Resource.OUTPUT_TOKENS)
         self._further: Plan | None = None
+        self.grants: Cell | None = None
         self.smallest_output = min((limit.amount for limit, _ in bounds if limit.resource in generated), default=None)
 
     def asks(self, amounts: Amounts, edges_of: EdgesOf) -> list[Ask] | None:

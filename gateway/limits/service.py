@@ -12,7 +12,7 @@ from gateway.limits.admission import Admission
 from gateway.limits.plans import PROMPT_COUNTS
 from gateway.limits.reservations import Reservations
 from gateway.prompts.estimates import Estimator
-from gateway.signals import telemetry
+from gateway.signals import limit_telemetry
 from gateway.state.limits.in_process import InProcessLimitStore
 from gateway.state.limits.reconcile import Reconciler
 from policies.vocabulary import Period
@@ -41,10 +41,10 @@ class LimitService:
         self._reconciling: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         queues, sample = self.admission.room.depths, reporting.registry.sample
-        sample(telemetry.LIMIT_QUEUE, lambda: [((route,), n) for route, n in queues().items()])
-        sample(telemetry.LIMIT_RESERVATIONS, lambda: [((), self.admission.reservations)])
-        sample(telemetry.LIMIT_DRIFT, lambda: [((), self.reconciler.drift.ratio)])
-        sample(telemetry.LIMIT_CORRECTIONS, lambda: [((), self.reconciler.corrections)])
+        sample(limit_telemetry.LIMIT_QUEUE, lambda: [((route,), n) for route, n in queues().items()])
+        sample(limit_telemetry.LIMIT_RESERVATIONS, lambda: [((), self.admission.reservations)])
+        sample(limit_telemetry.LIMIT_DRIFT, lambda: [((), self.reconciler.drift.ratio)])
+        sample(limit_telemetry.LIMIT_CORRECTIONS, lambda: [((), self.reconciler.corrections)])
 
     async def start(self) -> None:
         await self.store.start()
@@ -92,10 +92,10 @@ def store_of(state: StateSettings, workers: int, registry: Registry) -> LimitSto
     rules = DegradedRules(processes, WhenDown(state.when_down))
     shared = RedisLimitStore(state.url.reveal(), options)
     store = GuardedLimitStore(shared, rules, time.time)
-    registry.sample(telemetry.LIMIT_STORE_DEGRADED, lambda: [((), store.degraded)])
-    registry.sample(telemetry.LIMIT_STORE_FAILURES, lambda: [((), store.store_failures)])
-    registry.sample(telemetry.LIMIT_DEGRADED_DECISIONS, lambda: [((), store.degraded_decisions)])
-    registry.sample(telemetry.LIMIT_UNSENT, lambda: [((), shared.unsent)])
-    registry.sample(telemetry.LIMIT_LOST, lambda: [((), shared.lost_settlements)])
+    registry.sample(limit_telemetry.LIMIT_STORE_DEGRADED, lambda: [((), store.degraded)])
+    registry.sample(limit_telemetry.LIMIT_STORE_FAILURES, lambda: [((), store.store_failures)])
+    registry.sample(limit_telemetry.LIMIT_DEGRADED_DECISIONS, lambda: [((), store.degraded_decisions)])
+    registry.sample(limit_telemetry.LIMIT_UNSENT, lambda: [((), shared.unsent)])
+    registry.sample(limit_telemetry.LIMIT_LOST, lambda: [((), shared.lost_settlements)])
     # Outside the guard: what was leased before an outage may still be used up in it.
     return ChunkLeases(store, time.time, processes)

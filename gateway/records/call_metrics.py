@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 from gateway.records.settlement import OK
 from gateway.signals import engine_telemetry, telemetry
 from gateway.signals.cache_metrics import CacheMetrics
-from gateway.signals.telemetry import NANO, NONE, OTHER, Outcome, Unpriced
+from gateway.signals.telemetry import NANO, NONE, OTHER, Finish, Outcome, Unpriced
 from policies.attempts import AttemptKind
-from policies.matching import candidates
+from policies.matching import candidates, is_glob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 RequestKey = tuple[str, str, str, bool, str]
 AttemptKey = tuple[str, str, str, str, str]
+EndedKey = tuple[str, str, str, str, str, str | None]
 Key = TypeVar("Key")
 Meters = TypeVar("Meters")
 
 _UNPRICED = frozenset(Unpriced)
+_FINISHED = frozenset(Finish)
 _TOKEN_TYPES = ("input", "cached_input", "cache_write_input", "output", "reasoning")
 _COMPONENTS = ("input", "cached_input", "cache_write", "output")
 MOST_BOUND = 10_000
@@ -53,12 +55,14 @@ class RequestMeters:
 
 
 class AttemptMeters:
-    """What one kind of attempt adds to: bound once per deployment, outcome and team."""
+    """What one kind of attempt adds to: bound once per deployment, outcome, team and reason to stop."""
 
-    __slots__ = ("attempts", "duration", "team_tokens", "tokens")
+    __slots__ = ("attempts", "duration", "finish", "team_tokens", "tokens")
 
-    def __init__(self, registry: Registry, key: AttemptKey) -> None:
-        provider, deployment, model, outcome, team = key
+    def __init__(self, registry: Registry, key: EndedKey) -> None:
+        provider, deployment, model, outcome, team, finish = key
+        reasons = registry.cells(telemetry.FINISH_REASONS)
+        self.finish = None if finish is None else reasons.at(provider, deployment, model, finish)
         tokens, team_tokens = registry.cells(telemetry.TOKENS), registry.cells(telemetry.TEAM_TOKENS)
         self.attempts = registry.cells(telemetry.ATTEMPTS).at(provider, deployment, model, outcome)
         self.duration = registry.histograms(telemetry.UPSTREAM_DURATION).at(provider, deployment, model)
@@ -67,6 +71,8 @@ class AttemptMeters:
 
     def add(self, duration_s: float, usage: Usage, trace_id: str | None = None) -> None:
         self.attempts.value += 1
+        if self.finish is not None:
+            self.finish.value += 1
         self.duration.observe(duration_s, trace_id)
         input_, cached, written, output, reasoning = self.tokens
         team_input, team_cached, team_written, team_output, team_reasoning = self.team_tokens
@@ -114,7 +120,7 @@ class CallMetrics:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._requests: dict[RequestKey, RequestMeters] = {}
-        self._attempts: dict[AttemptKey, AttemptMeters] = {}
+        self._attempts: dict[EndedKey, AttemptMeters] = {}
         self._costs: dict[AttemptKey, CostMeters] = {}
         self._first_token = registry.histograms(telemetry.FIRST_TOKEN)
         self._per_token = registry.histograms(telemetry.PER_TOKEN)
@@ -135,8 +141,9 @@ class CallMetrics:
         requests, attempts = self._registry.cells(telemetry.REQUESTS), self._registry.cells(telemetry.ATTEMPTS)
         for route in routes:
             if route.cache is not None:
-                self._caches().declare([route.name])
-            for model in (*route.models, OTHER):
+                self._caches().declare([route])
+            spelled = [model for model in route.models if not is_glob(model)]
+            for model in spelled if len(spelled) == len(route.models) else (*spelled, OTHER):
                 for outcome in Outcome:
                     requests.at(route.name, model, outcome.value)
             for deployment in candidates(route):
@@ -148,7 +155,7 @@ class CallMetrics:
         self._request_meters(settled, team).add(settled.duration_s, settled.overhead_s, trace_id)
         call = settled.call
         if call.cached is not None and call.route is not None:
-            self._caches().settled(call.route.name, call.cached)
+            self._caches().settled(call.route, call.cached)
         for settlement in settled.attempts:
             self._add_attempt(settlement, team, trace_id)
             if call.request.stream:
@@ -175,7 +182,7 @@ class CallMetrics:
         """What a call adds to where its route has a cache."""
         if call.cached is None or call.route is None:
             return None
-        return self._caches().meters_of(call.route.name, call.cached)
+        return self._caches().meters_of(call.route, call.cached)
 
     def _caches(self) -> CacheMetrics:
         """Where no route has a cache, nothing is told of any."""
@@ -190,7 +197,8 @@ class CallMetrics:
 
     def _attempt_meters(self, settlement: Settlement, team: str) -> AttemptMeters:
         deployment = settlement.attempt.deployment
-        key = (deployment.provider, deployment.name, deployment.model, settlement.outcome, team)
+        where = (deployment.provider, deployment.name, deployment.model)
+        key = (*where, settlement.outcome, team, finish_label(settlement))
         return self._attempts.get(key) or self._bind(self._attempts, AttemptMeters, key)
 
     def _cost_meters(self, settlement: Settlement, cost: Cost, team: str) -> CostMeters:
@@ -249,6 +257,15 @@ class CallMetrics:
 
 def _team(call: Call) -> str:
     return call.principal.team or NONE if call.principal is not None else NONE
+
+
+def finish_label(settlement: Settlement) -> str | None:
+    """Why the model stopped writing, in words that are known; None where it said nothing of that."""
+    tally = settlement.attempt.tally
+    if tally is None or not tally.finish_reasons:
+        return None
+    reason = tally.finish_reasons[0]
+    return reason if reason in _FINISHED else OTHER
 
 
 def model_label(call: Call) -> str:

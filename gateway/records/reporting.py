@@ -13,7 +13,7 @@ from gateway.prompts.tokens import TokenCounter
 from gateway.records.call_metrics import CallMetrics
 from gateway.records.recorder import Recorder, Sinks
 from gateway.records.request_log import RequestLog
-from gateway.signals import telemetry
+from gateway.signals import ledger_telemetry, telemetry, vitals_telemetry
 from gateway.signals.exposition import Scrapes
 from gateway.signals.fleet_metrics import watch_fleet
 from gateway.signals.logs import LogSink, set_up_logging
@@ -92,14 +92,14 @@ class Reporting:
         sample_process(self.registry, VERSION)
         sample(telemetry.INFLIGHT, lambda: [((route,), n) for route, n in lifecycle.in_flight_by_route.items()])
         watch_fleet(self.registry, fleet)
-        sample(telemetry.LEDGER_LAG, lambda: [((), self.ledger.lag_s)])
-        sample(telemetry.LEDGER_FAILURES, lambda: [((), self.ledger.write_failures)])
-        sample(telemetry.LEDGER_UNKNOWN, lambda: [((), self.ledger.unknown)])
-        sample(telemetry.LEDGER_DAMAGED, lambda: [((), self.ledger.damaged_bytes)])
-        sample(telemetry.LEDGER_OPEN_INTENTS, lambda: [((), self.ledger.open_intents)])
-        sample(telemetry.LEDGER_JOURNAL, lambda: [((), self.ledger.journal_bytes)])
-        sample(telemetry.RECORD_FAILURES, lambda: [(("settlement",), self.recorder.failures)])
-        sample(telemetry.TELEMETRY_DROPPED, self._dropped)
+        sample(ledger_telemetry.LEDGER_LAG, lambda: [((), self.ledger.lag_s)])
+        sample(ledger_telemetry.LEDGER_FAILURES, lambda: [((), self.ledger.write_failures)])
+        sample(ledger_telemetry.LEDGER_UNKNOWN, lambda: [((), self.ledger.unknown)])
+        sample(ledger_telemetry.LEDGER_DAMAGED, lambda: [((), self.ledger.damaged_bytes)])
+        sample(ledger_telemetry.LEDGER_OPEN_INTENTS, lambda: [((), self.ledger.open_intents)])
+        sample(ledger_telemetry.LEDGER_JOURNAL, lambda: [((), self.ledger.journal_bytes)])
+        sample(vitals_telemetry.RECORD_FAILURES, lambda: [(("settlement",), self.recorder.failures)])
+        sample(vitals_telemetry.TELEMETRY_DROPPED, self._dropped)
 
     def declare(self, generation: Generation) -> None:
         """Begin the series that a policy makes possible, and show which policy is in force."""

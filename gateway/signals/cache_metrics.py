@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from gateway.signals import cache_telemetry as names
 from gateway.signals.cache_telemetry import Result
-from gateway.signals.telemetry import NONE
+from gateway.signals.telemetry import NONE, OTHER
+from policies.cache_rules import Bypass, Level
+from policies.matching import candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,10 +21,49 @@ if TYPE_CHECKING:
     from gateway.signals.metrics import Cell, Labels, Registry
     from gateway.signals.telemetry import Family
     from gateway.state.answers.store import Stock, Used
-    from policies.cache_rules import Bypass, Level
+    from policies.vocabulary import Route
 
 
-CacheKey = tuple[str, "Level | None", "Bypass | None", "Bypass | None", str | None]
+class CacheKey(NamedTuple):
+    """What calls of one kind share. `deployment` is the one that a hit's answer came from."""
+
+    route: Route
+    level: Level | None
+    bypass: Bypass | None
+    closed: Bypass | None
+    veto: str | None
+    deployment: str
+
+    @property
+    def result(self) -> Result:
+        return Result.BYPASS if self.bypass is not None else Result.MISS if self.level is None else Result.HIT
+
+    def looks(self) -> list[tuple[Level, Result]]:
+        """What came of each level that the call reached."""
+        rules = self.route.cache
+        near, semantic = rules is None or rules.near, rules is not None and rules.semantic is not None
+        levels = [Level.EXACT, *([Level.NEAR] if near else ()), *([Level.SEMANTIC] if semantic else ())]
+        if self.bypass is not None:
+            return [(level, _closed(self.bypass)) for level in levels]
+        if self.level is not None:
+            below = levels[: levels.index(self.level)] if self.level in levels else []
+            return [*((level, Result.MISS) for level in below), (self.level, Result.HIT)]
+        return [(level, self._missed(level)) for level in levels]
+
+    def _missed(self, level: Level) -> Result:
+        # What cannot be asked is found out at the last level; every other reason is known before the second.
+        is_open = level is Level.EXACT or (level is Level.NEAR and self.closed is Bypass.UNAVAILABLE)
+        return Result.MISS if self.closed is None or is_open else _closed(self.closed)
+
+    def model(self) -> str:
+        """That which made the answer, where the policy still names it."""
+        known = {one.name: one.model for one in candidates(self.route)}
+        return known.get(self.deployment, OTHER)
+
+
+def _closed(why: Bypass) -> Result:
+    return Result.ERROR if why is Bypass.UNAVAILABLE else Result.BYPASS
+
 
 MOST_BOUND: Final = 1_000
 WORSE: Final = 1.1
@@ -80,25 +121,26 @@ class CacheMeters:
     kind does not settle begin with the first call that meets it.
     """
 
-    __slots__ = ("_age", "_at", "_cost", "_counted", "_is_hit", "_joined", "_lookup", "_registry", "_tokens")
+    __slots__ = ("_age", "_costs", "_counted", "_joined", "_key", "_lookup", "_registry", "_tokens")
 
     def __init__(self, registry: Registry, key: CacheKey) -> None:
-        route, level, bypass, closed, veto = key
-        result = Result.BYPASS if bypass is not None else Result.MISS if level is None else Result.HIT
-        name = NONE if level is None or bypass is not None else level.value
+        route, result, looks = key.route.name, key.result, key.looks()
+        name = key.level.value if key.level is not None and result is Result.HIT else NONE
         self._counted = [registry.cells(names.CACHE_REQUESTS).at(route, result.value, name)]
-        for family, why in ((names.CACHE_BYPASS, bypass), (names.CACHE_CLOSED, closed)):
+        self._counted += [registry.cells(names.CACHE_LOOKUPS).at(level.value, came.value) for level, came in looks]
+        for family, why in ((names.CACHE_BYPASS, key.bypass), (names.CACHE_CLOSED, key.closed)):
             if why is not None:
                 self._counted.append(registry.cells(family).at(route, why.value))
-        if veto is not None and result is Result.MISS:
-            self._counted.append(registry.cells(names.CACHE_VETOED).at(route, veto))
+        if key.veto is not None and result is Result.MISS:
+            self._counted.append(registry.cells(names.CACHE_VETOED).at(route, key.veto))
         self._registry = registry
-        self._at = route, name
-        self._is_hit = result is Result.HIT
-        self._lookup = None if bypass is not None else registry.histograms(names.CACHE_LOOKUP).at(name)
-        self._age = registry.histograms(names.CACHE_AGE).at(route) if self._is_hit else None
+        self._key = key
+        asked = [(level, came) for level, came in looks if came is not Result.BYPASS]
+        has_looked = result is not Result.BYPASS
+        self._lookup = registry.histograms(names.CACHE_LOOKUP).at(*map(str, asked[-1])) if has_looked else None
+        self._age = registry.histograms(names.CACHE_AGE).at(route) if result is Result.HIT else None
         self._joined: Cell | None = None
-        self._cost: Cell | None = None
+        self._costs: tuple[Cell, Cell] | None = None
         self._tokens: tuple[Cell, Cell] | None = None
 
     def add(self, cached: Cached) -> None:
@@ -109,16 +151,20 @@ class CacheMeters:
         if self._age is not None:
             self._age.observe(cached.age_s)
             if cached.joined is not None:
-                self._joined = self._joined or self._registry.cells(names.CACHE_JOINED).at(self._at[0])
+                self._joined = self._joined or self._registry.cells(names.CACHE_JOINED).at(self._key.route.name)
                 self._joined.value += 1
             if cached.saved is not None:
                 self._save(cached.saved)
 
     def _save(self, used: Used) -> None:
-        registry, (route, level) = self._registry, self._at
+        registry, key = self._registry, self._key
+        route, level = key.route.name, NONE if key.level is None else key.level.value
         if used.cost_nanousd:
-            self._cost = self._cost or registry.cells(names.CACHE_SAVED_COST).at(route, level)
-            self._cost.inc(used.cost_nanousd)
+            if self._costs is None:
+                by_route = registry.cells(names.CACHE_ROUTE_SAVED_COST)
+                self._costs = registry.cells(names.CACHE_SAVED_COST).at(level, key.model()), by_route.at(route, level)
+            for cell in self._costs:
+                cell.value += used.cost_nanousd
         if self._tokens is None:
             tokens = registry.cells(names.CACHE_SAVED_TOKENS)
             self._tokens = tokens.at(route, level, "input"), tokens.at(route, level, "output")
@@ -129,15 +175,18 @@ class CacheMeters:
 class CacheMetrics:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._bound: dict[CacheKey, CacheMeters] = {}
-        for family in (names.CACHE_BYPASS, names.CACHE_CLOSED, names.CACHE_VETOED):
+        # By the route's identity, which hashes quickly; its meters keep it alive.
+        self._bound: dict[tuple[object, ...], CacheMeters] = {}
+        for family in (names.CACHE_LOOKUPS, names.CACHE_SAVED_COST, names.CACHE_BYPASS):
+            registry.cells(family)
+        for family in (names.CACHE_CLOSED, names.CACHE_VETOED):
             registry.cells(family)
         for family in (names.CACHE_LOOKUP, names.CACHE_AGE):
             registry.histograms(family)
         self._requests = registry.cells(names.CACHE_REQUESTS)
         self._joined = registry.cells(names.CACHE_JOINED)
         self._not_stored = registry.cells(names.CACHE_NOT_STORED)
-        self._saved = registry.cells(names.CACHE_SAVED_COST)
+        self._saved = registry.cells(names.CACHE_ROUTE_SAVED_COST)
         self._saved_tokens = registry.cells(names.CACHE_SAVED_TOKENS)
         self._labels = registry.cells(names.CACHE_LABELS)
         self._cost = registry.cells(names.CACHE_COST)
@@ -145,19 +194,22 @@ class CacheMetrics:
         self._unavailable = registry.cells(names.CACHE_UNAVAILABLE)
         self._embedding = registry.histograms(names.EMBEDDER_DURATION)
 
-    def settled(self, route: str, cached: Cached) -> None:
+    def settled(self, route: Route, cached: Cached) -> None:
         """Count one call of a route with a cache."""
         self.meters_of(route, cached).add(cached)
 
-    def meters_of(self, route: str, cached: Cached) -> CacheMeters:
+    def meters_of(self, route: Route, cached: Cached) -> CacheMeters:
         """What calls like this one add to."""
         level, why = cached.level, cached.bypass
-        key = (route, level, why, None if why is not None else cached.closed, cached.veto if level is None else None)
+        closed, veto = None if why is not None else cached.closed, cached.veto if level is None else None
+        deployment = cached.deployment if level is not None else ""
+        key = (id(route), level, why, closed, veto, deployment)
         meters = self._bound.get(key)
         if meters is None:
             if len(self._bound) >= MOST_BOUND:
                 self._bound.clear()
-            meters = self._bound[key] = CacheMeters(self._registry, key)
+            kind = CacheKey(route, level, why, closed, veto, deployment)
+            meters = self._bound[key] = CacheMeters(self._registry, kind)
         return meters
 
     def not_stored(self, route: str, reason: str) -> None:
@@ -182,11 +234,14 @@ class CacheMetrics:
     def embedded(self, embedder: str, duration_s: float) -> None:
         self._embedding.at(embedder).observe(duration_s)
 
-    def declare(self, routes: Iterable[str]) -> None:
+    def declare(self, routes: Iterable[Route]) -> None:
         """Begin at zero what routes with a cache make possible: a rate needs two points."""
         for route in routes:
             for result in (Result.MISS, Result.BYPASS):
-                self._requests.at(route, result.value, NONE)
+                self._requests.at(route.name, result.value, NONE)
+            for level, _ in CacheKey(route, None, None, None, None, "").looks():
+                for result in Result:
+                    self._registry.cells(names.CACHE_LOOKUPS).at(level.value, result.value)
 
     def counts(self) -> dict[str, RouteCounts]:
         """For operators: what is counted, by route."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from gateway.signals.telemetry import NANO, Family, Kind
+from gateway.signals.telemetry import NANO, Family, Kind, Merge
 
 
 class Result(StrEnum):
@@ -14,6 +14,7 @@ class Result(StrEnum):
     HIT = "hit"
     MISS = "miss"
     BYPASS = "bypass"
+    ERROR = "error"  # of one level alone: its store or embedder could not be asked
 
 
 class LabelSource(StrEnum):
@@ -39,6 +40,12 @@ CACHE_REQUESTS = Family(
     Kind.COUNTER,
     "Calls of routes with a cache: hit, miss or bypass. Of hits, `level` says how much alike the two requests were.",
     ("route", "result", "level"),
+)
+CACHE_LOOKUPS = Family(
+    "pointsman_cache_lookups_total",
+    Kind.COUNTER,
+    "Looks at each level of a cache that a call came to, the one that hit being the last: exact, near or semantic.",
+    ("cache", "result"),
 )
 CACHE_JOINED = Family(
     "pointsman_cache_joined_total",
@@ -67,7 +74,15 @@ CACHE_NOT_STORED = Family(
 CACHE_SAVED_COST = Family(
     "pointsman_cache_saved_usd_total",
     Kind.COUNTER,
-    "What the answers of hits cost in USD when they were made. Those whose cost is not known are not in here.",
+    "What the answers of hits cost in USD when they were made, by the model that made them. Those whose cost is not "
+    "known are not in here.",
+    ("cache", "model"),
+    scale=NANO,
+)
+CACHE_ROUTE_SAVED_COST = Family(
+    "pointsman_cache_route_saved_usd_total",
+    Kind.COUNTER,
+    "The same by route.",
     ("route", "level"),
     scale=NANO,
 )
@@ -80,8 +95,8 @@ CACHE_SAVED_TOKENS = Family(
 CACHE_LOOKUP = Family(
     "pointsman_cache_lookup_seconds",
     Kind.HISTOGRAM,
-    "What looking for an answer took, by the level that was found; `none` is a miss.",
-    ("level",),
+    "What looking for an answer took, by the last level that was asked.",
+    ("cache", "result"),
     _LOOKUP,
 )
 CACHE_AGE = Family(
@@ -102,24 +117,28 @@ CACHE_RISK_BAR = Family(
     Kind.GAUGE,
     "The highest risk, as the curve has it before labels correct it, at which a semantic hit is served now.",
     ("route",),
+    merge=Merge.LARGEST,
 )
 CACHE_BUDGET = Family(
     "pointsman_cache_false_hit_budget",
     Kind.GAUGE,
     "Wrong semantic hits per request that the policy allows.",
     ("route",),
+    merge=Merge.LARGEST,
 )
 CACHE_EXPECTED = Family(
     "pointsman_cache_false_hits_expected",
     Kind.GAUGE,
     "Wrong semantic hits per request as the curve reckons them of the hits served.",
     ("route",),
+    merge=Merge.LARGEST,
 )
 CACHE_OBSERVED = Family(
     "pointsman_cache_false_hits_observed_max",
     Kind.GAUGE,
     "Wrong semantic hits per request by the labels of shadow checks and feedback, on the cautious side.",
     ("route",),
+    merge=Merge.LARGEST,
 )
 CACHE_LABELS = Family(
     "pointsman_cache_labels_total",
@@ -140,9 +159,13 @@ CACHE_JUDGED = Family(
     "Questions to a judge, by what it said, or why it did not.",
     ("route", "verdict"),
 )
-CACHE_ENTRIES = Family("pointsman_cache_entries", Kind.GAUGE, "Answers kept.", ("store",))
-CACHE_BYTES = Family("pointsman_cache_bytes", Kind.GAUGE, "What kept answers take, about.", ("store",))
-CACHE_VECTORS = Family("pointsman_cache_vectors", Kind.GAUGE, "Questions that can be found by their like.", ("store",))
+CACHE_ENTRIES = Family("pointsman_cache_entries", Kind.GAUGE, "Answers kept.", ("store",), merge=Merge.LARGEST)
+CACHE_BYTES = Family(
+    "pointsman_cache_bytes", Kind.GAUGE, "What kept answers take, about.", ("store",), merge=Merge.LARGEST
+)
+CACHE_VECTORS = Family(
+    "pointsman_cache_vectors", Kind.GAUGE, "Questions that can be found by their like.", ("store",), merge=Merge.LARGEST
+)
 CACHE_EVICTED = Family("pointsman_cache_evicted_total", Kind.COUNTER, "Answers that made room for others.", ("store",))
 CACHE_EXPIRED = Family("pointsman_cache_expired_total", Kind.COUNTER, "Answers let go at their age.", ("store",))
 CACHE_UNSENT = Family(
@@ -164,4 +187,6 @@ EMBEDDER_DURATION = Family(
     ("embedder",),
     _LOOKUP,
 )
-EMBEDDER_UP = Family("pointsman_cache_embedder_up", Kind.GAUGE, "1 where the embedder can be asked.", ("embedder",))
+EMBEDDER_UP = Family(
+    "pointsman_cache_embedder_up", Kind.GAUGE, "1 where the embedder can be asked.", ("embedder",), merge=Merge.SMALLEST
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway.signals import engine_telemetry
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from gateway.signals.telemetry import Family
 
 Samples = list[tuple["Labels", float]]
-
-READY: Final = "ready"
 
 
 def watch_engines(registry: Registry, engines: Callable[[], Iterable[Engine]]) -> None:
@@ -31,18 +29,13 @@ def watch_engines(registry: Registry, engines: Callable[[], Iterable[Engine]]) -
             lambda: [((one.spec.name,), value) for one in engines() if (value := read(one)) is not None],
         )
 
-    engine(engine_telemetry.LOCAL_UP, lambda one: one.state.value == READY)
     engine(engine_telemetry.LOCAL_LOADS, lambda one: one.loads)
     engine(engine_telemetry.LOCAL_RESTARTS, lambda one: one.supervisor.restarts)
     engine(engine_telemetry.LOCAL_COLD_START, lambda one: one.supervisor.cold_start_s)
     engine(engine_telemetry.LOCAL_MEMORY, lambda one: one.spec.needed_bytes if one.occupies else 0)
     engine(engine_telemetry.LOCAL_CALLS, lambda one: one.places)
-    engine(engine_telemetry.LOCAL_SLOTS, lambda one: one.slots)
-    standing(engine_telemetry.LOCAL_RUNNING, lambda now: now.running)
-    standing(engine_telemetry.LOCAL_WAITING, lambda now: now.waiting)
     standing(engine_telemetry.LOCAL_WAITING_TOKENS, lambda now: now.waiting_tokens + now.reading_tokens)
     standing(engine_telemetry.LOCAL_CELLS, lambda now: now.cells)
-    standing(engine_telemetry.LOCAL_CELLS_USED, lambda now: now.known_cells)
     standing(engine_telemetry.LOCAL_STEPS, lambda now: now.steps)
     standing(engine_telemetry.LOCAL_STEP, lambda now: now.step_s)
     standing(engine_telemetry.LOCAL_STEP_PYTHON, lambda now: now.python_s)

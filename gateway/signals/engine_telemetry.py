@@ -1,8 +1,12 @@
-"""The names under which engines of this process appear in telemetry. An engine goes by the name of its provider."""
+"""The names under which engines appear in telemetry.
+
+What every deployment that tells its line has, the bundled engine's or one elsewhere, goes by the deployment; the rest,
+of engines of this process alone, by the name of the engine's provider, since several deployments may have one engine.
+"""
 
 from __future__ import annotations
 
-from gateway.signals.telemetry import DURATION, NANO, Family, Kind
+from gateway.signals.telemetry import DURATION, NANO, Family, Kind, Merge
 
 LOCAL_PHASE = Family(
     "pointsman_local_phase_seconds",
@@ -22,8 +26,9 @@ LOCAL_COMPUTE = Family(
 LOCAL_UP = Family(
     "pointsman_local_up",
     Kind.GAUGE,
-    "1 while the engine's model is loaded and takes calls. Labels name the engine's provider.",
-    ("engine",),
+    "1 while the engine behind a deployment has its model loaded and takes calls.",
+    ("deployment",),
+    merge=Merge.SMALLEST,
 )
 LOCAL_LOADS = Family(
     "pointsman_local_loads_total",
@@ -42,6 +47,7 @@ LOCAL_COLD_START = Family(
     Kind.GAUGE,
     "How long the last load took, from the worker's start to its first token.",
     ("engine",),
+    merge=Merge.LARGEST,
 )
 LOCAL_MEMORY = Family(
     "pointsman_local_memory_bytes",
@@ -58,20 +64,23 @@ LOCAL_CALLS = Family(
 LOCAL_SLOTS = Family(
     "pointsman_local_slots",
     Kind.GAUGE,
-    "Runs that the engine computes at once.",
-    ("engine",),
+    "Runs that the engine behind a deployment computes at once.",
+    ("deployment",),
+    merge=Merge.LARGEST,
 )
-LOCAL_RUNNING = Family(
-    "pointsman_local_running",
+LOCAL_SLOTS_BUSY = Family(
+    "pointsman_local_slots_busy",
     Kind.GAUGE,
-    "Runs that have a slot.",
-    ("engine",),
+    "Runs that have a slot; with several workers of the busiest one's engine.",
+    ("deployment",),
+    merge=Merge.LARGEST,
 )
-LOCAL_WAITING = Family(
-    "pointsman_local_waiting",
+LOCAL_QUEUE = Family(
+    "pointsman_local_queue",
     Kind.GAUGE,
-    "Runs in the engine's line.",
-    ("engine",),
+    "Runs in the engine's line; with several workers in the longest one.",
+    ("deployment",),
+    merge=Merge.LARGEST,
 )
 LOCAL_WAITING_TOKENS = Family(
     "pointsman_local_waiting_tokens",
@@ -85,11 +94,26 @@ LOCAL_CELLS = Family(
     "Cells of the KV cache.",
     ("engine",),
 )
-LOCAL_CELLS_USED = Family(
-    "pointsman_local_kv_cells_used",
+LOCAL_KV_USED = Family(
+    "pointsman_local_kv_used_ratio",
     Kind.GAUGE,
-    "Cells that hold a token, also of texts that have ended and may begin another.",
-    ("engine",),
+    "The share of the KV cache's cells that hold a token, also of texts that have ended and may begin another.",
+    ("deployment",),
+    merge=Merge.LARGEST,
+)
+LOCAL_GPU_S = Family(
+    "pointsman_local_gpu_seconds_total",
+    Kind.COUNTER,
+    "Time of the hardware behind a deployment, times its GPUs, by whether it was at work (busy) or not (idle).",
+    ("deployment", "state"),
+    scale=NANO,
+)
+LOCAL_GPU_COST = Family(
+    "pointsman_local_gpu_cost_usd_total",
+    Kind.COUNTER,
+    "What that time costs by the policy's `gpu`. What is idle is charged to nobody.",
+    ("deployment", "state"),
+    scale=NANO,
 )
 LOCAL_STEPS = Family(
     "pointsman_local_steps_total",
@@ -102,18 +126,21 @@ LOCAL_STEP = Family(
     Kind.GAUGE,
     "A step's duration, as a decayed mean.",
     ("engine",),
+    merge=Merge.LARGEST,
 )
 LOCAL_STEP_PYTHON = Family(
     "pointsman_local_step_python_seconds",
     Kind.GAUGE,
     "The part of a step that is not llama.cpp's, as a decayed mean.",
     ("engine",),
+    merge=Merge.LARGEST,
 )
 LOCAL_LONGEST_GAP = Family(
     "pointsman_local_longest_gap_seconds",
     Kind.GAUGE,
     "The longest time that a running answer waited for its next token since the worker began.",
     ("engine",),
+    merge=Merge.LARGEST,
 )
 LOCAL_PACE = Family(
     "pointsman_local_tokens_per_second",

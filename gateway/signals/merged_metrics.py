@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.signals import cache_telemetry, engine_telemetry, telemetry
+from gateway.signals import vitals_telemetry
+from gateway.signals.catalogue import FAMILIES
 from gateway.signals.metrics import FamilySnapshot, HistogramValue, Labels
-from gateway.signals.telemetry import Family, Kind
+from gateway.signals.telemetry import Family, Kind, Merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,47 +33,6 @@ class WireFamily(msgspec.Struct, array_like=True):
 
 
 WIRE: Final = msgspec.json.Decoder(list[WireFamily])
-FAMILIES: Final = {
-    family.name: family
-    for names in (telemetry, engine_telemetry, cache_telemetry)
-    for family in vars(names).values()
-    if isinstance(family, Family)
-}
-LARGEST: Final = frozenset(
-    family.name
-    for family in (
-        telemetry.CIRCUIT_STATE,
-        telemetry.CREDENTIAL_CIRCUIT_STATE,
-        telemetry.CREDENTIAL_STATE,
-        telemetry.LEDGER_LAG,
-        telemetry.LIMIT_STORE_DEGRADED,
-        telemetry.LIMIT_DRIFT,
-        telemetry.BUILD_INFO,
-        telemetry.CONFIG_INFO,
-        engine_telemetry.LOCAL_COLD_START,
-        engine_telemetry.LOCAL_STEP,
-        engine_telemetry.LOCAL_STEP_PYTHON,
-        engine_telemetry.LOCAL_LONGEST_GAP,
-        # Every worker learns for itself: the worst of them is what an alert goes by.
-        cache_telemetry.CACHE_BUDGET,
-        cache_telemetry.CACHE_RISK_BAR,
-        cache_telemetry.CACHE_EXPECTED,
-        cache_telemetry.CACHE_OBSERVED,
-        # Their store is one, and each tells what all of it holds.
-        cache_telemetry.CACHE_ENTRIES,
-        cache_telemetry.CACHE_BYTES,
-        cache_telemetry.CACHE_VECTORS,
-    )
-)
-SMALLEST: Final = frozenset(
-    family.name
-    for family in (
-        telemetry.DEPLOYMENT_UP,
-        telemetry.PROCESS_START,
-        engine_telemetry.LOCAL_UP,
-        cache_telemetry.EMBEDDER_UP,
-    )
-)
 
 
 def to_wire(snapshots: Iterable[FamilySnapshot]) -> bytes:
@@ -94,8 +54,8 @@ def merged(workers: Sequence[Sequence[WireFamily]]) -> list[FamilySnapshot]:
 def sized_up(ready: int, restarts: Sequence[tuple[int, int]]) -> list[FamilySnapshot]:
     """What the supervisor itself knows."""
     return [
-        FamilySnapshot(telemetry.WORKERS_READY, [((), ready)]),
-        FamilySnapshot(telemetry.WORKER_RESTARTS, [((str(slot),), count) for slot, count in restarts]),
+        FamilySnapshot(vitals_telemetry.WORKERS_READY, [((), ready)]),
+        FamilySnapshot(vitals_telemetry.WORKER_RESTARTS, [((str(slot),), count) for slot, count in restarts]),
     ]
 
 
@@ -110,9 +70,9 @@ def _gather(family: Family, into: dict[Labels, float | HistogramValue], found: W
 
 
 def _rule(family: Family) -> Callable[[float, float], float]:
-    if family.kind is Kind.GAUGE and family.name in LARGEST:
+    if family.kind is Kind.GAUGE and family.merge is Merge.LARGEST:
         return max
-    if family.kind is Kind.GAUGE and family.name in SMALLEST:
+    if family.kind is Kind.GAUGE and family.merge is Merge.SMALLEST:
         return min
     return _sum
 

@@ -11,11 +11,15 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from gateway.signals.telemetry import OVERFLOW, SERIES_REJECTED, Family, Kind
+from gateway.signals.telemetry import OVERFLOW, Family, Kind
+from gateway.signals.vitals_telemetry import METRIC_SERIES, METRIC_SERIES_LIMIT, SERIES_REJECTED
 
 log = logging.getLogger(__name__)
+
+SERIES_MAX: Final = 20_000
+"""Twice what a gateway with two hundred teams has; a scrape of it is two megabytes."""
 
 Labels = tuple[str, ...]
 Sample = Callable[[], Iterable[tuple[Labels, float]]]
@@ -55,26 +59,45 @@ class Histogram:
 Child = TypeVar("Child", Cell, Histogram)
 
 
+class Budget:
+    """How many time series a registry may have: beyond it what is new goes to its family's overflow."""
+
+    __slots__ = ("most", "taken")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+
+    def take(self, series: int) -> bool:
+        """Whether there is room for so many more, which are then taken."""
+        if self.taken + series > self.most:
+            return False
+        self.taken += series
+        return True
+
+
 class Series(Generic[Child]):
     """The children of one family, by label values."""
 
-    __slots__ = ("_make", "children", "family", "rejected")
+    __slots__ = ("_budget", "_make", "children", "family", "rejected")
 
-    def __init__(self, family: Family, make: Callable[[], Child]) -> None:
+    def __init__(self, family: Family, make: Callable[[], Child], budget: Budget) -> None:
         self.family = family
         self.children: dict[Labels, Child] = {}
         self.rejected = 0
         self._make: Callable[[], Child] = make
+        self._budget = budget
 
     def at(self, *labels: str) -> Child:
-        """The child for these label values; the overflow child once the family is full."""
+        """The child for these label values; the overflow child once the family or the registry is full."""
         child = self.children.get(labels)
         return child if child is not None else self._admit(labels)
 
     def _admit(self, labels: Labels) -> Child:
         if len(labels) != len(self.family.labels):
             raise ValueError(f"{self.family.name} has the labels {self.family.labels}, not {len(labels)} values")
-        if len(self.children) >= self.family.cap:
+        is_full = len(self.children) >= self.family.cap
+        if labels and (is_full or not self._budget.take(self.family.series_each)):
             self.rejected += 1
             labels = (OVERFLOW,) * len(labels)
             if labels in self.children:
@@ -101,18 +124,21 @@ class FamilySnapshot:
 class Registry:
     """All families of one process. Updates and `snapshot` belong to the event loop; rendering does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, series_max: int = SERIES_MAX) -> None:
+        self._budget = Budget(series_max)
         self._cells: dict[str, Series[Cell]] = {}
         self._histograms: dict[str, Series[Histogram]] = {}
         self._sampled: dict[str, tuple[Family, Sample]] = {}
+        self._apart: dict[str, tuple[Family, Sample]] = {}
         self.sample(SERIES_REJECTED, self._rejections)
+        self.sample(METRIC_SERIES_LIMIT, lambda: [((), self._budget.most)])
 
     def cells(self, family: Family) -> Series[Cell]:
         """The counters or gauges of `family`; the same ones each time."""
         if family.kind is Kind.HISTOGRAM:
             raise ValueError(f"{family.name} is a histogram")
         if family.name not in self._cells:
-            self._cells[family.name] = Series(family, Cell)
+            self._cells[family.name] = Series(family, Cell, self._budget)
         return self._cells[family.name]
 
     def histograms(self, family: Family) -> Series[Histogram]:
@@ -120,28 +146,52 @@ class Registry:
         if family.kind is not Kind.HISTOGRAM:
             raise ValueError(f"{family.name} is no histogram")
         if family.name not in self._histograms:
-            self._histograms[family.name] = Series(family, lambda: Histogram(family.buckets))
+            self._histograms[family.name] = Series(family, lambda: Histogram(family.buckets), self._budget)
         return self._histograms[family.name]
 
     def sample(self, family: Family, values: Sample) -> None:
         """Ask `values` at each scrape for (label values, value) pairs. A later function replaces an earlier one."""
         self._sampled[family.name] = (family, values)
 
-    def snapshot(self) -> list[FamilySnapshot]:
-        """All numbers at this moment, by family name."""
+    def sample_apart(self, family: Family, values: Sample) -> None:
+        """As `sample`, for what takes long to find out and may be asked in any thread."""
+        self._apart[family.name] = (family, values)
+
+    def copied(self) -> list[FamilySnapshot]:
+        """The numbers at this moment, but for those that are sampled apart. Belongs to the event loop."""
         taken = [FamilySnapshot(cells.family, _values(cells)) for cells in self._cells.values()]
         taken += [FamilySnapshot(found.family, _copies(found)) for found in self._histograms.values()]
-        for family, values in self._sampled.values():
-            try:
-                taken.append(FamilySnapshot(family, list(values())))
-            except Exception:
-                log.exception("the metric %s could not be sampled", family.name)
-        return sorted(taken, key=lambda snapshot: snapshot.family.name)
+        return taken + _sampled(self._sampled)
+
+    def sampled_apart(self) -> list[FamilySnapshot]:
+        """The rest. Belongs to a thread."""
+        return _sampled(self._apart)
+
+    def snapshot(self) -> list[FamilySnapshot]:
+        """All numbers, by family name."""
+        return in_order([*self.copied(), *self.sampled_apart()])
 
     def _rejections(self) -> Iterable[tuple[Labels, float]]:
         refused = {name: series.rejected for name, series in self._cells.items()}
         refused |= {name: series.rejected for name, series in self._histograms.items()}
         return [((name,), count) for name, count in refused.items() if count]
+
+
+def in_order(snapshots: list[FamilySnapshot]) -> list[FamilySnapshot]:
+    """By name, with the number of time series that they are."""
+    series = 1 + sum(found.family.series_each * len(found.values) for found in snapshots)
+    counted = FamilySnapshot(METRIC_SERIES, [((), series)])
+    return sorted([*snapshots, counted], key=lambda snapshot: snapshot.family.name)
+
+
+def _sampled(sampled: dict[str, tuple[Family, Sample]]) -> list[FamilySnapshot]:
+    taken = []
+    for family, values in sampled.values():
+        try:
+            taken.append(FamilySnapshot(family, list(values())))
+        except Exception:
+            log.exception("the metric %s could not be sampled", family.name)
+    return taken
 
 
 def _values(series: Series[Cell]) -> list[tuple[Labels, float | HistogramValue]]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 SERVICE = "pointsman"
 REQUEST_COMPLETED = "request.completed"
-LOG_SCHEMA_VERSION = 1
+LOG_SCHEMA_VERSION = 2
 
 
 class Kind(StrEnum):
@@ -20,8 +20,18 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
+class Merge(StrEnum):
+    """What a gauge of several processes is as one number."""
+
+    SUM = "sum"
+    LARGEST = "largest"  # each sees all of it, or the worst is what matters
+    SMALLEST = "smallest"
+
+
 class Family(NamedTuple):
-    """One metric: `scale` is how many of the kept integer make one exposed unit (nano-USD to USD)."""
+    """One metric: `scale` is how many of the kept integer make one exposed unit (nano-USD to USD), `cap` the most label
+    sets it may have. `merge` matters for gauges alone, for counters and histograms are added up.
+    """
 
     name: str
     kind: Kind
@@ -30,6 +40,12 @@ class Family(NamedTuple):
     buckets: tuple[float, ...] = ()
     scale: int = 1
     cap: int = 2_000
+    merge: Merge = Merge.SUM
+
+    @property
+    def series_each(self) -> int:
+        """How many time series one label set is: a histogram's buckets, +Inf, sum and count."""
+        return len(self.buckets) + 3 if self.kind is Kind.HISTOGRAM else 1
 
 
 class Outcome(StrEnum):
@@ -45,6 +61,19 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
     GATEWAY_ERROR = "gateway_error"
     CLIENT_CANCELLED = "client_cancelled"
+
+
+class Finish(StrEnum):
+    """Why a model stopped writing, in the words that are known; an upstream may say anything."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    FUNCTION_CALL = "function_call"
+    CONTENT_FILTER = "content_filter"
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    ERROR = "error"
 
 
 class Unpriced(StrEnum):
@@ -74,11 +103,10 @@ DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80,
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
 _FIRST_TOKEN = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2)
 _PER_TOKEN = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
-_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _WHERE = ("provider", "deployment", "model")
 
 REQUESTS = Family(
-    "pointsman_requests_total", Kind.COUNTER, "Requests by how they ended.", ("route", "model", "outcome")
+    "pointsman_requests_total", Kind.COUNTER, "Requests by how they ended.", ("route", "model", "outcome"), cap=5_000
 )
 REQUEST_DURATION = Family(
     "pointsman_request_duration_seconds",
@@ -95,8 +123,22 @@ OVERHEAD = Family(
     _OVERHEAD,
 )
 INFLIGHT = Family("pointsman_inflight_requests", Kind.GAUGE, "Requests being worked on.", ("route",))
+OPEN_STREAMS = Family("pointsman_open_streams", Kind.GAUGE, "Answers that are being streamed.")
+QUEUE_DEPTH = Family(
+    "pointsman_queue_depth",
+    Kind.GAUGE,
+    "Calls that wait at a deployment which tells its line; with several workers the longest that one of them sees.",
+    ("deployment",),
+    merge=Merge.LARGEST,
+)
 ATTEMPTS = Family(
     "pointsman_upstream_attempts_total", Kind.COUNTER, "Attempts by how they ended.", (*_WHERE, "outcome")
+)
+FINISH_REASONS = Family(
+    "pointsman_finish_reasons_total",
+    Kind.COUNTER,
+    "Attempts that were answered, by why the model stopped writing. Words that are not known are `other`.",
+    (*_WHERE, "reason"),
 )
 UPSTREAM_DURATION = Family(
     "pointsman_upstream_duration_seconds", Kind.HISTOGRAM, "From an attempt's start to its end.", _WHERE, DURATION
@@ -168,18 +210,21 @@ CIRCUIT_STATE = Family(
     Kind.GAUGE,
     "A deployment's breaker, under the best of its credentials: 0 closed, 1 half open, 2 open.",
     ("deployment",),
+    merge=Merge.LARGEST,
 )
 CREDENTIAL_CIRCUIT_STATE = Family(
     "pointsman_credential_circuit_state",
     Kind.GAUGE,
     "A deployment's breaker under each of its named credentials: 0 closed, 1 half open, 2 open.",
     ("deployment", "credential"),
+    merge=Merge.LARGEST,
 )
 CREDENTIAL_STATE = Family(
     "pointsman_credential_state",
     Kind.GAUGE,
     "The breaker of a provider's credential: 0 closed, 1 half open, 2 open.",
     ("provider", "credential"),
+    merge=Merge.LARGEST,
 )
 CREDENTIAL_REFUSED = Family(
     "pointsman_credential_refused_total",
@@ -188,7 +233,18 @@ CREDENTIAL_REFUSED = Family(
     ("provider", "credential"),
 )
 DEPLOYMENT_UP = Family(
-    "pointsman_deployment_up", Kind.GAUGE, "1 where a deployment may be sent requests.", ("deployment",)
+    "pointsman_deployment_up",
+    Kind.GAUGE,
+    "1 where a deployment may be sent requests.",
+    ("deployment",),
+    merge=Merge.SMALLEST,
+)
+KEY_UP = Family(
+    "pointsman_key_up",
+    Kind.GAUGE,
+    "1 where a deployment's credential is not known to be refused by its provider. One without a name has no label.",
+    ("deployment", "credential"),
+    merge=Merge.SMALLEST,
 )
 RETRIES_REFUSED = Family(
     "pointsman_retries_refused_total",
@@ -201,97 +257,4 @@ PROBES = Family(
     Kind.COUNTER,
     "Health probes by how they ended.",
     ("deployment", "credential", "outcome"),
-)
-LOOP_LAG = Family(
-    "pointsman_event_loop_lag_seconds",
-    Kind.HISTOGRAM,
-    "How much later than asked the event loop woke up.",
-    ("worker",),
-    _LAG,
-)
-TELEMETRY_DROPPED = Family(
-    "pointsman_telemetry_dropped_total", Kind.COUNTER, "Spans and log lines thrown away.", ("signal",)
-)
-SERIES_REJECTED = Family(
-    "pointsman_metric_series_rejected_total", Kind.COUNTER, "Updates beyond a metric's cap of series.", ("metric",)
-)
-RECORD_FAILURES = Family(
-    "pointsman_record_failures_total", Kind.COUNTER, "Calls whose settlement raised an error.", ("signal",)
-)
-LEDGER_FAILURES = Family("pointsman_ledger_write_failures_total", Kind.COUNTER, "Writes to the ledger that failed.")
-LEDGER_LAG = Family("pointsman_ledger_lag_seconds", Kind.GAUGE, "Age of the oldest row not yet in the ledger.")
-LEDGER_UNKNOWN = Family(
-    "pointsman_ledger_unknown_attempts_total",
-    Kind.COUNTER,
-    "Attempts of processes that died whose outcome nobody knows: they are charged as estimated.",
-)
-LEDGER_DAMAGED = Family(
-    "pointsman_ledger_damaged_bytes_total", Kind.COUNTER, "Bytes of journals that could not be read back."
-)
-LEDGER_OPEN_INTENTS = Family(
-    "pointsman_ledger_open_intents", Kind.GAUGE, "Attempts written down whose outcome has not come yet."
-)
-LEDGER_JOURNAL = Family("pointsman_ledger_journal_bytes", Kind.GAUGE, "Size of the write-ahead journal.")
-LIMIT_DENIALS = Family(
-    "pointsman_limit_denials_total",
-    Kind.COUNTER,
-    "Reservations that a limit refused, by the limit that was named. One of a deployment moves a call on.",
-    ("scope", "resource"),
-)
-LIMIT_QUEUE = Family("pointsman_limit_queue_depth", Kind.GAUGE, "Requests waiting for their limits.", ("route",))
-LIMIT_RESERVATIONS = Family("pointsman_limit_reservations", Kind.GAUGE, "Reservations that calls of this process hold.")
-LIMIT_STORE_DEGRADED = Family(
-    "pointsman_limit_store_degraded", Kind.GAUGE, "1 while the shared store is away and this node decides by itself."
-)
-LIMIT_STORE_FAILURES = Family(
-    "pointsman_limit_store_failures_total", Kind.COUNTER, "Questions that the shared store did not answer."
-)
-LIMIT_DEGRADED_DECISIONS = Family(
-    "pointsman_limit_degraded_decisions_total", Kind.COUNTER, "Reservations that this node decided by itself."
-)
-LIMIT_UNSENT = Family(
-    "pointsman_limit_settlements_unsent", Kind.GAUGE, "Settlements that wait for the shared store to return."
-)
-LIMIT_LOST = Family(
-    "pointsman_limit_settlements_lost_total", Kind.COUNTER, "Settlements given up; the ledger has what they were about."
-)
-LIMIT_DRIFT = Family(
-    "pointsman_limit_drift_ratio",
-    Kind.GAUGE,
-    "How far the worst budget in the limit store was from the ledger, as part of the larger of the two numbers.",
-)
-LIMIT_CORRECTIONS = Family(
-    "pointsman_limit_corrections_total",
-    Kind.COUNTER,
-    "Budgets in the limit store that were set to what the ledger says.",
-)
-REPLAYS = Family(
-    "pointsman_idempotent_replays_total",
-    Kind.COUNTER,
-    "Calls whose Idempotency-Key was sent before: joined, replayed, or refused as reused, lost, crowded or in use; and "
-    "those of which nobody could tell (unavailable).",
-    ("outcome",),
-)
-REPLAYS_BYTES = Family(
-    "pointsman_idempotent_answers_bytes", Kind.GAUGE, "What answers kept for their Idempotency-Key take in memory."
-)
-REPLAYS_UNSENT = Family(
-    "pointsman_idempotent_answers_unsent", Kind.GAUGE, "Answers that wait for the shared store to return."
-)
-SHED = Family(
-    "pointsman_shed_requests_total",
-    Kind.COUNTER,
-    "Requests refused at the door, so that the others are served, by the priority of their key.",
-    ("priority",),
-)
-SHEDDING = Family("pointsman_shedding_ratio", Kind.GAUGE, "The share of requests that is refused at the door now.")
-BUILD_INFO = Family("pointsman_build_info", Kind.GAUGE, "Always 1.", ("version", "python"))
-CONFIG_INFO = Family("pointsman_config_info", Kind.GAUGE, "Always 1; the policy in force.", ("hash",))
-PROCESS_CPU = Family("process_cpu_seconds_total", Kind.COUNTER, "User and system time.")
-PROCESS_RSS = Family("process_resident_memory_bytes", Kind.GAUGE, "Memory in use.")
-PROCESS_FDS = Family("process_open_fds", Kind.GAUGE, "Open file descriptors.")
-PROCESS_START = Family("process_start_time_seconds", Kind.GAUGE, "When the process began, in Unix seconds.")
-WORKERS_READY = Family("pointsman_workers_ready", Kind.GAUGE, "Worker processes that take calls.")
-WORKER_RESTARTS = Family(
-    "pointsman_worker_restarts_total", Kind.COUNTER, "Starts of a worker after one that died.", ("worker",)
 )

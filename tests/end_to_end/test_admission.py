@@ -204,7 +204,7 @@ async def test_a_deployment_at_its_limit_is_left_for_the_next(ground: Ground) ->
     assert went == ["narrow", "a", "a"]
     status, metrics = await ground.gateway.admin("/metrics")
     assert status == 200
-    assert 'pointsman_limit_denials_total{scope="deployment",resource="requests"} 2' in metrics
+    assert 'pointsman_ratelimit_decisions_total{scope="deployment",limit="requests",decision="denied"} 2' in metrics
     assert 'pointsman_circuit_state{deployment="narrow"} 0' in metrics
 
 

@@ -375,10 +375,10 @@ def test_metrics_and_ledger_tell_where_an_answers_time_went(engine: Engine, clie
     samples = engine.metrics()
 
     assert 0 < row["engine_ms"] <= row["duration_ms"] + 1
-    assert samples['pointsman_local_up{engine="bundled"}'] == 1
-    assert samples['pointsman_local_slots{engine="bundled"}'] >= 1
-    cells, used = (samples[f'pointsman_local_kv_cells{name}{{engine="bundled"}}'] for name in ("", "_used"))
-    assert cells >= used > 0
+    assert samples[f'pointsman_local_up{{deployment="{NAME}"}}'] == 1
+    assert samples[f'pointsman_local_slots{{deployment="{NAME}"}}'] >= 1
+    assert samples['pointsman_local_kv_cells{engine="bundled"}'] > 0
+    assert 0 < samples[f'pointsman_local_kv_used_ratio{{deployment="{NAME}"}}'] <= 1
     assert samples['pointsman_local_tokens_total{engine="bundled",kind="decode"}'] > 0
     assert samples['pointsman_local_cold_start_seconds{engine="bundled"}'] > 0
     assert samples[f'pointsman_local_phase_seconds_count{{deployment="{NAME}",phase="decode"}}'] > 0

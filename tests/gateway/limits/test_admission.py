@@ -14,7 +14,7 @@ from gateway.call import Cached
 from gateway.errors import LimitError, RequestError
 from gateway.limits.admitted import Admitted
 from gateway.limits.view import LimitsView
-from gateway.signals import telemetry
+from gateway.signals import limit_telemetry
 from gateway.state.answers.store import Used
 from policies import cache_rules
 from policies.cache_rules import CacheRules
@@ -90,7 +90,8 @@ async def test_a_denial_names_limit_wait_and_reason() -> None:
     assert refused.admitted is not None
     assert refused.admitted.refused_by == "key.requests.60.0"
     assert dict(refused.admitted.headers(gate.now))["x-ratelimit-remaining-requests"] == "0"
-    assert gate.registry.cells(telemetry.LIMIT_DENIALS).at("key", "requests").value == 1
+    (told,) = (one for one in gate.registry.snapshot() if one.family is limit_telemetry.DECISIONS)
+    assert dict(told.values)["key", "requests", "denied"] == 1
 
 
 async def test_a_spent_budget_is_a_quota_that_no_retry_mends() -> None:

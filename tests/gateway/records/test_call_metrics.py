@@ -118,7 +118,7 @@ def test_a_callers_own_words_never_become_labels(registry: Registry, metrics: Ca
 def test_what_the_policy_makes_possible_begins_at_zero(registry: Registry, metrics: CallMetrics) -> None:
     metrics.declare([ROUTE])
     requests = registry.cells(telemetry.REQUESTS).children
-    assert {labels[:2] for labels in requests} == {("smart", "smart"), ("smart", "gpt-*"), ("smart", "other")}
+    assert {labels[:2] for labels in requests} == {("smart", "smart"), ("smart", "other")}
     assert {cell.value for cell in requests.values()} == {0}
     assert (*WHERE, "ok") in registry.cells(telemetry.ATTEMPTS).children
     assert registry.histograms(telemetry.REQUEST_DURATION).children == {}
@@ -140,7 +140,7 @@ def test_what_caches_did_is_counted_by_route(registry: Registry, metrics: CallMe
     metrics.add(settle(missed))
     results = values(registry, cache_telemetry.CACHE_REQUESTS)
     assert results == {("smart", "hit", "semantic"): 1, ("smart", "miss", "none"): 1}
-    assert values(registry, cache_telemetry.CACHE_SAVED_COST) == {("smart", "semantic"): 350_000}
+    assert values(registry, cache_telemetry.CACHE_ROUTE_SAVED_COST) == {("smart", "semantic"): 350_000}
     assert values(registry, telemetry.REQUESTS) == {("smart", "smart", "ok"): 2}
     assert values(registry, telemetry.ATTEMPTS) == {(*WHERE, "ok"): 1}
 
@@ -152,3 +152,21 @@ def test_where_no_route_has_a_cache_scrapes_tell_nothing_of_any(registry: Regist
     metrics.declare([replace(ROUTE, cache=CacheRules())])
     children = registry.cells(cache_telemetry.CACHE_REQUESTS).children
     assert set(children) == {("smart", "miss", "none"), ("smart", "bypass", "none")}
+
+
+def test_why_models_stopped_is_told_in_known_words_only(registry: Registry, metrics: CallMetrics) -> None:
+    for reason in ("stop", "length", *(f"because-{number}" for number in range(50))):
+        metrics.add(settle(call(attempt(Usage(1, 1), finish=(reason,)))))
+    metrics.add(settle(call(attempt(Usage(1, 1)))))
+    assert values(registry, telemetry.FINISH_REASONS) == {
+        (*WHERE, "stop"): 1,
+        (*WHERE, "length"): 1,
+        (*WHERE, "other"): 50,
+    }
+
+
+def test_a_route_without_patterns_has_no_series_for_models_that_cannot_be_asked_for(
+    registry: Registry, metrics: CallMetrics
+) -> None:
+    metrics.declare([replace(ROUTE, models=("smart",))])
+    assert {labels[1] for labels in registry.cells(telemetry.REQUESTS).children} == {"smart"}

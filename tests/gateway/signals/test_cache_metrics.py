@@ -8,7 +8,12 @@ from gateway.signals.cache_metrics import CacheMetrics, RouteStanding
 from gateway.signals.cache_telemetry import LabelSource, Purpose
 from gateway.signals.metrics import HistogramValue, Registry
 from gateway.state.answers.store import Stock, Used
-from policies.cache_rules import Bypass, Level
+from policies.cache_rules import Bypass, CacheRules, Level, SemanticRules
+from policies.vocabulary import Deployment, Route, Strategy, Target
+
+MODEL = Deployment("a", "p", "openai", "m-1")
+FAQ = Route("faq", ("faq",), Strategy.ORDERED, (Target(MODEL),), cache=CacheRules(semantic=SemanticRules()))
+CODE = Route("code", ("code",), Strategy.ORDERED, (Target(MODEL),), cache=CacheRules(near=False))
 
 Told = dict[str, dict[tuple[str, ...], float | HistogramValue]]
 
@@ -19,18 +24,19 @@ def told_by(registry: Registry) -> Told:
 
 def a_hit(level: Level = Level.SEMANTIC, *, joined: str | None = None, cost_nanousd: int | None = 700) -> Cached:
     used = Used(input_tokens=30, output_tokens=12, cost_nanousd=cost_nanousd)
-    return Cached(level=level, age_s=31.0, saved=used, lookup_s=0.012, joined=joined)
+    return Cached(level=level, age_s=31.0, saved=used, lookup_s=0.012, joined=joined, deployment="a")
 
 
 def test_a_hit_counts_with_its_level_and_what_it_saved() -> None:
     registry = Registry()
     metrics = CacheMetrics(registry)
-    metrics.settled("faq", a_hit())
-    metrics.settled("faq", a_hit(Level.EXACT, joined="req_1"))
+    metrics.settled(FAQ, a_hit())
+    metrics.settled(FAQ, a_hit(Level.EXACT, joined="req_1"))
     told = told_by(registry)
     requests = told[names.CACHE_REQUESTS.name]
     assert requests == {("faq", "hit", "semantic"): 1, ("faq", "hit", "exact"): 1}
-    assert told[names.CACHE_SAVED_COST.name] == {("faq", "semantic"): 700, ("faq", "exact"): 700}
+    assert told[names.CACHE_SAVED_COST.name] == {("semantic", "m-1"): 700, ("exact", "m-1"): 700}
+    assert told[names.CACHE_ROUTE_SAVED_COST.name] == {("faq", "semantic"): 700, ("faq", "exact"): 700}
     assert told[names.CACHE_SAVED_TOKENS.name]["faq", "semantic", "input"] == 30
     assert told[names.CACHE_SAVED_TOKENS.name]["faq", "semantic", "output"] == 12
     assert told[names.CACHE_JOINED.name] == {("faq",): 1}
@@ -41,7 +47,7 @@ def test_a_hit_counts_with_its_level_and_what_it_saved() -> None:
 
 def test_a_hit_whose_answer_had_no_known_cost_adds_tokens_and_no_money() -> None:
     registry = Registry()
-    CacheMetrics(registry).settled("faq", a_hit(cost_nanousd=None))
+    CacheMetrics(registry).settled(FAQ, a_hit(cost_nanousd=None))
     told = told_by(registry)
     assert told[names.CACHE_SAVED_COST.name] == {}
     assert told[names.CACHE_SAVED_TOKENS.name]["faq", "semantic", "output"] == 12
@@ -50,8 +56,8 @@ def test_a_hit_whose_answer_had_no_known_cost_adds_tokens_and_no_money() -> None
 def test_a_miss_counts_with_the_sign_that_ruled_the_nearest_question_out() -> None:
     registry = Registry()
     metrics = CacheMetrics(registry)
-    metrics.settled("faq", Cached(veto="numbers", similarity=0.97, lookup_s=0.004))
-    metrics.settled("faq", Cached(closed=Bypass.TIME))
+    metrics.settled(FAQ, Cached(veto="numbers", similarity=0.97, lookup_s=0.004))
+    metrics.settled(FAQ, Cached(closed=Bypass.TIME))
     told = told_by(registry)
     assert told[names.CACHE_REQUESTS.name] == {("faq", "miss", "none"): 2}
     assert told[names.CACHE_VETOED.name] == {("faq", "numbers"): 1}
@@ -60,11 +66,49 @@ def test_a_miss_counts_with_the_sign_that_ruled_the_nearest_question_out() -> No
 
 def test_a_bypass_counts_with_its_reason_and_is_no_look_up() -> None:
     registry = Registry()
-    CacheMetrics(registry).settled("faq", Cached(bypass=Bypass.TEMPERATURE))
+    CacheMetrics(registry).settled(FAQ, Cached(bypass=Bypass.TEMPERATURE))
     told = told_by(registry)
     assert told[names.CACHE_REQUESTS.name] == {("faq", "bypass", "none"): 1}
     assert told[names.CACHE_BYPASS.name] == {("faq", "temperature"): 1}
     assert told[names.CACHE_LOOKUP.name] == {}
+
+
+@pytest.mark.parametrize(
+    ("cached", "looks"),
+    [
+        (a_hit(Level.EXACT), {"exact hit"}),
+        (a_hit(Level.NEAR), {"exact miss", "near hit"}),
+        (a_hit(), {"exact miss", "near miss", "semantic hit"}),
+        (Cached(), {"exact miss", "near miss", "semantic miss"}),
+        (Cached(closed=Bypass.TIME), {"exact miss", "near bypass", "semantic bypass"}),
+        (Cached(closed=Bypass.UNAVAILABLE), {"exact miss", "near miss", "semantic error"}),
+        (Cached(bypass=Bypass.TEMPERATURE), {"exact bypass", "near bypass", "semantic bypass"}),
+        (Cached(bypass=Bypass.UNAVAILABLE), {"exact error", "near error", "semantic error"}),
+    ],
+)
+def test_each_level_that_a_call_came_to_is_a_look_up(cached: Cached, looks: set[str]) -> None:
+    registry = Registry()
+    CacheMetrics(registry).settled(FAQ, cached)
+    assert {" ".join(labels) for labels in told_by(registry)[names.CACHE_LOOKUPS.name]} == looks
+
+
+def test_a_look_up_is_timed_under_the_last_level_that_was_asked() -> None:
+    registry = Registry()
+    metrics = CacheMetrics(registry)
+    for route, cached in ((FAQ, a_hit(Level.NEAR)), (FAQ, Cached(closed=Bypass.TIME)), (CODE, Cached())):
+        metrics.settled(route, cached)
+    counts = {labels: sum(child.counts) for labels, child in registry.histograms(names.CACHE_LOOKUP).children.items()}
+    assert counts == {("near", "hit"): 1, ("exact", "miss"): 2}
+
+
+def test_what_a_store_says_of_a_deployment_is_no_label_unless_the_policy_names_it() -> None:
+    registry = Registry()
+    metrics = CacheMetrics(registry)
+    for number in range(30):
+        kept = a_hit()
+        kept.deployment, kept.model = f"junk-{number}", f"made-up-{number}"
+        metrics.settled(FAQ, kept)
+    assert told_by(registry)[names.CACHE_SAVED_COST.name] == {("semantic", "other"): 30 * 700}
 
 
 def test_what_happens_beside_calls_is_counted_as_it_happens() -> None:
@@ -90,17 +134,20 @@ def test_what_happens_beside_calls_is_counted_as_it_happens() -> None:
 
 def test_routes_begin_at_zero() -> None:
     registry = Registry()
-    CacheMetrics(registry).declare(["faq"])
-    assert told_by(registry)[names.CACHE_REQUESTS.name] == {("faq", "miss", "none"): 0, ("faq", "bypass", "none"): 0}
+    CacheMetrics(registry).declare([FAQ])
+    told = told_by(registry)
+    assert told[names.CACHE_REQUESTS.name] == {("faq", "miss", "none"): 0, ("faq", "bypass", "none"): 0}
+    levels, results = ("exact", "near", "semantic"), ("hit", "miss", "bypass", "error")
+    assert told[names.CACHE_LOOKUPS.name] == {(level, result): 0 for level in levels for result in results}
 
 
 def test_operators_read_the_counts_by_route() -> None:
     metrics = CacheMetrics(Registry())
-    metrics.declare(["faq", "code"])
-    metrics.settled("faq", a_hit())
-    metrics.settled("faq", a_hit(joined="req_1"))
-    metrics.settled("faq", Cached())
-    metrics.settled("faq", Cached(bypass=Bypass.TOOL_CALLS))
+    metrics.declare([FAQ, CODE])
+    metrics.settled(FAQ, a_hit())
+    metrics.settled(FAQ, a_hit(joined="req_1"))
+    metrics.settled(FAQ, Cached())
+    metrics.settled(FAQ, Cached(bypass=Bypass.TOOL_CALLS))
     counts = metrics.counts()
     assert counts["faq"] == ({"semantic": 2}, 1, 1, 1, 1400, 84)
     assert counts["code"] == ({}, 0, 0, 0, 0, 0)

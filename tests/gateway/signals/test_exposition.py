@@ -56,7 +56,7 @@ def test_the_official_parser_reads_the_text_and_finds_the_same_numbers(registry:
     assert found["pointsman_request_duration_seconds_bucket", duration | {("le", "+Inf")}] == 3
     assert found["nasty_total", frozenset({("label", NASTY)})] == 7
     assert found["pointsman_deployment_up", frozenset({("deployment", "a")})] == 1
-    assert found["process_resident_memory_bytes", frozenset()] > 1_000_000
+    assert found["process_resident_memory_bytes", frozenset({("worker", "0")})] > 1_000_000
 
 
 def test_money_is_written_out_to_the_last_digit() -> None:

@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.signals.metrics import Histogram, HistogramValue, Registry
-from gateway.signals.telemetry import OVERFLOW, SERIES_REJECTED, Family, Kind
+from gateway.signals.telemetry import OVERFLOW, Family, Kind
+from gateway.signals.vitals_telemetry import METRIC_SERIES, METRIC_SERIES_LIMIT, SERIES_REJECTED
 
 COUNTER = Family("things_total", Kind.COUNTER, "Things.", ("kind",), cap=3)
+LABELLED = Family("labelled_seconds", Kind.HISTOGRAM, "Waits.", ("kind",), (0.1, 1.0))
 HISTOGRAM = Family("wait_seconds", Kind.HISTOGRAM, "Waits.", (), (0.1, 1.0))
 
 
@@ -68,5 +70,40 @@ def test_a_gauge_that_cannot_be_sampled_does_not_hide_the_others(caplog: pytest.
     registry = Registry()
     registry.sample(Family("broken", Kind.GAUGE, "Broken."), fail)
     registry.sample(Family("fine", Kind.GAUGE, "Fine."), lambda: [((), 1)])
-    assert [taken.family.name for taken in registry.snapshot()] == ["fine", SERIES_REJECTED.name]
+    own = [family.name for family in (METRIC_SERIES, METRIC_SERIES_LIMIT, SERIES_REJECTED)]
+    assert [taken.family.name for taken in registry.snapshot()] == ["fine", *own]
     assert "broken" in caplog.text
+
+
+def test_a_gateway_s_budget_of_series_holds_for_all_families_together() -> None:
+    registry = Registry(series_max=2 + 5)
+    counts, waits = registry.cells(COUNTER), registry.histograms(LABELLED)
+    counts.at("a").inc()
+    waits.at("a").observe(0.05)  # three buckets, sum and count: the seventh series is not reached
+    counts.at("b").inc()
+    waits.at("b").observe(0.05)
+    counts.at("c").inc(3)
+    assert set(counts.children) == {("a",), ("b",), (OVERFLOW,)}
+    assert set(waits.children) == {("a",), (OVERFLOW,)}
+    counts.at("a").inc()
+    assert counts.at("a").value == 2
+    told = {taken.family.name: dict(taken.values) for taken in registry.snapshot()}
+    assert told[SERIES_REJECTED.name] == {("things_total",): 1, ("labelled_seconds",): 1}
+    assert told[METRIC_SERIES_LIMIT.name] == {(): 7}
+
+
+def test_the_number_of_series_is_that_of_the_scrape() -> None:
+    registry = Registry()
+    registry.cells(COUNTER).at("a")
+    registry.histograms(HISTOGRAM).at().observe(1.0)
+    taken = registry.snapshot()
+    shown = next(found for found in taken if found.family is METRIC_SERIES)
+    assert shown.values == [((), sum(found.family.series_each * len(found.values) for found in taken))]
+
+
+def test_what_is_sampled_apart_is_asked_apart() -> None:
+    registry = Registry()
+    registry.sample_apart(Family("slow", Kind.GAUGE, "Slow."), lambda: [((), 1)])
+    assert "slow" not in {found.family.name for found in registry.copied()}
+    assert [found.family.name for found in registry.sampled_apart()] == ["slow"]
+    assert "slow" in {found.family.name for found in registry.snapshot()}
