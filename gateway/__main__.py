@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.commands.admin_words import add_admin_words
 from gateway.commands.engine_words import add_engine_words
+from gateway.commands.live_words import add_live_words
 from gateway.commands.policy_words import add_policy_words
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=_generate_key)
 
     add_admin_words(commands, keys)
+    add_live_words(commands)
     _add_usage(commands.add_parser("usage", help="what was spent, from the ledger"))
     return top
 

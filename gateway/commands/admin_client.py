@@ -62,13 +62,25 @@ class AdminClient:
     def ask(self, method: str, path: str, body: object = None, etag: str | None = None) -> Reply:
         """The answer to one request. Raises `CommandError` with the API's own message where it refuses."""
         headers = {"Accept": "application/json"}
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
         if etag is not None:
             headers["If-Match"] = etag
         data = None if body is None else msgspec.json.encode(body)
         if data is not None:
             headers["Content-Type"] = "application/json"
+        return self._read(*self._exchange(method, path, data, headers))
+
+    def text(self, path: str) -> str:
+        """What a path that answers in plain text says. Raises `CommandError`."""
+        status, content, etag = self._exchange("GET", path, None, {"Accept": "text/plain"})
+        if status != 200:
+            self._read(status, content, etag)
+        return content.decode(errors="replace")
+
+    def _exchange(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, bytes, str | None]:
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
         try:
             self._connection.request(method, f"{self._prefix}{path}", data, headers)
             answer = self._connection.getresponse()
@@ -78,7 +90,7 @@ class AdminClient:
             raise CommandError(f"{printable(self._url)} cannot be asked: {printable(said)}") from error
         finally:
             self._connection.close()
-        return self._read(answer.status, content, answer.getheader("ETag"))
+        return answer.status, content, answer.getheader("ETag")
 
     def _connect(self) -> http.client.HTTPConnection:
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.commands.cache_words import add_cache_words
+from gateway.commands.where_words import where_options
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
@@ -24,7 +24,7 @@ def add_admin_words(commands: Verbs, keys: Verbs) -> None:
     for several, one in (("teams", "team"), ("users", "user")):
         _add_members(_leaves(_verbs(commands, several, f"{several} of orgs"), several), one)
     limits = commands.add_parser(
-        "limits", help="what is used and left of each limit", parents=[_where()], allow_abbrev=False
+        "limits", help="what is used and left of each limit", parents=[where_options()], allow_abbrev=False
     )
     limits.add_argument("--org", metavar="ORG")
     limits.add_argument("--scope", choices=SCOPES)
@@ -102,25 +102,11 @@ def _verbs(commands: Verbs, name: str, said: str) -> Verbs:
 def _leaves(verbs: Verbs, noun: str) -> Leaf:
     def leaf(verb: str, said: str) -> argparse.ArgumentParser:
         # Whole words only: `--token SECRET` must not pass for `--token-file`.
-        made = verbs.add_parser(verb, help=said, parents=[_where()], allow_abbrev=False)
+        made = verbs.add_parser(verb, help=said, parents=[where_options()], allow_abbrev=False)
         made.set_defaults(run=_run, act=f"{noun} {verb}")
         return made
 
     return leaf
-
-
-def _where() -> argparse.ArgumentParser:
-    """The options that every one of these commands has."""
-    where = argparse.ArgumentParser(add_help=False)
-    named = where.add_mutually_exclusive_group()
-    named.add_argument(
-        "--config", type=Path, metavar="FILE", help="the policy file, which says where and with which token"
-    )
-    named.add_argument("--url", metavar="URL", help="the admin listener; http://127.0.0.1:8081 without it")
-    said = "holds the admin token, - for standard input; without it POINTSMAN_ADMIN_TOKEN does"
-    where.add_argument("--token-file", type=Path, metavar="FILE", help=said)
-    where.add_argument("--json", action="store_true", help="what the API answers, instead of a table")
-    return where
 
 
 def _run(arguments: argparse.Namespace) -> int:

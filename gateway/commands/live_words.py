@@ -1,0 +1,34 @@
+"""The words of the commands that watch a gateway at work."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from gateway.commands.where_words import where_options
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
+
+
+def add_live_words(commands: Verbs) -> None:
+    top = commands.add_parser(
+        "top", help="a gateway at work, in this terminal", parents=[where_options()], allow_abbrev=False
+    )
+    top.add_argument("--every", type=_seconds, default=2.0, metavar="TIME", help="between two looks, as 2s (default)")
+    top.add_argument("--once", action="store_true", help="one look at the second to come, as text")
+    top.set_defaults(run=_top)
+
+
+def _seconds(text: str) -> float:
+    """`2`, `2s` or `500ms`. Raises `ValueError`, of which argparse makes its own message."""
+    seconds = float(text.removesuffix("ms")) / 1000 if text.endswith("ms") else float(text.removesuffix("s"))
+    if not 0.2 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("a time between 200ms and an hour is meant")
+    return seconds
+
+
+def _top(arguments: argparse.Namespace) -> int:
+    from gateway.commands import top  # noqa: PLC0415 - each command pays for its own imports only
+
+    return top.command(arguments)

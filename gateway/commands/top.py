@@ -1,0 +1,157 @@
+"""`pointsman top`: a gateway at work, looked at every few seconds, in a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gateway.commands.admin_client import CommandError
+from gateway.commands.admin_target import DEFAULT_URL, client_of
+from gateway.errors import MissingExtra
+from gateway.extras import TOP, require
+from gateway.scrubbing import printable
+from gateway.signals.telemetry import NANO
+from gateway.watching.frame import Beside, frame_of, near_limits
+from gateway.watching.scraped import Movement, read_scrape
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from gateway.commands.admin_client import AdminClient
+    from gateway.watching.frame import Frame
+    from gateway.watching.scraped import Scrape
+
+FIRST_LOOK_S: Final = 1.0
+LIMITS_EVERY_S: Final = 5.0
+KEYS: Final = "q quit   s sort"
+
+
+class Looks:
+    """One frame after another. A gateway that cannot be asked raises `CommandError`, and may be asked again."""
+
+    def __init__(self, client: AdminClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._before: Scrape | None = None
+        self._beside_at_s = 0.0
+        self._levels: list[Any] = []
+        self._today_usd: float | None = None
+        self._missing = ""
+
+    def look(self) -> Frame:
+        """What happened since the look before; the first, before which nothing is known, has levels only."""
+        now = read_scrape(self._client.text("/metrics"), self._clock())
+        moved, is_first, self._before = Movement(self._before, now), self._before is None, now
+        if not is_first and now.at_s >= self._beside_at_s:
+            self._beside_at_s = now.at_s + LIMITS_EVERY_S
+            self._look_beside()
+        return frame_of(moved, Beside(tuple(near_limits(self._levels)), self._today_usd, self._missing))
+
+    def _look_beside(self) -> None:
+        """Limits and the ledger's sum are asked for more seldom; where they are not told, the view says why."""
+        try:
+            self._levels = self._client.ask("GET", "/admin/v1/limits").body["limits"]
+            today = datetime.now(UTC).date().isoformat()
+            spent = self._client.ask("GET", f"/admin/v1/usage?by=day&since={today}").body["total"]["cost_nanousd"]
+            self._today_usd, self._missing = None if spent is None else spent / NANO, ""
+        except CommandError as error:
+            self._missing = f"no limits and sums: {error}"
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """0 once somebody has seen enough, 1 where the gateway cannot be asked from the start, 2 where wrongly asked."""
+    try:
+        require(TOP)
+        looks = Looks(client_of(arguments, os.environ))
+        looks.look()
+        if arguments.json:
+            return _tell(looks)
+        title = f"pointsman at {arguments.url or arguments.config or DEFAULT_URL}"
+        return _show_once(looks, title) if arguments.once else _follow(looks, title, arguments.every)
+    except MissingExtra as error:
+        sys.stderr.write(f"pointsman top: {error}\n")
+        return 2
+    except CommandError as error:
+        sys.stderr.write(f"pointsman top: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+
+
+def _tell(looks: Looks) -> int:
+    """The frame for programs."""
+    time.sleep(FIRST_LOOK_S)
+    sys.stdout.write(f"{msgspec.json.format(msgspec.json.encode(looks.look()), indent=2).decode()}\n")
+    return 0
+
+
+def _show_once(looks: Looks, title: str) -> int:
+    """What happened within a second, as text."""
+    from rich.console import Console  # noqa: PLC0415 - an extra, and no other command needs it
+
+    from gateway.watching.drawing import drawn  # noqa: PLC0415 - as above
+
+    time.sleep(FIRST_LOOK_S)
+    console = Console(highlight=False)
+    console.print(drawn(looks.look(), title, columns=console.width))
+    return 0
+
+
+def _follow(looks: Looks, title: str, every_s: float) -> int:
+    from rich.console import Console  # noqa: PLC0415 - as above
+    from rich.live import Live  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    from gateway.watching.drawing import SORTS, drawn  # noqa: PLC0415 - as above
+
+    console, sorts, at = Console(highlight=False), list(SORTS), 0
+    with _keys() as pressed, Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+        wait_s = FIRST_LOOK_S
+        while True:
+            try:
+                key = pressed(wait_s)
+                if key in ("q", "Q", "\x03"):
+                    return 0
+                at += key in ("s", "S")
+                sort = sorts[at % len(sorts)]
+                head = f"{title}   {time.strftime('%H:%M:%S')}   by {sort}   {KEYS}"
+                live.update(drawn(looks.look(), head, sort, console.width), refresh=True)
+            except CommandError as error:
+                live.update(Text(f"{title}\n\n{printable(str(error), 400)}\ntrying again"), refresh=True)
+            except KeyboardInterrupt:
+                return 0
+            wait_s = every_s
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[Callable[[float], str]]:
+    """A function that waits for a key, for at most so many seconds; "" where none came or there is no keyboard."""
+    if not sys.stdin.isatty():
+
+        def pause(within_s: float) -> str:
+            time.sleep(within_s)
+            return ""
+
+        yield pause
+        return
+    import termios  # noqa: PLC0415 - where there is a terminal
+    import tty  # noqa: PLC0415 - as above
+
+    def pressed(within_s: float) -> str:
+        ready, _, _ = select.select([sys.stdin], [], [], within_s)
+        return sys.stdin.read(1) if ready else ""
+
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        yield pressed
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
