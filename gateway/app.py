@@ -9,7 +9,7 @@ import random
 import secrets
 import ssl
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.admin.gate import gate_of, refuse_shared_token
 from gateway.admin.table import Parts, all_routes
@@ -17,6 +17,7 @@ from gateway.attempts.legs import Desk
 from gateway.caching.errands import Office
 from gateway.caching.service import Caching
 from gateway.config.compile import deployments, has_budget, limits_of
+from gateway.config.compile_prices import tables_of, unpriced_of
 from gateway.config.compile_routes import routing
 from gateway.config.model_facts import ModelTable
 from gateway.drains import Drains
@@ -30,7 +31,6 @@ from gateway.limits.service import LimitService
 from gateway.live_view import LiveView
 from gateway.operations import Operations
 from gateway.pipeline import compose
-from gateway.prices.table import PriceTable
 from gateway.records.intents import Intents
 from gateway.records.reporting import Reporting
 from gateway.replays import Replays
@@ -198,7 +198,7 @@ class Gateway:
         return [(known[id_], upstream) for id_, upstream in self.generation.upstreams.items() if id_ in known]
 
     async def _take_over(self, config: Config, number: int) -> Generation:
-        known, routes = await asyncio.to_thread(compiled, config)
+        known, routes, prices_date = await asyncio.to_thread(compiled, config)
         keys, index = await asyncio.to_thread(self.keys.view, config), compile_routes(routes)
         limits = LimitIndex(await asyncio.to_thread(limits_of, config))
         upstreams = await self._upstreams.take_over(config, known)  # the last thing that can fail
@@ -214,7 +214,8 @@ class Gateway:
             forwarded={name: forwarded_headers(config.providers[d.provider]) for name, d in known.items()},
             limits=limits,
             calendars=Calendars(self.keys.zone_of(config)),
-            unpriced=config.prices.unknown,
+            unpriced=unpriced_of(config),
+            prices_date=prices_date,
             when_full=when_full(config),
             weight_of=self.keys.weight_of(config),
             drains=any(deployment.on_disconnect is OnDisconnect.DRAIN for deployment in known.values()),
@@ -234,10 +235,21 @@ class Gateway:
                 await upstream.close()
 
 
-def compiled(config: Config) -> tuple[dict[str, Deployment], tuple[Route, ...]]:
-    """Deployments and routes in the policies' vocabulary. Reads tables from files, so it runs in a thread."""
-    known = deployments(config, PriceTable.load().price_of, ModelTable().facts_of)
-    return known, routing(config, known)
+class Compiled(NamedTuple):
+    """A policy's deployments and routes, and the day of the price table that was asked first."""
+
+    deployments: dict[str, Deployment]
+    routes: tuple[Route, ...]
+    prices_date: str
+
+
+def compiled(config: Config, now_s: float | None = None) -> Compiled:
+    """Deployments and routes in the policies' vocabulary, at the prices of a moment (None: now). Reads tables from
+    files, so it runs in a thread. Raises `StartError`.
+    """
+    tables = tables_of(config, now_s)
+    known = deployments(config, tables.price_of, ModelTable().facts_of, now_s)
+    return Compiled(known, routing(config, known), tables.date)
 
 
 def when_full(config: Config) -> Literal["auto", "open", "closed"]:

@@ -47,7 +47,7 @@ def _equal(_: Principal) -> float:
 class Generation:
     """Mappings are keyed by deployment id. `unpriced` says what becomes of deployments without a price, `when_full` of
     calls that the ledger has no room for; `auto` denies under a budget. `drains`: some deployment has `on_disconnect:
-    drain`. `weight_of` is a principal's share of a queue.
+    drain`. `weight_of` is a principal's share of a queue. `prices_date`: the day (ISO) of the price table.
     """
 
     number: int
@@ -65,4 +65,5 @@ class Generation:
     when_full: Literal["auto", "open", "closed"] = "open"
     drains: bool = False
     weight_of: Callable[[Principal], float] = _equal
+    prices_date: str | None = None
     in_use: InUse = field(default_factory=InUse)

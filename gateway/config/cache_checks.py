@@ -112,11 +112,11 @@ def _semantic_doubts(config: Config, place: Place, semantic: SemanticSettings) -
 def _dear(config: Config, place: Place) -> frozenset[str]:
     """Deployments that cost more, by stated or listed price, than every target of the route at `place`."""
     from gateway.config.compile import deployments  # noqa: PLC0415 - only a judge's price is asked for
+    from gateway.config.compile_prices import tables_of  # noqa: PLC0415
     from gateway.config.compile_routes import routing  # noqa: PLC0415
-    from gateway.prices.table import PriceTable  # noqa: PLC0415
     from policies.matching import candidates  # noqa: PLC0415
 
-    known = deployments(config, PriceTable.load().price_of)
+    known = deployments(config, tables_of(config).price_of)
     route = routing(config, known)[int(place[1])]
     rates = {one.name: one.price.input_nanousd for one in known.values() if one.price is not None}
     own = [rates.get(one.name) for one in candidates(route)]

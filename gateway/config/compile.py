@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from gateway.config.compile_prices import assumed_price, charged, stated_price
 from gateway.config.compile_routes import called
 from gateway.config.limits import OwnLimits, limits_for_all, limits_of_owner
 from gateway.config.llama_cpp import LlamaCppProvider
@@ -35,10 +37,11 @@ if TYPE_CHECKING:
     from gateway.config.model_facts import FactsOf
     from gateway.config.owners import KeySettings
     from gateway.config.providers import ProviderSettings
-    from gateway.config.routing import DeploymentSettings, PriceSettings
+    from gateway.config.routing import DeploymentSettings
     from policies.route_rules import BreakerSettings
     from policies.vocabulary import Limit, Predicate, Principal
 
+Where = tuple[str, str | None, str]
 PriceOf = Callable[[str, str | None, str], Price | None]
 """Provider kind, base URL (None: the kind's own address) and model to the price that a table has, or None."""
 
@@ -56,13 +59,18 @@ ENDPOINTS: Final = {
 }
 
 
-def deployments(config: Config, price_of: PriceOf, facts_of: FactsOf | None = None) -> dict[str, Deployment]:
+def deployments(
+    config: Config, price_of: PriceOf, facts_of: FactsOf | None = None, now_s: float | None = None
+) -> dict[str, Deployment]:
     """Every deployment by id, used by a route or not: one for each credential of its provider.
 
-    `facts_of` None: nothing is known of a model but what the file says.
+    `facts_of` None: nothing is known of a model but what the file says. Prices are those in force at `now_s`, with
+    those to come behind them.
     """
     local = {name: one for name, one in config.providers.items() if isinstance(one, LlamaCppProvider)}
-    known = _Known(price_of, facts_of, {name: endpoints_of(one) for name, one in local.items()})
+    assumed = None if config.prices.price_as is None else assumed_price(config.prices.price_as)
+    endpoints = {name: endpoints_of(one) for name, one in local.items()}
+    known = _Known(price_of, facts_of, endpoints, assumed, time.time() if now_s is None else now_s)
     found = (
         deployment
         for name, settings in config.deployments.items()
@@ -146,6 +154,8 @@ class _Known(NamedTuple):
     price_of: PriceOf
     facts_of: FactsOf | None
     endpoints: Mapping[str, frozenset[Endpoint]]
+    assumed: Price | None
+    now_s: float
 
 
 def _side_by_side(
@@ -177,7 +187,7 @@ def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSetti
         endpoints=known.endpoints.get(settings.provider) or ENDPOINTS.get(provider.kind, frozenset()),
         region=settings.region,
         context_tokens=context_tokens,
-        price=_price(name, settings, provider) or known.price_of(*where),
+        price=_price(name, settings, provider, where, known),
         output_tokens_default=settings.max_output_tokens,
         on_disconnect=OnDisconnect(settings.on_disconnect),
         has=has,
@@ -189,12 +199,18 @@ def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSetti
     )
 
 
-def _price(name: str, settings: DeploymentSettings, provider: ProviderSettings) -> Price | None:
-    """What the operator says that it costs, else what its hardware does."""
-    if settings.price is not None:
-        return _stated_price(name, settings.price)
+def _price(
+    name: str, settings: DeploymentSettings, provider: ProviderSettings, where: Where, known: _Known
+) -> Price | None:
+    """What the operator says that it costs, else what its hardware does, else what tables say, else the stand-in; with
+    what is taken off and put on.
+    """
     gpu = settings.gpu or (provider.gpu if isinstance(provider, LlamaCppProvider) else None)
-    return None if gpu is None else gpu.price(name)
+    price = None if gpu is None else gpu.price(name)
+    if settings.price is not None:
+        price = stated_price(name, settings.price, known.now_s)
+    price = price or known.price_of(*where) or known.assumed
+    return None if price is None else charged(price, provider, settings)
 
 
 def _hardware(name: str, settings: DeploymentSettings, provider: ProviderSettings) -> Hardware | None:
@@ -220,13 +236,6 @@ def _breaker(provider: OwnBreaker | None, own: OwnBreaker | None) -> BreakerSett
 
 def _health(stated: HealthSettings | None) -> HealthRules | None:
     return None if stated is None else HealthRules(stated.interval_s, stated.timeout_s, stated.path, stated.always)
-
-
-def _stated_price(name: str, price: PriceSettings) -> Price:
-    """The operator's own price. Its id holds the rates, so that a ledger row outlives a change of the file."""
-    rates = (price.input_nanousd, price.cached_input_nanousd, price.cache_write_nanousd, price.output_nanousd)
-    written = ",".join("-" if rate is None else str(rate) for rate in rates)
-    return Price(f"override/{name}@{written}", "override", "", *rates)
 
 
 def _held(

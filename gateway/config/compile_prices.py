@@ -13,6 +13,7 @@ from policies.tariffs import PriceSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Literal
 
     from gateway.config.model import Config
     from gateway.config.pricing import AdjustedShape, PriceSettings, StandInSettings, TierSettings
@@ -41,6 +42,13 @@ def assumed_price(settings: StandInSettings) -> Price:
 def charged(price: Price, provider: AdjustedShape, own: AdjustedShape) -> Price:
     """A price, stated or listed, with the provider's discount and margin or the deployment's."""
     return adjusted(price, adjustment(provider, own))
+
+
+def unpriced_of(config: Config) -> Literal["auto", "allow", "deny"]:
+    """What becomes of calls whose price is not known. Where a stand-in is named only such are left whose price lacks a
+    rate, and nothing stands in for half a price.
+    """
+    return "auto" if config.prices.unknown == "price_as" else config.prices.unknown
 
 
 def _terms(named: Named, settings: PriceSettings) -> Iterator[Terms]:

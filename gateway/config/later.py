@@ -15,11 +15,9 @@ NOT_YET: Final = "is not available in this version"
 
 KEYS: Final[dict[Place, tuple[str, ...]]] = {
     (): ("webhooks",),
-    ("prices",): ("price_as",),
 }
 
 WORDS: Final[dict[Place, tuple[str, ...]]] = {
-    ("prices", "unknown"): ("price_as",),
     ("providers", ANY, "kind"): ("anthropic", "gemini"),
 }
 

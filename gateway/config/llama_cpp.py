@@ -24,6 +24,7 @@ from gateway.config.fields import (
 from gateway.config.hardware import GpuSettings
 from gateway.config.model_file import PACKAGE
 from gateway.config.owners import Limits
+from gateway.config.pricing import AdjustedShape
 from gateway.config.quantities import DURATION, duration_s
 
 _PACKAGE_NAME: Final = re.compile(r"package:[A-Za-z_][A-Za-z0-9_]*")
@@ -32,7 +33,7 @@ _DEVICE: Final = re.compile(r"[A-Za-z][A-Za-z0-9._:-]{0,63}")
 
 FOREVER: Final = "forever"
 ONLY_ELSEWHERE: Final = frozenset({"api_key", "max_connections"})
-ELSEWHERE: Final = ONLY_ELSEWHERE | {"kind", "base_url", "breaker", "limits", "gpu"}
+ELSEWHERE: Final = ONLY_ELSEWHERE | {"kind", "base_url", "breaker", "limits", "gpu", "discount_ppm", "margin_ppm"}
 TEXT_ONLY: Final = ("chat_template", "adapters", "speculate")
 EXACT_KV: Final = frozenset({"f32", "f16", "bf16"})
 """Types of cells that are no approximation by blocks; llama.cpp keeps the others with flash attention only."""
@@ -103,7 +104,7 @@ class EngineCacheSettings(Shape):
     folder: AbsolutePath | None = Field(default=None, description="Where they outlive the process.")
 
 
-class LlamaCppProvider(Shape):
+class LlamaCppProvider(AdjustedShape):
     """The bundled engine with one model: here, or with `base_url` one that runs elsewhere."""
 
     kind: Literal["llama_cpp"]

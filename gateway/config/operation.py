@@ -108,12 +108,3 @@ class TelemetrySettings(Shape):
 
     otlp: OtlpSettings | None = Field(default=None, description="Export traces.")
     log: Literal["json", "text", "auto"] = Field(default="auto", description="auto: text on a terminal, else json.")
-
-
-class PricesSettings(Shape):
-    """What happens when nobody knows a deployment's price."""
-
-    unknown: Literal["auto", "allow", "deny"] = Field(
-        default="auto",
-        description="allow: it runs and its cost is flagged; deny: it is refused; auto: refused under a budget only.",
-    )

@@ -35,6 +35,8 @@ def ppm(value: object, most_percent: int) -> int:
     told = f"must be a percentage such as 10%, from 0% to {most_percent}%"
     if isinstance(value, int | float) and not isinstance(value, bool):
         part = Decimal(str(value)) * WHOLE_PPM
+        if not part.is_finite():
+            raise ValueError(told)
         if not 0 <= part < WHOLE_PPM:
             raise ValueError(f"{told}; only parts below 1 may stand without %")
     else:

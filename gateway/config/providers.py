@@ -22,6 +22,7 @@ from gateway.config.fields import (
 )
 from gateway.config.llama_cpp import LlamaCppProvider
 from gateway.config.owners import Limits
+from gateway.config.pricing import AdjustedShape
 from gateway.litellm.names import is_setting
 from gateway.secret import Secret
 
@@ -59,7 +60,7 @@ class CredentialSettings(Shape):
     weight: Whole = Field(default=1, ge=1, le=1_000_000, description="Its share of the calls, against the others'.")
 
 
-class _Keyed(Shape):
+class _Keyed(AdjustedShape):
     """What is reached with one credential, or with several side by side."""
 
     api_key: CredentialOrNone = Field(

@@ -15,10 +15,11 @@ from gateway.config.failover import (
     RetrySettings,
     TimeoutSettings,
 )
-from gateway.config.fields import Duration, ModelPattern, Name, Shape, Usd, Whole, one_or_more, readable_header
+from gateway.config.fields import Duration, ModelPattern, Name, Shape, Whole, one_or_more, readable_header
 from gateway.config.hardware import GpuSettings
 from gateway.config.limits import WHEN_CHARS_MAX
 from gateway.config.owners import Limits, OutputTokens
+from gateway.config.pricing import AdjustedShape, PriceSettings
 from gateway.config.problems import did_you_mean
 from gateway.config.residency import DataClasses, RequireSettings
 from policies.route_rules import Affinity, AffinityBy, Capability
@@ -26,20 +27,7 @@ from policies.route_rules import Affinity, AffinityBy, Capability
 BY_WORDS: Final = (AffinityBy.KEY.value, AffinityBy.USER.value, AffinityBy.PREFIX.value)
 
 
-class PriceSettings(Shape):
-    """What a deployment's tokens cost, in USD per million tokens."""
-
-    input_nanousd: Usd = Field(alias="input", description="Prompt tokens.")
-    cached_input_nanousd: Usd | None = Field(
-        default=None, alias="cached_input", description="Prompt tokens read from a cache."
-    )
-    cache_write_nanousd: Usd | None = Field(
-        default=None, alias="cache_write", description="Prompt tokens written to a cache."
-    )
-    output_nanousd: Usd | None = Field(default=None, alias="output", description="Generated tokens.")
-
-
-class DeploymentSettings(Shape):
+class DeploymentSettings(AdjustedShape):
     """A provider's model and what is known of it."""
 
     provider: str = Field(description="A name under providers.")

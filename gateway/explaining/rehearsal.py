@@ -19,6 +19,7 @@ from adapters.schema import InferenceRequest
 from gateway.app import compiled, digest_of, when_full
 from gateway.call import Call, Reply
 from gateway.config.compile import held_keys, limits_of, zone_of
+from gateway.config.compile_prices import unpriced_of
 from gateway.config.problems import did_you_mean
 from gateway.errors import GatewayError, InternalError
 from gateway.generation import Generation
@@ -197,7 +198,7 @@ class _Nothing:
 
 
 def _generation(config: Config) -> Generation:
-    known, routes = compiled(config)
+    known, routes, prices_date = compiled(config)
     return Generation(
         number=0,
         config=config,
@@ -210,7 +211,8 @@ def _generation(config: Config) -> Generation:
         forwarded={},
         limits=LimitIndex(limits_of(config)),
         calendars=Calendars(zone_of(config)),
-        unpriced=config.prices.unknown,
+        unpriced=unpriced_of(config),
+        prices_date=prices_date,
         when_full=when_full(config),
     )
 

@@ -71,7 +71,7 @@ def test_deployments_know_their_endpoints_and_prices(config: Config) -> None:
         return LISTED if model == "gpt-4o" else None
 
     found = compiled.deployments(config, price_of)
-    stated = Price("override/llama@0,-,-,500000000", "override", "", 0, None, None, 500_000_000)
+    stated = Price("override/llama@28e48773e541", "override", "", 0, None, None, 500_000_000)
     local, lite = (frozenset({Endpoint.CHAT, other}) for other in (Endpoint.COMPLETIONS, Endpoint.EMBEDDINGS))
     engine = Hardware("provider local", is_engine=True)
     assert found == {

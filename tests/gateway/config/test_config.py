@@ -30,14 +30,14 @@ def documented_environ() -> dict[str, str]:
     return dict(re.findall(r"([A-Z_]+)=(\S+)", command))
 
 
-def settings_of(model: Any) -> Iterator[str]:
-    """Every key that the language has below a model."""
-    if isinstance(model, type) and issubclass(model, BaseModel):
+def settings_of(model: Any, above: tuple[type, ...] = ()) -> Iterator[str]:
+    """Every key that the language has below a model; what stands in itself is told once."""
+    if isinstance(model, type) and issubclass(model, BaseModel) and model not in above:
         for name, field in model.model_fields.items():
             yield field.alias or name
-            yield from settings_of(field.annotation)
+            yield from settings_of(field.annotation, (*above, model))
     for inner in get_args(model):
-        yield from settings_of(inner)
+        yield from settings_of(inner, above)
 
 
 @pytest.mark.parametrize(

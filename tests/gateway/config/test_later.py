@@ -17,7 +17,6 @@ PROVIDERS = "{{openai: {{kind: openai, api_key: none}}, x: {}}}"
     ("section", "value", "problem"),
     [
         ("webhooks", "{}", f"webhooks: 'webhooks' {LATER}"),
-        ("prices", "{unknown: price_as}", f"prices.unknown: 'price_as' {LATER}"),
         ("providers", PROVIDERS.format("{kind: anthropic, api_key: none}"), f"providers.x.kind: 'anthropic' {LATER}"),
     ],
 )

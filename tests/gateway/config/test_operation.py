@@ -89,7 +89,7 @@ def test_what_is_given_is_taken(made: Callable[..., Config], environ: dict[str, 
         (
             "prices",
             "{unknown: alow}",
-            ["prices.unknown: must be one of 'auto', 'allow' or 'deny' (did you mean 'allow'?)"],
+            ["prices.unknown: must be one of 'auto', 'allow', 'deny' or 'price_as' (did you mean 'allow'?)"],
         ),
         ("sever", "{}", ["sever: unknown key 'sever' (did you mean 'server'?)"]),
         ("zebra", "{}", ["zebra: unknown key 'zebra'"]),
