@@ -17,14 +17,13 @@ from multidict import istr
 
 from adapters.openai_errors import WireError, error_body, error_event
 from adapters.schema import InferenceRequest
-from gateway.caching.told import CACHE_HEADER, told
+from gateway.answer_heads import JSON, REQUEST_ID, answer_head, call_headers
 from gateway.call import Call
 from gateway.errors import DrainingError, GatewayError, InternalError, LimitError, RequestError, UpstreamError
-from gateway.explaining.header import DECISION_HEADER, decision_headers
 from gateway.limits import refusals
 from gateway.scrubbing import printable
 from gateway.server import Outbound, Stream, render_head
-from gateway.signals.tracing import trace_context
+from gateway.signals.tracing import NEVER, TRACEPARENT, trace_context
 from gateway.stages.authenticate import identify
 from policies.caller_view import caller_view
 from policies.matching import visible_models
@@ -43,13 +42,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-JSON: Final = ("content-type", "application/json")
 EVENTS: Final = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
 # Ready for look-up in whatever case a header came.
 CONTENT_TYPE: Final = istr("Content-Type")
 UPGRADE: Final = istr("Upgrade")
-DECISION: Final = istr(DECISION_HEADER)
-TRACEPARENT: Final = istr("traceparent")
 CLIENT_GONE: Final = 499
 STOPPED: Final = "The gateway is shutting down and could not wait for the end of this call."
 BROKEN: Final = "Something went wrong inside the gateway."
@@ -74,6 +70,7 @@ class Edge:
         self._drains = drains
         self._door = door
         self._rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret; the system's source is slow
+        self.sampled_from = NEVER
         self._resources: dict[str, Resource] = dict.fromkeys(("/models", "/v1/models"), ("GET", self._list_models))
         for endpoint in Endpoint:
             self._resources |= dict.fromkeys(endpoint.paths, ("POST", partial(self._infer, endpoint)))
@@ -172,7 +169,7 @@ class Edge:
             read_body=partial(read_json, inbound, generation.config.server.max_body_bytes),
             headers=inbound.headers,
             generation=generation,
-            trace=trace_context(inbound.headers.get(TRACEPARENT), self._rng),
+            trace=trace_context(inbound.headers.get(TRACEPARENT), self._rng, self.sampled_from),
             received_s=time.monotonic(),
             received_at_ns=time.time_ns(),
             peer=inbound.peer,
@@ -238,13 +235,13 @@ class Edge:
         view = view_of(error)
         inbound.keep_alive = inbound.keep_alive and not self._lifecycle.draining
         call.status, call.error_code = view.status, view.code
-        return refusal(inbound, view, call.id, [*way_headers(call), *limit_headers(call)])
+        return refusal(inbound, view, call_headers(call))
 
     def _refuse(self, inbound: Inbound, error: GatewayError, request_id: str) -> Outbound:
         view = view_of(error)
         if view.status in (401, 403):  # a call's own line tells these; nobody may try keys elsewhere unseen
             log.warning("%s refused: %s", request_id, view.code)
-        return refusal(inbound, view, request_id, [])
+        return refusal(inbound, view, [(REQUEST_ID, request_id)])
 
     def _ended_by_us(self, call: Call) -> GatewayError | None:
         """Why the gateway itself cancelled this call; None where its caller has left."""
@@ -313,9 +310,10 @@ def explain(failure: Failure) -> str:
     return f"The upstream failed: {failure.kind.value.replace('_', ' ')}."
 
 
-def refusal(inbound: Inbound, view: View, request_id: str, extra: Headers) -> Outbound:
-    body = error_body(WireError(view.message, view.type, view.code, view.param, request_id))
-    headers = [JSON, ("content-length", str(len(body))), ("x-request-id", request_id), *extra]
+def refusal(inbound: Inbound, view: View, about: Headers) -> Outbound:
+    """`about` begins with the request's id."""
+    body = error_body(WireError(view.message, view.type, view.code, view.param, about[0][1]))
+    headers = [JSON, ("content-length", str(len(body))), *about]
     if view.retry_after_s is not None:
         headers.append(("retry-after", str(max(1, ceil(view.retry_after_s)))))
     if not view.should_retry:  # heeded by OpenAI's and Anthropic's SDKs, which try a 429 again otherwise
@@ -329,26 +327,8 @@ def refusal(inbound: Inbound, view: View, request_id: str, extra: Headers) -> Ou
 
 def whole(inbound: Inbound, request_id: str, value: object) -> Outbound:
     body = msgspec.json.encode(value)
-    headers = [JSON, ("content-length", str(len(body))), ("x-request-id", request_id)]
+    headers = [JSON, ("content-length", str(len(body))), (REQUEST_ID, request_id)]
     return Outbound(inbound, render_head(200, headers, close=not inbound.keep_alive) + body)
-
-
-def answer_head(call: Call, answer: Answer, *, close: bool) -> bytes:
-    """What `render_head` makes of `call_headers` for a whole answer, at a third of its cost."""
-    route, attempt, cached = call.route, call.decisive, call.cached
-    is_usual = attempt is not None or (cached is not None and call.replay_of is None)
-    if route is None or not is_usual or answer.headers or close or DECISION in call.headers:
-        headers = [JSON, ("content-length", str(call.sent_bytes)), *call_headers(call), *answer.headers]
-        return render_head(200, headers, close=close)
-    limits = "" if call.admitted is None else call.admitted.header_lines(time.time())
-    way = "" if cached is None else f"{CACHE_HEADER}: {told(cached)}\r\n"
-    if attempt is not None:
-        way += f"x-pointsman-deployment: {attempt.deployment.name}\r\nx-pointsman-attempts: {len(call.attempts)}\r\n"
-    return (
-        f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {call.sent_bytes}\r\n"
-        f"x-request-id: {call.id}\r\nx-pointsman-route: {route.name}\r\n"
-        f"{way}{limits}\r\n"
-    ).encode("latin-1", "replace")
 
 
 def read_json(inbound: Inbound, max_bytes: int) -> Awaitable[bytes]:
@@ -360,40 +340,6 @@ def read_json(inbound: Inbound, max_bytes: int) -> Awaitable[bytes]:
             "Send the body as `Content-Type: application/json`.", status=415, code="unsupported_media_type"
         )
     return inbound.read(max_bytes)
-
-
-def call_headers(call: Call) -> Headers:
-    return [("x-request-id", call.id), *way_headers(call), *limit_headers(call)]
-
-
-def limit_headers(call: Call) -> Headers:
-    """What is left of the limits that this call came under."""
-    return [] if call.admitted is None else call.admitted.headers(time.time())
-
-
-def way_headers(call: Call) -> Headers:
-    """Which way a call went, as far as it came."""
-    return [*_way(call), *decision_headers(call)] if DECISION in call.headers else _way(call)
-
-
-def _way(call: Call) -> Headers:
-    return _went(call) if call.cached is None else [*_went(call), (CACHE_HEADER, told(call.cached))]
-
-
-def _went(call: Call) -> Headers:
-    route, attempt = call.route, call.decisive
-    if call.replay_of is not None:
-        way = [("idempotency-replayed", "true"), ("x-pointsman-original-request", call.replay_of)]
-        return way if route is None else [*way, ("x-pointsman-route", route.name)]
-    if route is None:
-        return []
-    if attempt is None:
-        return [("x-pointsman-route", route.name)]
-    return [
-        ("x-pointsman-route", route.name),
-        ("x-pointsman-deployment", attempt.deployment.name),
-        ("x-pointsman-attempts", str(len(call.attempts))),
-    ]
 
 
 def model_object(name: str) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.edge import JSON
+from gateway.answer_heads import JSON
 from gateway.remote_engine import Told
 from gateway.server import Outbound, render_head
 from gateway.stages.authenticate import identify

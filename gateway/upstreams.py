@@ -31,7 +31,7 @@ ALL_PERCENT: Final = 100
 PROGRESS_PAUSE_S: Final = 2.0
 # What a deployment is judged by, not how it is reached; and credentials, of which each upstream has its own.
 NO_REACH: Final = frozenset(
-    {"api_key", "api_keys", "breaker", "discount_ppm", "forward_headers", "gpu", "health", "limits", "margin_ppm"}
+    {"api_key", "api_keys", "breaker", "discount_ppm", "forward_headers", "gpu", "health", "limits", "margin_ppm", "trace"}
 )
 
 

@@ -193,6 +193,7 @@ def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSetti
         has=has,
         lacks=lacks,
         data_classes=frozenset(settings.data_classes),
+        takes_trace=provider.trace,
         breaker=_breaker(provider.breaker, settings.breaker),
         health=_health(settings.health or (provider.health if isinstance(provider, OpenAIProvider) else None)),
         hardware=_hardware(name, settings, provider),
@@ -260,6 +261,7 @@ def _held(
         priority=Priority[key.priority.upper()],
         vouches=key.vouches,
         uses_cache=key.cache,
+        trusts_trace=key.trust_trace_context,
     )
 
 

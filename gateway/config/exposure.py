@@ -149,9 +149,9 @@ def _named_credentials(tree: Tree) -> Iterator[Place]:
     tables: list[tuple[Place, object]] = []
     for place, body in entries(tree, "providers"):
         tables += [((*place, key), body.get(key)) for key in ("headers", "settings")]
-    otlp = _section(tree, "telemetry").get("otlp")
-    if isinstance(otlp, dict):
-        tables.append((("telemetry", "otlp", "headers"), otlp.get("headers")))
+    otlp, place = _section(tree, "telemetry").get("otlp"), ("telemetry", "otlp")
+    receivers = {place: otlp} if isinstance(otlp, dict) else {(*place, at): one for at, one in enumerate(otlp or ())}
+    tables += [((*at, "headers"), one.get("headers")) for at, one in receivers.items() if isinstance(one, dict)]
     for place, table in tables:
         for name, value in table.items() if isinstance(table, dict) else ():
             if isinstance(value, str) and is_credential(name, value):

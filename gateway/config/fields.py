@@ -32,6 +32,7 @@ _HOP_WORDS: Final = (
     "te trailer transfer-encoding upgrade"
 )
 HOP_HEADERS: Final = frozenset(_HOP_WORDS.split())
+TRACE_HEADERS: Final = frozenset(["baggage", "traceparent", "tracestate"])
 CALLER_CREDENTIALS: Final = frozenset(["authorization", "api-key", "cookie", "x-api-key"])
 
 
@@ -120,6 +121,8 @@ def _header_name(name: str) -> str:
 def _forwardable(name: str) -> str:
     if name in CALLER_CREDENTIALS:
         raise ValueError("is the caller's credential and never goes upstream")
+    if name in TRACE_HEADERS:
+        raise ValueError("goes upstream by the provider's trace: true, as far as the caller is trusted, or not at all")
     return name
 
 

@@ -32,7 +32,7 @@ _ADAPTER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _DEVICE: Final = re.compile(r"[A-Za-z][A-Za-z0-9._:-]{0,63}")
 
 FOREVER: Final = "forever"
-ONLY_ELSEWHERE: Final = frozenset({"api_key", "max_connections"})
+ONLY_ELSEWHERE: Final = frozenset({"api_key", "max_connections", "trace"})
 ELSEWHERE: Final = ONLY_ELSEWHERE | {"kind", "base_url", "breaker", "limits", "gpu", "discount_ppm", "margin_ppm"}
 TEXT_ONLY: Final = ("chat_template", "adapters", "speculate")
 EXACT_KV: Final = frozenset({"f32", "f16", "bf16"})
@@ -119,6 +119,7 @@ class LlamaCppProvider(AdjustedShape):
     api_key: CredentialOrNone = Field(
         default=None, description="Of the engine at base_url: a reference such as ${env:ENGINE_KEY}."
     )
+    trace: Flag = Field(default=False, description="Tell the engine at base_url which trace a call belongs to.")
     task: Literal["auto", "text", "embed", "rerank"] = Field(
         default="auto", description="What it is for; auto goes by what the file says of itself."
     )

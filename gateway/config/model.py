@@ -10,12 +10,13 @@ from gateway.config.caching import AnswersSettings
 from gateway.config.fields import OrgName, Shape, Table
 from gateway.config.limits import LimitSettings
 from gateway.config.llama_cpp import EnginesSettings
-from gateway.config.operation import SecretsSettings, ServerSettings, TelemetrySettings
+from gateway.config.operation import SecretsSettings, ServerSettings
 from gateway.config.owners import KeySettings, OrgSettings, TeamSettings, UserSettings
 from gateway.config.pricing import PricesSettings
 from gateway.config.providers import ProviderSettings
 from gateway.config.routing import DeploymentSettings, RouteSettings
 from gateway.config.storage import LedgerSettings, StateSettings
+from gateway.config.telemetry import TelemetrySettings
 
 
 def _none() -> Mapping[str, Any]:

@@ -7,16 +7,12 @@ from pydantic import Field, model_validator
 from gateway.config.fields import (
     AbsolutePath,
     Duration,
-    Headers,
     Listen,
     LongCredential,
-    Number,
     ReadableHeader,
     Shape,
     Size,
-    Url,
     Whole,
-    no_entries,
 )
 from gateway.config.quantities import Address
 from gateway.secret import Secret
@@ -95,16 +91,3 @@ class SecretsSettings(Shape):
         return self.peppers if self.pepper is None else (self.pepper,)
 
 
-class OtlpSettings(Shape):
-    """Where traces go."""
-
-    endpoint: Url = Field(description="OTLP over HTTP; /v1/traces is appended.")
-    headers: Headers = Field(default_factory=no_entries, description="Sent with every export, e.g. a token.")
-    sample: Number = Field(default=1.0, ge=0, le=1, description="Share of calls whose traces are kept.")
-
-
-class TelemetrySettings(Shape):
-    """What the gateway tells of its work."""
-
-    otlp: OtlpSettings | None = Field(default=None, description="Export traces.")
-    log: Literal["json", "text", "auto"] = Field(default="auto", description="auto: text on a terminal, else json.")

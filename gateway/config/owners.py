@@ -100,6 +100,9 @@ class KeySettings(Shape):
     cache: bool = Field(
         default=True, description="False: its calls are never answered from a route's cache, nor do they fill it."
     )
+    trust_trace_context: bool = Field(
+        default=False, description="Its calls go on the trace that their traceparent names, and are kept with it."
+    )
     vouches: bool = Field(
         default=False,
         description="It is a gateway's, which may say of each call whose it is, for the line of a bundled engine.",

@@ -11,6 +11,7 @@ from gateway.config.failover import HealthSettings, OwnBreaker
 from gateway.config.fields import (
     Credential,
     CredentialOrNone,
+    Flag,
     ForwardedHeader,
     Headers,
     Name,
@@ -70,6 +71,7 @@ class _Keyed(AdjustedShape):
         default=None, min_length=1, max_length=100, description="Instead of api_key, several: {name, key, weight}."
     )
     breaker: OwnBreaker | None = Field(default=None, description="When its deployments are set aside.")
+    trace: Flag = Field(default=False, description="Tell it which trace a call belongs to: for servers of one's own.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -79,6 +79,7 @@ class HeldKey(NamedTuple):
     priority: Priority = Priority.NORMAL
     vouches: bool = False
     uses_cache: bool = True
+    trusts_trace: bool = False
 
 
 def generate(env: str, rng: Chooser = secrets, key_id: str | None = None) -> str:
@@ -247,6 +248,7 @@ class KeyRing:
             priority=key.priority,
             vouches=key.vouches,
             uses_cache=key.uses_cache,
+            trusts_trace=key.trusts_trace,
         )
         expires_s = math.inf if key.expires_s is None else key.expires_s
         entry = Entry(principal, Digest(self._mac, mac), nothing(self._mac), expires_s)

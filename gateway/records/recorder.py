@@ -16,7 +16,6 @@ from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import count_missing, lacks_usage, settle
 from gateway.records.usual_calls import UsualCalls
 from gateway.records.usual_hits import UsualHits
-from gateway.signals.spans import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +23,8 @@ if TYPE_CHECKING:
     from gateway.call import Call
     from gateway.records.call_metrics import CallMetrics
     from gateway.records.request_log import RequestLog
-    from gateway.records.settlement import SettledCall, TokenCounts
-    from gateway.signals.spans import Span
-    from gateway.signals.tracing import Sampling
+    from gateway.records.settlement import TokenCounts
+    from gateway.signals.kept_traces import Traces
     from gateway.state.ledger.schema import LedgerRow
     from policies.vocabulary import Price
 
@@ -48,10 +46,6 @@ class Decisions(Protocol):
     def add(self, call: Call) -> None: ...
 
 
-class Spans(Protocol):
-    def offer(self, spans: list[Span]) -> None: ...
-
-
 def nobody_asks(price: Price) -> None:
     """For a ledger that keeps no prices."""
 
@@ -67,7 +61,7 @@ class Sinks:
     request_log: RequestLog
     lines: Lines
     decisions: Decisions
-    traces: tuple[Sampling, Spans] | None = None
+    traces: Traces | None = None
     note_price: Callable[[Price], None] = nobody_asks
 
 
@@ -78,10 +72,10 @@ class Recorder:
         self.failures = 0
         self._counts = counts
         self._sinks = sinks
-        # Traces ask for the general form of every call, and lines for people have their own.
-        has_short_form = sinks.traces is None and sinks.request_log.as_json
-        self._usual = UsualCalls(sinks.metrics, sinks.note_price) if has_short_form else None
-        self._hits = UsualHits(sinks.metrics) if has_short_form else None
+        # Lines for people have their own.
+        has_short_form, origins = sinks.request_log.as_json, sinks.request_log.origins
+        self._usual = UsualCalls(sinks.metrics, sinks.note_price, origins) if has_short_form else None
+        self._hits = UsualHits(sinks.metrics, origins) if has_short_form else None
         self._calls: deque[Call] = deque()
         self._uncounted: deque[Call] = deque()
         self._in_hand = 0
@@ -167,33 +161,35 @@ class Recorder:
         """All sinks hear of these calls, the ledger even where another one fails."""
         rows: list[LedgerRow] = []
         lines: list[bytes] = []
+        traces = self._sinks.traces
         for call in calls:
             try:
                 self._sinks.decisions.add(call)
-                short = self._usual if call.attempts else self._hits
-                usual = short.take(call) if short is not None else None
+                usual = None if traces is not None and traces.may_keep(call) else self._take_short(call)
                 if usual is not None:
                     rows.append(usual[0])
                     lines.append(usual[1])
+                    if traces is not None and traces.outlook.is_dear(call):
+                        traces.keep(settle(call))
                     continue
                 settled = settle(call)
                 settled.note_prices(self._sinks.note_price)
                 rows += ledger_rows(settled)
                 lines.append(self._sinks.request_log.line(settled))
-                self._measure(settled)
+                is_kept = traces is not None and traces.keep(settled)
+                self._sinks.metrics.add(settled, call.trace.trace_id if is_kept else None)
             except Exception as error:  # noqa: BLE001 - one call's trouble must not become the others'
                 self._note_failure(call, error)
         self._sinks.ledger.append(rows)
+        if traces is not None:
+            traces.rows_follow()
         if lines:
             self._sinks.lines.offer(lines)
 
-    def _measure(self, settled: SettledCall) -> None:
-        traces = self._sinks.traces
-        if traces is not None and traces[0].keeps(settled):
-            traces[1].offer(spans_of(settled))
-            self._sinks.metrics.add(settled, settled.call.trace.trace_id)
-        else:
-            self._sinks.metrics.add(settled)
+    def _take_short(self, call: Call) -> tuple[LedgerRow, bytes] | None:
+        """The row and line of a usual call; None for any other."""
+        short = self._usual if call.attempts else self._hits
+        return None if short is None else short.take(call)
 
     def _note_failure(self, call: Call, error: Exception) -> None:
         self.failures += 1

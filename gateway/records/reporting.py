@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import sys
 from typing import TYPE_CHECKING
 
 from gateway.errors import StartError
 from gateway.explaining.recent import RecentDecisions
+from gateway.keys.peppers import digests_of
 from gateway.prompts.tokens import TokenCounter
 from gateway.records.call_metrics import CallMetrics
+from gateway.records.origins import Origins, this_process
 from gateway.records.recorder import Recorder, Sinks
 from gateway.records.request_log import RequestLog
 from gateway.signals import ledger_telemetry, telemetry, vitals_telemetry
@@ -18,15 +21,13 @@ from gateway.signals.exposition import Scrapes
 from gateway.signals.fleet_metrics import watch_fleet
 from gateway.signals.logs import LogSink, set_up_logging
 from gateway.signals.metrics import Registry
-from gateway.signals.span_export import SpanExport, otlp_sender
-from gateway.signals.tracing import Sampling
+from gateway.signals.trace_setup import dropped_by, traces_of
 from gateway.signals.vitals import LoopLag, sample_config, sample_process
 from gateway.state.ledger.ledger import Ledger, LedgerError
 from gateway.version import VERSION
 
 if TYPE_CHECKING:
     from gateway.config import Config
-    from gateway.config.operation import OtlpSettings
     from gateway.generation import Generation
     from gateway.lifecycle import Lifecycle
     from gateway.state.fleet import Fleet
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 class Reporting:
     """Process scope. What it was made from (ledger, log, endpoint of traces) stays until the process ends."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, worker: int = 0) -> None:
         self.registry = Registry()
         self.scrapes = Scrapes(self.registry)
         settings = config.ledger
@@ -48,18 +49,15 @@ class Reporting:
         as_json = config.telemetry.log == "json" or (config.telemetry.log == "auto" and not sys.stderr.isatty())
         self._lines = LogSink(sys.stderr.buffer)
         set_up_logging(self._lines, as_json=as_json)
-        self._spans = _span_export(config.telemetry.otlp)
-        traces = None
-        if self._spans is not None and config.telemetry.otlp is not None:
-            traces = (Sampling(config.telemetry.otlp.sample), self._spans)
+        self.traces = traces_of(config.telemetry, lambda: self.ledger.handed_over)
         self.decisions = RecentDecisions()
         sinks = Sinks(
             self._metrics,
             self.ledger,
-            RequestLog(as_json=as_json),
+            RequestLog(as_json=as_json, origins=_origins(config, worker)),
             self._lines,
             self.decisions,
-            traces,
+            self.traces,
             self.ledger.note_price,
         )
         self.recorder = Recorder(self.counter, sinks)
@@ -71,8 +69,9 @@ class Reporting:
         except LedgerError as error:
             raise StartError(str(error)) from error
         self._lines.start()
-        if self._spans is not None:
-            self._spans.start()
+        if self.traces is not None:
+            self.traces.start()
+            self.ledger.watch(self.traces.committed)
         self._lag.start()
         self.recorder.start()
 
@@ -82,8 +81,8 @@ class Reporting:
         self._lag.close()
         self.counter.close()
         await asyncio.to_thread(self.ledger.close)
-        if self._spans is not None:
-            await asyncio.to_thread(self._spans.close)
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
         await asyncio.to_thread(self._lines.close)
 
     def watch(self, fleet: Fleet, lifecycle: Lifecycle) -> None:
@@ -107,12 +106,10 @@ class Reporting:
         sample_config(self.registry, generation.digest)
 
     def _dropped(self) -> list[tuple[tuple[str, ...], float]]:
-        spans = 0 if self._spans is None else self._spans.dropped
-        return [(("log",), self._lines.dropped), (("traces",), spans)]
+        return [(("log",), self._lines.dropped), *dropped_by(self.traces)]
 
 
-def _span_export(otlp: OtlpSettings | None) -> SpanExport | None:
-    if otlp is None:
-        return None
-    headers = {name: value.reveal() for name, value in otlp.headers.items()}
-    return SpanExport(otlp_sender(otlp.endpoint, headers, VERSION))
+def _origins(config: Config, worker: int) -> Origins:
+    """Without a configured pepper, digests of users mean something within this run of this process only."""
+    newest = next(iter(config.secrets.newest_first), None)
+    return Origins(this_process(), worker, digests_of(secrets.token_hex(32) if newest is None else newest.reveal()))

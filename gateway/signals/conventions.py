@@ -125,7 +125,6 @@ class Attr:
     CACHE_JOINED = "pointsman.cache.joined"
     CACHE_JUDGED = "pointsman.cache.judged"
     CACHE_LOOKUP_S = "pointsman.cache.lookup"
-    CACHE_SAVED_COST = "pointsman.cache.saved_cost"
     CACHE_SAVED_TOKENS = "pointsman.cache.saved_tokens"
     COST_SAVED = "pointsman.cost.saved"
     LEDGER_ROWS = "pointsman.ledger.rows"
@@ -226,4 +225,3 @@ def provider_name(known_as: str) -> str:
     return _PROVIDERS.get(known_as, known_as)
 
 
-FIRST_CHUNK_EVENT: Final = Happened.FIRST_CHUNK

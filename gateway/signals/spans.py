@@ -1,96 +1,95 @@
-"""What the spans of a call say, as plain values: a SERVER span for the request and a CLIENT span for each attempt.
+"""The spans of one call, as plain values: SERVER for the request, INTERNAL for the stages, CLIENT for each attempt.
 
-`gen_ai.usage.*` stands on CLIENT spans only: a backend that adds up what it sees would count it twice otherwise.
+Nothing here runs on the path. What a call leaves behind is read once it is over, and only where its trace is kept.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from gateway.explaining.cache_told import result_of
-from gateway.explaining.decisions import decision_text
-from gateway.records.settlement import OK
-from gateway.scrubbing import printable, scrub
-from gateway.signals.conventions import FIRST_CHUNK_EVENT, Attr
-from gateway.signals.telemetry import NANO, Outcome
-from gateway.signals.tracing import attempt_span_id
-from policies.vocabulary import Endpoint
+from gateway.explaining.decisions import decision_of
+from gateway.scrubbing import printable
+from gateway.signals.attempt_spans import OPERATIONS, attempt_span, unix_ns
+from gateway.signals.conventions import ERRAND, Attr, Happened, Wording
+from gateway.signals.span_values import Event, Kind, Link, Span, ns, usd
+from gateway.signals.stage_spans import stage_spans
+from gateway.signals.telemetry import Outcome
 
 if TYPE_CHECKING:
-    from adapters.base import EngineTimes, Tally
     from gateway.call import Cached, Call
-    from gateway.records.settlement import SettledCall, Settlement
-    from policies.vocabulary import Cost, Usage
+    from gateway.explaining.decisions import Decision
+    from gateway.records.settlement import SettledCall
+    from gateway.signals.span_values import Value
 
-Value = str | int | float | bool | tuple[str, ...]
-
-# OpenTelemetry's conventions have no name for reranking yet and allow others.
-_OPERATIONS = {
-    Endpoint.COMPLETIONS: "text_completion",
-    Endpoint.EMBEDDINGS: "embeddings",
-    Endpoint.RERANK: "rerank",
-}
-_FAULTS = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR})
+USUAL: Final = Wording()
+_FAULTS: Final = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR})
+_ERRAND_KEY: Final = "cache:"
+"""Begins the key of calls that the cache makes by itself; no caller's has a colon."""
 
 
-class Span(NamedTuple):
-    """One span. Times are Unix nanoseconds; `error` is a short text, or None for a span that went well."""
-
-    name: str
-    is_server: bool
-    trace_id: str
-    span_id: str
-    parent_id: str | None
-    start_ns: int
-    end_ns: int
-    attributes: dict[str, Value]
-    error: str | None
-    events: tuple[tuple[str, int], ...] = ()
-
-
-def spans_of(settled: SettledCall) -> list[Span]:
+def spans_of(settled: SettledCall, wording: Wording = USUAL) -> list[Span]:
     """The spans of one call, the request's own first."""
-    return [_server_span(settled), *(_client_span(settled.call, attempt) for attempt in settled.attempts)]
-
-
-def _server_span(settled: SettledCall) -> Span:
     call = settled.call
-    route = f"/v1/{call.request.endpoint.value}"
-    attributes: dict[str, Value] = {
-        Attr.HTTP_METHOD: "POST",
-        Attr.HTTP_ROUTE: route,
-        Attr.HTTP_STATUS: call.status,
-        Attr.REQUEST_ID: call.id,
-        Attr.MODEL_REQUESTED: printable(call.request.model),
-        Attr.OUTCOME: settled.outcome.value,
-        Attr.ATTEMPTS: len(settled.attempts),
-        Attr.FALLBACK: len({settlement.attempt.deployment.name for settlement in settled.attempts}) > 1,
-        Attr.TOTAL_INPUT_TOKENS: sum(settlement.usage.input_tokens for settlement in settled.attempts),
-        Attr.TOTAL_OUTPUT_TOKENS: sum(settlement.usage.output_tokens for settlement in settled.attempts),
-    }
+    decision = decision_of(call) if call.route is not None else None
+    attempts = [attempt_span(call, attempt, wording) for attempt in settled.attempts]
+    return [_request_span(settled, decision), *stage_spans(call, decision), *attempts]
+
+
+def _request_span(settled: SettledCall, decision: Decision | None) -> Span:
+    call, trace = settled.call, settled.call.trace
+    path = f"/v1/{call.request.endpoint.value}"
+    attributes = _about(settled, path)
     _add_identity(attributes, call)
     if call.cached is not None:
         _add_cache(attributes, call, call.cached)
     if settled.cost_nanousd is not None:
-        attributes[Attr.COST_TOTAL] = settled.cost_nanousd / NANO
+        attributes[Attr.COST_TOTAL] = usd(settled.cost_nanousd)
     if call.error_code is not None:
         attributes[Attr.ERROR_TYPE] = call.error_code
-    if call.route is not None:
-        attributes[Attr.DECISION] = decision_text(call)
-    error = settled.outcome.value if settled.outcome in _FAULTS else None
-    end_ns = call.received_at_ns + _ns(settled.duration_s)
-    trace = call.trace
+    if call.replay_of is not None:
+        attributes[Attr.REPLAY_OF] = call.replay_of
+    if decision is not None:
+        attributes[Attr.DECISION] = msgspec.json.encode(decision).decode()
+    purpose = _errand(call)
     return Span(
-        f"POST {route}",
-        True,
-        trace.trace_id,
-        trace.span_id,
-        trace.parent_id,
-        call.received_at_ns,
-        end_ns,
-        attributes,
-        error,
+        name=f"POST {path}" if purpose is None else f"{ERRAND}{purpose}",
+        kind=Kind.SERVER if purpose is None else Kind.INTERNAL,
+        trace_id=trace.trace_id,
+        span_id=trace.span_id,
+        parent_id=trace.parent_id,
+        start_ns=call.received_at_ns,
+        end_ns=call.received_at_ns + ns(settled.duration_s),
+        attributes=attributes,
+        error=settled.outcome.value if settled.outcome in _FAULTS else None,
+        events=tuple(_further(settled)),
+        links=() if trace.linked is None else (Link(*trace.linked),),
     )
+
+
+def _errand(call: Call) -> str | None:
+    """What the cache made this call for; None for a caller's own."""
+    key = "" if call.principal is None else call.principal.key_id
+    return key.removeprefix(_ERRAND_KEY) if key.startswith(_ERRAND_KEY) else None
+
+
+def _about(settled: SettledCall, path: str) -> dict[str, Value]:
+    """Totals have names of ours: what is used stands on attempts, and would be added up twice."""
+    call, attempts = settled.call, settled.attempts
+    return {
+        Attr.HTTP_METHOD: "POST",
+        Attr.HTTP_ROUTE: path,
+        Attr.HTTP_STATUS: call.status,
+        Attr.REQUEST_ID: call.id,
+        Attr.MODEL_REQUESTED: printable(call.request.model),
+        Attr.OUTCOME: settled.outcome.value,
+        Attr.ATTEMPTS: len(attempts),
+        Attr.FALLBACK: len({settlement.attempt.deployment.name for settlement in attempts}) > 1,
+        Attr.TOTAL_INPUT_TOKENS: sum([settlement.usage.input_tokens for settlement in attempts]),
+        Attr.TOTAL_OUTPUT_TOKENS: sum([settlement.usage.output_tokens for settlement in attempts]),
+    }
 
 
 def _add_identity(attributes: dict[str, Value], call: Call) -> None:
@@ -98,13 +97,33 @@ def _add_identity(attributes: dict[str, Value], call: Call) -> None:
         attributes[Attr.ROUTE] = call.route.name
     if call.principal is not None:
         attributes[Attr.KEY_ID] = call.principal.key_id
+        attributes[Attr.ORG] = call.principal.org
         if call.principal.team is not None:
             attributes[Attr.TEAM] = call.principal.team
+
+
+def _further(settled: SettledCall) -> list[Event]:
+    """Retries, fallbacks and hedges: when, where to and after what."""
+    return [
+        Event(
+            Happened.FURTHER,
+            unix_ns(settled.call, after.attempt.started_s),
+            {
+                Attr.ATTEMPT: after.attempt.number,
+                Attr.ATTEMPT_KIND: after.attempt.kind.value,
+                Attr.DEPLOYMENT: after.attempt.deployment.name,
+                Attr.ERROR_TYPE: before.outcome,
+                Attr.WAITED_S: max(0.0, after.attempt.started_s - (before.attempt.ended_s or after.attempt.started_s)),
+            },
+        )
+        for before, after in zip(settled.attempts, settled.attempts[1:], strict=False)
+    ]
 
 
 def _add_cache(attributes: dict[str, Value], call: Call, cached: Cached) -> None:
     """A hit has no CLIENT span, so what was asked for and came stands here; but no usage, since nothing was used."""
     used = cached.saved if cached.is_hit else None
+    saved = usd(used.cost_nanousd) if used is not None and used.cost_nanousd is not None else None
     known: dict[str, Value | None] = {
         Attr.CACHE_RESULT: result_of(cached).value,
         Attr.CACHE_LEVEL: cached.level.value if cached.level is not None else None,
@@ -119,124 +138,10 @@ def _add_cache(attributes: dict[str, Value], call: Call, cached: Cached) -> None
         Attr.CACHE_JOINED: cached.joined,
         Attr.CACHE_JUDGED: cached.judged or None,
         Attr.CACHE_LOOKUP_S: cached.lookup_s,
-        Attr.CACHE_SAVED_COST: used.cost_nanousd / NANO if used is not None and used.cost_nanousd is not None else None,
+        Attr.COST_SAVED: saved,
         Attr.CACHE_SAVED_TOKENS: used.input_tokens + used.output_tokens if used is not None else None,
-        Attr.OPERATION: _OPERATIONS.get(call.request.endpoint, "chat") if cached.is_hit else None,
+        Attr.OPERATION: OPERATIONS.get(call.request.endpoint, "chat") if cached.is_hit else None,
         Attr.RESPONSE_MODEL: printable(cached.model) or None if cached.is_hit else None,
         Attr.DEPLOYMENT: cached.deployment or None if cached.is_hit else None,
     }
     attributes.update({name: value for name, value in known.items() if value is not None})
-
-
-def _client_span(call: Call, settlement: Settlement) -> Span:
-    attempt = settlement.attempt
-    operation = _OPERATIONS.get(call.request.endpoint, "chat")
-    attributes: dict[str, Value] = {
-        Attr.OPERATION: operation,
-        Attr.PROVIDER: attempt.deployment.kind,
-        Attr.REQUEST_MODEL: attempt.deployment.model,
-        Attr.REQUEST_STREAM: call.request.stream,
-        Attr.DEPLOYMENT: attempt.deployment.name,
-        Attr.PROVIDER_NAME: attempt.deployment.provider,
-        Attr.ATTEMPT: attempt.number,
-        Attr.ATTEMPT_KIND: attempt.kind.value,
-        Attr.OUTCOME: settlement.outcome,
-    }
-    _add_answer(attributes, settlement)
-    start_ns = _unix_ns(call, attempt.started_s)
-    events: tuple[tuple[str, int], ...] = ()
-    if attempt.first_token_s is not None:
-        attributes[Attr.FIRST_CHUNK_S] = attempt.first_token_s - attempt.started_s
-        events = ((FIRST_CHUNK_EVENT, _unix_ns(call, attempt.first_token_s)),)
-    error = scrub(attempt.failure.message) or settlement.outcome if attempt.failure is not None else None
-    span_id = attempt_span_id(call.trace, attempt.number)
-    end_ns = start_ns + _ns(settlement.duration_s)
-    name = f"{operation} {attempt.deployment.model}"
-    return Span(
-        name, False, call.trace.trace_id, span_id, call.trace.span_id, start_ns, end_ns, attributes, error, events
-    )
-
-
-def _add_answer(attributes: dict[str, Value], settlement: Settlement) -> None:
-    """Usage only where something was used: a refused attempt has none, and a zero would be averaged in."""
-    attempt, usage = settlement.attempt, settlement.usage
-    if settlement.outcome != OK:
-        failure = attempt.failure
-        status = failure.status if failure is not None else None
-        attributes[Attr.ERROR_TYPE] = str(status) if status is not None else settlement.outcome
-        if status is not None:
-            attributes[Attr.HTTP_STATUS] = status
-    if attempt.tally is not None:
-        _add_tally(attributes, attempt.tally)
-    if usage.input_tokens or usage.output_tokens or settlement.cost is not None:
-        _add_usage(attributes, usage)
-    if settlement.cost is not None:
-        _add_cost(attributes, settlement.cost, usage)
-    if settlement.unpriced is not None:
-        attributes[Attr.COST_UNPRICED] = settlement.unpriced
-
-
-def _add_tally(attributes: dict[str, Value], tally: Tally) -> None:
-    if tally.id:
-        attributes[Attr.RESPONSE_ID] = printable(tally.id)
-    if tally.model:
-        attributes[Attr.RESPONSE_MODEL] = printable(tally.model)
-    if tally.finish_reasons:
-        attributes[Attr.FINISH_REASONS] = tuple(printable(reason) for reason in tally.finish_reasons[:16])
-    if tally.engine is not None:
-        _add_engine(attributes, tally.engine)
-
-
-def _add_engine(attributes: dict[str, Value], times: EngineTimes) -> None:
-    """In seconds, as OpenTelemetry has durations."""
-    attributes |= {
-        Attr.ENGINE_QUEUE_S: times.queue_s,
-        Attr.ENGINE_READ_S: times.read_s,
-        Attr.ENGINE_WRITE_S: times.write_s,
-        Attr.ENGINE_COMPUTE_S: times.compute_s,
-    }
-
-
-def _add_usage(attributes: dict[str, Value], usage: Usage) -> None:
-    attributes[Attr.INPUT_TOKENS] = usage.input_tokens
-    attributes[Attr.OUTPUT_TOKENS] = usage.output_tokens
-    attributes[Attr.ESTIMATED] = usage.estimated
-    parts = (
-        (Attr.CACHE_READ_TOKENS, usage.cached_input_tokens),
-        (Attr.CACHE_WRITE_TOKENS, usage.cache_write_tokens),
-        (Attr.REASONING_TOKENS, usage.reasoning_tokens),
-    )
-    attributes.update({name: tokens for name, tokens in parts if tokens})
-
-
-def _add_cost(attributes: dict[str, Value], cost: Cost, usage: Usage) -> None:
-    price = cost.price
-    attributes |= {
-        Attr.COST_TOTAL: cost.total_nanousd / NANO,
-        Attr.USAGE_COST: cost.total_nanousd / NANO,
-        Attr.COST_INPUT: cost.input_nanousd / NANO,
-        Attr.COST_CACHED_INPUT: cost.cached_input_nanousd / NANO,
-        Attr.COST_CACHE_WRITE: cost.cache_write_nanousd / NANO,
-        Attr.COST_OUTPUT: cost.output_nanousd / NANO,
-        Attr.COST_CURRENCY: "USD",
-        Attr.COST_SOURCE: price.source,
-        Attr.PRICE_ID: price.id,
-        Attr.PRICE_VERSION: price.as_of,
-    }
-    rates = (
-        (Attr.PRICE_INPUT, price.input_nanousd),
-        (Attr.PRICE_CACHED_INPUT, price.cached_input_nanousd),
-        (Attr.PRICE_OUTPUT, price.output_nanousd),
-    )
-    attributes.update({name: rate / NANO for name, rate in rates if rate is not None})
-    tokens = usage.input_tokens + usage.output_tokens
-    if tokens:
-        attributes[Attr.COST_PER_MTOK] = cost.total_nanousd / 1000 / tokens
-
-
-def _unix_ns(call: Call, loop_s: float) -> int:
-    return call.received_at_ns + _ns(loop_s - call.received_s)
-
-
-def _ns(seconds: float) -> int:
-    return round(seconds * NANO)

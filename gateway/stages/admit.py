@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from gateway.limits import refusals
+from gateway.signals.conventions import Mark
 from policies.pricing import is_free, is_known
 from policies.vocabulary import ONLY_READ
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from gateway.limits.reservations import Spending
     from gateway.pipeline import Handler
     from policies.vocabulary import Deployment
+
+
+LIMITS: Final = Mark.LIMITS
 
 
 class Admit:
@@ -37,11 +42,15 @@ class Admit:
             plan = self._admission.plan_of(call, bounds)
             if plan is not None:
                 self._check(call, plan)
-                return then(call) if self._admission.admit_now(call, plan) else self._under(call, plan, then)
+                if not self._admission.admit_now(call, plan):
+                    return self._under(call, plan, then)
+                call.marks.append((LIMITS, monotonic()))
+                return then(call)
         if generation.unpriced == "deny":
             keep_priced(call)
         if generation.when_full == "closed":
             self._need_ledger(call)
+        call.marks.append((LIMITS, monotonic()))
         return then(call)
 
     def _check(self, call: Call, plan: Plan) -> None:
@@ -66,6 +75,7 @@ class Admit:
 
     async def _under(self, call: Call, plan: Plan, then: Handler) -> Reply:
         await self._admission.admit(call, plan)
+        call.marks.append((LIMITS, monotonic()))
         return await then(call)
 
     def _need_ledger(self, call: Call) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from multidict import istr
 
 from gateway.errors import RequestError
 from gateway.keys.virtual_keys import Refusal
+from gateway.signals.conventions import Mark
+from gateway.signals.tracing import gone_on_with
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ AUTHORIZATION: Final = istr("Authorization")
 X_API_KEY: Final = istr("x-api-key")
 API_KEY: Final = istr("api-key")
 
+AUTH: Final = Mark.AUTH
 INCORRECT: Final = (401, "invalid_api_key", "Incorrect API key provided.")
 # Only whoever holds the secret hears one of these.
 TOLD: Final = {
@@ -40,7 +44,10 @@ class Authenticate:
     """The stage; `identify` is also what guards the routes that do no inference."""
 
     def __call__(self, call: Call, then: Handler) -> Awaitable[Reply]:
-        call.principal = identify(call.headers, call.generation, call.peer)
+        principal = call.principal = identify(call.headers, call.generation, call.peer)
+        if principal.trusts_trace and call.trace.linked is not None:
+            call.trace = gone_on_with(call.trace, call.headers)
+        call.marks.append((AUTH, monotonic()))
         return then(call)
 
 

@@ -21,6 +21,7 @@ from gateway.caching.views import Views
 from gateway.call import Cached, Reply
 from gateway.errors import RequestError
 from gateway.records.settlement import CACHE_MISS
+from gateway.signals.conventions import Mark
 from gateway.state.answers.store import StoreUnavailable
 from policies.cache_rules import Bypass, Level
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from policies.vocabulary import Route
 
 TAKEOVERS_MAX: Final = 4
+CACHE: Final = Mark.CACHE
 
 
 class Aside(NamedTuple):
@@ -99,6 +101,7 @@ class CacheStage:
     async def _leave_alone(self, call: Call, then: Handler, why: Bypass) -> Reply:
         if call.cached is not None:
             call.cached.bypass = why
+        call.marks.append((CACHE, time.monotonic()))
         return await then(call)
 
     async def _beyond_words(self, call: Call, then: Handler, asked: Asked) -> Reply:
@@ -140,6 +143,7 @@ class CacheStage:
             return None
         followed = Followed(joined, call, Level.EXACT if flight.is_of(asked.exact) else Level.NEAR)
         self._remember(call, asked, led)
+        call.marks.append((CACHE, time.monotonic()))
         return Reply(followed, flight.recording.deployment)
 
     async def _may_follow(self, call: Call, asked: Asked, led: Serving | None) -> bool:
@@ -184,6 +188,7 @@ class CacheStage:
         now_s = tools.clock()
         cached.entry_id = f"ce_{int(now_s * 1000):011x}{tools.rng.getrandbits(64):016x}"
         self._remember(call, asked)
+        call.marks.append((CACHE, time.monotonic()))
         reply = await then(call)
         keep = partial(tools.keeper.take, call, asked, now_s)
         reply.answer = captured(reply.answer, asked.rules.answer_bytes_max, keep)
@@ -192,6 +197,7 @@ class CacheStage:
     def _serve(self, call: Call, asked: Asked, found: Found) -> Reply | None:
         reply = self._lookup.reply(call, asked, found)
         if reply is not None:
+            call.marks.append((CACHE, time.monotonic()))
             verdict = found.verdict
             where = None if verdict is None else self._lookup.where(call, asked, asked.embedder)
             self._tools.served.add(call.id, Serving(found.kept.entry.id, asked.owner, where, verdict))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from adapters.llama_cpp_place import HEADER
 from gateway.call import Reply
 from gateway.errors import InternalError, RequestError
+from gateway.signals.tracing import trace_headers
 from gateway.upstream import Exchange
 from policies.vocabulary import FailureKind
 
@@ -26,12 +27,15 @@ class Dispatch:
         attempt = call.attempts[-1]
         deployment, caller = attempt.deployment, call.principal
         timeouts = call.route.timeouts
+        headers = forwarded(call, names) if (names := call.generation.forwarded[deployment.id]) else ()
+        if deployment.takes_trace:
+            headers += trace_headers(call, attempt.number)
         exchange = Exchange(
             request=attempt.request or call.request,
             timeouts=attempt.timeouts or timeouts,
             deadline_s=call.received_s + timeouts.total_s,
             request_id=call.id,
-            headers=forwarded(call, names) if (names := call.generation.forwarded[deployment.id]) else (),
+            headers=headers,
             caller=caller,
             weight_of=call.generation.weight_of,
             is_suspect=len(call.attempts) > 1 and was_crashed(call),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from adapters.openai_request import parse
 from adapters.schema import InvalidRequest
 from gateway.errors import RequestError
+from gateway.signals.conventions import Mark
 
 if TYPE_CHECKING:
     from gateway.call import Call, Reply
     from gateway.pipeline import Handler
+
+
+READ: Final = Mark.READ
 
 
 class Read:
@@ -22,4 +27,5 @@ class Read:
             raise RequestError(
                 invalid.message, status=invalid.status, code=invalid.code, param=invalid.param
             ) from invalid
+        call.marks.append((READ, monotonic()))
         return await then(call)

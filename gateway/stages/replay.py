@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from multidict import istr
@@ -20,6 +21,7 @@ from gateway.limits import refusals
 from gateway.needs import REQUIRE
 from gateway.once import Once
 from gateway.recording import Recording, Replayed, Room
+from gateway.signals.conventions import Mark
 from gateway.state.limits.store import StoreUnavailable
 from gateway.state.replays.store import Claimed, Kept, Slot
 from policies.replaying import answer_bytes_max, is_good_key
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from policies.route_rules import ReplayRules
 
 IDEMPOTENCY_KEY: Final = istr("Idempotency-Key")
+REPLAY: Final = Mark.REPLAY
 FOLLOWERS_MAX: Final = 32
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 1.0
@@ -88,6 +91,7 @@ class Replay:
 
     async def _own(self, call: Call, then: Handler, slot: Slot) -> Reply:
         rules, place = self._rules(), (slot.tenant, slot.name)
+        call.marks.append((REPLAY, monotonic()))
         most_bytes = answer_bytes_max(rules.bytes_max)
         recording = Recording(slot.fingerprint, call.id, self._room, most_bytes, rules.bytes_max)
         once = Once(call, recording, self._store, slot)
@@ -112,6 +116,7 @@ class Replay:
             )
         self._count("joined")
         call.replay_of = recording.request_id
+        call.marks.append((REPLAY, monotonic()))
         follower = recording.follow()
         call.scope.defer(follower.close)
         await follower.opened()
@@ -120,6 +125,7 @@ class Replay:
 
     def _replay(self, call: Call, outcome: Outcome) -> Reply:
         call.replay_of = outcome.request_id
+        call.marks.append((REPLAY, monotonic()))
         if outcome.is_spent:
             raise self._lost(
                 "The call with this idempotency key was answered, and its answer was too long to be kept, or made room "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from gateway.fitting import fit, may_be_too_long
 from gateway.needs import needs_of
 from gateway.no_candidates import endpoint_refused, key_refused, nobody_left, unknown_model
+from gateway.signals.conventions import Mark
 from gateway.subjects import subject_of
 from policies.capabilities import filter_candidates
 from policies.choosing import Choice, Refused, Rejection
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from gateway.pipeline import Handler
     from policies.matching import Offer, Way
     from policies.route_rules import Needs
+
+
+ROUTE: Final = Mark.ROUTE
 
 
 class RouteStage:
@@ -50,6 +55,7 @@ class RouteStage:
         needs = call.needs = needs_of(call, way)
         if not offer.rejected and is_for_all(way, needs):
             call.candidates = offer.candidates
+            call.marks.append((ROUTE, monotonic()))
             return then(call)
         return self._among(call, way, offer, then)
 
@@ -61,6 +67,7 @@ class RouteStage:
         unsized = call.needs._replace(input_tokens=0, output_tokens=None)  # bytes are no count to rule anyone out by
         call.candidates, refused = filter_candidates(way.route, offer.candidates, unsized)
         _note(call, (*offer.rejected, *refused))
+        call.marks.append((ROUTE, monotonic()))
         return then(call)
 
     async def _sized(self, call: Call, way: Way, offer: Offer, then: Handler) -> Reply:
@@ -69,6 +76,7 @@ class RouteStage:
         call.needs = call.needs._replace(input_tokens=found.input_tokens, is_counted=is_counted)
         call.candidates = found.capable
         _note(call, (*offer.rejected, *found.rejected))
+        call.marks.append((ROUTE, monotonic()))
         return await then(call)
 
 

@@ -111,7 +111,7 @@ class Gate:
             read_body=cast("Any", None),
             headers=CIMultiDictProxy(CIMultiDict()),
             generation=cast("Any", self.generation()),
-            trace=TraceContext("t", "s", None, sampled=False),
+            trace=TraceContext("7" * 32, "5" * 16, None, sampled=False),
             received_s=0.0,
             received_at_ns=0,
         )

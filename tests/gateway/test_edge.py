@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from adapters.base import Tally
+from gateway.answer_heads import JSON, answer_head, call_headers
 from gateway.call import Attempt, Reply
 from gateway.drains import Drains
-from gateway.edge import JSON, Edge, answer_head, call_headers
+from gateway.edge import Edge
 from gateway.errors import LimitError, UpstreamError
 from gateway.generation import InUse
 from gateway.lifecycle import Lifecycle

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.state.ledger.schema import LedgerRow
+    from gateway.state.ledger.writer import Committed
     from policies.vocabulary import Price
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,16 @@ class Ledger:
     @property
     def pending(self) -> int:
         return self._handed_over - (self._writer.written if self._writer is not None else 0)
+
+    @property
+    def handed_over(self) -> int:
+        """Rows that the ledger has been given."""
+        return self._handed_over
+
+    def watch(self, committed: Committed) -> None:
+        """Call `committed` after each write, in the writer's thread. Once it is started."""
+        if self._writer is not None:
+            self._writer.committed = committed
 
     @property
     def lag_s(self) -> float:

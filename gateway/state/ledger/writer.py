@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
@@ -45,6 +46,14 @@ LOOK_EVERY_S = 10.0
 MOST_ROWS_PER_COMMIT: Final = 2_000
 
 
+Committed = Callable[[int, int, tuple[int, int]], None]
+"""Hears of a write: its rows, all that are written by now, and when it began and ended in Unix nanoseconds."""
+
+
+def _nobody(rows: int, written: int, took_ns: tuple[int, int]) -> None:
+    """Hears of it."""
+
+
 class LedgerWriter:
     """`written` of the rows put into the backlog are in SQL; `last_error` says what keeps the others waiting.
 
@@ -61,6 +70,7 @@ class LedgerWriter:
         self.damaged_bytes = 0
         self.write_failures = 0
         self.last_error: str | None = None
+        self.committed: Committed = _nobody
         self._database = database
         self._backlog = backlog
         self._journal = journal
@@ -154,10 +164,12 @@ class LedgerWriter:
                 if self._is_closing:
                     return
                 continue
+            began_ns, rows = time.time_ns(), batch.rows if isinstance(batch, Extent) else len(batch)
             if not await self._write_until_done(batch):
                 return
-            self.written += batch.rows if isinstance(batch, Extent) else len(batch)
+            self.written += rows
             self._journal.committed(self.written)
+            self.committed(rows, self.written, (began_ns, time.time_ns()))
             self._tell_progress()
             self._wake.set()  # there may be more
 

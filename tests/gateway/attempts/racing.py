@@ -142,7 +142,7 @@ def a_call(*candidates: Deployment, hedge: HedgeRules | None = AT_ONCE, **route:
         read_body=cast("Any", None),
         headers=cast("Any", {}),
         generation=cast("Any", SimpleNamespace(limits=LimitIndex(), drains=False, upstreams={})),
-        trace=TraceContext("t", "s", None, sampled=False),
+        trace=TraceContext("7" * 32, "5" * 16, None, sampled=False),
         received_s=asyncio.get_running_loop().time(),
         received_at_ns=0,
         route=made,

@@ -106,7 +106,7 @@ def a_caller(*deployments: Deployment, route: Route = ROUTE, principal: Principa
         read_body=cast("Any", None),
         headers=CIMultiDictProxy(CIMultiDict({"x-org": "1"})),
         generation=cast("Any", generation),
-        trace=TraceContext("t" * 32, "s" * 16, None, sampled=True),
+        trace=TraceContext("7" * 32, "5" * 16, None, sampled=True),
         received_s=0.0,
         received_at_ns=0,
         principal=principal,

@@ -20,9 +20,9 @@ from gateway.signals.exposition import render
 from gateway.signals.logs import LogSink
 from gateway.signals.metrics import Registry
 from gateway.signals.telemetry import NANO
-from gateway.signals.tracing import Sampling
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import answered, attempt, call
+from tests.gateway.kept_spans import traces_to
 from tests.gateway.limited_calls import Gate, limit
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from adapters.schema import InferenceRequest
     from gateway.call import Call
-    from gateway.signals.spans import Span
+    from gateway.signals.span_values import Span
     from gateway.state.ledger.schema import LedgerRow
 
 CANARY = "sk-canary-7Yq2vK9xPz4Lm8Rt"  # gitleaks would be right anywhere else
@@ -72,7 +72,7 @@ class Heard:
             RequestLog(as_json=True),
             LogSink(self.stream),
             self.decisions,
-            (Sampling(1.0), Spans(self.spans)),
+            traces_to(self.spans),
         )
         self.recorder = Recorder(self.counts, sinks)
 
@@ -94,14 +94,6 @@ class Heard:
                 render(self.registry.snapshot()).decode(),
             )
         )
-
-
-class Spans:
-    def __init__(self, spans: list[Span]) -> None:
-        self._spans = spans
-
-    def offer(self, spans: list[Span]) -> None:
-        self._spans += spans
 
 
 async def tell(*calls: Call) -> Heard:
@@ -129,7 +121,7 @@ async def test_success_error_and_disconnect_leave_one_row_per_attempt_and_one_li
     assert sorted(str(line["request_id"]) for line in heard.lines) == sorted(end.id for end in ends)
     estimated = {row.request_id: row.output_tokens for row in heard.rows if row.estimated}
     assert estimated == {ends[1].id: 2, ends[2].id: 3}
-    assert len(heard.spans) == len(ends) + len(keys)
+    assert len(heard.spans) == len(ends) + len(keys) + 1, "and the stage that refused the last one"
 
 
 TOKENS = st.integers(0, 10**8)

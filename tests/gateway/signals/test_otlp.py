@@ -9,6 +9,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from gateway.records.settlement import settle
 from gateway.signals.conventions import Attr
 from gateway.signals.otlp import OtlpSender
+from gateway.signals.sending import Sent
 from gateway.signals.spans import spans_of
 from policies.vocabulary import Failure, FailureKind, Usage
 from tests.gateway.calls import attempt, call
@@ -35,7 +36,7 @@ def test_a_collector_gets_the_spans_as_we_meant_them(receiver: OtlpReceiver) -> 
     refused = attempt(failure=Failure(FailureKind.STATUS, "overloaded", status=529))
     finished = call(refused, attempt(Usage(100, 10), number=2, finish=("stop",), first_token_s=1000.05), stream=True)
     spans = spans_of(settle(finished))
-    assert sender.send(spans)
+    assert sender.send(spans) == Sent()
     sender.close()
     assert receiver.paths == ["/v1/traces"]
     assert receiver.headers[0]["x-token"] == "t"
@@ -59,9 +60,9 @@ def test_a_collector_gets_the_spans_as_we_meant_them(receiver: OtlpReceiver) -> 
     assert (resource["service.name"], resource["service.version"]) == ("pointsman", "0.1.0")
 
 
-def test_a_collector_that_refuses_is_told_of(receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_collector_that_refuses_is_told_of(receiver: OtlpReceiver) -> None:
     receiver.status = 400
     sender = OtlpSender(f"{receiver.endpoint}/v1/traces", {}, "0.1.0", timeout_s=5)
-    assert not sender.send(spans_of(settle(call(status=401, error_code="invalid_api_key"))))
+    spans = spans_of(settle(call(status=401, error_code="invalid_api_key")))
+    assert sender.send(spans) == Sent(refused=1, why="status 400")
     sender.close()
-    assert "400" in caplog.text

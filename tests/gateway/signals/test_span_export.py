@@ -11,37 +11,60 @@ import pytest
 from gateway.errors import MissingExtra
 from gateway.records.settlement import settle
 from gateway.signals import span_export
-from gateway.signals.span_export import SpanExport, otlp_sender
+from gateway.signals.sending import Sent
+from gateway.signals.span_export import Dropped, SpanExport, otlp_sender
 from gateway.signals.spans import spans_of
 from tests.gateway.calls import answered
 from tests.gateway.otlp_receiver import OtlpReceiver
 
 if TYPE_CHECKING:
-    from gateway.signals.spans import Span
+    from gateway.signals.span_values import Span
+
+LATER = Sent(retry_after_s=0.0, why="status 503")
 
 
 class FakeSender:
-    def __init__(self) -> None:
+    """Answers what `answers` holds, the last of it for ever."""
+
+    def __init__(self, *answers: Sent) -> None:
         self.sent: list[Span] = []
-        self.takes = True
+        self.answers = list(answers) or [Sent()]
+        self.tries = 0
         self.may_send = threading.Event()
         self.may_send.set()
         self.is_asked = threading.Event()
         self.is_closed = False
 
-    def send(self, spans: list[Span]) -> bool:
+    def send(self, spans: list[Span]) -> Sent:
+        self.tries += 1
         self.is_asked.set()
         assert self.may_send.wait(5)
-        if self.takes:
-            self.sent += spans
-        return self.takes
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer.retry_after_s is None:
+            self.sent += spans[answer.refused :]
+        return answer
 
     def close(self) -> None:
         self.is_closed = True
 
 
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses are there, and short."""
+    monkeypatch.setattr(span_export, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(span_export, "LONGEST_PAUSE_S", 0.01)
+
+
 def two_spans() -> list[Span]:
     return spans_of(settle(answered()))
+
+
+def exported(sender: FakeSender, spans: list[Span]) -> SpanExport:
+    """An export that has been offered these spans, and has worked on them without a thread."""
+    export = SpanExport(sender)
+    export.offer(spans)
+    export._drain()
+    return export
 
 
 def test_what_was_offered_is_sent_before_close_returns() -> None:
@@ -54,7 +77,7 @@ def test_what_was_offered_is_sent_before_close_returns() -> None:
     export.close()
     assert sender.sent == offered
     assert sender.is_closed
-    assert export.dropped == 0
+    assert (export.sent, export.dropped, export.waiting) == (1_400, 0, 0)
 
 
 def test_beyond_its_bound_the_queue_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,20 +86,40 @@ def test_beyond_its_bound_the_queue_drops_and_counts(monkeypatch: pytest.MonkeyP
     export = SpanExport(sender)
     for _ in range(8):
         export.offer(two_spans())
-    assert export.dropped == 6
+    assert export.drops == {Dropped.QUEUE_FULL: 6}
     export.start()
     export.close()
     assert len(sender.sent) == 10
 
 
-def test_what_a_collector_does_not_take_is_counted() -> None:
-    sender = FakeSender()
-    sender.takes = False
-    export = SpanExport(sender)
+def test_what_a_receiver_refuses_is_counted_and_not_sent_again() -> None:
+    sender = FakeSender(Sent(refused=1, why="status 200, and one of them is wrong"))
+    export = exported(sender, two_spans())
+    assert (export.sent, export.drops, sender.tries) == (1, {Dropped.REFUSED: 1}, 1)
+
+
+def test_a_receiver_that_asks_for_patience_is_tried_again() -> None:
+    sender = FakeSender(LATER, LATER, Sent())
+    export = exported(sender, two_spans())
+    assert (export.sent, export.dropped, sender.tries) == (2, 0, 3)
+
+
+def test_a_wait_is_as_long_as_the_receiver_says_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    export = SpanExport(FakeSender(Sent(retry_after_s=0.007), Sent(retry_after_s=9e9), LATER, Sent()))
+    waited: list[float] = []
+    monkeypatch.setattr(export._closing, "wait", waited.append)
     export.offer(two_spans())
-    export.start()
-    export.close()
-    assert export.dropped == 2
+    export._drain()
+    assert waited == [0.007, 0.01, 0.004]
+
+
+def test_patience_ends(caplog: pytest.LogCaptureFixture) -> None:
+    sender = FakeSender(LATER)
+    export = exported(sender, two_spans())
+    assert (export.drops, sender.tries) == ({Dropped.UNREACHABLE: 2}, span_export.TRIES)
+    export.offer(two_spans())
+    export._drain()
+    assert [record.message for record in caplog.records] == ["the receiver of traces does not take them: status 503"]
 
 
 def test_a_sender_that_raises_does_not_end_the_thread(
@@ -86,7 +129,7 @@ def test_a_sender_that_raises_does_not_end_the_thread(
     sender = FakeSender()
     send, failures = sender.send, [OSError("down")]
 
-    def fail_once(spans: list[Span]) -> bool:
+    def fail_once(spans: list[Span]) -> Sent:
         if failures:
             raise failures.pop()
         return send(spans)
@@ -98,7 +141,7 @@ def test_a_sender_that_raises_does_not_end_the_thread(
     export.start()
     export.close()
     assert len(sender.sent) == 2
-    assert export.dropped == 2
+    assert export.drops == {Dropped.FAILED: 2}
     assert "spans could not be sent" in caplog.text
 
 
@@ -106,11 +149,32 @@ def test_a_collector_that_hangs_does_not_hold_up_the_end() -> None:
     sender = FakeSender()
     sender.may_send.clear()
     export = SpanExport(sender)
-    export.offer(two_spans())
     export.start()
+    export.offer(two_spans())
+    export.hurry()
+    assert sender.is_asked.wait(5)
+    export.offer(two_spans())
     export.close(within_s=0.05)
     assert sender.is_closed
+    assert export.drops == {Dropped.CLOSING: 2}
     sender.may_send.set()
+
+
+def test_a_receiver_that_is_away_at_the_end_is_tried_once_more() -> None:
+    sender = FakeSender(LATER)
+    export = SpanExport(sender)
+    export.offer(two_spans())
+    export.hurry()
+    export._drain()
+    assert (sender.tries, export.drops) == (1, {Dropped.CLOSING: 2})
+
+
+def test_each_span_is_told_as_its_destination_wants_it() -> None:
+    sender = FakeSender()
+    export = SpanExport(sender, lambda span: span._replace(name=f"my {span.name}"))
+    export.offer(two_spans())
+    export._drain()
+    assert [span.name for span in sender.sent] == ["my POST /v1/chat/completions", "my chat gpt-4o-2024-08-06"]
 
 
 def test_spans_reach_a_collector() -> None:
@@ -138,6 +202,6 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
 
 def test_opentelemetry_is_not_imported_before_somebody_asks_for_it() -> None:
     program = (
-        "import sys, gateway.records.recorder, gateway.signals.span_export; sys.exit('opentelemetry' in sys.modules)"
+        "import sys, gateway.records.reporting, gateway.signals.span_export; sys.exit('opentelemetry' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

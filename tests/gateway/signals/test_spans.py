@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from gateway.call import Cached
 from gateway.records.settlement import HEDGE_LOST, settle
-from gateway.signals.conventions import FIRST_CHUNK_EVENT, Attr
-from gateway.signals.spans import Span, spans_of
+from gateway.signals.conventions import Attr, Happened
+from gateway.signals.span_values import Event, Kind, Span
+from gateway.signals.spans import spans_of
 from gateway.signals.tracing import attempt_span_id
 from policies.attempts import AttemptKind
 from policies.cache_rules import Bypass
@@ -20,7 +21,7 @@ def usage_attributes(span: Span) -> set[str]:
 def test_the_request_is_the_parent_of_its_attempts() -> None:
     finished = call(attempt(failure=Failure(FailureKind.CONNECT), sent=False), attempt(Usage(1, 1), number=2))
     server, first, second = spans_of(settle(finished))
-    assert (server.name, server.is_server, server.parent_id) == ("POST /v1/chat/completions", True, None)
+    assert (server.name, server.kind, server.parent_id) == ("POST /v1/chat/completions", Kind.SERVER, None)
     assert {first.parent_id, second.parent_id} == {finished.trace.span_id}
     assert second.span_id == attempt_span_id(finished.trace, 2)
     assert {span.trace_id for span in (server, first, second)} == {finished.trace.trace_id}
@@ -52,7 +53,7 @@ def test_usage_stands_on_attempts_only_and_only_where_something_was_used() -> No
 
 def test_a_hit_is_one_span_that_used_nothing_and_says_what_it_saved() -> None:
     (server,) = spans_of(settle(cached_hit()))
-    shown = {name: value for name, value in server.attributes.items() if "cache" in name}
+    shown = {name: value for name, value in server.attributes.items() if "cache" in name or "saved" in name}
     assert shown == {
         Attr.CACHE_RESULT: "hit",
         Attr.CACHE_LEVEL: "semantic",
@@ -62,7 +63,7 @@ def test_a_hit_is_one_span_that_used_nothing_and_says_what_it_saved() -> None:
         Attr.CACHE_BAR: 0.01,
         Attr.CACHE_SIMILARITY: 0.97123,
         Attr.CACHE_LOOKUP_S: 0.0121,
-        Attr.CACHE_SAVED_COST: 0.00035,
+        Attr.COST_SAVED: 0.00035,
         Attr.CACHE_SAVED_TOKENS: 110,
     }
     assert (server.attributes[Attr.OPERATION], server.attributes[Attr.DEPLOYMENT]) == ("chat", "gpt-4o")
@@ -109,7 +110,7 @@ def test_what_is_unpriced_says_why_and_names_no_cost() -> None:
 
 def test_a_stream_shows_its_first_chunk() -> None:
     _, client = spans_of(settle(call(attempt(Usage(1, 1), first_token_s=1000.052), stream=True)))
-    assert client.events == ((FIRST_CHUNK_EVENT, RECEIVED_AT_NS + 52 * MS),)
+    assert client.events == (Event(Happened.FIRST_CHUNK, RECEIVED_AT_NS + 52 * MS),)
     assert round(float(str(client.attributes[Attr.FIRST_CHUNK_S])), 6) == 0.05
 
 

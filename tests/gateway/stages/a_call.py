@@ -90,7 +90,7 @@ def a_call(
         read_body=read_body,
         headers=CIMultiDictProxy(CIMultiDict(headers)),
         generation=generation(),
-        trace=TraceContext("t", "s", None, sampled=False),
+        trace=TraceContext("7" * 32, "5" * 16, None, sampled=False),
         received_s=100.0,
         received_at_ns=0,
     )

@@ -51,7 +51,7 @@ def a_call(*, attempts: int = 1, total_s: float = 10.0) -> Call:
         read_body=cast("Any", None),
         headers=cast("Any", {}),
         generation=cast("Any", SimpleNamespace(limits=LimitIndex(), drains=False)),
-        trace=TraceContext("t", "s", None, sampled=False),
+        trace=TraceContext("7" * 32, "5" * 16, None, sampled=False),
         received_s=asyncio.get_running_loop().time(),
         received_at_ns=0,
         route=route,

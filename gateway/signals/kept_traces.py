@@ -1,0 +1,209 @@
+"""The traces that are kept: decided when calls are settled, built in a thread, handed to each destination.
+
+The event loop says which destinations keep a call and appends it to a queue; all that is made of it, from spans to what
+a destination calls them, is made where nobody waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from gateway.signals.conventions import LEDGER_WRITE, Attr
+from gateway.signals.sampling import outlook
+from gateway.signals.span_export import EXPORT_TIMEOUT_S, Dropped
+from gateway.signals.span_values import Kind, Link, Span
+from gateway.signals.spans import USUAL, spans_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from random import Random
+
+    from gateway.call import Call
+    from gateway.records.settlement import SettledCall
+    from gateway.signals.conventions import Wording
+    from gateway.signals.sampling import SampledBy, Sampling
+    from gateway.signals.span_export import SpanExport
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING_CALLS: Final = 2_048
+MOST_WAITING_BYTES: Final = 64 << 20
+LINKS_MAX: Final = 128
+"""OpenTelemetry's own bound of links on one span."""
+BUILD_EVERY_S: Final = 0.1
+_CALLS_AT_A_TIME: Final = 8
+_PAUSE_S: Final = 0.0005
+
+
+class Destination(NamedTuple):
+    """Where traces go, and which of them."""
+
+    sampling: Sampling
+    export: SpanExport
+
+
+class Kept(NamedTuple):
+    """A call that some destinations keep, each for a reason of its own; None for those that do not."""
+
+    settled: SettledCall
+    reasons: tuple[SampledBy | None, ...]
+
+
+class Committed(NamedTuple):
+    """One write of the ledger: how many rows it had, how many are written by now, and when it began and ended."""
+
+    rows: int
+    written: int
+    start_ns: int
+    end_ns: int
+
+
+class Traces:
+    """Process scope. `handed_over` says how many rows the ledger has been given so far."""
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        rng: Random,
+        wording: Wording = USUAL,
+        handed_over: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.outlook = outlook([one.sampling for one in destinations])
+        self.destinations = tuple(destinations)
+        self._wording = wording
+        self._rng = rng
+        self._handed_over = handed_over
+        self._waiting: deque[Kept | Committed] = deque()
+        self._waiting_bytes = 0
+        self._taken_bytes = 0
+        self._unlinked: list[Kept] = []
+        self._linked: deque[tuple[int, list[Kept]]] = deque()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # -- the event loop -----------------------------------------------------------------------------------------------
+
+    def may_keep(self, call: Call) -> bool:
+        """Whether a call, not settled yet, may be kept for anything but its cost."""
+        return self.outlook.may_keep(call)
+
+    def keep(self, settled: SettledCall) -> bool:
+        """Keep the trace of this call wherever it is wanted; whether it is."""
+        reasons = tuple([one.sampling.keeps(settled) for one in self.destinations])
+        if not any(reasons):
+            return False
+        size_bytes = _size_bytes(settled.call)
+        is_full = self._waiting_bytes - self._taken_bytes + size_bytes > MOST_WAITING_BYTES
+        if is_full or len(self._waiting) >= MOST_WAITING_CALLS:
+            self._drop(reasons, 1 + len(settled.call.marks) + len(settled.attempts))
+            return False
+        kept = Kept(settled, reasons)
+        self._waiting_bytes += size_bytes
+        self._waiting.append(kept)
+        self._unlinked.append(kept)
+        return True
+
+    def rows_follow(self) -> None:
+        """The ledger has been handed the rows of all that was kept until now."""
+        if self._unlinked:
+            self._linked.append((self._handed_over(), self._unlinked))
+            self._unlinked = []
+
+    # -- the ledger's thread ------------------------------------------------------------------------------------------
+
+    def committed(self, rows: int, written: int, took_ns: tuple[int, int]) -> None:
+        """Rows were written, from one moment to another."""
+        if self._linked and len(self._waiting) < MOST_WAITING_CALLS:
+            self._waiting.append(Committed(rows, written, *took_ns))
+
+    # -- start and end ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        for one in self.destinations:
+            one.export.start()
+        self._thread = threading.Thread(target=self._build_all, name="traces", daemon=True)
+        self._thread.start()
+
+    def close(self, within_s: float = EXPORT_TIMEOUT_S) -> None:
+        """Send what waits, for at most about `within_s` all together. Blocks; call it from a thread."""
+        until_s = time.monotonic() + within_s
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(within_s)
+        for one in self.destinations:
+            one.export.hurry()
+        for one in self.destinations:
+            one.export.close(until_s - time.monotonic())
+
+    # -- the building thread ------------------------------------------------------------------------------------------
+
+    def _build_all(self) -> None:
+        while not self._closing.wait(BUILD_EVERY_S):
+            self._build_waiting()
+        self._build_waiting()
+
+    def _build_waiting(self) -> None:
+        done = 0
+        while self._waiting:
+            found = self._waiting.popleft()
+            try:
+                if isinstance(found, Committed):
+                    self._tell_of_write(found)
+                else:
+                    self._taken_bytes += _size_bytes(found.settled.call)
+                    self._build(found)
+            except Exception:
+                log.exception("a trace could not be built")
+                if isinstance(found, Kept):
+                    self._drop(found.reasons, 1, Dropped.FAILED)
+            done += 1
+            if done % _CALLS_AT_A_TIME == 0:
+                time.sleep(_PAUSE_S)  # the event loop wants the interpreter, too
+
+    def _build(self, kept: Kept) -> None:
+        spans = spans_of(kept.settled, self._wording)
+        root = spans[0]
+        for destination, reason in zip(self.destinations, kept.reasons, strict=True):
+            if reason is not None:
+                shown = root._replace(attributes=root.attributes | {Attr.SAMPLED_BY: reason.value})
+                destination.export.offer([shown, *spans[1:]])
+
+    def _tell_of_write(self, committed: Committed) -> None:
+        """A trace of its own: a call's would be stretched to when its rows happened to be written."""
+        of: list[Kept] = []
+        while self._linked and self._linked[0][0] <= committed.written:
+            of += self._linked.popleft()[1]
+        for index, destination in enumerate(self.destinations):
+            links = [_link(kept.settled.call) for kept in of if kept.reasons[index] is not None]
+            if links:
+                ids = f"{self._rng.getrandbits(192):048x}"
+                attributes = {Attr.LEDGER_ROWS: committed.rows}
+                span = Span(
+                    LEDGER_WRITE,
+                    Kind.INTERNAL,
+                    ids[:32],
+                    ids[32:],
+                    None,
+                    committed.start_ns,
+                    committed.end_ns,
+                    dict(attributes),
+                )
+                destination.export.offer([span._replace(links=tuple(links[:LINKS_MAX]))])
+
+    def _drop(self, reasons: Sequence[SampledBy | None], spans: int, why: Dropped = Dropped.QUEUE_FULL) -> None:
+        for destination, reason in zip(self.destinations, reasons, strict=True):
+            if reason is not None:
+                destination.export.drop(why, spans)
+
+
+def _link(call: Call) -> Link:
+    return Link(call.trace.trace_id, call.trace.span_id)
+
+
+def _size_bytes(call: Call) -> int:
+    """What a waiting call holds on to, about."""
+    return call.request.body_bytes + call.sent_bytes

@@ -1,0 +1,77 @@
+"""Spans as plain values: what is built of a kept call, before any destination or library has its say."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.signals.telemetry import NANO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from policies.vocabulary import Cost, Endpoint, Usage
+
+Value = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
+
+
+class Kind(StrEnum):
+    """Whose side of a request a span is."""
+
+    SERVER = "server"
+    CLIENT = "client"
+    INTERNAL = "internal"
+
+
+class Event(NamedTuple):
+    """Something that happened at a moment within a span."""
+
+    name: str
+    at_ns: int
+    attributes: Mapping[str, Value] | None = None
+
+
+class Link(NamedTuple):
+    """A span of another trace that this one has to do with."""
+
+    trace_id: str
+    span_id: str
+
+
+class Told(NamedTuple):
+    """What an attempt was, for profiles that have words of their own for it. `shows_usage`: the policy lets tokens and
+    costs be said in words that backends add up.
+    """
+
+    endpoint: Endpoint
+    model: str
+    provider: str
+    usage: Usage | None
+    cost: Cost | None
+    shows_usage: bool
+
+
+class Span(NamedTuple):
+    """One span. Times are Unix nanoseconds; `error` is a short text, or None for a span that went well."""
+
+    name: str
+    kind: Kind
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    start_ns: int
+    end_ns: int
+    attributes: dict[str, Value]
+    error: str | None = None
+    events: tuple[Event, ...] = ()
+    links: tuple[Link, ...] = ()
+    told: Told | None = None
+
+
+def ns(seconds: float) -> int:
+    return round(seconds * NANO)
+
+
+def usd(nanousd: int) -> float:
+    """A double, as attributes have amounts; divided once, so that it prints as the amount does."""
+    return nanousd / NANO
