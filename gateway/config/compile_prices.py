@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.config.pricing import adjustment
-from gateway.errors import StartError
 from gateway.prices.making import Named, ServiceWords, price_of, terms_of
 from gateway.prices.table import PriceTables
 from policies.adjusting import adjusted
@@ -26,6 +25,8 @@ def tables_of(config: Config, now_s: float | None = None) -> PriceTables:
     try:
         return PriceTables.load(config.prices.file, now_s)
     except (OSError, ValueError) as error:
+        from gateway.errors import StartError  # noqa: PLC0415 - reading a policy needs none of what it brings along
+
         raise StartError(f"prices.file: {error}") from error
 
 
