@@ -1,6 +1,6 @@
 """The shape of the sections about the gateway itself: where it listens, what it keeps secret and reports."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -89,5 +89,3 @@ class SecretsSettings(Shape):
     def newest_first(self) -> tuple[Secret, ...]:
         """Every pepper that is configured."""
         return self.peppers if self.pepper is None else (self.pepper,)
-
-
