@@ -8,20 +8,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from policies.redaction import ASSIGNED, BEARER, KEY_SHAPES
+
 SHOWN_BYTES: Final = 2048
 _READ_CHARS: Final = 8192
 
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s++[\w.~+/=-]{8,}+")
-_ASSIGNED = re.compile(
-    r"""(?i)\b(api[-_]?key|token|secret|password|authorization)(["']?\s*+[=:]\s*+["']?)[^\s"'&,;}]++"""
-)
 _TOKEN = re.compile(r"""[^\s"'`<>(){}\[\],;|]++""")
 _PIECE = re.compile(r"[^=@/]++")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_SECRET = re.compile(
-    r"(?:sk|pk|rk|gsk|hf|xai|pplx|csk|nvapi|fw|tgp|r8|ghp|gho|github_pat|glpat|xox[a-z]|pm)[-_][\w*.-]{6,}+"
-    r"|A[KS]IA\w{12,}+|AIza[\w-]{20,}+|ya29\.[\w.-]++|eyJ[\w-]++\.[\w.-]++|[\w+-]{40,}+"
-)
+_SECRET = re.compile(rf"{KEY_SHAPES}|[\w+-]{{40,}}+")
 _HOST = re.compile(
     r"(?i)\d{1,3}+(?:\.\d{1,3}+){3}(?::\d++)?"  # IPv4
     r"|[0-9a-f]{0,4}+(?::[0-9a-f]{0,4}+){3,8}+"  # IPv6
@@ -34,8 +29,8 @@ _HOST = re.compile(
 def scrub(text: str) -> str:
     """`text` without hosts, addresses, URLs and credentials, cut to `SHOWN_BYTES`."""
     text = _CONTROL.sub(" ", text[:_READ_CHARS])
-    text = _BEARER.sub(r"\1 [secret]", text)
-    text = _ASSIGNED.sub(r"\1\2[secret]", text)
+    text = BEARER.sub(r"\1 [secret]", text)
+    text = ASSIGNED.sub(r"\1\2[secret]", text)
     text = _TOKEN.sub(lambda token: _scrubbed_token(token.group()), text).strip()
     return text.encode("utf-8", "replace")[:SHOWN_BYTES].decode("utf-8", "ignore")
 

@@ -6,14 +6,17 @@ Providers echo keys in error messages, and a caller can put escape sequences int
 from __future__ import annotations
 
 import adapters.scrub
+from policies.redaction import redact
 
 LONGEST_MESSAGE = 512
 LONGEST_NAME = 256
 
 
 def scrub(text: str, longest: int = LONGEST_MESSAGE) -> str:
-    """`text` as it may appear in a log line, span or ledger: hosts and secrets masked, then printable, then cut."""
-    return printable(adapters.scrub.scrub(text), longest)
+    """`text` as it may appear in a log line, span or ledger: hosts, secrets and what tells of persons masked, then
+    printable, then cut. Providers quote what they were sent, prompts included.
+    """
+    return printable(redact(adapters.scrub.scrub(text)), longest)
 
 
 def printable(text: str, longest: int = LONGEST_NAME) -> str:
