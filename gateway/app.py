@@ -36,7 +36,7 @@ from gateway.records.reporting import Reporting
 from gateway.replays import Replays
 from gateway.shedding import Door
 from gateway.signals.engine_metrics import watch_engines
-from gateway.signals.line_metrics import watch_lines
+from gateway.signals.hardware_metrics import watch_hardware
 from gateway.signals.line_metrics import watch_lines
 from gateway.stages.admit import Admit
 from gateway.stages.attempt import AttemptStage
@@ -46,6 +46,8 @@ from gateway.stages.observe import Observe
 from gateway.stages.read import Read
 from gateway.stages.route import RouteStage
 from gateway.state.fleet import Fleet
+from gateway.state.hardware import HardwareTimes
+from gateway.state.hardware_hours import HardwareHours
 from gateway.upstreams import UpstreamSet, forwarded_headers
 from policies.calendars import Calendars
 from policies.limit_index import LimitIndex
@@ -84,7 +86,8 @@ def attempts_of(gateway: Gateway) -> AttemptStage:
     rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, not secrets
     intents = Intents(reporting.ledger, limits.estimator.quick)
     # Not the loop's time: uvloop's has whole milliseconds. Both count from the same moment.
-    return AttemptStage(Desk(gateway.fleet, time.monotonic, limits.admission, intents), rng, reporting.counter)
+    desk = Desk(gateway.fleet, time.monotonic, limits.admission, intents, gateway.hardware)
+    return AttemptStage(desk, rng, reporting.counter)
 
 
 class Gateway:
@@ -97,6 +100,7 @@ class Gateway:
         self.reporting.watch(self.fleet, self.lifecycle)
         self.limits = LimitService(config, self.reporting)
         self.replays = Replays(config, lambda: self.generation.config, self.lifecycle, self.reporting.registry)
+        self.hardware = HardwareTimes(config.server.workers, config.state.nodes)
         self.attempts, self.drains = attempts_of(self), Drains()
         recorder, ledger = self.reporting.recorder, self.reporting.ledger
         office = Office(compose((self.attempts,), Dispatch()), recorder.record, ledger, self.drains)
@@ -111,7 +115,9 @@ class Gateway:
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)
         self._upstreams = UpstreamSet()
         watch_engines(self.reporting.registry, lambda: self._upstreams.engines or ())
-        watch_lines(self.reporting.registry, self._reached)
+        watch_hardware(self.reporting.registry, self.hardware)
+        self.hardware.watch_engines(self._upstreams.engine_busy_s)
+        self._hours = HardwareHours(self.hardware, self.keys.database)
         watch_lines(self.reporting.registry, self._reached)
         parts = Parts(
             live,
@@ -145,6 +151,7 @@ class Gateway:
             gateway._probes.watch(gateway.generation)
             refuse_shared_token(config.secrets.admin_token, gateway.generation.keys)
             gateway.door.start()
+            gateway._hours.start()
         except BaseException:
             await gateway.close()
             raise
@@ -184,15 +191,11 @@ class Gateway:
         await self.replays.close()
         await self.caching.close()
         await self._probes.close()
+        await self._hours.close()
         await self._upstreams.close()
         await self.keys.close()
         await self.reporting.close()
         await self.limits.close()
-
-    def _reached(self) -> list[tuple[Deployment, Upstream]]:
-        """The deployments of the policy in force with what reaches them."""
-        known = self.generation.deployments
-        return [(known[id_], upstream) for id_, upstream in self.generation.upstreams.items() if id_ in known]
 
     def _reached(self) -> list[tuple[Deployment, Upstream]]:
         """The deployments of the policy in force with what reaches them."""
@@ -223,6 +226,7 @@ class Gateway:
             drains=any(deployment.on_disconnect is OnDisconnect.DRAIN for deployment in known.values()),
         )
         self.reporting.declare(generation)
+        self.hardware.take_over(known.values())
         return generation
 
     async def _retire(self, old: Generation, upstreams: list[Upstream], earlier: asyncio.Task[None] | None) -> None:

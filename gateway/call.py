@@ -52,7 +52,8 @@ class Attempt(msgspec.Struct):
 
     `stopped` is set where neither the deployment nor the caller ended it: our own error code, `refused` for a request
     that this deployment's driver would not send, `hedge_lost` where another was faster. `timeouts` and `request` are
-    what it goes by where that is not the route's and the call's own.
+    what it goes by where that is not the route's and the call's own. `gpu_us` is its part of the time of hardware of
+    our own, times the processors there.
     """
 
     number: int
@@ -70,6 +71,7 @@ class Attempt(msgspec.Struct):
     kind: AttemptKind = AttemptKind.FIRST
     timeouts: Timeouts | None = None
     request: InferenceRequest | None = None
+    gpu_us: int | None = None
 
 
 class Call(msgspec.Struct):

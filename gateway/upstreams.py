@@ -31,7 +31,18 @@ ALL_PERCENT: Final = 100
 PROGRESS_PAUSE_S: Final = 2.0
 # What a deployment is judged by, not how it is reached; and credentials, of which each upstream has its own.
 NO_REACH: Final = frozenset(
-    {"api_key", "api_keys", "breaker", "discount_ppm", "forward_headers", "gpu", "health", "limits", "margin_ppm", "trace"}
+    {
+        "api_key",
+        "api_keys",
+        "breaker",
+        "discount_ppm",
+        "forward_headers",
+        "gpu",
+        "health",
+        "limits",
+        "margin_ppm",
+        "trace",
+    }
 )
 
 
@@ -100,6 +111,11 @@ class UpstreamSet:
         if self.engines is not None:
             self.engines.set_budget(budget_bytes)
         return before
+
+    def engine_busy_s(self, provider: str) -> float | None:
+        """How long a provider's engine has computed since its worker began; None where no engine runs here."""
+        engine = None if self.engines is None else self.engines.find(provider)
+        return None if engine is None else engine.supervisor.standing.busy_s
 
     async def close(self) -> None:
         for entry in self._made.values():

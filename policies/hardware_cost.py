@@ -3,6 +3,9 @@
 Three numbers that are never mixed: the charge price, which is known before a call; what part of the hardware's time a
 request had; and what the hardware costs in full, busy or not. All are integers, rounded half to even where they must
 be: rates are nano-USD per hour, since two dollars an hour are no whole number of nano-USD per second.
+
+`Account` adds up time and cost of one deployment on its hardware, at whatever rate holds meanwhile, and rounds only
+what is told: nothing is lost between two looks, and what was told never shrinks.
 """
 
 from __future__ import annotations
@@ -62,13 +65,6 @@ class LocalRates(NamedTuple):
     output_nanousd: int
 
 
-class Split(NamedTuple):
-    """Time of hardware or what it costs, by whether it worked."""
-
-    busy: int
-    idle: int
-
-
 def owned_nanousd_per_hour(owned: Owned) -> int:
     """(price - residual) / (life x availability) + power x PUE x price of a kWh + hosting."""
     written_off = _ratio(
@@ -94,20 +90,53 @@ def _rate(nanousd_per_hour: int, millitokens_per_s: int, utilisation_ppm: int) -
     return _ratio(nanousd_per_hour * MILLI * PPM * RATE_UNIT_TOKENS, 3600 * millitokens_per_s * utilisation_ppm)
 
 
-def cost_nanousd(hardware_ns: int, nanousd_per_hour: int) -> int:
-    """What so much time of all the hardware costs."""
-    return _ratio(hardware_ns * nanousd_per_hour, NS_PER_HOUR)
+def gpu_us(hardware_ns: int, milligpus: int, shares: int = 1) -> int:
+    """Microseconds of GPUs in so much time of one of equal shares of the hardware."""
+    return _ratio(hardware_ns * milligpus, MILLI * MILLI * shares)
 
 
-def gpu_us(hardware_ns: int, milligpus: int) -> int:
-    """Microseconds of GPUs in so much time of the hardware."""
-    return _ratio(hardware_ns * milligpus, MILLI * MILLI)
+class Account(NamedTuple):
+    """What busy and idle time of hardware came to: GPU time in ns x milligpus, cost in ns x nano-USD per hour. `priced`:
+    somebody said what the hardware costs.
+    """
+
+    busy: int = 0
+    idle: int = 0
+    busy_cost: int = 0
+    idle_cost: int = 0
+    priced: bool = False
 
 
-def full_cost(wall_ns: int, busy_ns: int, nanousd_per_hour: int) -> Split:
-    """The cost of hardware over `wall_ns`: both parts together are what all of the time costs, to the nano-USD."""
-    busy = cost_nanousd(min(busy_ns, wall_ns), nanousd_per_hour)
-    return Split(busy, cost_nanousd(wall_ns, nanousd_per_hour) - busy)
+class Spent(NamedTuple):
+    """An account as it is told: GPU time in nanoseconds; cost in nano-USD, None where nobody knows."""
+
+    busy_ns: int
+    idle_ns: int
+    busy_nanousd: int | None
+    idle_nanousd: int | None
+
+
+def booked(account: Account, busy_ns: int, idle_ns: int, hardware: Hardware) -> Account:
+    """The account after so much more time of the hardware."""
+    rate = hardware.nanousd_per_hour
+    return Account(
+        account.busy + busy_ns * hardware.milligpus,
+        account.idle + idle_ns * hardware.milligpus,
+        account.busy_cost + busy_ns * (rate or 0),
+        account.idle_cost + idle_ns * (rate or 0),
+        account.priced or rate is not None,
+    )
+
+
+def spent(account: Account, shares: int = 1) -> Spent:
+    """What it came to, where the hardware is one process's to such an equal share."""
+    gpu, cost = MILLI * shares, NS_PER_HOUR * shares
+    return Spent(
+        account.busy // gpu,
+        account.idle // gpu,
+        account.busy_cost // cost if account.priced else None,
+        account.idle_cost // cost if account.priced else None,
+    )
 
 
 def divided(amount: int, parts: int) -> list[int]:

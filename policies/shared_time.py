@@ -47,17 +47,17 @@ def advanced(clock: SharedTime, now_ns: int) -> SharedTime:
 
 def joined(clock: SharedTime, now_ns: int) -> SharedTime:
     """One more is under way. What the clock shows then is where its part begins."""
-    clock = advanced(clock, now_ns)
-    return clock._replace(active=clock.active + 1)
+    at_ns, shown_ns, rest_ns, busy_ns, active = advanced(clock, now_ns)
+    return SharedTime(at_ns, shown_ns, rest_ns, busy_ns, active + 1)
 
 
 def left(clock: SharedTime, now_ns: int) -> SharedTime:
     """One of them is over. What the clock shows then is where its part ends."""
-    clock = advanced(clock, now_ns)
-    return clock._replace(active=max(0, clock.active - 1))
+    at_ns, shown_ns, rest_ns, busy_ns, active = advanced(clock, now_ns)
+    return SharedTime(at_ns, shown_ns, rest_ns, busy_ns, active - 1 if active else 0)
 
 
 def grown(part: Part, clock: SharedTime, change: int = 0) -> Part:
     """A group's part as the clock stands, which may be one larger or smaller from here on."""
-    had_ns = part.had_ns + part.active * (clock.shown_ns - part.shown_ns)
-    return Part(clock.shown_ns, had_ns, max(0, part.active + change))
+    before_ns, had_ns, active = part
+    return Part(clock.shown_ns, had_ns + active * (clock.shown_ns - before_ns), max(0, active + change))

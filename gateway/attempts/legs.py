@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.limits.admission import Admission
     from gateway.pipeline import Handler
     from gateway.state.fleet import Fleet
+    from gateway.state.hardware import HardwareTimes, Timed
     from policies.limit_index import Bound
     from policies.vocabulary import Deployment, Failure, Timeouts
 
@@ -41,6 +42,7 @@ class Desk(NamedTuple):
     clock: Callable[[], float]
     admission: Admission
     log: AttemptLog
+    hardware: HardwareTimes | None = None
 
 
 class Step(NamedTuple):
@@ -59,7 +61,7 @@ class Leg:
     A leg that fails gives back at once; what the winner holds goes with its call.
     """
 
-    __slots__ = ("_call", "_desk", "_lease", "_scope", "attempt", "outrun", "started_s", "step")
+    __slots__ = ("_call", "_desk", "_lease", "_scope", "_timed", "attempt", "outrun", "started_s", "step")
 
     def __init__(self, desk: Desk, call: Call, step: Step) -> None:
         self._desk = desk
@@ -67,6 +69,7 @@ class Leg:
         self.step = step
         self._lease = desk.fleet.lease(step.deployment, forced=step.forced, needs=call.needs)
         self._scope: Scope | None = None
+        self._timed: Timed | None = None
         self.started_s = desk.clock()
         self.attempt: Attempt | None = None
         self.outrun = False
@@ -108,6 +111,8 @@ class Leg:
         call.attempts.append(attempt)
         if call.admitted is not None:
             desk.admission.begin(call, attempt)
+        if desk.hardware is not None and step.deployment.hardware is not None:
+            self._timed = desk.hardware.begin(step.deployment)
         try:
             desk.log.begin(call, attempt)
             reply = await then(call)
@@ -141,7 +146,7 @@ class Leg:
         attempt.cancelled, attempt.stopped, attempt.sent = True, HEDGE_LOST, True
         if attempt.first_token_s is None:
             self._lease.outrun(attempt)
-        self._lease.release()
+        self._give_back(attempt)
         self._leave(attempt)
 
     def drop(self, failure: Failure | None) -> None:
@@ -178,7 +183,7 @@ class Leg:
             attempt.cancelled = True
         else:
             attempt.stopped = REFUSED if isinstance(error, RequestError) else InternalError.code
-        self._lease.release()
+        self._give_back(attempt)
         self._leave(attempt)
 
     def _finish(self) -> None:
@@ -194,7 +199,14 @@ class Leg:
                 self._lease.fail(failure, attempt)
         elif not attempt.cancelled:
             self._lease.succeed(attempt)
+        self._give_back(attempt)
+
+    def _give_back(self, attempt: Attempt) -> None:
         self._lease.release()
+        if self._timed is not None:
+            engine = attempt.tally.engine if attempt.tally is not None else None
+            attempt.gpu_us = self._timed.end(None if engine is None else engine.compute_s)
+            self._timed = None
 
     def _leave(self, attempt: Attempt) -> None:
         if self._call.admitted is not None:

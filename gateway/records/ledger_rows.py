@@ -146,6 +146,9 @@ def engine_ms(attempt: Attempt) -> int | None:
 
 
 def gpu_us(attempt: Attempt) -> int | None:
+    """As it was timed; where it was not, an engine's time is that of one processor."""
+    if attempt.gpu_us is not None:
+        return attempt.gpu_us
     times = attempt.tally.engine if attempt.tally is not None else None
     return round(times.compute_s * 1_000_000) if times is not None else None
 

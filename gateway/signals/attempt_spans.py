@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.records.ledger_rows import gpu_us
 from gateway.records.settlement import OK
 from gateway.scrubbing import printable, scrub
 from gateway.signals.conventions import ENDED_EARLY, Attr, Happened, UsageShown, Wording
@@ -30,6 +31,7 @@ OPERATIONS: Final = {
     Endpoint.EMBEDDINGS: "embeddings",
     Endpoint.RERANK: "rerank",
 }
+MICRO: Final = 1_000_000
 _REASONS_MAX: Final = 16
 
 
@@ -117,6 +119,8 @@ def _add_answer(attributes: dict[str, Value], call: Call, settlement: Settlement
         _add_tally(attributes, attempt.tally)
         if Attr.FINISH_REASONS not in attributes and _broke_off(call, attempt):
             attributes[Attr.FINISH_REASONS] = (ENDED_EARLY,)
+    if (had_us := gpu_us(attempt)) is not None:
+        attributes[Attr.GPU_S] = had_us / MICRO
 
 
 def _broke_off(call: Call, attempt: Attempt) -> bool:
@@ -142,5 +146,4 @@ def _add_engine(attributes: dict[str, Value], times: EngineTimes) -> None:
         Attr.ENGINE_READ_S: times.read_s,
         Attr.ENGINE_WRITE_S: times.write_s,
         Attr.ENGINE_COMPUTE_S: times.compute_s,
-        Attr.GPU_S: times.compute_s,
     }

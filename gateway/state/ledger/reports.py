@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.state.ledger.rollups import HOUR_MS, MEASURES
+from gateway.state.ledger.rollups import COMPONENTS, HOUR_MS, MEASURES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,10 +25,12 @@ GROUPS: Final = {
     "deployment": ("deployment", "deployment"),
     "provider": ("provider", "provider"),
     "model": ("model", "model"),
+    "source": ("price_source", "price_source"),
     "day": ("hour_s / 86400", "started_at_ms / 86400000"),
     "tag": ("tags", "tags"),
 }
 """What spend is grouped by: as the sums name it, and as the attempts do."""
+MOST_GROUPS: Final = 3
 
 ALL_TIME_MS: Final = (0, 2**53)
 _FROM_ATTEMPTS: Final = (
@@ -36,9 +41,12 @@ _FROM_ATTEMPTS: Final = (
     "count(CASE WHEN attempt > 0 THEN cost_nanousd END), count(unpriced_reason), "
     "sum(CASE WHEN unpriced_reason IS NOT NULL THEN input_tokens + output_tokens ELSE 0 END), "
     "sum(CASE WHEN attempt = 0 THEN 1 ELSE 0 END), coalesce(sum(saved_nanousd), 0), coalesce(sum(saved_tokens), 0), "
-    "coalesce(sum(coalesce(upstream_nanousd, cost_nanousd)), 0), coalesce(sum(gpu_us), 0)"
+    "coalesce(sum(coalesce(upstream_nanousd, cost_nanousd)), 0), coalesce(sum(gpu_us), 0), "
+    + ", ".join(f"coalesce(sum({name}), 0)" for name in COMPONENTS)
 )
 _FROM_SUMS: Final = ", ".join(f"sum({name})" for name in MEASURES)
+
+Names = tuple[str | None, ...]
 
 
 class Span(NamedTuple):
@@ -52,25 +60,37 @@ class Span(NamedTuple):
 class Spend:
     """One line of a report. `requests` are the calls that began there: a fallback adds an attempt, but no request.
 
-    `cost_nanousd` is what has a price; None when nothing in the group has. `cache_hits` are requests without an
-    attempt, which cost nothing; `saved_nanousd` and `saved_tokens` are what their answers took when they were made.
-    `upstream_nanousd` is what the provider is expected to bill for what has a price.
+    `name` is the first of `names`, of which there is one for each grouping. `cost_nanousd` is what has a price, and the
+    components what it is made of; all are None when nothing in the group has one. `unsplit_nanousd` is what releases
+    have added up that knew no components. `upstream_nanousd` is what providers are expected to bill. `cache_hits` are
+    requests without an attempt, which cost nothing; `saved_nanousd` and `saved_tokens` are what their answers took when
+    they were made. `gpu_us` is time on hardware of one's own.
     """
 
     name: str | None
+    names: Names
     requests: int
     attempts: int
     input_tokens: int
     cached_input_tokens: int
+    cache_write_tokens: int
     output_tokens: int
+    reasoning_tokens: int
     estimated_tokens: int
     cost_nanousd: int | None
+    input_nanousd: int | None
+    cached_input_nanousd: int | None
+    cache_write_nanousd: int | None
+    output_nanousd: int | None
+    request_nanousd: int | None
+    tool_nanousd: int | None
+    unsplit_nanousd: int | None
+    upstream_nanousd: int | None
     unpriced_attempts: int
     unpriced_tokens: int
     cache_hits: int = 0
     saved_nanousd: int = 0
     saved_tokens: int = 0
-    upstream_nanousd: int = 0
     gpu_us: int = 0
 
     @property
@@ -79,38 +99,70 @@ class Spend:
         return self.estimated_tokens / tokens if tokens else 0.0
 
 
-async def spend_by(connection: AsyncConnection, by: str, span: Span) -> tuple[list[Spend], Spend]:
+async def spend_by(connection: AsyncConnection, by: str | Sequence[str], span: Span) -> tuple[list[Spend], Spend]:
     """The spend of each group, dearest first (days in order), and of all. Raises `ValueError` for another grouping.
 
-    What carries several tags is in the line of each of them, and once in the total.
+    Of several groupings, the lines of one name stand together. What carries several tags is in the line of each of
+    them, and once in the total.
     """
-    if by not in GROUPS:
-        raise ValueError(f"cannot group by {by}; there are {', '.join(GROUPS)}")
-    sums: dict[str | None, list[int]] = {}
+    wanted = checked(by)
+    sums: dict[Names, list[int]] = {}
     total = [0] * len(MEASURES)
-    for group, *measured in await _grouped(connection, by, span):
-        numbers = [int(str(number or 0)) for number in measured]
+    for row in await _grouped(connection, wanted, span):
+        numbers = [whole(number) for number in row[len(wanted) :]]
         _add(total, numbers)
-        for name in _names(by, group):
-            _add(sums.setdefault(name, [0] * len(MEASURES)), numbers)
-    spends = [_spend(name, numbers) for name, numbers in sums.items()]
-    spends.sort(key=lambda spend: spend.name or "")
-    if by != "day":
-        spends.sort(key=lambda spend: -1 if spend.cost_nanousd is None else spend.cost_nanousd, reverse=True)
-    return spends, _spend("total", total)
+        for names in product(*map(_names, wanted, row)):
+            _add(sums.setdefault(names, [0] * len(MEASURES)), numbers)
+    spends = [_spend(names, numbers) for names, numbers in sums.items()]
+    return in_order(wanted, spends), _spend(("total",), total)
 
 
-async def _grouped(connection: AsyncConnection, by: str, span: Span) -> Iterable[Sequence[object]]:
+def checked(by: str | Sequence[str]) -> tuple[str, ...]:
+    """The groupings, each once and not too many. Raises `ValueError`."""
+    wanted = (by,) if isinstance(by, str) else tuple(by)
+    for one in wanted:
+        if one not in GROUPS:
+            raise ValueError(f"cannot group by {one}; there are {', '.join(GROUPS)}")
+    if not 0 < len(wanted) <= MOST_GROUPS or len(set(wanted)) < len(wanted):
+        raise ValueError(f"cannot group by {', '.join(wanted)}: one to {MOST_GROUPS} groupings, each once")
+    return wanted
+
+
+def in_order(by: Sequence[str], spends: list[Spend]) -> list[Spend]:
+    """Days in order, all else dearest first, at each level; what has no price comes last."""
+    costs: dict[Names, int | None] = {}
+    for spend in spends:
+        for level in range(1, len(by) + 1):
+            beginning = spend.names[:level]
+            before = costs.get(beginning)
+            costs[beginning] = before if spend.cost_nanousd is None else (before or 0) + spend.cost_nanousd
+
+    def place(spend: Spend) -> list[tuple[int, str]]:
+        places = []
+        for level, name in enumerate(spend.names, 1):
+            cost = costs[spend.names[:level]]
+            rank = 0 if by[level - 1] == "day" else 1 if cost is None else -cost
+            places.append((rank, name or ""))
+        return places
+
+    return sorted(spends, key=place)
+
+
+async def _grouped(connection: AsyncConnection, by: Sequence[str], span: Span) -> list[Sequence[object]]:
     from sqlalchemy import text  # noqa: PLC0415 - not at start-up
 
-    of_sums, of_attempts = GROUPS[by]
+    of_sums, of_attempts = (", ".join(GROUPS[one][side] for one in by) for side in (0, 1))
+    places = ", ".join(str(number) for number in range(1, len(by) + 1))
     span = await _within_reach(connection, span)
     first_s, end_s = -(-span.since_ms // HOUR_MS) * 3600, span.until_ms // HOUR_MS * 3600
     edges = _edges(span, first_s * 1000, end_s * 1000)
-    hours = f"SELECT {of_sums}, {_FROM_SUMS} FROM usage_hourly WHERE hour_s >= :first AND hour_s < :end GROUP BY 1"  # noqa: S608 - our words
+    hours = (
+        f"SELECT {of_sums}, {_FROM_SUMS} FROM usage_hourly "  # noqa: S608 - our words
+        f"WHERE hour_s >= :first AND hour_s < :end GROUP BY {places}"
+    )
     rest = (
         f"SELECT {of_attempts}, {_FROM_ATTEMPTS} FROM attempts "  # noqa: S608 - our words
-        "WHERE started_at_ms >= :since AND started_at_ms < :until GROUP BY 1"
+        f"WHERE started_at_ms >= :since AND started_at_ms < :until GROUP BY {places}"
     )
     rows: list[Sequence[object]] = list(await connection.execute(text(hours), {"first": first_s, "end": end_s}))
     for since_ms, until_ms in edges:
@@ -133,15 +185,24 @@ def _edges(span: Span, first_ms: int, end_ms: int) -> list[Span]:
     return [part for part in parts if part.since_ms < part.until_ms]
 
 
-def _names(by: str, group: object) -> list[str | None]:
+def _names(by: str, group: object) -> Iterator[str | None]:
     if by == "day":
-        from datetime import UTC, datetime  # noqa: PLC0415 - for this grouping only
+        yield day_name(int(str(group)))
+    elif by == "tag":
+        tags = dict.fromkeys(str(tag) for tag in (json.loads(str(group)) if group is not None else ()))
+        yield from tags or (None,)
+    else:
+        yield str(group) if group is not None else None
 
-        return [datetime.fromtimestamp(int(str(group)) * 86_400, UTC).date().isoformat()]
-    if by == "tag":
-        tags = json.loads(str(group)) if group is not None else []
-        return list(dict.fromkeys(str(tag) for tag in tags)) or [None]
-    return [str(group) if group is not None else None]
+
+def whole(number: object) -> int:
+    """A sum as the database tells it: PostgreSQL's are decimals, some of them written 1E+4."""
+    return int(Decimal(str(number or 0)))
+
+
+def day_name(days: int) -> str:
+    """A day, counted from 1970, as ISO 8601 has it."""
+    return datetime.fromtimestamp(days * 86_400, UTC).date().isoformat()
 
 
 def _add(sums: list[int], numbers: Sequence[int]) -> None:
@@ -149,22 +210,38 @@ def _add(sums: list[int], numbers: Sequence[int]) -> None:
         sums[index] += number
 
 
-def _spend(name: str | None, numbers: Sequence[int]) -> Spend:
+def _spend(names: Names, numbers: Sequence[int]) -> Spend:
     told = dict(zip(MEASURES, numbers, strict=True))
+    is_known = bool(told["priced_attempts"] or told["cache_hits"])
+    unsplit = told["cost_nanousd"] - sum(told[name] for name in COMPONENTS)
+
+    def cost(name: str) -> int | None:
+        return told[name] if is_known else None
+
     return Spend(
-        name,
+        names[0],
+        names,
         told["calls"],
         told["attempts"],
         told["input_tokens"],
         told["cached_input_tokens"],
+        told["cache_write_tokens"],
         told["output_tokens"],
+        told["reasoning_tokens"],
         told["estimated_tokens"],
-        told["cost_nanousd"] if told["priced_attempts"] or told["cache_hits"] else None,
+        cost("cost_nanousd"),
+        cost("input_nanousd"),
+        cost("cached_input_nanousd"),
+        cost("cache_write_nanousd"),
+        cost("output_nanousd"),
+        cost("request_nanousd"),
+        cost("tool_nanousd"),
+        unsplit if is_known else None,
+        cost("upstream_nanousd"),
         told["unpriced_attempts"],
         told["unpriced_tokens"],
         told["cache_hits"],
         told["saved_nanousd"],
         told["saved_tokens"],
-        told["upstream_nanousd"],
         told["gpu_us"],
     )

@@ -17,17 +17,22 @@ if TYPE_CHECKING:
 HOUR_MS: Final = 3_600_000
 LONGEST_ACCOUNT: Final = 512
 
-DIMENSIONS: Final = ("org", "team", "user", "key_id", "key_name", "route", "deployment", "provider", "model", "tags")
-"""Who and where: what usage is kept by."""
+DIMENSIONS: Final = (
+    "org", "team", "user", "key_id", "key_name", "route", "deployment", "provider", "model", "tags", "price_source",
+)  # fmt: skip
+"""Who and where, and where the price came from: what usage is kept by. Sums of older releases know no source."""
 
 MEASURES: Final = (
     "calls", "attempts", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
     "reasoning_tokens", "estimated_tokens", "cost_nanousd", "priced_attempts", "unpriced_attempts", "unpriced_tokens",
     "cache_hits", "saved_nanousd", "saved_tokens", "upstream_nanousd", "gpu_us",
+    "input_nanousd", "cached_input_nanousd", "cache_write_nanousd", "output_nanousd", "request_nanousd", "tool_nanousd",
 )  # fmt: skip
 """What is added up. A call counts where its first attempt went, or where the answer came from that a cache had for it;
 `cost_nanousd` is the cost of the priced attempts, and `upstream_nanousd` what providers are expected to bill for them.
+The components add up to it, but for what older releases have summed.
 """
+COMPONENTS: Final = MEASURES[-6:]
 
 _INDEX: Final = {name: index for index, name in enumerate(LedgerRow._fields)}
 _who: Final = itemgetter(_INDEX["started_at_ms"], *(_INDEX[name] for name in DIMENSIONS))
@@ -36,6 +41,8 @@ _MEASURED: Final = (
     "estimated", "cost_nanousd", "unpriced_reason", "charges", "upstream_nanousd", "gpu_us",
 )  # fmt: skip
 _measured: Final = itemgetter(*(_INDEX[name] for name in _MEASURED))
+_components: Final = itemgetter(*(_INDEX[name] for name in COMPONENTS))
+_FIRST_COMPONENT: Final = len(MEASURES) - len(COMPONENTS)
 _charges: Final = msgspec.json.Decoder(list[tuple[str, float, int]])
 
 Who = tuple[str | None, ...]
@@ -59,6 +66,9 @@ def rolled_up(rows: Iterable[LedgerRow]) -> Rollups:
         if sums is None:
             sums = usage[key] = [0] * len(MEASURES)
         charged = _add(sums, _measured(row)) if row.attempt != FROM_CACHE else _add_hit(sums, row)
+        for index, amount in enumerate(_components(row), _FIRST_COMPONENT):
+            if amount:
+                sums[index] += amount
         if charged is not None:
             _charge(charges, charged)
     return Rollups(usage, charges)

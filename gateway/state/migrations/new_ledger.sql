@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0007');
+INSERT INTO "alembic_version" VALUES('0008');
 CREATE TABLE attempts (
 	request_id TEXT NOT NULL, 
 	attempt INTEGER NOT NULL, 
@@ -51,6 +51,16 @@ CREATE TABLE charges (
  WITHOUT ROWID
 
 ;
+CREATE TABLE hardware_hours (
+	hour_s INTEGER NOT NULL, 
+	deployment TEXT NOT NULL, 
+	provider TEXT NOT NULL, 
+	busy_us INTEGER NOT NULL, 
+	idle_us INTEGER NOT NULL, 
+	busy_nanousd INTEGER, 
+	idle_nanousd INTEGER, 
+	PRIMARY KEY (hour_s, deployment)
+);
 CREATE TABLE invoices (
 	provider TEXT NOT NULL, 
 	since_ms INTEGER NOT NULL, 
@@ -120,7 +130,7 @@ CREATE TABLE usage_hourly (
 	cost_nanousd INTEGER NOT NULL, 
 	priced_attempts INTEGER NOT NULL, 
 	unpriced_attempts INTEGER NOT NULL, 
-	unpriced_tokens INTEGER NOT NULL, cache_hits INTEGER DEFAULT '0' NOT NULL, saved_nanousd INTEGER DEFAULT '0' NOT NULL, saved_tokens INTEGER DEFAULT '0' NOT NULL, upstream_nanousd INTEGER DEFAULT '0' NOT NULL, gpu_us INTEGER DEFAULT '0' NOT NULL, 
+	unpriced_tokens INTEGER NOT NULL, cache_hits INTEGER DEFAULT '0' NOT NULL, saved_nanousd INTEGER DEFAULT '0' NOT NULL, saved_tokens INTEGER DEFAULT '0' NOT NULL, upstream_nanousd INTEGER DEFAULT '0' NOT NULL, gpu_us INTEGER DEFAULT '0' NOT NULL, price_source TEXT, input_nanousd INTEGER DEFAULT '0' NOT NULL, cached_input_nanousd INTEGER DEFAULT '0' NOT NULL, cache_write_nanousd INTEGER DEFAULT '0' NOT NULL, output_nanousd INTEGER DEFAULT '0' NOT NULL, request_nanousd INTEGER DEFAULT '0' NOT NULL, tool_nanousd INTEGER DEFAULT '0' NOT NULL, 
 	PRIMARY KEY (hour_s, series)
 )
  WITHOUT ROWID

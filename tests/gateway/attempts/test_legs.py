@@ -1,26 +1,30 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from adapters.base import EngineTimes
 from gateway.attempts.legs import DROPPED, Desk, Leg, Step
 from gateway.errors import UpstreamError
 from policies.attempts import AttemptKind
 from policies.route_rules import CommitRules
 from policies.vocabulary import Failure, FailureKind, Timeouts
 from tests.gateway.attempts.racing import A, Ring, a_call
+from tests.gateway.state.test_hardware import ENGINE, RENTED, following
 
 if TYPE_CHECKING:
     from gateway.call import Call, Reply
+    from gateway.state.hardware import HardwareTimes
 
 BROKE = Failure(FailureKind.TRUNCATED, maybe_billed=True)
 
 
-def leg_of(ring: Ring, call: Call, step: Step | None = None) -> Leg:
+def leg_of(ring: Ring, call: Call, step: Step | None = None, times: HardwareTimes | None = None) -> Leg:
     clock = asyncio.get_running_loop().time
-    return Leg(Desk(ring.fleet, clock, cast("Any", None), ring.written), call, step or Step(A))
+    return Leg(Desk(ring.fleet, clock, cast("Any", None), ring.written, times), call, step or Step(A))
 
 
 async def answered(ring: Ring, leg: Leg, *pieces: bytes | BaseException) -> Reply:
@@ -108,3 +112,48 @@ async def test_a_time_that_is_up_within_the_commit_window_is_the_deployments_fai
     with pytest.raises(UpstreamError):
         await answered(ring, leg_of(ring, call), b"one", UpstreamError(Failure(FailureKind.TOTAL), "a"))
     assert ring.fleet.state_of(A).failures == 1
+
+
+async def test_an_attempt_has_its_part_of_the_hardware_until_its_answer_is_over() -> None:
+    here = replace(A, hardware=RENTED)
+    (times, clock), ring, calls = following(here), Ring(), [a_call(), a_call()]
+    legs = [leg_of(ring, call, Step(here), times) for call in calls]
+    for leg, call in zip(legs, calls, strict=True):
+        leg.win(await answered(ring, leg))
+        clock.sleep(1)
+        assert call.attempts[0].gpu_us is None
+    for call in calls:
+        clock.sleep(1)
+        call.scope.close()
+    # Two GPUs: a second alone and one and a half shared; then two halves and a second alone.
+    assert [call.attempts[0].gpu_us for call in calls] == [4_000_000, 4_000_000]
+
+
+async def test_a_leg_that_fails_or_is_outrun_gives_its_part_back_at_once() -> None:
+    here = replace(A, hardware=RENTED)
+    (times, clock), ring = following(here), Ring()
+    failing, outrun = a_call(commit=CommitRules(tokens=3)), a_call()
+    leg = leg_of(ring, failing, Step(here), times)
+    with pytest.raises(UpstreamError):
+        await answered(ring, leg, b"one", UpstreamError(BROKE, "a"))
+    assert failing.attempts[0].gpu_us == 0
+    leg = leg_of(ring, outrun, Step(here), times)
+    reply = await answered(ring, leg)
+    clock.sleep(3)
+    leg.lose(reply)
+    assert outrun.attempts[0].gpu_us == 6_000_000
+    clock.sleep(9)
+    assert times.spent()["a"].busy_ns == 6 * 10**9
+
+
+async def test_of_our_own_engine_an_attempt_has_what_the_engine_says() -> None:
+    here = replace(A, hardware=ENGINE)
+    (times, clock), ring, call = following(here), Ring(), a_call()
+    leg = leg_of(ring, call, Step(here), times)
+    leg.win(await answered(ring, leg))
+    clock.sleep(5)
+    tally = call.attempts[0].tally
+    assert tally is not None
+    tally.engine = EngineTimes(compute_s=1.25)
+    call.scope.close()
+    assert call.attempts[0].gpu_us == 1_250_000

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from gateway.state.ledger.reports import GROUPS, Span, Spend, spend_by
 from gateway.state.ledger.retention import expire
+from gateway.state.ledger.rollups import COMPONENTS, MEASURES
 from gateway.state.ledger.sql import append
 from tests.gateway.state.ledger.test_sql import measure, random_row
 from tests.gateway.state.ledger_rows import NOON_MS, a_hit, a_row, unpriced
@@ -26,19 +27,30 @@ async def asked_for(database: Database, by: str, span: Span | None = None) -> tu
 
 
 def expected(rows: list[LedgerRow], name: str | None) -> Spend:
-    calls, attempts, input_, cached, _, output, _, estimated, cost, priced, unpriced_, tokens, *hits = measure(rows)
-    told_cost = cost if priced or hits[0] else None
-    return Spend(name, calls, attempts, input_, cached, output, estimated, told_cost, unpriced_, tokens, *hits)
+    told = dict(zip(MEASURES, measure(rows), strict=True))
+    is_known = told["priced_attempts"] or told["cache_hits"]
+    unsplit = told["cost_nanousd"] - sum(told[one] for one in COMPONENTS)
+    costs = [told["cost_nanousd"], *(told[one] for one in COMPONENTS), unsplit, told["upstream_nanousd"]]
+    return Spend(
+        name,
+        (name,),
+        told["calls"],
+        told["attempts"],
+        *(told[one] for one in MEASURES[2:8]),
+        *(costs if is_known else [None] * len(costs)),
+        *(told[one] for one in ("unpriced_attempts", "unpriced_tokens", *MEASURES[12:15], "gpu_us")),
+    )
 
 
-@pytest.mark.parametrize("by", ["team", "user", "org", "route", "deployment", "provider", "model"])
+@pytest.mark.parametrize("by", ["team", "user", "org", "route", "deployment", "provider", "model", "source"])
 async def test_each_grouping_adds_up_its_rows(database: Database, by: str) -> None:
     rng = random.Random(5)
     rows = list({(row.request_id, row.attempt): row for row in (random_row(rng) for _ in range(200))}.values())
     await append(database, rows)
     spends, total = await asked_for(database, by)
-    names = {getattr(row, by) for row in rows}
-    assert spends == {name: expected([row for row in rows if getattr(row, by) == name], name) for name in names}
+    column = "price_source" if by == "source" else by
+    names = {getattr(row, column) for row in rows}
+    assert spends == {name: expected([row for row in rows if getattr(row, column) == name], name) for name in names}
     assert total == expected(rows, "total")
 
 
@@ -105,6 +117,54 @@ async def test_who_had_only_hits_paid_nothing_which_is_known(database: Database)
     await append(database, [a_hit(a_row("req_1"))])
     _, total = await asked_for(database, "team")
     assert (total.requests, total.attempts, total.cost_nanousd, total.unpriced_attempts) == (1, 0, 0, 0)
+
+
+async def test_of_two_groupings_lines_of_one_name_stand_together_and_add_up_to_the_total(database: Database) -> None:
+    rng = random.Random(9)
+    made = (random_row(rng)._replace(gpu_us=rng.randrange(1_000)) for _ in range(200))
+    rows = list({(row.request_id, row.attempt): row for row in made}.values())
+    await append(database, rows)
+    async with database.read() as connection:
+        spends, total = await spend_by(connection, ("team", "model", "day"), Span())
+        (by_team, _) = await spend_by(connection, "team", Span())
+    pairs = {(row.team, row.model) for row in rows}
+    assert {spend.names[:2] for spend in spends} == pairs
+    assert all(spend.name == spend.names[0] for spend in spends)
+    assert sum(spend.cost_nanousd or 0 for spend in spends) == total.cost_nanousd
+    assert sum(spend.gpu_us for spend in spends) == total.gpu_us > 0
+    assert list(dict.fromkeys(spend.names[0] for spend in spends)) == [spend.name for spend in by_team]
+    for team, model in pairs:
+        within = [row for row in rows if (row.team, row.model) == (team, model)]
+        days = [spend for spend in spends if spend.names[:2] == (team, model)]
+        assert sum(day.cost_nanousd or 0 for day in days) == sum(row.cost_nanousd or 0 for row in within)
+        assert [day.names[2] for day in days] == sorted(str(day.names[2]) for day in days)
+
+
+async def test_several_tags_and_models_are_in_each_line_and_once_in_the_total(database: Database) -> None:
+    rows = [a_row("req_1")._replace(tags='["a","b"]'), a_row("req_2")._replace(model="m2", tags='["b"]')]
+    await append(database, rows)
+    async with database.read() as connection:
+        spends, total = await spend_by(connection, ("tag", "model"), Span())
+    costs = {spend.names: spend.cost_nanousd for spend in spends}
+    assert costs == {("a", "gpt-4o-2024"): 350, ("b", "gpt-4o-2024"): 350, ("b", "m2"): 350}
+    assert total.cost_nanousd == 700
+
+
+async def test_components_add_up_and_what_older_releases_summed_is_told_apart(database: Database) -> None:
+    await append(database, [a_row("req_1")._replace(request_nanousd=3, tool_nanousd=4, cost_nanousd=357)])
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE usage_hourly SET cost_nanousd = cost_nanousd + 1000"))
+    _, total = await asked_for(database, "team")
+    parts = (total.input_nanousd, total.cached_input_nanousd, total.cache_write_nanousd, total.output_nanousd)
+    assert (*parts, total.request_nanousd, total.tool_nanousd) == (250, 50, 0, 50, 3, 4)
+    assert (total.unsplit_nanousd, total.cost_nanousd) == (1000, 1357)
+
+
+@pytest.mark.parametrize("by", [(), ("team", "team"), ("team", "model", "day", "key")])
+async def test_groupings_are_one_to_three_and_different(database: Database, by: tuple[str, ...]) -> None:
+    async with database.read() as connection:
+        with pytest.raises(ValueError, match="one to 3 groupings, each once"):
+            await spend_by(connection, by, Span())
 
 
 async def test_another_grouping_is_refused(database: Database) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.state.database import Database
-from gateway.state.ledger.rollups import DIMENSIONS, MEASURES, rolled_up, series_of
+from gateway.state.ledger.rollups import COMPONENTS, DIMENSIONS, MEASURES, rolled_up, series_of
 from gateway.state.ledger.schema import LARGEST, LedgerRow
 from gateway.state.ledger.sql import UnfitError, append, spent, spent_of, write
 from tests.gateway.state.ledger_rows import DAY_S, NOON_MS, a_hit, a_row, asked, unpriced, written
@@ -200,6 +200,7 @@ def measure(rows: list[LedgerRow]) -> list[int]:
         sum(row.saved_tokens or 0 for row in rows),
         sum(billed_by_provider(row) for row in rows),
         sum(row.gpu_us or 0 for row in rows),
+        *(sum(getattr(row, name) or 0 for row in rows) for name in COMPONENTS),
     ]
 
 

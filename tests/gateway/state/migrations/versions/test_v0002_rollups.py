@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def test_the_sums_are_those_that_the_gateway_keeps() -> None:
     """A later revision may change what the gateway keeps; this one then says what it was."""
-    assert v0002_rollups.DIMENSIONS == DIMENSIONS
+    assert DIMENSIONS[:10] == v0002_rollups.DIMENSIONS
     assert MEASURES[:12] == v0002_rollups.MEASURES
 
 

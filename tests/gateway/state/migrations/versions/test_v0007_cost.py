@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def test_columns_and_sums_are_those_that_the_gateway_keeps() -> None:
     assert LedgerRow._fields[-6:] == v0007_cost.COLUMNS
-    assert MEASURES[-2:] == v0007_cost.MEASURES
+    assert MEASURES[15:17] == v0007_cost.MEASURES
 
 
 def as_it_was(path: Path, row: LedgerRow) -> None:
