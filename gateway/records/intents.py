@@ -14,8 +14,8 @@ from gateway.records.settlement import price_of
 from gateway.scrubbing import printable
 from gateway.state.ledger.schema import LedgerRow
 from policies.estimate import output_default
-from policies.pricing import TOKENS_MAX
 from policies.tariffs import PriceSource
+from policies.usage_parts import TOKENS_MAX
 from policies.vocabulary import Usage
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.errors import LimitError
 from gateway.signals.telemetry import Estimated, Outcome, Unpriced
-from policies import pricing
+from policies import pricing, usage_parts
 from policies.vocabulary import Cost, FailureKind, Usage
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def used_by(attempt: Attempt) -> Usage | None:
     usage = _reported(attempt)
     if usage is None:
         return None if _may_have_generated(attempt) else _NOTHING
-    return usage if is_plausible(usage) else pricing.sane(usage).usage
+    return usage if is_plausible(usage) else usage_parts.sane(usage).usage
 
 
 def _may_have_generated(attempt: Attempt) -> bool:
@@ -168,7 +168,7 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
     unpriced: str | None = None
     cost: Cost | None = None
     if usage is not None:
-        usage = usage if is_plausible(usage) else pricing.sane(usage).usage
+        usage = usage if is_plausible(usage) else usage_parts.sane(usage).usage
         cost, unpriced = price_of(usage, attempt)
     elif _may_have_generated(attempt):
         usage, unpriced = _UNKNOWN, Unpriced.NO_USAGE.value
@@ -183,10 +183,10 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
 
 
 def is_plausible(usage: Usage) -> bool:
-    """True for what needs no correcting, as nearly all usage does; `pricing.sane` decides on the rest."""
+    """True for what needs no correcting, as nearly all usage does; `usage_parts.sane` decides on the rest."""
     parts = usage.cached_input_tokens >= 0 and usage.cache_write_tokens >= 0 and usage.reasoning_tokens >= 0
-    input_tokens = usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens <= pricing.TOKENS_MAX
-    return parts and input_tokens and usage.reasoning_tokens <= usage.output_tokens <= pricing.TOKENS_MAX
+    input_tokens = usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens <= usage_parts.TOKENS_MAX
+    return parts and input_tokens and usage.reasoning_tokens <= usage.output_tokens <= usage_parts.TOKENS_MAX
 
 
 def price_of(usage: Usage, attempt: Attempt) -> tuple[Cost | None, str | None]:

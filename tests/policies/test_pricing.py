@@ -7,15 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.pricing import TOKENS_MAX, Unpriced, UnpricedReason, component, cost_of, disjoint, is_free, is_known, sane
-from policies.vocabulary import Cost, Price, Usage
+from policies.pricing import (
+    Unpriced,
+    UnpricedReason,
+    billed_price,
+    component,
+    cost_of,
+    is_free,
+    is_known,
+    source_of,
+)
+from policies.rates import base_rates
+from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
+from policies.usage_parts import disjoint
+from policies.vocabulary import Cost, Price, Usage, UsageDetails
 
 USD = 1_000_000_000
 SONNET = Price("sonnet", "test", "2026-01-01", 3 * USD, 3 * USD // 10, 15 * USD // 4, 15 * USD)
 FREE = Price("local", "test", "2026-01-01", 0, 0, 0, 0)
 
 counts = st.integers(-1_000, 10_000_000)
-usages = st.builds(Usage, counts, counts, counts, counts, counts, st.booleans())
+usages = st.builds(Usage, counts, counts, counts, counts, counts, st.booleans(), st.none())
 rates = st.integers(0, 100 * USD)
 prices = st.builds(Price, st.just("p"), st.just("test"), st.just("2026-01-01"), rates, rates, rates, rates)
 holed_prices = st.builds(Price, st.just("p"), st.just("test"), st.just("2026-01-01"), *[st.none() | rates] * 4)
@@ -131,48 +143,6 @@ def test_a_known_cost_is_that_of_the_filled_in_price(usage: Usage, price: Price)
             assert not count or rate is not None
 
 
-@given(usages)
-def test_buckets_hold_every_token_once(usage: Usage) -> None:
-    tokens = disjoint(usage)
-    assert all(count >= 0 for count in tokens)
-    assert sum(tokens) == max(0, usage.input_tokens) + max(0, usage.output_tokens)
-
-
-@pytest.mark.parametrize(
-    ("usage", "expected", "clamps"),
-    [
-        (Usage(10, 20, 5, 5, 20), Usage(10, 20, 5, 5, 20), 0),
-        (Usage(-1, 20), Usage(0, 20), 1),
-        (Usage(10**18, 20), Usage(1000, 20), 1),
-        (Usage(10, 10**18), Usage(10, 1000), 1),
-        (Usage(10, 20, 11), Usage(10, 20, 10), 1),
-        (Usage(10, 20, 6, 6), Usage(10, 20, 6, 4), 1),
-        (Usage(10, 20, 0, 0, 21), Usage(10, 20, 0, 0, 20), 1),
-        (Usage(-1, -1, -1, -1, -1, estimated=True), Usage(estimated=True), 5),
-    ],
-)
-def test_sane(usage: Usage, expected: Usage, clamps: int) -> None:
-    assert sane(usage, context_tokens=1000) == (expected, clamps)
-
-
-def test_a_batch_may_fill_one_window_per_sequence() -> None:
-    usage = Usage(input_tokens=5_000)
-    assert sane(usage, context_tokens=1000, sequences=5) == (usage, 0)
-    assert sane(usage, context_tokens=1000, sequences=4).clamps == 1
-
-
-def test_without_a_known_window_a_count_is_still_bounded() -> None:
-    assert sane(Usage(input_tokens=2**63)).usage.input_tokens == TOKENS_MAX
-
-
-@given(usages, st.none() | st.integers(1, 2_000_000))
-def test_sane_usage_is_left_alone(usage: Usage, context_tokens: int | None) -> None:
-    once = sane(usage, context_tokens)
-    assert (once.clamps == 0) == (once.usage == usage)
-    assert sane(once.usage, context_tokens) == (once.usage, 0)
-    assert once.usage.estimated == usage.estimated
-
-
 @given(holed_prices, usages, st.sampled_from((0, 7)))
 def test_a_known_price_has_a_cost_for_all_but_cache_writes(price: Price, usage: Usage, output_tokens: int) -> None:
     if is_known(price, generates=output_tokens > 0):
@@ -190,3 +160,154 @@ def test_what_is_free_costs_nothing(price: Price, usage: Usage) -> None:
         assert isinstance(cost, Cost)
         assert cost.total_nanousd == 0
     assert not is_free(None)
+
+
+RARE = RareRates(6 * USD, 60 * USD, 32 * USD, USD // 2, 5 * USD, 64 * USD, 40 * USD, 7_000_000, 10_000_000)
+"""1 h writes, reasoning, audio in, cached audio, pictures in, audio out, pictures out; a request, a search."""
+OMNI = replace(SONNET, id="omni", rare=RARE)
+small = st.integers(0, 5_000)
+details = st.builds(UsageDetails, small, small, small, small, small, small, st.integers(0, 9), st.just(""), st.none())
+full_rates = st.builds(Rates, rates, rates, rates, rates, st.builds(RareRates, *[rates] * 9))
+full_prices = st.builds(
+    lambda made, tiers: Price("p", "table", "", *made[:4], made.rare, tiers),
+    full_rates,
+    st.just(()) | st.tuples(st.builds(Tier, small, full_rates)),
+)
+
+
+@given(usages, st.none() | details, full_prices)
+def test_every_component_is_its_tokens_times_their_rates_rounded_once(
+    usage: Usage, told: UsageDetails | None, price: Price
+) -> None:
+    usage = usage._replace(details=told)
+    cost = cost_of(usage, price)
+    assert isinstance(cost, Cost)
+    assert cost[:4] == by_fractions(usage, price)
+    assert cost.request_nanousd == rates_by_hand(usage, price).rare.request_nanousd  # type: ignore[union-attr]
+
+
+def rates_by_hand(usage: Usage, price: Price) -> Rates:
+    above = [tier.rates for tier in price.tiers if usage.input_tokens > tier.above_input_tokens]
+    base = base_rates(price)
+    return above[-1] if above else base
+
+
+def by_fractions(usage: Usage, price: Price) -> tuple[int, ...]:
+    """The formula as the papers write it, with no regard for speed."""
+    rate = rates_by_hand(usage, price)
+    rare, told = rate.rare, usage.details or UsageDetails()
+    assert rare is not None
+    fresh, cached, written, output = disjoint(usage)
+    cached_audio = min(told.cached_audio_tokens, cached)
+    audio = max(0, min(told.input_audio_tokens - cached_audio, fresh))
+    image = min(told.input_image_tokens, fresh - audio)
+    hour = min(told.cache_write_1h_tokens, written)
+    spoken = min(told.output_audio_tokens, output)
+    drawn = min(told.output_image_tokens, output - spoken)
+    thought = max(0, min(usage.reasoning_tokens, output - spoken - drawn))
+    sums = (
+        (fresh - audio - image, rate.input_nanousd, audio, rare.input_audio_nanousd, image, rare.input_image_nanousd),
+        (cached - cached_audio, rate.cached_input_nanousd, cached_audio, rare.cached_audio_nanousd),
+        (written - hour, rate.cache_write_nanousd, hour, rare.cache_write_1h_nanousd),
+        (
+            *(output - spoken - drawn - thought, rate.output_nanousd, thought, rare.reasoning_nanousd),
+            *(spoken, rare.output_audio_nanousd, drawn, rare.output_image_nanousd),
+        ),
+    )
+    return tuple(
+        round(Fraction(sum(n * (r or 0) for n, r in zip(one[::2], one[1::2], strict=True)), 1_000_000)) for one in sums
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "lacking", "reason"),
+    [
+        (UsageDetails(input_audio_tokens=1), "input_audio_nanousd", UnpricedReason.NO_AUDIO_RATE),
+        (UsageDetails(output_audio_tokens=1), "output_audio_nanousd", UnpricedReason.NO_AUDIO_RATE),
+        (UsageDetails(output_image_tokens=1), "output_image_nanousd", UnpricedReason.NO_IMAGE_RATE),
+        (UsageDetails(cache_write_1h_tokens=1), "cache_write_1h_nanousd", UnpricedReason.NO_CACHE_WRITE_RATE),
+        (UsageDetails(searches=1), "search_nanousd", UnpricedReason.NO_SEARCH_RATE),
+    ],
+)
+def test_what_has_a_price_of_its_own_everywhere_is_not_billed_at_another(
+    told: UsageDetails, lacking: str, reason: UnpricedReason
+) -> None:
+    usage = Usage(10, 10, 0, 5, details=told)
+    assert isinstance(cost_of(usage, OMNI), Cost)
+    assert cost_of(usage, replace(OMNI, rare=RARE._replace(**{lacking: None}))) == Unpriced(reason)
+
+
+def test_a_stand_in_stands_for_all_that_is_billed() -> None:
+    told = UsageDetails(1, 1, 0, 0, 1, 1, 3, "batch")
+    usage = Usage(1_000_000, 1_000_000, 0, 1_000, details=told)
+    assumed = Price("assumed", "assumed", "", 3 * USD, None, None, 15 * USD)
+    assert total_of(usage, assumed) == 18 * USD
+    assert total_of(usage._replace(details=None), assumed) == 18 * USD
+    assert cost_of(usage, replace(assumed, source="table")) == Unpriced(UnpricedReason.NO_SERVICE_RATE)
+
+
+def test_an_answer_of_another_tier_of_service_costs_what_that_tier_does() -> None:
+    usage = Usage(1_000_000, 1_000_000, details=UsageDetails(service="flex"))
+    flex = replace(SONNET, services=(("flex", Tariff(Rates(USD, None, None, 5 * USD))),))
+    assert total_of(usage, flex) == 6 * USD
+    assert cost_of(usage, SONNET) == Unpriced(UnpricedReason.NO_SERVICE_RATE)
+    assert total_of(usage._replace(details=None), flex) == 18 * USD
+
+
+def test_what_the_provider_bills_wins_over_rates_with_the_margin_and_without_the_discount() -> None:
+    usage = Usage(1_000_000, 1, details=UsageDetails(service="odd", searches=4, billed_nanousd=1_000_001))
+    for price in (SONNET, None, replace(SONNET, input_nanousd=None)):
+        assert cost_of(usage, price) == Cost(0, 0, 0, 0, billed_price(0), 1_000_001)
+    adjusted = replace(SONNET, adjusted=Adjustment(500_000, 50_000), upstream=SONNET)
+    cost = cost_of(usage, adjusted)
+    assert isinstance(cost, Cost)
+    assert (cost.request_nanousd, cost.upstream_nanousd) == (1_050_001, 1_000_001)
+    assert (cost.price.source, cost.price.id) == ("provider", "provider+5%")
+
+
+def test_a_provider_that_bills_nothing_costs_nothing() -> None:
+    assert total_of(Usage(9, 9, details=UsageDetails(billed_nanousd=0)), SONNET) == 0
+
+
+def test_a_margin_leaves_what_the_provider_bills_beside_it() -> None:
+    charged = replace(SONNET, input_nanousd=6 * USD, adjusted=Adjustment(0, 1_000_000), upstream=SONNET)
+    cost = cost_of(Usage(1_000_000), charged)
+    assert isinstance(cost, Cost)
+    assert (cost.total_nanousd, cost.upstream_nanousd) == (6 * USD, 3 * USD)
+
+
+def test_a_price_gives_way_at_its_moment_and_not_before() -> None:
+    dearer = replace(SONNET, id="later", input_nanousd=9 * USD)
+    price = replace(SONNET, later=(1_000.0, replace(dearer, later=(2_000.0, FREE))))
+    totals = [cost_of(Usage(1_000_000), price, now_s) for now_s in (0.0, 999.9, 1_000.0, 1_999.9, 2_000.0)]
+    assert [cost.total_nanousd for cost in totals if isinstance(cost, Cost)] == [3 * USD, 3 * USD, 9 * USD, 9 * USD, 0]
+    assert [cost.price.id for cost in totals if isinstance(cost, Cost)][2] == "later"
+
+
+@pytest.mark.parametrize(
+    "dear",
+    [
+        {"rare": RareRates(request_nanousd=1)},
+        {"rare": RareRates(search_nanousd=1)},
+        {"tiers": (Tier(5, Rates(1, 0, 0, 0)),)},
+        {"tiers": (Tier(5, Rates()),)},
+        {"services": (("priority", Tariff(Rates(0, 0, 0, 1))),)},
+        {"services": (("priority", Tariff(Rates(0, 0, 0, 0), (Tier(5, Rates(0, 0, 0, 2)),))),)},
+        {"later": (5.0, SONNET)},
+        {"upstream": SONNET},
+    ],
+)
+def test_a_price_is_free_only_with_all_of_its_rates(dear: dict[str, object]) -> None:
+    assert is_free(replace(FREE, rare=RareRates(request_nanousd=0, search_nanousd=0)))
+    assert not is_free(replace(FREE, **dear))  # type: ignore[arg-type]
+
+
+def test_a_price_is_known_only_with_all_of_its_tiers_and_times() -> None:
+    assert not is_known(replace(SONNET, tiers=(Tier(5, Rates(1)),)), generates=True)
+    assert is_known(replace(SONNET, tiers=(Tier(5, Rates(1)),)), generates=False)
+    assert not is_known(replace(SONNET, later=(5.0, replace(SONNET, input_nanousd=None))), generates=True)
+
+
+def test_a_cost_of_counted_tokens_is_an_estimate() -> None:
+    cost = Cost(1, 0, 0, 0, SONNET)
+    assert [source_of(cost, Usage(1, estimated=flag)) for flag in (False, True)] == ["test", "estimated"]

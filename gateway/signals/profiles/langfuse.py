@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.signals.span_values import Kind, usd
-from policies.pricing import disjoint
+from policies.usage_parts import disjoint
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _of_attempt(told: Told) -> dict[str, Value]:
 
 def usage_details(usage: Usage) -> dict[str, int]:
     """Each token in one bucket, so that they come to the total. Langfuse's built-in names for the usual ones."""
-    input_tokens, cached_tokens, written_tokens, output_tokens = disjoint(usage)[:4]
+    input_tokens, cached_tokens, written_tokens, output_tokens = disjoint(usage)
     reasoning_tokens = min(max(0, usage.reasoning_tokens), output_tokens)
     parts = {
         "input": input_tokens,
