@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from gateway.admin.answers import JSON, Answer, as_json
 from gateway.admin.routes import Permission, Route, Told
 from gateway.fleet_view import describe_deployments
-from gateway.signals.exposition import SNAPSHOT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,17 +32,13 @@ class LiveView:
     def routes(self) -> tuple[Route, ...]:
         read, json = Permission.OPS_READ, (JSON,)
         ready = {200: Told("Calls are taken.", media=json), 503: Told("Calls are not taken now.", media=json)}
-        metrics, numbers = (
-            Told("All metrics.", media=MEDIA),
-            Told("All metrics, as a supervisor reads them.", media=json),
-        )
+        metrics = Told("All metrics.", media=MEDIA)
         deployments = {200: Told("Each deployment as it is now.", media=json)}
         live = {200: Told("The process lives.", media=json)}
         return (
             Route("GET", "/health/live", Permission.OPEN, self._live, "Tell liveness", answers=live),
             Route("GET", "/health/ready", read, self._ready, "Tell readiness", answers=ready),
             Route("GET", "/metrics", read, self._metrics, "Show metrics", answers={200: metrics}),
-            Route("GET", SNAPSHOT_PATH, read, self._snapshot, "Show metrics to a supervisor", answers={200: numbers}),
             Route("GET", "/deployments", read, self._deployments, "List deployments", answers=deployments),
         )
 
@@ -66,10 +61,6 @@ class LiveView:
     async def _metrics(self, asked: Asked) -> Answer:
         content_type, body = await self._scrapes.scrape(asked.inbound.headers.get("Accept", ""))
         return Answer(200, content_type, body)
-
-    async def _snapshot(self, _: Asked) -> Answer:
-        """The numbers whole, for a supervisor that adds up several workers'."""
-        return Answer(200, JSON, self._scrapes.snapshot())
 
     async def _deployments(self, _: Asked) -> Answer:
         generation = self._current()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.config.quantities import Address
     from gateway.supervisor.place import Place
+    from gateway.supervisor.pushing import Pushing
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,15 @@ async def _supervise(path: Path, config: Config, key_file: Path | None) -> None:
     await Supervisor(path, config, key_file).run()
 
 
+def _pushing(gateway: Gateway, place: Place) -> Pushing:
+    """Its numbers, on their way to the supervisor."""
+    from gateway.supervisor.pushing import Pushing  # noqa: PLC0415 - most gateways are one process
+
+    pushing = Pushing(gateway.reporting.registry, place)
+    pushing.start()
+    return pushing
+
+
 class Manner(NamedTuple):
     """How a gateway is run: with a key to show in its greeting, or as a worker in its place; `dress` adds to it."""
 
@@ -97,6 +107,7 @@ class Service:
 
     async def run(self) -> None:
         gateway = await Gateway.start(self._config, 0 if self._place is None else self._place.slot)
+        pushing: Pushing | None = None
         try:
             if self._dress is not None:
                 self._dress(gateway)
@@ -110,10 +121,13 @@ class Service:
                 self._greet(gateway, *(listener.port for _, listener in listeners if isinstance(listener, Listener)))
             else:
                 self._report_for_duty(gateway)
+                pushing = _pushing(gateway, self._place)
             gateway.warm()
             await self._serve(gateway, listeners)
         finally:
             await gateway.close()
+            if pushing is not None:  # the last numbers come of closing
+                await pushing.close()
 
     async def _listen(self, gateway: Gateway) -> list[tuple[Server, Listening]]:
         """The two listeners. A worker's are its share of the port, and a socket that only its supervisor reaches."""

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gateway.config import amounts, quantities
 from gateway.config.fields import Duration, Flag, Headers, Name, Shape, Url, no_entries
+from gateway.config.metering import MetricsSettings
 from gateway.signals.conventions import CostNames, Semconv, UsageShown, Wording
 from gateway.signals.sampling import Sampling
 
@@ -109,6 +110,7 @@ class TelemetrySettings(Shape):
         default="always",
         description="gen_ai.usage.* on attempts. when_root: not in traces that callers began, who may count as well.",
     )
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings.model_construct)
     log: Literal["json", "text", "auto"] = Field(default="auto", description="auto: text on a terminal, else json.")
 
     @model_validator(mode="after")

@@ -39,7 +39,7 @@ class Reporting:
     """Process scope. What it was made from (ledger, log, endpoint of traces) stays until the process ends."""
 
     def __init__(self, config: Config, worker: int = 0) -> None:
-        self.registry = Registry()
+        self.registry = Registry(config.telemetry.metrics.series_max)
         self.scrapes = Scrapes(self.registry)
         settings = config.ledger
         self.ledger = Ledger(settings.url.reveal(), settings.journal, settings.journal_max_bytes, settings.retention_s)

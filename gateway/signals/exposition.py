@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.signals.merged_metrics import to_wire
-from gateway.signals.metrics import FamilySnapshot, HistogramValue, in_order
+from gateway.signals.metrics import FamilySnapshot, HistogramValue
 from gateway.signals.telemetry import Family, Kind
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from gateway.signals.metrics import Labels
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-SNAPSHOT_PATH: Final = "/metrics/snapshot"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 Beginnings = tuple[str, ...]
@@ -32,8 +30,8 @@ class Numbers(Protocol):
     def copied(self) -> list[FamilySnapshot]:
         """Numbers at this moment. Belongs to the event loop."""
 
-    def sampled_apart(self) -> list[FamilySnapshot]:
-        """What takes longer to find out. Belongs to a thread."""
+    def finished(self, copied: list[FamilySnapshot]) -> list[FamilySnapshot]:
+        """All of them, each family once, by name. Belongs to a thread."""
 
 
 class Scrapes:
@@ -54,12 +52,8 @@ class Scrapes:
             task.add_done_callback(lambda _: self._running.pop(content_type))
         return content_type, await asyncio.shield(task)
 
-    def snapshot(self) -> bytes:
-        """The numbers as a supervisor reads them."""
-        return to_wire([*self._numbers.copied(), *self._numbers.sampled_apart()])
-
     def _render(self, copied: list[FamilySnapshot], content_type: str) -> bytes:
-        return self._renderer.text(in_order([*copied, *self._numbers.sampled_apart()]), content_type)
+        return self._renderer.text(self._numbers.finished(copied), content_type)
 
 
 class Renderer:

@@ -1,72 +1,113 @@
 """Several workers' numbers as one scrape: counters and histograms added up, gauges by what they mean.
 
-A scraper sees one target however many workers there are, so no series carries a worker's name and none jumps back when
-another worker happens to answer.
+A scraper sees one target however many workers there are. What was counted stays when its worker dies, so that no
+counter goes back; what a gauge of a worker said goes with its connection. Only the label `worker`, which the process's
+own numbers have, tells one from another, and it is set here: a worker does not say which one it is.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from gateway.signals import vitals_telemetry
 from gateway.signals.catalogue import FAMILIES
-from gateway.signals.metrics import FamilySnapshot, HistogramValue, Labels
-from gateway.signals.telemetry import Family, Kind, Merge
+from gateway.signals.metrics import FamilySnapshot, HistogramValue, Labels, Registry, in_order
+from gateway.signals.telemetry import Kind, Merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
+
+    from gateway.signals.pushes import Gauges, Observations, Push
+    from gateway.signals.telemetry import Family
+
+WORKER: Final = "worker"
+EPOCHS_KEPT: Final = 1_000
+"""Runs of workers whose last number is remembered: one that died may still have pushes on their way."""
 
 
-class WireHistogram(msgspec.Struct, array_like=True, tag="h"):
-    """A histogram on its way from a worker to the supervisor."""
+class MergedMetrics:
+    """Workers by the number of their slot. `own` has the supervisor's numbers, and the workers' counters."""
 
-    counts: list[int]
-    sum: float
-    exemplars: dict[int, tuple[str, float]]
+    def __init__(self, own: Registry) -> None:
+        self.own = own
+        self._numbers: OrderedDict[tuple[int, int], int] = OrderedDict()
+        self._gauges: dict[object, tuple[int, tuple[Gauges, ...]]] = {}
+
+    def take(self, connection: object, slot: int, push: Push) -> bool:
+        """Count this push, unless it was counted before. It has been looked at."""
+        run = (slot, push.epoch)
+        if push.gauges is not None:
+            self._gauges[connection] = (slot, push.gauges)
+        if push.number <= self._numbers.get(run, 0):
+            return False
+        self._numbers[run] = push.number
+        self._numbers.move_to_end(run)
+        if len(self._numbers) > EPOCHS_KEPT:
+            self._numbers.popitem(last=False)
+        self._count(slot, push)
+        return True
+
+    def forget(self, connection: object) -> None:
+        """It is closed: its gauges are nobody's any more."""
+        self._gauges.pop(connection, None)
+
+    def copied(self) -> list[FamilySnapshot]:
+        """Numbers at this moment. Belongs to the event loop."""
+        return self.own.copied()
+
+    def finished(self, copied: list[FamilySnapshot]) -> list[FamilySnapshot]:
+        """Each family once, by name. Belongs to a thread: what gauges say is replaced by the loop, never changed."""
+        gauges = [
+            FamilySnapshot(
+                FAMILIES[one.name], [(_placed(FAMILIES[one.name], slot, at), value) for at, value in one.values]
+            )
+            for slot, found in list(self._gauges.values())
+            for one in found
+        ]
+        return in_order(one_each([*copied, *self.own.sampled_apart(), *gauges]))
+
+    def _count(self, slot: int, push: Push) -> None:
+        for counters in push.counters:
+            family = FAMILIES[counters.name]
+            cells = self.own.cells(family)
+            for growth in counters.grown:
+                cells.at(*_placed(family, slot, growth.labels)).value += growth.by
+        for histograms in push.histograms:
+            family = FAMILIES[histograms.name]
+            for seen in histograms.seen:
+                self._observe(family, _placed(family, slot, seen.labels), seen)
+
+    def _observe(self, family: Family, labels: Labels, seen: Observations) -> None:
+        child = self.own.histograms(family).at(*labels)
+        child.counts = [mine + theirs for mine, theirs in zip(child.counts, seen.counts, strict=True)]
+        child.sum += seen.sum
+        child.exemplars.update(seen.exemplars)
 
 
-class WireFamily(msgspec.Struct, array_like=True):
-    name: str
-    values: list[tuple[Labels, int | float | WireHistogram]]
+def one_each(snapshots: Iterable[FamilySnapshot]) -> list[FamilySnapshot]:
+    """Families that are told of in several places, each as one."""
+    found: dict[str, tuple[Family, dict[Labels, float | HistogramValue]]] = {}
+    for snapshot in snapshots:
+        family = snapshot.family
+        _, values = found.setdefault(family.name, (family, {}))
+        if not values:
+            values.update(snapshot.values)
+            continue
+        rule = _rule(family)
+        for labels, value in snapshot.values:
+            before = values.get(labels)
+            if isinstance(before, int | float) and isinstance(value, int | float):
+                values[labels] = rule(before, value)
+            else:
+                values[labels] = value
+    return [FamilySnapshot(family, list(values.items())) for family, values in found.values()]
 
 
-WIRE: Final = msgspec.json.Decoder(list[WireFamily])
-
-
-def to_wire(snapshots: Iterable[FamilySnapshot]) -> bytes:
-    """A worker's numbers, whole."""
-    families = [WireFamily(found.family.name, [_wired(*pair) for pair in found.values]) for found in snapshots]
-    return msgspec.json.encode(families)
-
-
-def merged(workers: Sequence[Sequence[WireFamily]]) -> list[FamilySnapshot]:
-    """All workers' numbers as if one process had counted them."""
-    gathered: dict[str, dict[Labels, float | HistogramValue]] = {}
-    for worker in workers:
-        for found in worker:
-            if found.name in FAMILIES:
-                _gather(FAMILIES[found.name], gathered.setdefault(found.name, {}), found)
-    return [FamilySnapshot(FAMILIES[name], list(values.items())) for name, values in gathered.items()]
-
-
-def sized_up(ready: int, restarts: Sequence[tuple[int, int]]) -> list[FamilySnapshot]:
-    """What the supervisor itself knows."""
-    return [
-        FamilySnapshot(vitals_telemetry.WORKERS_READY, [((), ready)]),
-        FamilySnapshot(vitals_telemetry.WORKER_RESTARTS, [((str(slot),), count) for slot, count in restarts]),
-    ]
-
-
-def _gather(family: Family, into: dict[Labels, float | HistogramValue], found: WireFamily) -> None:
-    for labels, value in found.values:
-        if isinstance(value, WireHistogram):
-            before = into.get(labels)
-            into[labels] = _added(before, value) if isinstance(before, HistogramValue) else _histogram(value)
-        else:
-            seen = into.get(labels)
-            into[labels] = value if not isinstance(seen, int | float) else _rule(family)(seen, value)
+def _placed(family: Family, slot: int, labels: Labels) -> Labels:
+    """With the worker that it is, whatever it calls itself."""
+    if WORKER not in family.labels:
+        return labels
+    return tuple([str(slot) if name == WORKER else value for name, value in zip(family.labels, labels, strict=True)])
 
 
 def _rule(family: Family) -> Callable[[float, float], float]:
@@ -79,18 +120,3 @@ def _rule(family: Family) -> Callable[[float, float], float]:
 
 def _sum(one: float, other: float) -> float:
     return one + other
-
-
-def _histogram(value: WireHistogram) -> HistogramValue:
-    return HistogramValue(value.counts, value.sum, value.exemplars)
-
-
-def _added(one: HistogramValue, other: WireHistogram) -> HistogramValue:
-    counts = [mine + theirs for mine, theirs in zip(one.counts, other.counts, strict=True)]
-    return HistogramValue(counts, one.sum + other.sum, one.exemplars | other.exemplars)
-
-
-def _wired(labels: Labels, value: float | HistogramValue) -> tuple[Labels, int | float | WireHistogram]:
-    if isinstance(value, HistogramValue):
-        return labels, WireHistogram(value.counts, value.sum, value.exemplars)
-    return labels, +value

@@ -26,27 +26,31 @@ Sample = Callable[[], Iterable[tuple[Labels, float]]]
 
 
 class Cell:
-    """One counter or gauge."""
+    """One counter or gauge. `pushed` is what a supervisor has heard of it, -1 for nothing yet."""
 
-    __slots__ = ("value",)
+    __slots__ = ("pushed", "value")
 
     def __init__(self) -> None:
         self.value: int = 0
+        self.pushed: int = -1
 
     def inc(self, amount: int = 1) -> None:
         self.value += amount
 
 
 class Histogram:
-    """One histogram: counts per bucket (the last is +Inf), their sum, and a trace id to show for each bucket."""
+    """One histogram: counts per bucket (the last is +Inf), their sum, and a trace id to show for each bucket. `pushed`
+    is what a supervisor has heard of it.
+    """
 
-    __slots__ = ("bounds", "counts", "exemplars", "sum")
+    __slots__ = ("bounds", "counts", "exemplars", "pushed", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
         self.exemplars: dict[int, tuple[str, float]] = {}
+        self.pushed: HistogramValue | None = None
 
     def observe(self, value: float, trace_id: str | None = None) -> None:
         bucket = bisect_left(self.bounds, value)
@@ -54,6 +58,10 @@ class Histogram:
         self.sum += value
         if trace_id is not None:
             self.exemplars[bucket] = (trace_id, value)
+
+    def copy(self) -> HistogramValue:
+        """As it is at this moment."""
+        return HistogramValue(self.counts.copy(), self.sum, self.exemplars.copy())
 
 
 Child = TypeVar("Child", Cell, Histogram)
@@ -167,9 +175,25 @@ class Registry:
         """The rest. Belongs to a thread."""
         return _sampled(self._apart)
 
+    def finished(self, copied: list[FamilySnapshot]) -> list[FamilySnapshot]:
+        """What was copied with what is sampled apart, by family name. Belongs to a thread."""
+        return in_order([*copied, *self.sampled_apart()])
+
     def snapshot(self) -> list[FamilySnapshot]:
         """All numbers, by family name."""
-        return in_order([*self.copied(), *self.sampled_apart()])
+        return self.finished(self.copied())
+
+    def counted(self) -> list[Series[Cell]]:
+        """What is kept as cells."""
+        return list(self._cells.values())
+
+    def observed(self) -> list[Series[Histogram]]:
+        """What is kept as histograms."""
+        return list(self._histograms.values())
+
+    def sampled(self) -> list[FamilySnapshot]:
+        """What is asked at each scrape, but for what is asked apart."""
+        return _sampled(self._sampled)
 
     def _rejections(self) -> Iterable[tuple[Labels, float]]:
         refused = {name: series.rejected for name, series in self._cells.items()}
@@ -199,7 +223,4 @@ def _values(series: Series[Cell]) -> list[tuple[Labels, float | HistogramValue]]
 
 
 def _copies(series: Series[Histogram]) -> list[tuple[Labels, float | HistogramValue]]:
-    return [
-        (labels, HistogramValue(child.counts.copy(), child.sum, child.exemplars.copy()))
-        for labels, child in series.children.items()
-    ]
+    return [(labels, child.copy()) for labels, child in series.children.items()]

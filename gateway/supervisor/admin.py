@@ -18,8 +18,6 @@ from gateway.admin.gate import gate_of
 from gateway.admin.routes import Permission, Route
 from gateway.errors import RequestError
 from gateway.operations import Operations
-from gateway.signals.exposition import OPENMETRICS, PROMETHEUS, SNAPSHOT_PATH, render
-from gateway.signals.merged_metrics import WIRE, merged, sized_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.admin.routes import Asked
     from gateway.secret import Secret
     from gateway.server import Inbound, Outbound
+    from gateway.supervisor.listening import WorkerMetrics
     from gateway.supervisor.worker import Worker
 
 ASK_WITHIN_S: Final = 5.0
@@ -41,8 +40,9 @@ SET_HERE: Final = HOP_BY_HOP | {"content-type", "cache-control", "date", "server
 class SupervisorAdmin:
     """Made before the workers are up; `draining` is set when they are told to stop."""
 
-    def __init__(self, workers: Sequence[Worker], token: Secret | None) -> None:
+    def __init__(self, workers: Sequence[Worker], token: Secret | None, metrics: WorkerMetrics) -> None:
         self.draining = False
+        self._metrics = metrics
         self._workers = workers
         self._sessions: dict[int, ClientSession] = {}
         self.operations = Operations(self.routes(), gate_of(token), self._pass_on)
@@ -52,7 +52,7 @@ class SupervisorAdmin:
         return (
             Route("GET", "/health/live", Permission.OPEN, self._live),
             Route("GET", "/health/ready", Permission.OPS_READ, self._ready),
-            Route("GET", "/metrics", Permission.OPS_READ, self._metrics),
+            Route("GET", "/metrics", Permission.OPS_READ, self._show_metrics),
             Route("GET", "/deployments", Permission.OPS_READ, self._deployments),
             Route("GET", "/workers", Permission.OPS_READ, self._show_workers),
             Route("GET", DECISIONS, Permission.DECISIONS_READ, self._decisions, query=DecisionQuery),
@@ -80,17 +80,9 @@ class SupervisorAdmin:
         is_ready = any(status == HTTPStatus.OK for status, _ in answers.values())
         return as_json({"status": "ready" if is_ready else "starting", "workers": shown}, 200 if is_ready else 503)
 
-    async def _metrics(self, asked: Asked) -> Answer:
-        answers = await self._ask_all(SNAPSHOT_PATH, asked.inbound)
-        snapshots = [WIRE.decode(body) for status, body in answers.values() if status == HTTPStatus.OK]
-        families = merged(snapshots) + sized_up(
-            ready=sum(worker.is_ready for worker in self._workers),
-            restarts=[(worker.place.slot, worker.restarts) for worker in self._workers],
-        )
-        wants_openmetrics = "application/openmetrics-text" in asked.inbound.headers.get("Accept", "").lower()
-        content_type = OPENMETRICS if wants_openmetrics else PROMETHEUS
-        families.sort(key=lambda snapshot: snapshot.family.name)
-        return Answer(200, content_type, await asyncio.to_thread(render, families, content_type))
+    async def _show_metrics(self, asked: Asked) -> Answer:
+        content_type, body = await self._metrics.scrapes.scrape(asked.inbound.headers.get("Accept", ""))
+        return Answer(200, content_type, body)
 
     async def _deployments(self, asked: Asked) -> Answer:
         answers = await self._ask_all("/deployments", asked.inbound)

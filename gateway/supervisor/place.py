@@ -14,6 +14,11 @@ class Place(NamedTuple):
     port: int
     admin_socket: Path
 
+    @property
+    def metrics_socket(self) -> Path:
+        """Where all workers push their numbers."""
+        return self.admin_socket.with_name("metrics.sock")
+
     def __str__(self) -> str:
         return f"{self.slot},{self.port},{self.admin_socket}"
 

@@ -17,9 +17,12 @@ from gateway.errors import StartError
 from gateway.greeting import greet, greeting
 from gateway.server import Server
 from gateway.signals.logs import LogSink, set_up_logging
+from gateway.signals.vitals import LoopLag, sample_process
 from gateway.supervisor.admin import SupervisorAdmin
+from gateway.supervisor.listening import WorkerMetrics
 from gateway.supervisor.place import Place
 from gateway.supervisor.worker import Worker
+from gateway.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STOP_MARGIN_S: Final = 15.0
+MYSELF: Final = "supervisor"
 
 
 class Supervisor:
@@ -53,16 +57,21 @@ class Supervisor:
             with hold_port(self._config.server.listen) as port:
                 places = [Place(slot, port, folder / f"{slot}.sock") for slot in range(self._config.server.workers)]
                 self._workers = [Worker(place, self._command(place)) for place in places]
-                await self._serve(port)
+                metrics = WorkerMetrics(self._workers, self._config.telemetry.metrics.series_max)
+                await metrics.start(places[0].metrics_socket)
+                await self._serve(port, metrics)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _command(self, place: Place) -> list[str]:
         return [sys.executable, "-m", "gateway", "serve", "--config", str(self._policy_file), "--worker", str(place)]
 
-    async def _serve(self, port: int) -> None:
+    async def _serve(self, port: int, metrics: WorkerMetrics) -> None:
         self._catch_signals()
-        admin = SupervisorAdmin(self._workers, self._config.secrets.admin_token)
+        lag = LoopLag(metrics.registry, MYSELF)
+        lag.start()
+        sample_process(metrics.registry, VERSION, MYSELF)
+        admin = SupervisorAdmin(self._workers, self._config.secrets.admin_token, metrics)
         listener = await self._listen(admin)
         watching: list[asyncio.Task[None]] = []
         try:
@@ -74,6 +83,8 @@ class Supervisor:
         finally:
             await self._end()
             await asyncio.gather(*watching)
+            lag.close()
+            await metrics.close()
             listener.close()
             await admin.close()
 

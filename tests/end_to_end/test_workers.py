@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.gateway_process import GatewayProcess
 
 MESSAGES = [{"role": "user", "content": "How is the weather?"}]
+OK = 'pointsman_requests_total{route="m",model="m",outcome="ok"}'
 ASK = post("/v1/chat/completions", {"model": "m", "messages": MESSAGES, "max_tokens": 5})
 
 
@@ -51,6 +52,23 @@ async def restarted(gateway: GatewayProcess, slot: int) -> dict[str, Any]:
             await asyncio.sleep(0.02)
 
 
+def counts(sample: str) -> bool:
+    name = sample.partition("{")[0]
+    return name.endswith(("_total", "_bucket", "_count", "_sum"))
+
+
+async def told(gateway: GatewayProcess, least: dict[str, float]) -> dict[str, float]:
+    """The samples of a scrape, once these have come so far: workers push each second."""
+    async with asyncio.timeout(20.0):
+        while True:
+            _, text = await gateway.admin("/metrics")
+            lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+            samples = {name: float(value) for name, _, value in lines}
+            if all(samples.get(name, -1.0) >= value for name, value in least.items()):
+                return samples
+            await asyncio.sleep(0.05)
+
+
 async def test_both_answer_on_one_port_and_count_as_one(tmp_path: Path) -> None:
     async with (
         ScriptedUpstream().otherwise(forever(request(), send(GOOD_WHOLE))) as upstream,
@@ -58,12 +76,15 @@ async def test_both_answer_on_one_port_and_count_as_one(tmp_path: Path) -> None:
     ):
         answers = await asyncio.gather(*[gateway.ask(ASK) for _ in range(40)])
         await gateway.rows(40)
-        _, metrics = await gateway.admin("/metrics")
+        metrics = await told(gateway, {OK: 40.0})
         status, ready = await gateway.admin("/health/ready")
         pids = {worker["pid"] for worker in await shown(gateway)}
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
-    assert 'pointsman_requests_total{route="m",model="m",outcome="ok"} 40' in metrics
-    assert "pointsman_workers_ready 2" in metrics
+    assert metrics["pointsman_workers_ready"] == 2
+    assert metrics['pointsman_worker_up{worker="0"}'] == metrics['pointsman_worker_up{worker="1"}'] == 1
+    assert 0 <= metrics['pointsman_worker_last_push_age_seconds{worker="1"}'] < 5
+    starts = {metrics[f'process_start_time_seconds{{worker="{one}"}}'] for one in ("0", "1", "supervisor")}
+    assert len(starts) == 3
     assert (status, json.loads(ready)["status"]) == (200, "ready")
     assert len(pids) == 2
     assert len({row["request_id"] for row in gateway.ledger()}) == 40
@@ -88,10 +109,46 @@ async def test_a_worker_that_is_killed_is_replaced_and_takes_no_call_of_another_
         os.kill(first, signal.SIGKILL)
         worker = await restarted(gateway, 0)
         answers = await asyncio.gather(*[gateway.ask(ASK) for _ in range(20)])
-        _, metrics = await gateway.admin("/metrics")
+        metrics = await told(gateway, {OK: 20.0})
     assert worker["pid"] != first
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
-    assert 'pointsman_worker_restarts_total{worker="0"} 1' in metrics
+    assert metrics['pointsman_worker_restarts_total{worker="0"}'] == 1
+
+
+async def test_no_counter_goes_back_when_workers_are_killed_and_what_they_had_told_stays(tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream().otherwise(forever(request(), send(GOOD_WHOLE))) as upstream,
+        workers(tmp_path, upstream) as gateway,
+    ):
+        await asyncio.gather(*[gateway.ask(ASK) for _ in range(40)])
+        before = await told(gateway, {OK: 40.0})
+        for slot in (0, 1):
+            os.kill((await shown(gateway))[slot]["pid"], signal.SIGKILL)
+            await restarted(gateway, slot)
+        between = await told(gateway, {OK: 40.0})
+        await asyncio.gather(*[gateway.ask(ASK) for _ in range(10)])
+        after = await told(gateway, {OK: 50.0})
+    for earlier, later in ((before, between), (between, after)):
+        gone_back = {name for name, value in earlier.items() if counts(name) and later.get(name, 0.0) < value}
+        assert not gone_back
+    assert after[OK] == 50
+    assert after['pointsman_worker_up{worker="0"}'] == after['pointsman_worker_up{worker="1"}'] == 1
+
+
+async def test_a_worker_that_hangs_is_seen_to(tmp_path: Path) -> None:
+    async with (
+        ScriptedUpstream().otherwise(forever(request(), send(GOOD_WHOLE))) as upstream,
+        workers(tmp_path, upstream) as gateway,
+    ):
+        await told(gateway, {'pointsman_worker_up{worker="0"}': 1.0})
+        pid = (await shown(gateway))[0]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            metrics = await told(gateway, {'pointsman_worker_last_push_age_seconds{worker="0"}': 3.0})
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    assert metrics['pointsman_worker_up{worker="0"}'] == 0
+    assert metrics['pointsman_worker_up{worker="1"}'] == 1
 
 
 async def test_a_stop_drains_every_worker(tmp_path: Path) -> None:

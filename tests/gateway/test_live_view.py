@@ -67,7 +67,7 @@ async def test_only_liveness_is_open() -> None:
     view = View()
     routes = {route.path: route.permission for route in view._live.routes()}
     assert routes.pop("/health/live") is Permission.OPEN
-    assert list(routes) == ["/health/ready", "/metrics", "/metrics/snapshot", "/deployments"]
+    assert list(routes) == ["/health/ready", "/metrics", "/deployments"]
     assert set(routes.values()) == {Permission.OPS_READ}
 
 

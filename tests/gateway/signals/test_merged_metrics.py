@@ -1,16 +1,26 @@
 from __future__ import annotations
 
-from gateway.signals import (
-    cache_telemetry,
-    engine_telemetry,
-    ledger_telemetry,
-    limit_telemetry,
-    telemetry,
-    vitals_telemetry,
-)
+from collections import Counter
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from gateway.signals import cache_telemetry, engine_telemetry, telemetry, vitals_telemetry
+from gateway.signals.deltas import Deltas
 from gateway.signals.exposition import render
-from gateway.signals.merged_metrics import WIRE, merged, sized_up, to_wire
+from gateway.signals.merged_metrics import MergedMetrics
 from gateway.signals.metrics import HistogramValue, Registry
+from gateway.signals.pushes import LENGTH_BYTES, Push, framed, read_said
+from gateway.signals.telemetry import OVERFLOW
+
+Told = dict[str, dict[tuple[str, ...], float | HistogramValue]]
+
+
+def on_the_wire(push: Push) -> Push:
+    said = read_said(framed(push)[LENGTH_BYTES:])
+    assert isinstance(said, Push)
+    return said
 
 
 def registry(seed: int) -> Registry:
@@ -19,74 +29,200 @@ def registry(seed: int) -> Registry:
     made.cells(telemetry.TEAM_REQUESTS).at("platform", "ok").inc(seed)
     if seed == 2:
         made.cells(telemetry.TEAM_REQUESTS).at("other", "ok").inc(7)
-    made.histograms(telemetry.OVERHEAD).at("r").observe(0.0007 * seed, f"trace-{seed}")
+    made.histograms(telemetry.OVERHEAD).at("r").observe(0.0007 * seed, f"{seed:032x}")
+    made.histograms(vitals_telemetry.LOOP_LAG).at("0").observe(0.001)
     made.sample(telemetry.INFLIGHT, lambda: [(("r",), seed)])
     made.sample(telemetry.CIRCUIT_STATE, lambda: [(("a",), seed)])
     made.sample(telemetry.DEPLOYMENT_UP, lambda: [(("a",), seed == 1)])
-    made.sample(limit_telemetry.LIMIT_DRIFT, lambda: [((), 0.25 * seed)])
-    made.sample(ledger_telemetry.LEDGER_OPEN_INTENTS, lambda: [((), seed)])
-    made.sample(vitals_telemetry.PROCESS_START, lambda: [((str(seed),), 100.0 + seed)])
-    made.cells(cache_telemetry.CACHE_REQUESTS).at("r", "hit", "exact").inc(seed)
-    made.sample(cache_telemetry.CACHE_BUDGET, lambda: [(("r",), 0.01)])
+    made.sample(vitals_telemetry.PROCESS_CPU, lambda: [(("0",), seed * 1_000_000_000)])
+    made.sample(vitals_telemetry.PROCESS_START, lambda: [(("0",), 100.0 + seed)])
+    made.cells(cache_telemetry.CACHE_LOOKUPS).at("exact", "hit").inc(seed)
     made.sample(cache_telemetry.CACHE_OBSERVED, lambda: [(("r",), 0.004 * seed)])
     made.sample(cache_telemetry.CACHE_ENTRIES, lambda: [(("redis",), 40)])
     made.sample(cache_telemetry.CACHE_UNSENT, lambda: [(("redis",), seed)])
-    made.sample(cache_telemetry.EMBEDDER_UP, lambda: [(("e",), seed == 1)])
-    made.sample(engine_telemetry.LOCAL_CALLS, lambda: [(("bundled",), seed)])
     made.sample(engine_telemetry.LOCAL_UP, lambda: [(("llama",), seed == 1)])
     return made
 
 
-def scrape() -> dict[str, dict[tuple[str, ...], float | HistogramValue]]:
-    families = merged([WIRE.decode(to_wire(registry(seed).snapshot())) for seed in (1, 2)])
-    return {found.family.name: dict(found.values) for found in families}
+def two_workers() -> MergedMetrics:
+    merged = MergedMetrics(Registry())
+    for seed in (1, 2):
+        assert merged.take(f"connection {seed}", seed, on_the_wire(Deltas(registry(seed), seed).next()))
+    return merged
+
+
+def told(merged: MergedMetrics) -> Told:
+    return {one.family.name: dict(one.values) for one in merged.finished(merged.copied())}
 
 
 def test_counters_are_added_and_stay_whole() -> None:
-    seen = scrape()
+    seen = told(two_workers())
     assert seen["pointsman_cost_usd_total"] == {("openai", "a", "m", "input", "table"): 9}
     assert seen["pointsman_team_requests_total"] == {("platform", "ok"): 3, ("other", "ok"): 7}
+    assert seen["pointsman_cache_lookups_total"] == {("exact", "hit"): 3}
 
 
 def test_histograms_are_added_bucket_by_bucket_with_their_exemplars() -> None:
-    value = scrape()["pointsman_overhead_seconds"]["r",]
+    value = told(two_workers())["pointsman_overhead_seconds"]["r",]
     assert isinstance(value, HistogramValue)
     assert value.counts[:4] == [0, 1, 1, 0]
     assert round(value.sum, 9) == 0.0021
-    assert {trace for trace, _ in value.exemplars.values()} == {"trace-1", "trace-2"}
+    assert {trace for trace, _ in value.exemplars.values()} == {f"{1:032x}", f"{2:032x}"}
 
 
 def test_gauges_are_added_unless_adding_them_says_nothing() -> None:
-    seen = scrape()
+    seen = told(two_workers())
     assert seen["pointsman_inflight_requests"] == {("r",): 3}
     assert seen["pointsman_circuit_state"] == {("a",): 2}
-    assert seen["pointsman_limit_drift_ratio"] == {(): 0.5}
-    assert seen["pointsman_ledger_open_intents"] == {(): 3}
     assert seen["pointsman_deployment_up"] == {("a",): 0}
-    assert seen["process_start_time_seconds"] == {("1",): 101.0, ("2",): 102.0}
-
-
-def test_caches_of_workers_have_one_store_and_the_worst_error_counts() -> None:
-    seen = scrape()
-    assert seen["pointsman_cache_requests_total"] == {("r", "hit", "exact"): 3}
-    assert seen["pointsman_cache_false_hit_budget"] == {("r",): 0.01}
+    assert seen["pointsman_local_up"] == {("llama",): 0}
     assert seen["pointsman_cache_false_hits_observed_max"] == {("r",): 0.008}
     assert seen["pointsman_cache_entries"] == {("redis",): 40}
     assert seen["pointsman_cache_unsent"] == {("redis",): 3}
-    assert seen["pointsman_cache_embedder_up"] == {("e",): 0}
 
 
-def test_engines_of_workers_are_told_of() -> None:
-    seen = scrape()
-    assert seen["pointsman_local_calls"] == {("bundled",): 3}
-    assert seen["pointsman_local_up"] == {("llama",): 0}
+def test_the_process_s_own_numbers_are_told_apart_by_the_slot_that_pushed_them() -> None:
+    seen = told(two_workers())
+    assert seen["process_start_time_seconds"] == {("1",): 101.0, ("2",): 102.0}
+    assert seen["process_cpu_seconds_total"] == {("1",): 1_000_000_000, ("2",): 2_000_000_000}
+    assert set(seen["pointsman_event_loop_lag_seconds"]) == {("1",), ("2",)}
 
 
-def test_what_another_version_counts_is_left_out() -> None:
-    assert merged([WIRE.decode(b'[["from_the_future", [[["a"], 1]]]]')]) == []
+def test_gauges_vanish_with_their_connection_and_counters_stay() -> None:
+    merged = two_workers()
+    merged.forget("connection 2")
+    seen = told(merged)
+    assert seen["pointsman_inflight_requests"] == {("r",): 1}
+    assert seen["pointsman_team_requests_total"]["other", "ok"] == 7
+    merged.forget("connection 1")
+    assert "pointsman_inflight_requests" not in told(merged)
 
 
-def test_the_supervisor_s_own_numbers_render() -> None:
-    text = render(sized_up(ready=2, restarts=[(0, 0), (1, 5)])).decode()
-    assert "pointsman_workers_ready 2" in text
-    assert 'pointsman_worker_restarts_total{worker="1"} 5' in text
+def test_a_family_is_told_of_once_though_the_supervisor_has_it_as_well() -> None:
+    merged = two_workers()
+    merged.own.sample(vitals_telemetry.PROCESS_CPU, lambda: [(("supervisor",), 5)])
+    merged.own.histograms(vitals_telemetry.LOOP_LAG).at("supervisor").observe(0.2)
+    lines = render(merged.finished(merged.copied())).decode().splitlines()
+    types = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(types) == len(set(types))
+    assert 'process_cpu_seconds_total{worker="supervisor"} 0.000000005' in lines
+    assert 'process_cpu_seconds_total{worker="1"} 1.000000000' in lines
+
+
+def test_workers_have_one_budget_of_series() -> None:
+    merged = MergedMetrics(Registry(series_max=10))
+    for slot in range(2):
+        worker = Registry()
+        for number in range(20):
+            worker.cells(telemetry.TEAM_REQUESTS).at(f"{slot}-{number}", "ok").inc()
+        merged.take(slot, slot, on_the_wire(Deltas(worker, slot).next()))
+    teams = told(merged)["pointsman_team_requests_total"]
+    assert len(teams) == 11
+    assert teams[OVERFLOW, OVERFLOW] == 30
+
+
+TEAM, WAIT = telemetry.TEAM_REQUESTS, telemetry.OVERHEAD
+SLOTS = range(3)
+slots = st.sampled_from(SLOTS)
+
+
+class Run:
+    """One run of a worker: what its calls came to, and what of that was counted."""
+
+    def __init__(self, slot: int, epoch: int) -> None:
+        self.slot = slot
+        self.epoch = epoch
+        self.connection = (epoch, 0)
+        self.registry = Registry()
+        self.deltas = Deltas(self.registry, epoch, series_max=2)
+        self.happened: Counter[str] = Counter()
+        self.counted: Counter[str] = Counter()
+        self.last_counted = 0
+
+
+class WorkersComeAndGo(RuleBasedStateMachine):
+    """Workers count, push, lose answers, reconnect, die and start again; pushes come twice, late and out of order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.merged = MergedMetrics(Registry())
+        self.all_runs: list[Run] = []
+        self.runs = {slot: self.started(slot) for slot in SLOTS}
+        self.sent: list[tuple[Run, tuple[int, int], Push]] = []
+        self.before: Counter[str] = Counter()
+
+    def started(self, slot: int) -> Run:
+        self.all_runs.append(Run(slot, len(self.all_runs) + 1))
+        return self.all_runs[-1]
+
+    @rule(slot=slots, team=st.sampled_from("abcde"), count=st.integers(1, 10**20))
+    def happen(self, slot: int, team: str, count: int) -> None:
+        run = self.runs[slot]
+        run.registry.cells(TEAM).at(team, "ok").inc(count)
+        run.registry.histograms(WAIT).at(team).observe(0.25)
+        run.happened[team] += count
+
+    @rule(slot=slots, arrives=st.booleans(), is_heard=st.booleans())
+    def push(self, slot: int, *, arrives: bool, is_heard: bool) -> None:
+        run = self.runs[slot]
+        push = on_the_wire(run.deltas.next())
+        self.sent.append((run, run.connection, push))
+        if arrives:
+            self.arrive(run, run.connection, push)
+            if is_heard:
+                run.deltas.heard(push.number)
+
+    @rule(data=st.data())
+    def arrive_late_or_again(self, data: st.DataObject) -> None:
+        """Whatever was on its way, from runs that are over as well. None is cut before the one before it was heard."""
+        if self.sent:
+            run, connection, push = data.draw(st.sampled_from(self.sent))
+            self.arrive(run, connection, push)
+            if connection != self.runs[run.slot].connection:
+                self.merged.forget(connection)
+
+    @rule(slot=slots)
+    def reconnect(self, slot: int) -> None:
+        run = self.runs[slot]
+        self.merged.forget(run.connection)
+        run.connection = (run.epoch, run.connection[1] + 1)
+
+    @rule(slot=slots)
+    def die_and_start_again(self, slot: int) -> None:
+        self.merged.forget(self.runs[slot].connection)
+        self.runs[slot] = self.started(slot)
+
+    def arrive(self, run: Run, connection: tuple[int, int], push: Push) -> None:
+        is_new = self.merged.take(connection, run.slot, push)
+        assert is_new == (push.number > run.last_counted)
+        if is_new:
+            assert push.number == run.last_counted + 1
+            run.last_counted = push.number
+            for one in push.counters:
+                for growth in one.grown:
+                    run.counted[growth.labels[0]] += growth.by
+
+    @invariant()
+    def each_push_counts_once_and_nothing_goes_back(self) -> None:
+        children = self.merged.own.cells(TEAM).children
+        now = Counter({labels[0]: cell.value for labels, cell in children.items()})
+        assert +now == +sum((run.counted for run in self.all_runs), Counter())
+        assert all(now[team] >= count for team, count in self.before.items())
+        assert all(run.counted <= run.happened for run in self.all_runs)
+        self.before = now
+
+    def teardown(self) -> None:
+        """A worker that lives loses nothing, whatever became of its pushes before."""
+        for run in self.runs.values():
+            for _ in range(2 + 40 * len(run.happened)):
+                push = on_the_wire(run.deltas.next())
+                self.arrive(run, run.connection, push)
+                run.deltas.heard(push.number)
+            assert +run.counted == +run.happened
+        self.each_push_counts_once_and_nothing_goes_back()
+        waits = self.merged.own.histograms(WAIT).children.values()
+        assert sum(child.sum for child in waits) == 0.25 * sum(sum(child.counts) for child in waits)
+
+
+WorkersComeAndGo.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestWorkersComeAndGo = WorkersComeAndGo.TestCase
