@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -44,6 +45,7 @@ class Wants(NamedTuple):
     user: bool = False
     header: str = ""
     prefix: bool = False
+    cost: bool = False
 
 
 def wants_of(route: Route) -> Wants:
@@ -59,6 +61,7 @@ def wants_of(route: Route) -> Wants:
         user=AffinityBy.USER in by,
         header=next(headers, ""),
         prefix=AffinityBy.PREFIX in by or by_cost,
+        cost=by_cost,
     )
 
 
@@ -68,7 +71,8 @@ def asked_of(call: Call, route: Route, wants: Wants) -> Asked:
     caller = _caller(call, wants) if wants.caller else NOBODY
     session = call.headers.get(wants.header, "")[:SESSION_CHARS] if wants.header else ""
     prefix, tokens = _prefix(call.request) if wants.prefix else ("", 0)
-    return _new(Asked, (route, call.candidates, call.needs, caller, session, call.met, rejected, prefix, tokens))
+    now_s = time.time() if wants.cost else 0.0
+    return _new(Asked, (route, call.candidates, call.needs, caller, session, call.met, rejected, prefix, tokens, now_s))
 
 
 def _caller(call: Call, wants: Wants) -> Caller:

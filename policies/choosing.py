@@ -72,7 +72,8 @@ class Asked(NamedTuple):
 
     `session` is what the route's affinity goes by where that is not the caller: the header's value, or the digest of
     the conversation's beginning. `prefix` is that digest whatever the affinity, `prefix_tokens` how much of the input
-    it covers. `met` names the nested routes whose `when` holds. `rejected` are those ruled out before.
+    it covers. `met` names the nested routes whose `when` holds. `rejected` are those ruled out before. `now_s` is the
+    moment in Unix seconds where prices are compared, which may change in time.
     """
 
     route: Route
@@ -84,6 +85,7 @@ class Asked(NamedTuple):
     rejected: tuple[Rejection, ...] = ()
     prefix: str = ""
     prefix_tokens: int = 0
+    now_s: float = 0.0
 
 
 class Line(NamedTuple):

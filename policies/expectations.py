@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from policies import latency
 from policies.choosing import NOT_SEEN
 from policies.pricing import RATE_UNIT_TOKENS
+from policies.rates import base_rates, price_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from policies.choosing import Asked, Seen
     from policies.route_rules import Needs
+    from policies.tariffs import Rates
     from policies.vocabulary import Price
 
 BYTES_PER_TOKEN: Final = 4
@@ -23,12 +25,13 @@ OUTPUT_TOKENS_USUAL: Final = 400
 
 
 class Expected(NamedTuple):
-    """The likely size of one call."""
+    """The likely size of one call, and when it is made (Unix seconds)."""
 
     input_tokens: int
     output_tokens: float
     prefix: str
     prefix_tokens: int
+    now_s: float = 0.0
 
 
 def expected_size(asked: Asked, seen: Iterable[Seen]) -> Expected:
@@ -40,7 +43,7 @@ def expected_size(asked: Asked, seen: Iterable[Seen]) -> Expected:
     if bound is not None:
         output_tokens = min(output_tokens, bound)
     input_tokens = likely_input_tokens(asked.needs)
-    return Expected(input_tokens, output_tokens, asked.prefix, min(asked.prefix_tokens, input_tokens))
+    return Expected(input_tokens, output_tokens, asked.prefix, min(asked.prefix_tokens, input_tokens), asked.now_s)
 
 
 def likely_input_tokens(needs: Needs) -> int:
@@ -49,18 +52,35 @@ def likely_input_tokens(needs: Needs) -> int:
 
 
 def expected_nanousd(size: Expected, price: Price | None, seen: Seen = NOT_SEEN) -> float:
-    """What a call of this size costs there, a prompt that begins as an earlier one did at the cached rate.
+    """What a call of this size costs there in standard service, at the rates for prompts as long as this one; one that
+    begins as an earlier one did, at the cached rate.
 
     Infinite where a rate that it takes is unknown.
     """
-    if price is None or (price.input_nanousd is None and size.input_tokens):
+    if price is None:
         return inf
-    if price.output_nanousd is None and size.output_tokens:
+    each = 0
+    if price.is_plain:
+        input_nanousd, cached_nanousd = price.input_nanousd, price.cached_input_nanousd
+        output_nanousd = price.output_nanousd
+    else:
+        rates, each = _rates_for(size.input_tokens, price_at(price, size.now_s))
+        input_nanousd, cached_nanousd, _, output_nanousd, _ = rates
+    if (input_nanousd is None and size.input_tokens) or (output_nanousd is None and size.output_tokens):
         return inf
-    charged = size.input_tokens * (price.input_nanousd or 0) + size.output_tokens * (price.output_nanousd or 0)
-    if price.cached_input_nanousd is not None and size.prefix_tokens and size.prefix in seen.prefixes:
-        charged -= size.prefix_tokens * ((price.input_nanousd or 0) - price.cached_input_nanousd)
-    return charged / RATE_UNIT_TOKENS
+    charged = size.input_tokens * (input_nanousd or 0) + size.output_tokens * (output_nanousd or 0)
+    if cached_nanousd is not None and size.prefix_tokens and size.prefix in seen.prefixes:
+        charged -= size.prefix_tokens * ((input_nanousd or 0) - cached_nanousd)
+    return charged / RATE_UNIT_TOKENS + each
+
+
+def _rates_for(input_tokens: int, price: Price) -> tuple[Rates, int]:
+    """The rates of a prompt of this length, and what is paid for the request as such."""
+    rates = base_rates(price)
+    for tier in price.tiers:
+        if input_tokens > tier.above_input_tokens:
+            rates = tier.rates
+    return rates, 0 if rates.rare is None else rates.rare.request_nanousd or 0
 
 
 def expected_total_s(size: Expected, seen: Seen, now: float) -> float:

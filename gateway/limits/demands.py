@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from copy import copy
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.limits.extras import NO_EXTRAS, extras_of
 from gateway.limits.refusals import uncountable
 from policies.estimate import (
     Amounts,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from adapters.schema import InferenceRequest
     from gateway.call import Call
+    from gateway.limits.extras import Extras
     from gateway.limits.plans import Plan
     from policies.estimate import OutputBound
     from policies.vocabulary import Deployment
@@ -41,7 +44,7 @@ class Estimates(Protocol):
 class Demand:
     """One call's estimate. It covers one attempt at whichever candidate costs most."""
 
-    __slots__ = ("_call", "_context_tokens", "_estimates", "input_tokens", "is_exact", "output")
+    __slots__ = ("_call", "_context_tokens", "_estimates", "extras", "input_tokens", "is_exact", "output")
 
     def __init__(self, call: Call, estimates: Estimates) -> None:
         self._call = call
@@ -50,6 +53,7 @@ class Demand:
         self.input_tokens = estimates.bound(call.request, self._context_tokens)
         self.is_exact = False
         self.output: OutputBound | None = None
+        self.extras: Extras | None = None  # looked for where money is limited
 
     @property
     def output_tokens(self) -> int:
@@ -83,9 +87,16 @@ class Demand:
         """Raises `RequestError` for more than any account could hold."""
         estimate = Estimate(self.input_tokens, 0 if self.output is None else self.output.tokens)
         try:
-            return amounts_of(estimate, cost_bound(estimate, candidates).nanousd if plan.has_budget else 0)
+            return amounts_of(estimate, self._nanousd(estimate, candidates) if plan.has_budget else 0)
         except TooLargeError:
             raise uncountable() from None
+
+    def _nanousd(self, estimate: Estimate, candidates: Sequence[Deployment]) -> int:
+        if self.extras is None:
+            self.extras = extras_of(self._call.request)
+        if self.extras is not NO_EXTRAS:
+            estimate = estimate._replace(service=self.extras.service, searches=self.extras.searches)
+        return cost_bound(estimate, candidates, time.time()).nanousd
 
 
 def _output_default(call: Call, plan: Plan) -> int:

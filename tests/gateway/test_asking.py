@@ -124,3 +124,14 @@ def test_an_embedding_has_no_beginning() -> None:
     assert asked_of(call, route, wants_of(route)).prefix == ""
     call = a_call({"input": "text " * 5000}, endpoint=Endpoint.RESPONSES)
     assert asked_of(call, route, wants_of(route)).prefix_tokens > CACHED_TOKENS_MIN
+
+
+@pytest.mark.parametrize(
+    ("strategy", "compares"), [(Strategy.CHEAPEST, True), (Strategy.SPILL, True), (Strategy.ORDERED, False)]
+)
+def test_where_prices_are_compared_the_moment_is_told(
+    strategy: Strategy,
+    compares: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    route = Route("r", ("r",), strategy, (Target(A),))
+    assert (asked_of(a_call(), route, wants_of(route)).now_s > 1_700_000_000) is compares

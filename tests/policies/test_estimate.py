@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.estimate import (
+    CALL_MAX_S,
     COMPLETION_TOKENS_DEFAULT,
     OUTPUT_TOKENS_DEFAULT,
     OUTPUT_TOKENS_FLOOR,
@@ -21,7 +24,8 @@ from policies.estimate import (
 )
 from policies.limits import EXACT_MAX
 from policies.pricing import cost_of
-from policies.vocabulary import Cost, Deployment, Endpoint, Price, Resource, Usage
+from policies.tariffs import RareRates, Rates, Tariff, Tier
+from policies.vocabulary import Cost, Deployment, Endpoint, Price, Resource, Usage, UsageDetails
 
 RATES = st.none() | st.integers(0, 10**12)
 TOKENS = st.integers(0, 10**7)
@@ -129,6 +133,138 @@ def test_no_usage_within_an_estimate_costs_more_than_its_bound(
     cost = cost_of(Usage(input_tokens, output_tokens, cached_tokens, written_tokens), rates)
     if isinstance(cost, Cost) and not bound.unpriced:
         assert cost.total_nanousd <= bound.nanousd
+
+
+SPREAD = st.sampled_from((0, 500_001, 10**6, 10**9, 10**12))  # so that one rate decides, or its rounding does
+FEW = st.sampled_from((0, 1, 3, 400, 1000))
+RARE = st.builds(RareRates, *[SPREAD] * len(RareRates._fields))
+ANY_RATES = st.builds(Rates, SPREAD, SPREAD, SPREAD, SPREAD, st.none() | RARE)
+TIERS = st.lists(st.builds(Tier, FEW, ANY_RATES), max_size=2, unique_by=lambda tier: tier.above_input_tokens).map(
+    lambda tiers: tuple(sorted(tiers, key=lambda tier: tier.above_input_tokens))
+)
+TARIFFS = st.builds(Tariff, ANY_RATES, TIERS)
+SERVICES = st.fixed_dictionaries({}, optional={"flex": TARIFFS, "priority": TARIFFS}).map(
+    lambda known: (*known.items(),)
+)
+ASKED_FOR = st.sampled_from(("", "flex", "priority"))
+NOW_S = 1_800_000_000.0
+LASTS_S = 600.0
+
+
+def full_price(standard: Tariff, services: tuple[tuple[str, Tariff], ...], later: Price | None, in_s: float) -> Price:
+    rates, tiers = standard
+    change = None if later is None else (NOW_S + in_s, later)
+    return Price("p", "table", "", *rates, tiers=tiers, services=services, later=change)
+
+
+IN_S = st.sampled_from((-1.0, 0.0, LASTS_S, CALL_MAX_S, CALL_MAX_S + 1))
+ONE = st.builds(full_price, TARIFFS, SERVICES, st.none(), IN_S)
+CHANGING = st.builds(full_price, TARIFFS, SERVICES, st.none() | ONE, IN_S)
+PARTS = tuple(name for name in UsageDetails._fields if name.endswith("_tokens"))
+DETAILS = st.builds(
+    lambda parts, searches: UsageDetails(**parts, searches=searches),
+    st.fixed_dictionaries(dict.fromkeys(PARTS, FEW)),
+    st.integers(0, 2),
+)
+
+
+def whole(cached: int, written: int, reasoning: int, details: UsageDetails) -> Usage:
+    """Usage that holds all its parts and a little besides."""
+    cached += details.cached_audio_tokens
+    written += details.cache_write_1h_tokens
+    read = cached + written + details.input_audio_tokens + details.input_image_tokens + 2
+    output = reasoning + details.output_audio_tokens + details.output_image_tokens
+    return Usage(read, output, cached, written, reasoning, details=details)
+
+
+USAGES = st.builds(whole, FEW, FEW, FEW, DETAILS)
+
+
+@settings(max_examples=400)
+@given(USAGES, CHANGING, ASKED_FOR, st.booleans())
+def test_nothing_that_a_call_may_be_billed_by_costs_more_than_was_reserved(
+    usage: Usage,
+    rates: Price,
+    asked_for: str,
+    is_standard: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Any tier, any rate, any change of price while it runs; the service is the standard one or what was asked for."""
+    details = usage.details or UsageDetails()
+    billed = usage._replace(details=details._replace(service="" if is_standard else asked_for))
+    estimate = Estimate(usage.input_tokens, usage.output_tokens, asked_for, details.searches)
+    bound = cost_bound(estimate, [deployment("d", rates)], NOW_S)
+    cost = cost_of(billed, rates, NOW_S + LASTS_S)
+    if isinstance(cost, Cost):
+        assert cost.total_nanousd <= bound.nanousd
+
+
+def test_every_part_may_be_rounded_up() -> None:
+    half = RareRates(*[500_001] * len(RareRates._fields))._replace(request_nanousd=0, search_nanousd=0)
+    rates = replace(price(500_001, 500_001, 500_001, 500_001), rare=half)
+    cost = cost_of(whole(1, 1, 1, UsageDetails(1, 2, 1, 1, 1, 1)), rates)
+    assert isinstance(cost, Cost)
+    assert 2 * cost.total_nanousd > 11, "more than the tokens times their rates"
+    assert cost.total_nanousd <= cost_bound(Estimate(9, 3), [deployment("d", rates)]).nanousd
+
+
+LONG = Price(
+    *("p", "table", "", 1_000_000, None, None, 2_000_000),
+    tiers=(
+        Tier(100, Rates(2_000_000, output_nanousd=3_000_000)),
+        Tier(200, Rates(9_000_000, output_nanousd=9_000_000)),
+    ),
+    services=(("priority", Tariff(Rates(5_000_000, output_nanousd=5_000_000), (Tier(100, Rates(7_000_000)),))),),
+)
+RARELY = Price(
+    *("p", "table", "", 1_000_000, None, 1_250_000, 2_000_000),
+    rare=RareRates(2_000_000, 3_000_000, 4_000_000, request_nanousd=50, search_nanousd=70),
+)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "rates", "nanousd"),
+    [
+        (Estimate(100, 10), LONG, 100 + 20),
+        (Estimate(101, 10), LONG, 202 + 30),
+        (Estimate(201, 10), LONG, 201 * 9 + 90),
+        (Estimate(100, 10, "priority"), LONG, 500 + 50),
+        (Estimate(101, 10, "priority"), LONG, 707),
+        (Estimate(150, 1000, "priority"), LONG, 750 + 5000),  # at the rates of shorter prompts, which it may have
+        (Estimate(100, 10, "flex"), LONG, 100 + 20),
+        (Estimate(100, 10, searches=2), RARELY, 400 + 30 + 50 + 140),
+        (Estimate(0, 0), RARELY, 50),
+    ],
+)
+def test_the_dearest_that_a_call_can_reach_is_reserved(estimate: Estimate, rates: Price, nanousd: int) -> None:
+    rounding = 6 if estimate.input_tokens else 0
+    assert cost_bound(estimate, [deployment("d", rates)]).nanousd == nanousd + rounding
+
+
+@pytest.mark.parametrize(
+    ("in_s", "now_s", "nanousd"),
+    [
+        (CALL_MAX_S + 1, 0.0, 100),
+        (CALL_MAX_S, 0.0, 900),
+        (10.0, 0.0, 900),
+        (10.0, 10.0, 900),
+        (10.0, 11.0, 900),
+    ],
+)
+def test_a_price_that_rises_before_a_call_must_be_over_is_reserved(in_s: float, now_s: float, nanousd: int) -> None:
+    dearer = price(9_000_000, 0)
+    rates = replace(price(1_000_000, 0), later=(in_s, dearer))
+    assert 0 <= cost_bound(Estimate(100, 0), [deployment("d", rates)], now_s).nanousd - nanousd <= 6
+
+
+def test_a_price_that_has_fallen_is_reserved_no_more() -> None:
+    rates = replace(price(9_000_000, 0), later=(10.0, price(1_000_000, 0)))
+    assert cost_bound(Estimate(100, 0), [deployment("d", rates)], 9.0).nanousd == 906
+    assert cost_bound(Estimate(100, 0), [deployment("d", rates)], 10.0).nanousd == 102
+
+
+def test_what_costs_nothing_reserves_nothing() -> None:
+    rates = replace(price(0, 0), rare=RareRates(search_nanousd=0), tiers=(Tier(5, Rates(0, output_nanousd=0)),))
+    assert cost_bound(Estimate(100, 100, searches=5), [deployment("d", rates)]).nanousd == 0
 
 
 def test_every_resource_has_its_amount() -> None:

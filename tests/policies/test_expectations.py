@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -14,6 +15,7 @@ from policies.expectations import (
     expected_wait_s,
 )
 from policies.route_rules import Needs
+from policies.tariffs import RareRates, Rates, Tier
 from policies.vocabulary import Price
 from tests.policies.a_choice import NOW_S, quick, route
 
@@ -61,6 +63,20 @@ def test_what_is_not_priced_may_cost_anything(price: Price | None) -> None:
 
 def test_a_rate_that_is_not_needed_need_not_be_known() -> None:
     assert expected_nanousd(SIZE._replace(output_tokens=0.0), Price("p", "o", "", 10**6)) == pytest.approx(1_000)
+
+
+def test_a_long_prompt_is_expected_at_its_own_rates_and_each_request_at_its_own_price() -> None:
+    rare = RareRates(request_nanousd=77)
+    long = replace(PRICE, tiers=(Tier(999, Rates(4 * 10**9, output_nanousd=9 * 10**9)),), rare=rare)
+    assert expected_nanousd(SIZE, long) == pytest.approx(1_000 * 4_000 + 100 * 9_000)
+    assert expected_nanousd(SIZE._replace(input_tokens=999), long) == pytest.approx(999 * 2_000 + 100 * 8_000 + 77)
+
+
+def test_prices_are_compared_as_they_are_at_the_moment() -> None:
+    changing = replace(PRICE, later=(50.0, replace(PRICE, input_nanousd=10**9)))
+    assert expected_nanousd(SIZE._replace(now_s=49.0), changing) == expected_nanousd(SIZE, PRICE)
+    assert expected_nanousd(SIZE._replace(now_s=50.0), changing) == pytest.approx(1_000 * 1_000 + 100 * 8_000)
+    assert expected_size(asked(Needs())._replace(now_s=50.0), ()).now_s == 50.0
 
 
 def test_the_total_has_the_queue_in_it() -> None:

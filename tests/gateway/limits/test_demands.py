@@ -3,14 +3,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.errors import RequestError
 from gateway.limits.demands import Demand
 from gateway.limits.plans import Plan
 from policies.estimate import OUTPUT_TOKENS_DEFAULT
+from policies.tariffs import Rates, Tariff
 from policies.vocabulary import Endpoint, Principal
-from tests.gateway.limited_calls import ROUTE, WHO, A, B, Gate, Prompts, limit
+from tests.gateway.limited_calls import PRICE, ROUTE, WHO, A, B, Gate, Prompts, limit
 
 TOKENS = Plan([(limit("tokens", 10**9), "ci")])
 SMALL = Plan([(limit("tokens", 1000), "ci")])
@@ -71,6 +73,20 @@ def test_the_dearest_candidate_counts() -> None:
     assert demand.amounts(plan, (A, B)) == (1, 110, 100, 10, 1, 100 * 3000 + 10 * 6000 + 2)
     assert demand.amounts(plan, (A,)).cost == 100 * 1000 + 10 * 2000 + 2
     assert demand.amounts(TOKENS, (A, B)).cost == 0
+
+
+def test_the_service_that_is_asked_for_is_reserved_for() -> None:
+    rates = Rates(3_000_000_000, output_nanousd=5_000_000_000)
+    dear = replace(A, price=replace(PRICE, services=(("priority", Tariff(rates)),)))
+    call = Gate().call(output_tokens_max=10)
+    plan = Plan([(limit("cost", 10**9), "ci")])
+    costs = []
+    for asked in (b'"default"', b'"priority"'):
+        call.request.members["service_tier"] = msgspec.Raw(asked)
+        demand = Demand(call, Prompts(100))
+        demand.cap_output(plan)
+        costs.append(demand.amounts(plan, (dear,)).cost)
+    assert costs == [100 * 1000 + 10 * 2000 + 6, 100 * 3000 + 10 * 5000 + 6]
 
 
 def test_more_than_can_be_counted_is_refused() -> None:
