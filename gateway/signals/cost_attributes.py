@@ -9,29 +9,46 @@ from typing import TYPE_CHECKING, Final
 from gateway.signals.conventions import MODALITIES, Attr, CostNames
 from gateway.signals.span_values import usd
 from policies.pricing import source_of
-from policies.tariffs import PriceSource, Rates
+from policies.rates import NO_RARE, applied
+from policies.tariffs import PriceSource
+from policies.usage_parts import parts_of
 
 if TYPE_CHECKING:
     from gateway.signals.conventions import Wording
     from gateway.signals.span_values import Value
-    from policies.tariffs import RareRates
+    from policies.tariffs import Rates
     from policies.vocabulary import Cost, Price, Usage, UsageDetails
 
 _MILLION: Final = 1_000_000
+_OPENTELEMETRYS: Final = (
+    Attr.INPUT_TOKENS,
+    Attr.OUTPUT_TOKENS,
+    Attr.CACHE_READ_TOKENS,
+    Attr.CACHE_WRITE_TOKENS,
+    Attr.REASONING_TOKENS,
+)
+# What no backend adds up, where the policy wants it so.
+_OURS: Final = (
+    Attr.TOTAL_INPUT_TOKENS,
+    Attr.TOTAL_OUTPUT_TOKENS,
+    Attr.OUR_CACHED_TOKENS,
+    Attr.OUR_CACHE_WRITE_TOKENS,
+    Attr.OUR_REASONING_TOKENS,
+)
 
 
 def add_usage(attributes: dict[str, Value], usage: Usage, wording: Wording, *, shows_usage: bool) -> None:
     """Totals are inclusive, as OpenTelemetry counts. What few answers have stands under names of ours in any case."""
     attributes[Attr.ESTIMATED] = usage.estimated
-    if shows_usage:
-        attributes[Attr.INPUT_TOKENS] = usage.input_tokens
-        attributes[Attr.OUTPUT_TOKENS] = usage.output_tokens
-        if usage.cached_input_tokens:
-            attributes[Attr.CACHE_READ_TOKENS] = usage.cached_input_tokens
-        if usage.cache_write_tokens:
-            attributes[wording.of(Attr.CACHE_WRITE_TOKENS)] = usage.cache_write_tokens
-        if usage.reasoning_tokens:
-            attributes[Attr.REASONING_TOKENS] = usage.reasoning_tokens
+    total_input, total_output, cached, written, reasoning = _OPENTELEMETRYS if shows_usage else _OURS
+    attributes[total_input] = usage.input_tokens
+    attributes[total_output] = usage.output_tokens
+    if usage.cached_input_tokens:
+        attributes[cached] = usage.cached_input_tokens
+    if usage.cache_write_tokens:
+        attributes[wording.of(written)] = usage.cache_write_tokens
+    if usage.reasoning_tokens:
+        attributes[reasoning] = usage.reasoning_tokens
     if usage.details is not None:
         _add_details(attributes, usage.details, with_modalities=shows_usage and wording.has_modalities)
 
@@ -85,7 +102,8 @@ def add_cost(attributes: dict[str, Value], cost: Cost, usage: Usage, names: Cost
 def _add_price(attributes: dict[str, Value], price: Price, usage: Usage) -> None:
     """Rates as charged: what was taken off and put on is in them already, and said beside them."""
     attributes[Attr.PRICE_ID] = price.id
-    attributes[Attr.PRICE_VERSION] = price.version or price.as_of
+    if version := price.version or price.as_of:
+        attributes[Attr.PRICE_VERSION] = version
     if price.as_of:
         attributes[Attr.PRICE_AS_OF] = price.as_of
     if price.adjusted is not None:
@@ -94,51 +112,33 @@ def _add_price(attributes: dict[str, Value], price: Price, usage: Usage) -> None
     details = usage.details
     if details is not None and details.service:
         attributes[Attr.PRICE_SERVICE] = details.service
-    rates, above_tokens = applied(price, usage)
-    if above_tokens is not None:
-        attributes[Attr.PRICE_TIER] = above_tokens
-    shown = (
+    found = applied(price, usage)
+    if found is None or price.source == PriceSource.PROVIDER:  # it names the amount, and no rate came into it
+        return
+    if found.above_input_tokens is not None:
+        attributes[Attr.PRICE_TIER] = found.above_input_tokens
+    attributes.update({name: usd(rate) for name, rate in _rates(found.rates, usage) if rate is not None})
+
+
+def _rates(rates: Rates, usage: Usage) -> tuple[tuple[str, int | None], ...]:
+    """Every rate that was applied, those that stood in for others included."""
+    rare, details = rates.rare or NO_RARE, usage.details
+    parts = parts_of(usage, reasoning_apart=rare.reasoning_nanousd is not None)
+    cached = rates.input_nanousd if rates.cached_input_nanousd is None else rates.cached_input_nanousd
+    cached_audio = rare.input_audio_nanousd if rare.cached_audio_nanousd is None else rare.cached_audio_nanousd
+    image = rates.input_nanousd if rare.input_image_nanousd is None else rare.input_image_nanousd
+    return (
         (Attr.PRICE_INPUT, rates.input_nanousd),
-        (Attr.PRICE_CACHED_INPUT, rates.cached_input_nanousd),
-        (Attr.PRICE_CACHE_WRITE, rates.cache_write_nanousd if usage.cache_write_tokens else None),
+        (Attr.PRICE_CACHED_INPUT, cached if parts.cached_text else rates.cached_input_nanousd),
+        (Attr.PRICE_CACHE_WRITE, rates.cache_write_nanousd if parts.write_5m else None),
+        (Attr.PRICE_CACHE_WRITE_1H, rare.cache_write_1h_nanousd if parts.write_1h else None),
         (Attr.PRICE_OUTPUT, rates.output_nanousd),
-    )
-    attributes.update({name: usd(rate) for name, rate in shown if rate is not None})
-    if rates.rare is not None:
-        _add_rare(attributes, rates.rare)
-
-
-def _add_rare(attributes: dict[str, Value], rare: RareRates) -> None:
-    shown = (
-        (Attr.PRICE_CACHE_WRITE_1H, rare.cache_write_1h_nanousd),
-        (Attr.PRICE_REASONING, rare.reasoning_nanousd),
-        (Attr.PRICE_INPUT_AUDIO, rare.input_audio_nanousd),
-        (Attr.PRICE_CACHED_AUDIO, rare.cached_audio_nanousd),
-        (Attr.PRICE_INPUT_IMAGE, rare.input_image_nanousd),
-        (Attr.PRICE_OUTPUT_AUDIO, rare.output_audio_nanousd),
-        (Attr.PRICE_OUTPUT_IMAGE, rare.output_image_nanousd),
+        (Attr.PRICE_REASONING, rare.reasoning_nanousd if parts.reasoning else None),
+        (Attr.PRICE_INPUT_AUDIO, rare.input_audio_nanousd if parts.input_audio else None),
+        (Attr.PRICE_CACHED_AUDIO, cached_audio if parts.cached_audio else None),
+        (Attr.PRICE_INPUT_IMAGE, image if parts.input_image else None),
+        (Attr.PRICE_OUTPUT_AUDIO, rare.output_audio_nanousd if parts.output_audio else None),
+        (Attr.PRICE_OUTPUT_IMAGE, rare.output_image_nanousd if parts.output_image else None),
         (Attr.PRICE_REQUEST, rare.request_nanousd),
-        (Attr.PRICE_SEARCH, rare.search_nanousd),
+        (Attr.PRICE_SEARCH, rare.search_nanousd if details is not None and details.searches else None),
     )
-    attributes.update({name: usd(rate) for name, rate in shown if rate is not None})
-
-
-def applied(price: Price, usage: Usage) -> tuple[Rates, int | None]:
-    """The rates that this usage was charged by, and from how long a prompt on they hold, where they are a tier's."""
-    rates = Rates(
-        price.input_nanousd,
-        price.cached_input_nanousd,
-        price.cache_write_nanousd,
-        price.output_nanousd,
-        price.rare,
-    )
-    tiers = price.tiers
-    if usage.details is not None and usage.details.service:
-        tariff = dict(price.services).get(usage.details.service)
-        if tariff is not None:
-            rates, tiers = tariff.rates, tariff.tiers
-    above_tokens = None
-    for tier in tiers:
-        if usage.input_tokens > tier.above_input_tokens:
-            rates, above_tokens = tier.rates, tier.above_input_tokens
-    return rates, above_tokens

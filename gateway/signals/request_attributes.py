@@ -36,7 +36,7 @@ def add_request(attributes: dict[str, Value], request: InferenceRequest) -> None
     """The settings that OpenTelemetry has names for. What is no sane number is left out."""
     for member, name in _WHOLE.items():
         value = _number(request, member)
-        if value is not None and value.is_integer() and abs(value) <= _WHOLE_MAX:
+        if value is not None and value.is_integer() and abs(value) < _WHOLE_MAX:
             attributes[name] = int(value)
     for member, name in _DOUBLE.items():
         value = _number(request, member)
