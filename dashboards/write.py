@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from dashboards.alerting.grafana import alerting_text
+from dashboards.alerting.groups import GROUPS
+from dashboards.alerting.prometheus import rules_text
 from dashboards.boards import BOARDS
 from dashboards.building.grafana import written
 
@@ -18,7 +21,9 @@ HERE: Final = Path(__file__).resolve().parent
 
 def files() -> dict[Path, str]:
     """Every generated file with its text."""
-    return {HERE / "json" / f"{board.uid}.json": written(board) for board in BOARDS}
+    boards = {HERE / "json" / f"{board.uid}.json": written(board) for board in BOARDS}
+    rules = {HERE / "rules" / f"{group.name.removeprefix('pointsman-')}.yml": rules_text(group) for group in GROUPS}
+    return boards | rules | {HERE / "provisioning" / "alerting" / "pointsman.yml": alerting_text(GROUPS, BOARDS)}
 
 
 def stale(wanted: dict[Path, str]) -> list[Path]:

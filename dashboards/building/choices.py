@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from grafana_foundation_sdk.models import common, dashboard, prometheus
+from grafana_foundation_sdk.models import common, dashboard
 
 from dashboards.building.filters import filled
 from dashboards.building.values import JOB_AND_INSTANCE, Source
@@ -76,7 +76,6 @@ def _query(name: str, label: str, text: str, about: str) -> dashboard.VariableMo
         label=label,
         description=about,
         query={"query": text, "refId": "PrometheusVariableQueryEditor-VariableQuery", "qryType": 1},
-        definition=text,
         datasource=_prometheus(),
         multi=True,
         include_all=True,
@@ -105,7 +104,6 @@ def _annotation(board: Board, note: Note) -> dashboard.AnnotationQuery:
         title_format=note.title,
         text_format=note.text,
         tag_keys="instance",
-        target=prometheus.Dataquery(expr=expr, ref_id="Anno", interval="60s"),
     )
 
 

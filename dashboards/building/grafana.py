@@ -115,4 +115,5 @@ def _panel(board: Board, panel: Panel) -> Json:
     if panel.links:
         told["fieldConfig"]["defaults"]["links"] = field_links(panel.links)
     told.pop("repeatDirection", None)  # without `repeat` it says nothing
+    told["options"].pop("footer", None)  # of tables: Grafana 13 keeps it elsewhere
     return told
