@@ -27,6 +27,7 @@ from gateway.generation import Generation
 from gateway.health import HealthProbes
 from gateway.keys.service import KeyService
 from gateway.lifecycle import Lifecycle
+from gateway.limits.budgets import Budgets
 from gateway.limits.service import LimitService
 from gateway.live_view import LiveView
 from gateway.operations import Operations
@@ -97,8 +98,9 @@ class Gateway:
         self.lifecycle = Lifecycle()
         self.fleet = Fleet(time.monotonic)
         self.reporting = Reporting(config, worker)
-        self.reporting.watch(self.fleet, self.lifecycle)
+        self.reporting.watch(self.fleet, self.lifecycle, self._known)
         self.limits = LimitService(config, self.reporting)
+        self._budgets = Budgets(lambda: self.generation, self.limits.admission, self.reporting.registry)
         self.replays = Replays(config, lambda: self.generation.config, self.lifecycle, self.reporting.registry)
         self.hardware = HardwareTimes(config.server.workers, config.state.nodes)
         self.attempts, self.drains = attempts_of(self), Drains()
@@ -151,6 +153,7 @@ class Gateway:
             gateway._probes.watch(gateway.generation)
             refuse_shared_token(config.secrets.admin_token, gateway.generation.keys)
             gateway.door.start()
+            gateway._budgets.start()
             gateway._hours.start()
         except BaseException:
             await gateway.close()
@@ -183,6 +186,7 @@ class Gateway:
     async def close(self) -> None:
         """Let go of the upstreams, then settle and write out all that was recorded."""
         self.door.close()
+        await self._budgets.close()
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
@@ -196,6 +200,9 @@ class Gateway:
         await self.keys.close()
         await self.reporting.close()
         await self.limits.close()
+
+    def _known(self) -> list[Deployment]:
+        return list(self.generation.deployments.values())
 
     def _reached(self) -> list[tuple[Deployment, Upstream]]:
         """The deployments of the policy in force with what reaches them."""

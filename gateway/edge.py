@@ -186,6 +186,7 @@ class Edge:
         route = call.route
         write_s = route.timeouts.write_s if route is not None else 30.0
         stream = Stream(inbound, 200, [*EVENTS, *call_headers(call), *answer.headers])
+        self._lifecycle.open_streams += 1
         try:
             while data := await answer.read():
                 lags = stream.send(data)
@@ -204,6 +205,7 @@ class Edge:
             log.exception("a stream failed inside the gateway")
             stream.send(self._fail_stream(call, InternalError(BROKEN)))
         finally:
+            self._lifecycle.open_streams -= 1
             call.sent_bytes = stream.sent_bytes
         stream.end()
         call.drain = None

@@ -15,6 +15,7 @@ class Lifecycle:
         self.reload_failed = False
         self.in_flight = 0
         self.in_flight_by_route: dict[str, int] = {}
+        self.open_streams = 0
         self.stop_requested = asyncio.Event()
         self.stop_now = asyncio.Event()
         self._idle = asyncio.Event()

@@ -22,15 +22,19 @@ from gateway.signals.fleet_metrics import watch_fleet
 from gateway.signals.logs import LogSink, set_up_logging
 from gateway.signals.metrics import Registry
 from gateway.signals.trace_setup import dropped_by, traces_of
-from gateway.signals.vitals import LoopLag, sample_config, sample_process
+from gateway.signals.vitals import GcPauses, LoopLag, sample_config, sample_price_table, sample_process
 from gateway.state.ledger.ledger import Ledger, LedgerError
 from gateway.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from gateway.config import Config
     from gateway.generation import Generation
+    from gateway.keys.virtual_keys import Hmac
     from gateway.lifecycle import Lifecycle
     from gateway.state.fleet import Fleet
+    from policies.vocabulary import Deployment
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +49,19 @@ class Reporting:
         self.ledger = Ledger(settings.url.reveal(), settings.journal, settings.journal_max_bytes, settings.retention_s)
         self._metrics = CallMetrics(self.registry)
         self._lag = LoopLag(self.registry)
+        self._pauses = GcPauses(self.registry)
+        self._routes: frozenset[str] = frozenset()
         self.counter = TokenCounter()
         as_json = config.telemetry.log == "json" or (config.telemetry.log == "auto" and not sys.stderr.isatty())
         self._lines = LogSink(sys.stderr.buffer)
         set_up_logging(self._lines, as_json=as_json)
-        self.traces = traces_of(config.telemetry, lambda: self.ledger.handed_over)
+        mac = _mac_of(config)
+        self.traces = traces_of(config.telemetry, lambda: self.ledger.handed_over, mac)
         self.decisions = RecentDecisions()
         sinks = Sinks(
             self._metrics,
             self.ledger,
-            RequestLog(as_json=as_json, origins=_origins(config, worker)),
+            RequestLog(as_json=as_json, origins=Origins(this_process(), worker, mac)),
             self._lines,
             self.decisions,
             self.traces,
@@ -73,24 +80,27 @@ class Reporting:
             self.traces.start()
             self.ledger.watch(self.traces.committed)
         self._lag.start()
+        self._pauses.start()
         self.recorder.start()
 
     async def close(self) -> None:
         """Settle every recorded call, then write out what the sinks hold."""
         await self.recorder.close()
         self._lag.close()
+        self._pauses.close()
         self.counter.close()
         await asyncio.to_thread(self.ledger.close)
         if self.traces is not None:
             await asyncio.to_thread(self.traces.close)
         await asyncio.to_thread(self._lines.close)
 
-    def watch(self, fleet: Fleet, lifecycle: Lifecycle) -> None:
-        """Let scrapes read the live numbers that nobody counts on the path."""
+    def watch(self, fleet: Fleet, lifecycle: Lifecycle, known: Callable[[], Iterable[Deployment]] = tuple) -> None:
+        """Let scrapes read the live numbers that nobody counts on the path. `known`: the policy's deployments."""
         sample = self.registry.sample
         sample_process(self.registry, VERSION)
-        sample(telemetry.INFLIGHT, lambda: [((route,), n) for route, n in lifecycle.in_flight_by_route.items()])
-        watch_fleet(self.registry, fleet)
+        sample(telemetry.INFLIGHT, lambda: self._in_flight(lifecycle))
+        sample(telemetry.OPEN_STREAMS, lambda: [((), lifecycle.open_streams)])
+        watch_fleet(self.registry, fleet, known)
         sample(ledger_telemetry.LEDGER_LAG, lambda: [((), self.ledger.lag_s)])
         sample(ledger_telemetry.LEDGER_FAILURES, lambda: [((), self.ledger.write_failures)])
         sample(ledger_telemetry.LEDGER_UNKNOWN, lambda: [((), self.ledger.unknown)])
@@ -103,13 +113,20 @@ class Reporting:
     def declare(self, generation: Generation) -> None:
         """Begin the series that a policy makes possible, and show which policy is in force."""
         self._metrics.declare(generation.routes)
+        self._routes = frozenset(route.name for route in generation.routes)
         sample_config(self.registry, generation.digest)
+        sample_price_table(self.registry, generation.prices_date)
+
+    def _in_flight(self, lifecycle: Lifecycle) -> list[tuple[tuple[str, ...], float]]:
+        """Of routes that there are, and of those that a reload removed while calls are still on them."""
+        counts = lifecycle.in_flight_by_route.items()
+        return [((route,), count) for route, count in counts if count or route in self._routes]
 
     def _dropped(self) -> list[tuple[tuple[str, ...], float]]:
         return [(("log",), self._lines.dropped), *dropped_by(self.traces)]
 
 
-def _origins(config: Config, worker: int) -> Origins:
-    """Without a configured pepper, digests of users mean something within this run of this process only."""
+def _mac_of(config: Config) -> Hmac:
+    """Without a configured pepper, digests mean something within this run of this process only."""
     newest = next(iter(config.secrets.newest_first), None)
-    return Origins(this_process(), worker, digests_of(secrets.token_hex(32) if newest is None else newest.reveal()))
+    return digests_of(secrets.token_hex(32) if newest is None else newest.reveal())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import gc
 import os
 import platform
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.signals import vitals_telemetry
+from gateway.signals.ledger_telemetry import PRICE_TABLE_AGE
 
 if TYPE_CHECKING:
     from gateway.signals.metrics import Histogram, Registry
@@ -84,6 +86,16 @@ def sample_process(registry: Registry, version: str, worker: str = "0") -> None:
 def sample_config(registry: Registry, digest: str) -> None:
     """Show which policy is in force; called again by each reload."""
     registry.sample(vitals_telemetry.CONFIG_INFO, lambda: [((digest,), 1)])
+
+
+def sample_price_table(registry: Registry, date: str | None) -> None:
+    """Show how old the price table is; called again by each reload. `date`: the day (ISO) that it bears."""
+    try:
+        since_s = dt.datetime.fromisoformat(date or "").replace(tzinfo=dt.UTC).timestamp()
+    except ValueError:
+        registry.sample(PRICE_TABLE_AGE, list)
+        return
+    registry.sample(PRICE_TABLE_AGE, lambda: [((), max(0.0, time.time() - since_s))])
 
 
 def _resident_bytes() -> int:

@@ -120,3 +120,24 @@ async def test_scrapes_tell_what_dead_processes_left(tmp_path: Path) -> None:
     _, text = await reporting.scrapes.scrape("")
     assert b"pointsman_ledger_unknown_attempts_total 1\n" in text
     assert b"pointsman_ledger_damaged_bytes_total 37\n" in text
+
+
+async def test_a_route_that_a_reload_removed_is_told_of_until_its_last_call_is_over(tmp_path: Path) -> None:
+    reporting, lifecycle = Reporting(policy(tmp_path)), Lifecycle()
+    reporting.watch(Fleet(lambda: 0.0), lifecycle)
+    reporting._routes = frozenset({"stays"})
+    for route in ("stays", "goes"):
+        lifecycle.enter()
+        lifecycle.enter_route(route)
+
+    async def told() -> set[bytes]:
+        _, text = await reporting.scrapes.scrape("")
+        return {line for line in text.splitlines() if line.startswith(b"pointsman_inflight_requests{")}
+
+    stays, goes = (b'pointsman_inflight_requests{route="%s"} ' % name for name in (b"stays", b"goes"))
+    assert await told() == {stays + b"1", goes + b"1"}
+    for route in ("stays", "goes"):
+        lifecycle.leave(route)
+    assert await told() == {stays + b"0"}
+    await reporting.start()
+    await reporting.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.signals import vitals, vitals_telemetry
 from gateway.signals.metrics import Registry
-from gateway.signals.vitals import GcPauses, LoopLag, sample_config, sample_process
+from gateway.signals.vitals import GcPauses, LoopLag, sample_config, sample_price_table, sample_process
 
 if TYPE_CHECKING:
     import pytest
@@ -78,3 +78,13 @@ def test_searches_for_garbage_are_timed_until_nobody_asks() -> None:
     assert seen >= 1
     assert sum(histogram.counts) == seen
     assert 0 < histogram.sum < 60
+
+
+def test_the_price_table_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry()
+    monkeypatch.setattr(time, "time", lambda: 1_795_305_600.0 + 90.0)  # 2026-11-22T00:01:30Z
+    sample_price_table(registry, "2026-11-21")
+    assert sampled(registry)["pointsman_price_table_age_seconds"] == 86_400.0 + 90.0
+    for date in ("2026-11-23", None, "yesterday"):
+        sample_price_table(registry, date)
+        assert sampled(registry).get("pointsman_price_table_age_seconds", 0.0) == 0.0
