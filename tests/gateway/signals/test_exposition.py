@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import shutil
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -9,8 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 
 from gateway.records.call_metrics import CallMetrics
 from gateway.records.settlement import settle
-from gateway.signals import telemetry
-from gateway.signals.exposition import OPENMETRICS, PROMETHEUS, Scrapes, render, series_count
+from gateway.signals import telemetry, vitals_telemetry
+from gateway.signals.catalogue import FAMILIES
+from gateway.signals.exposition import OPENMETRICS, PROMETHEUS, Renderer, Scrapes, render, series_count
 from gateway.signals.metrics import Registry
 from gateway.signals.telemetry import Family, Kind
 from gateway.signals.vitals import sample_process
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+OWN = {vitals_telemetry.METRIC_SERIES.name, vitals_telemetry.METRIC_SERIES_LIMIT.name} | {
+    vitals_telemetry.SERIES_REJECTED.name
+}
 NASTY = 'a"b\\c\nd'
 
 
@@ -83,12 +90,77 @@ def test_a_family_is_declared_once_however_many_children_it_has(registry: Regist
     assert sum(not line.startswith("#") for line in lines) == series_count(registry.snapshot())
 
 
+@pytest.fixture
+def everything() -> Registry:
+    """Every metric there is, two label sets of each, with words that are hard to write down."""
+    made = Registry()
+    for family in FAMILIES.values():
+        for word in ("a", NASTY) if family.labels else ("",):
+            labels = (word,) * len(family.labels)
+            if family.kind is Kind.HISTOGRAM:
+                made.histograms(family).at(*labels).observe(0.01, "0af7651916cd43dd8448eb211c80319c")
+                made.histograms(family).at(*labels).observe(1e9)
+            elif family.name not in OWN:
+                made.cells(family).at(*labels).inc(12_345_678_901)
+    return made
+
+
+@pytest.mark.parametrize("content_type", [PROMETHEUS, OPENMETRICS])
+def test_the_whole_catalogue_is_read_by_the_official_parsers(everything: Registry, content_type: str) -> None:
+    taken = everything.snapshot()
+    parse: Callable[[str], Iterable[Metric]] = parse_openmetrics if content_type == OPENMETRICS else parse_prometheus
+    families = list(parse(render(taken, content_type).decode()))
+    assert len(families) == len(taken) == len(FAMILIES)
+    assert sum(len(family.samples) for family in families) == series_count(taken)
+    for family in families:
+        assert family.documentation.endswith(".")
+        assert family.type in {"counter", "gauge", "histogram"}
+    if content_type == OPENMETRICS:
+        exemplars = [sample for family in families for sample in family.samples if sample.exemplar]
+        assert len(exemplars) == 2 * sum(family.kind is Kind.HISTOGRAM for family in FAMILIES.values())
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: scripts/test_servers.sh")
+def test_prometheus_s_own_tool_finds_nothing_to_complain_of(everything: Registry) -> None:
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=render(everything.snapshot()),
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+    assert (checked.returncode, (checked.stdout + checked.stderr).decode()) == (0, "")
+
+
 async def test_the_scraper_gets_the_form_it_asks_for(registry: Registry) -> None:
     scrapes = Scrapes(registry)
     assert (await scrapes.scrape("text/plain"))[0] == PROMETHEUS
     content_type, body = await scrapes.scrape("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
     assert content_type == OPENMETRICS
     assert body.endswith(b"# EOF\n")
+
+
+async def test_the_loop_copies_and_a_thread_writes(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, seen = threading.get_ident(), {}
+    for owner, name in ((Registry, "copied"), (Registry, "sampled_apart"), (Renderer, "text")):
+        original = getattr(owner, name)
+
+        def noted(*args: Any, _original: Any = original, _name: str = name) -> Any:
+            seen[_name] = threading.get_ident() == here
+            return _original(*args)
+
+        monkeypatch.setattr(owner, name, noted)
+    await Scrapes(registry).scrape("")
+    assert seen == {"copied": True, "sampled_apart": False, "text": False}
+
+
+def test_what_stands_before_a_number_is_forgotten_with_its_series() -> None:
+    renderer, gone = Renderer(), [0]
+    registry = Registry()
+    registry.sample(telemetry.DEPLOYMENT_UP, lambda: [((f"{gone[0]}-{n}",), 1) for n in range(300)])
+    for gone[0] in range(20):
+        renderer.text(registry.snapshot())
+        assert len(renderer._known) < 2_000
 
 
 async def test_scrapes_at_the_same_time_are_rendered_once(registry: Registry) -> None:

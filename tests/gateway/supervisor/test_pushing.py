@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.signals import telemetry
 from gateway.signals.metrics import Registry
+from gateway.signals.pushes import framed
 from gateway.supervisor import pushing
 from gateway.supervisor.listening import WorkerMetrics
 from gateway.supervisor.place import Place
@@ -87,7 +88,7 @@ async def test_an_answer_that_is_lost_loses_nothing_and_doubles_nothing(tmp_path
     async with supervisor(tmp_path) as metrics:
         connection = await worker._connect()
         registry.cells(TEAMS).at("a", "ok").inc(3)
-        connection[1].write(pushing.framed(worker._deltas.next()))  # it is counted, and the answer never read
+        connection[1].write(framed(worker._deltas.next()))  # it is counted, and the answer never read
         await until(lambda: counted(metrics) == 3)
         worker._hang_up()
         registry.cells(TEAMS).at("a", "ok").inc(2)
