@@ -33,6 +33,7 @@ OPERATIONS: Final = {
 }
 MICRO: Final = 1_000_000
 _REASONS_MAX: Final = 16
+_LETTING_GO_NS: Final = 5_000_000
 
 
 def attempt_span(call: Call, settlement: Settlement, wording: Wording) -> Span:
@@ -62,7 +63,7 @@ def attempt_span(call: Call, settlement: Settlement, wording: Wording) -> Span:
         span_id=attempt_span_id(trace, attempt.number),
         parent_id=trace.span_id,
         start_ns=start_ns,
-        end_ns=start_ns + ns(settlement.duration_s),
+        end_ns=_end_ns(call, start_ns + ns(settlement.duration_s)),
         attributes=attributes,
         error=None if failure is None else scrub(failure.message) or settlement.outcome,
         events=_events(call, attempt, attributes),
@@ -79,6 +80,12 @@ def shows(wording: Wording, call: Call) -> bool:
 
 def unix_ns(call: Call, loop_s: float) -> int:
     return call.received_at_ns + ns(loop_s - call.received_s)
+
+
+def _end_ns(call: Call, end_ns: int) -> int:
+    """The winner is let go of when its call has ended, microseconds later; what goes on for longer does go on."""
+    call_ended_ns = unix_ns(call, call.ended_s)
+    return call_ended_ns if call_ended_ns < end_ns < call_ended_ns + _LETTING_GO_NS else end_ns
 
 
 def _asked(call: Call, attempt: Attempt, operation: str, place: Place) -> dict[str, Value]:

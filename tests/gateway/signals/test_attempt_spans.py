@@ -11,7 +11,7 @@ from gateway.signals.attempt_spans import attempt_span
 from gateway.signals.conventions import Attr, UsageShown, Wording
 from gateway.signals.span_values import Kind, Told
 from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Usage
-from tests.gateway.calls import answered, attempt, call, from_an_engine
+from tests.gateway.calls import RECEIVED_AT_NS, answered, attempt, call, from_an_engine
 
 if TYPE_CHECKING:
     from gateway.call import Call
@@ -102,3 +102,10 @@ def test_an_upstreams_words_are_scrubbed() -> None:
     span = first(call(attempt(failure=echoed)))
     assert span.error is not None
     assert "canary" not in span.error
+
+
+@pytest.mark.parametrize(("late_s", "shown_s"), [(0.0, 0.0), (0.004, 0.0), (2.0, 2.0)])
+def test_an_attempt_ends_with_its_call_unless_it_goes_on(late_s: float, shown_s: float) -> None:
+    one = answered()
+    one.attempts[0].ended_s = one.ended_s + late_s
+    assert first(one).end_ns == RECEIVED_AT_NS + 503_000_000 + round(shown_s * 1e9)
