@@ -36,6 +36,7 @@ from gateway.records.intents import Intents
 from gateway.records.reporting import Reporting
 from gateway.replays import Replays
 from gateway.shedding import Door
+from gateway.signals.capture_metrics import watch_capture
 from gateway.signals.engine_metrics import watch_engines
 from gateway.signals.hardware_metrics import watch_hardware
 from gateway.signals.line_metrics import watch_lines
@@ -49,6 +50,7 @@ from gateway.stages.route import RouteStage
 from gateway.state.fleet import Fleet
 from gateway.state.hardware import HardwareTimes
 from gateway.state.hardware_hours import HardwareHours
+from gateway.state.ledger.capture import SpendCapture
 from gateway.upstreams import UpstreamSet, forwarded_headers
 from policies.calendars import Calendars
 from policies.limit_index import LimitIndex
@@ -120,6 +122,8 @@ class Gateway:
         watch_hardware(self.reporting.registry, self.hardware)
         self.hardware.watch_engines(self._upstreams.engine_busy_s)
         self._hours = HardwareHours(self.hardware, self.keys.database)
+        self._capture = SpendCapture(self.keys.database)
+        watch_capture(self.reporting.registry, self._capture)
         watch_lines(self.reporting.registry, self._reached)
         parts = Parts(
             live,
@@ -129,6 +133,7 @@ class Gateway:
             self.reporting.decisions,
             lambda: self._upstreams.engines,
             lambda: self.caching if self.caching.is_used else None,
+            self._capture.look,
         )
         self.operations = Operations(all_routes(parts), gate_of(config.secrets.admin_token))
         self._probes = HealthProbes(self.fleet, random.Random(secrets.randbits(64)))  # noqa: S311 - jitter
@@ -155,6 +160,7 @@ class Gateway:
             gateway.door.start()
             gateway._budgets.start()
             gateway._hours.start()
+            gateway._capture.start()
         except BaseException:
             await gateway.close()
             raise
@@ -196,6 +202,7 @@ class Gateway:
         await self.caching.close()
         await self._probes.close()
         await self._hours.close()
+        await self._capture.close()
         await self._upstreams.close()
         await self.keys.close()
         await self.reporting.close()

@@ -35,6 +35,7 @@ class Permission(StrEnum):
     OWNERS_WRITE = "owners:write"
     LIMITS_READ = "limits:read"
     USAGE_READ = "usage:read"
+    USAGE_WRITE = "usage:write"  # what providers billed; never what was used
     DECISIONS_READ = "decisions:read"
     MODELS_READ = "models:read"
     MODELS_WRITE = "models:write"

@@ -8,6 +8,7 @@ from gateway.admin.cache_curve_routes import CacheCurveRoutes
 from gateway.admin.cache_dump_routes import CacheDumpRoutes
 from gateway.admin.cache_routes import CacheRoutes
 from gateway.admin.decision_routes import DecisionRoutes
+from gateway.admin.invoice_routes import InvoiceRoutes
 from gateway.admin.key_routes import KeyRoutes
 from gateway.admin.limit_routes import LimitRoutes
 from gateway.admin.model_routes import ModelRoutes
@@ -16,7 +17,7 @@ from gateway.admin.owner_routes import TEAM, USER, MemberRoutes, OrgRoutes
 from gateway.admin.usage_routes import UsageRoutes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from gateway.admin.cache_routes import Caches
     from gateway.admin.routes import Route
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 def no_engines() -> None:
     """Where no model runs."""
+
+
+async def nobody() -> None:
+    """Hears of invoices."""
 
 
 def no_caches() -> None:
@@ -46,6 +51,7 @@ class Parts(NamedTuple):
     decisions: RecentDecisions
     engines: Callable[[], Engines | None] = no_engines
     caches: Callable[[], Caches | None] = no_caches
+    invoices: Callable[[], Awaitable[None]] = nobody
 
 
 def all_routes(parts: Parts) -> tuple[Route, ...]:
@@ -57,6 +63,7 @@ def all_routes(parts: Parts) -> tuple[Route, ...]:
         *MemberRoutes(parts.keys, USER).routes(),
         *LimitRoutes(parts.current, parts.keys.stored, parts.limits).routes(),
         *UsageRoutes(parts.keys.database).routes(),
+        *InvoiceRoutes(parts.keys.database, parts.invoices).routes(),
         *DecisionRoutes(parts.decisions).routes(),
         *ModelRoutes(parts.engines).routes(),
         *CacheRoutes(parts.caches).routes(),

@@ -1,6 +1,6 @@
 """The route of usage: what was spent, from the ledger's sums."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -10,28 +10,44 @@ from gateway.admin.routes import Asked, Permission, Route, Told
 from gateway.config.owners import moment
 from gateway.errors import RequestError
 from gateway.state.database import Database
-from gateway.state.ledger.reports import ALL_TIME_MS, Span, Spend, spend_by
+from gateway.state.ledger.hardware_report import Idle, idle_by
+from gateway.state.ledger.reports import ALL_TIME_MS, GROUPS, MONTH, Span, Spend, checked, month_span, spend_by
 
 USAGE: Final = "/admin/v1/usage"
 
+_GROUP: Final = f"({'|'.join(GROUPS)})"
+Groups = Annotated[
+    str,
+    Meta(pattern=f"^{_GROUP}(,{_GROUP}){{0,2}}$", description="One to three groupings, such as team,model; each once."),
+]
 Day = Annotated[
     str,
     Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}", max_length=40, description="An ISO date, or a time; UTC by default."),
 ]
+Month = Annotated[
+    str, Meta(pattern=f"^{MONTH}$", description="A whole month in UTC, such as 2026-10; instead of since and until.")
+]
 
 
 class UsageQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    by: Literal["key", "team", "user", "org", "route", "deployment", "provider", "model", "day", "tag"] = "key"
+    by: Groups = "key"
     since: Day | UnsetType = UNSET
     until: Day | UnsetType = UNSET
+    month: Month | UnsetType = UNSET
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """The spend of each group, dearest first (days in order), and of all. Several tags: in the line of each."""
+    """The spend of each group, dearest first (days in order), and of all. Several tags: in the line of each.
 
-    by: str
+    `idle` is what hardware of one's own cost that nobody used, in no total; `hardware` all of it beside what was
+    charged, null where there is none.
+    """
+
+    by: list[str]
     groups: list[Spend]
     total: Spend
+    idle: list[Idle]
+    hardware: Idle | None
 
 
 class UsageRoutes:
@@ -46,10 +62,28 @@ class UsageRoutes:
 
     async def _report(self, asked: Asked) -> Answer:
         query: UsageQuery = asked.query
-        since, until = _at("since", query.since, ALL_TIME_MS[0]), _at("until", query.until, ALL_TIME_MS[1])
+        by, span = _groupings(query.by), span_of(query.since, query.until, query.month)
         async with self._ledger.read() as connection:
-            groups, total = await spend_by(connection, query.by, Span(since, until))
-        return as_json(msgspec.to_builtins(Usage(by=query.by, groups=groups, total=total)))
+            groups, total = await spend_by(connection, by, span)
+            idle, hardware = await idle_by(connection, by, span)
+        told = Usage(by=list(by), groups=groups, total=total, idle=idle, hardware=hardware)
+        return as_json(msgspec.to_builtins(told))
+
+
+def _groupings(text: str) -> tuple[str, ...]:
+    try:
+        return checked(text.split(","))
+    except ValueError as problem:
+        raise RequestError(f"{problem}.", param="by") from problem
+
+
+def span_of(since: str | UnsetType, until: str | UnsetType, month: str | UnsetType) -> Span:
+    """The span that is asked for. Raises `RequestError`."""
+    if month is not UNSET:
+        if since is not UNSET or until is not UNSET:
+            raise RequestError("month is a span of its own: leave since and until out.", param="month")
+        return month_span(month)
+    return Span(_at("since", since, ALL_TIME_MS[0]), _at("until", until, ALL_TIME_MS[1]))
 
 
 def _at(name: str, text: str | UnsetType, otherwise: int) -> int:

@@ -11,7 +11,8 @@ import msgspec
 
 from gateway.commands.admin_client import CommandError
 from gateway.commands.shown import Shown, path_of, query_of
-from gateway.commands.usage import parse_moment, usd
+from gateway.commands.usage import parse_moment
+from gateway.commands.usage_shown import usd
 from gateway.scrubbing import printable
 from policies.cache_curves import SHIPPED
 

@@ -12,13 +12,11 @@ import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway import extras
-from gateway.commands.usage import parse_span
+from gateway.commands.csv_cells import cell_of
 from gateway.commands.usage_focus import FOCUS_COLUMNS, focus_lines
 from gateway.errors import MissingExtra
 from gateway.state.database import Database
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE: Final = 2_000
 STDOUT: Final = Path("-")
-_ACTS: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that a spreadsheet would compute instead of show."""
-
 COLUMNS: Final = {name: "number" if "int" in str(kind) else "text" for name, kind in LedgerRow.__annotations__.items()}
 
 
@@ -46,12 +41,11 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-def export(ledger: str, form: str | None, out: Path, *, since: str | None, until: str | None) -> int:
+def export(ledger: str, form: str | None, out: Path, span: Span) -> int:
     """Write the attempts of a span as csv, parquet or focus; without a form as the file's name says. Exit code 2 when
     that cannot be. The file - is standard output.
     """
     try:
-        span = parse_span(since, until, datetime.now(UTC))
         with _replacing(out) as beside:
             is_parquet = form == "parquet" or (form != "csv" and out.suffix == ".parquet")
             columns = FOCUS_COLUMNS if form == "focus" else COLUMNS
@@ -121,16 +115,6 @@ class CsvSink:
 
     def close(self) -> None:
         self._file.close()
-
-
-def cell_of(value: object) -> object:
-    """A value as a CSV cell; a text that a spreadsheet would take for a formula gets a quotation mark before it."""
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(_ACTS) else value
-    if isinstance(value, Decimal):
-        text = format(value, "f")
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
 
 
 class ParquetSink:

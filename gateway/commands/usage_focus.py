@@ -1,6 +1,7 @@
 """Attempts as lines of FOCUS 1.2, the FinOps Foundation's columns for cost and usage (focus.finops.org, May 2025).
 
-An attempt makes one line per kind of token that it used: FOCUS knows one quantity and one unit price a line. An answer
+An attempt makes one line per kind of token that it used, and one for what it paid as a request and for tools: FOCUS
+knows one quantity and one unit price a line. An answer
 from a cache makes one line that cost nothing, of one request; what it saved stands in columns of ours. The line's
 sub-account is the team, its billing account the org, and its tags name key, user, route and the key's own tags.
 """
@@ -71,8 +72,14 @@ FOCUS_COLUMNS: Final = {
     "x_CacheLevel": "text",
     "x_SavedCost": "decimal",
     "x_SavedTokens": "number",
+    "x_UpstreamCost": "decimal",
+    "x_ServiceTier": "text",
+    "x_UsageDetails": "text",
+    "x_GpuSeconds": "decimal",
 }
 CACHED: Final = "Cached Answer"
+REQUESTS: Final = "Requests"
+TOOLS: Final = "Tool Calls"
 
 
 _ONE: Final = Decimal(1)
@@ -97,20 +104,53 @@ def focus_lines(row: LedgerRow) -> Iterator[tuple[object, ...]]:
     if row.attempt == FROM_CACHE:
         yield tuple(_line(row, Part(CACHED, 0, 0), _REQUEST).values())
         return
+    whole = _of_attempt(row)
     for part in parts(row):
         if part.tokens or part.cost_nanousd:
-            yield tuple(_line(row, part).values())
+            yield tuple(_line(row, part, _counted(row, part) | whole).values())
+            whole = _NOTHING  # stands once, so that columns add up
 
 
 def parts(row: LedgerRow) -> tuple[Part, ...]:
-    """What an attempt used, each token in one part: the row's input includes what was cached or written to a cache."""
+    """What an attempt used, each token in one part: the row's input includes what was cached or written to a cache.
+    What is paid for by the piece has no tokens.
+    """
     fresh = max(0, row.input_tokens - row.cached_input_tokens - row.cache_write_tokens)
     return (
         Part("Input Tokens", fresh, row.input_nanousd),
         Part("Cached Input Tokens", row.cached_input_tokens, row.cached_input_nanousd),
         Part("Cache Write Tokens", row.cache_write_tokens, row.cache_write_nanousd),
         Part("Output Tokens", row.output_tokens, row.output_nanousd),
+        Part(REQUESTS, 0, row.request_nanousd),
+        Part(TOOLS, 0, row.tool_nanousd),
     )
+
+
+def _of_attempt(row: LedgerRow) -> dict[str, object]:
+    gpu_s = None if row.gpu_us is None else (Decimal(row.gpu_us) / _MILLION).quantize(_PLACES)
+    return {"x_UpstreamCost": _usd(row.upstream_nanousd), "x_GpuSeconds": gpu_s}
+
+
+def _counted(row: LedgerRow, part: Part) -> dict[str, object]:
+    """What is paid for by the piece, and no tokens: the request as such, and what it looked up."""
+    if part.meter not in (REQUESTS, TOOLS):
+        return _NOTHING
+    pieces = Decimal(_searches(row) if part.meter == TOOLS else 1)
+    price = (Decimal(part.cost_nanousd or 0) / _NANO / pieces).quantize(_PLACES)
+    return {
+        **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), pieces),
+        **dict.fromkeys(("ConsumedUnit", "PricingUnit"), part.meter),
+        **dict.fromkeys(("ContractedUnitPrice", "ListUnitPrice"), price),
+    }
+
+
+def _searches(row: LedgerRow) -> int:
+    try:
+        details = json.loads(row.usage_details or "{}")
+    except ValueError:
+        return 1
+    searches = details.get("searches") if isinstance(details, dict) else None
+    return searches if isinstance(searches, int) and searches > 0 else 1
 
 
 def _line(row: LedgerRow, part: Part, instead: dict[str, object] = _NOTHING) -> dict[str, object]:
@@ -185,9 +225,17 @@ def _owner(row: LedgerRow) -> dict[str, object]:
         "x_Estimated": row.estimated,
         "x_UnpricedReason": row.unpriced_reason,
         "x_CacheLevel": row.cache_level,
-        "x_SavedCost": None if row.saved_nanousd is None else (Decimal(row.saved_nanousd) / _NANO).quantize(_PLACES),
+        "x_SavedCost": _usd(row.saved_nanousd),
         "x_SavedTokens": row.saved_tokens,
+        "x_UpstreamCost": None,
+        "x_ServiceTier": row.service,
+        "x_UsageDetails": row.usage_details,
+        "x_GpuSeconds": None,
     }
+
+
+def _usd(nanousd: int | None) -> Decimal | None:
+    return None if nanousd is None else (Decimal(nanousd) / _NANO).quantize(_PLACES)
 
 
 def _tags(row: LedgerRow) -> dict[str, object]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -31,6 +32,8 @@ GROUPS: Final = {
 }
 """What spend is grouped by: as the sums name it, and as the attempts do."""
 MOST_GROUPS: Final = 3
+MONTH: Final = "(19[7-9][0-9]|[2-8][0-9]{3})-(0[1-9]|1[0-2])"
+_MONTH: Final = re.compile(MONTH)
 
 ALL_TIME_MS: Final = (0, 2**53)
 _FROM_ATTEMPTS: Final = (
@@ -54,6 +57,16 @@ class Span(NamedTuple):
 
     since_ms: int = ALL_TIME_MS[0]
     until_ms: int = ALL_TIME_MS[1]
+
+
+def month_span(text: str) -> Span:
+    """A calendar month in UTC, such as 2026-10. Raises `ValueError`."""
+    found = _MONTH.fullmatch(text)
+    if found is None:
+        raise ValueError("a month like 2026-10 is meant")
+    first = datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC)
+    after = (first + timedelta(days=31)).replace(day=1)
+    return Span(*(int(moment.timestamp()) * 1000 for moment in (first, after)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -8,7 +9,8 @@ import pytest
 
 from gateway.__main__ import main
 from gateway.call import Cached
-from gateway.commands.usage import ledger_url, parse_moment, report, usd
+from gateway.commands.usage import ledger_url, parse_moment, parse_span, report
+from gateway.commands.usage_shown import usd
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from gateway.state.answers.store import Used
@@ -43,12 +45,16 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
+def shown(path: Path, by: str, since: str | None = None, until: str | None = None, form: str = "table") -> int:
+    return report(f"sqlite:///{path}", by, parse_span(since, until, None, NOW), form)
+
+
 def told(
     path: Path, capsys: pytest.CaptureFixture[str], by: str, since: str | None = None, until: str | None = None
 ) -> dict[str, object]:
-    assert report(f"sqlite:///{path}", by=by, since=since, until=until, as_json=True) == 0
+    assert shown(path, by, since, until, "json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["by"] == by
+    assert document["by"] == [by]
     return {group["name"]: group for group in document["groups"]} | {"total": document["total"]}
 
 
@@ -56,18 +62,30 @@ def test_the_total_is_the_ledgers_sum(path: Path, capsys: pytest.CaptureFixture[
     total = told(path, capsys, "key")["total"]
     assert total == {
         "name": "total",
+        "names": ["total"],
         "requests": 3,
         "attempts": 4,
         "input_tokens": 157,
         "cached_input_tokens": 0,
+        "cache_write_tokens": 0,
         "output_tokens": 63,
+        "reasoning_tokens": 0,
         "estimated_tokens": 100,
         "cost_nanousd": 350_000 + 625_000,
+        "input_nanousd": 375_000,
+        "cached_input_nanousd": 0,
+        "cache_write_nanousd": 0,
+        "output_nanousd": 600_000,
+        "request_nanousd": 0,
+        "tool_nanousd": 0,
+        "unsplit_nanousd": 0,
+        "upstream_nanousd": 975_000,
         "unpriced_attempts": 1,
         "unpriced_tokens": 10,
         "cache_hits": 0,
         "saved_nanousd": 0,
         "saved_tokens": 0,
+        "gpu_us": 0,
         "cost_usd": "0.000975000",
         "estimated_share": round(100 / 220, 6),
         "saved_usd": "0.000000000",
@@ -87,19 +105,21 @@ def test_the_total_is_the_ledgers_sum(path: Path, capsys: pytest.CaptureFixture[
 def test_spend_is_grouped_and_what_has_no_price_has_no_cost(
     path: Path, capsys: pytest.CaptureFixture[str], by: str, costs: dict[str | None, int | None]
 ) -> None:
-    assert report(f"sqlite:///{path}", by=by, since=None, until=None, as_json=True) == 0
+    assert shown(path, by, form="json") == 0
     groups = json.loads(capsys.readouterr().out)["groups"]
     assert [(group["name"], group["cost_nanousd"]) for group in groups] == list(costs.items())
 
 
 def test_people_get_a_table_with_totals_and_flags(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(f"sqlite:///{path}", by="deployment", since=None, until=None, as_json=False) == 0
+    assert shown(path, "deployment") == 0
     heads, rule, dear, unpriced, _, total = capsys.readouterr().out.splitlines()
     assert heads.split()[:3] == ["deployment", "requests", "attempts"]
     assert set(rule) == {"-"}
-    assert dear.split() == ["gpt-4o", "3", "3", "150", "0", "60", "47.6%", "0.000975000", "-"]
-    assert unpriced.split() == ["llama-eu", "0", "1", "7", "0", "3", "0.0%", "unpriced", "10"]
-    assert total.split() == ["total", "3", "4", "157", "0", "63", "45.5%", "0.000975000", "10"]
+    assert heads.split("  ")[-3:] == ["input USD", " output USD", "unpriced tokens"]
+    parts = ["0.000375000", "0.000600000"]
+    assert dear.split() == ["gpt-4o", "3", "3", "150", "0", "60", "47.6%", "0.000975000", *parts, "-"]
+    assert unpriced.split() == ["llama-eu", "0", "1", "7", "0", "3", "0.0%", "unpriced", "-", "-", "10"]
+    assert total.split() == ["total", "3", "4", "157", "0", "63", "45.5%", "0.000975000", *parts, "10"]
 
 
 def test_hits_and_what_they_saved_stand_beside_what_was_spent(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +129,7 @@ def test_hits_and_what_they_saved_stand_beside_what_was_spent(path: Path, capsys
     ledger.start()
     ledger.append(ledger_rows(settle(hit)) * 2)
     ledger.close()
-    assert report(f"sqlite:///{path}", by="key", since=None, until=None, as_json=False) == 0
+    assert shown(path, "key") == 0
     heads, _, *lines, _, total = capsys.readouterr().out.splitlines()
     assert heads.endswith("hits    saved USD")
     assert {line.split()[0]: line.split()[-2:] for line in lines}["ci"] == ["1", "0.000350000"]
@@ -122,7 +142,7 @@ def test_hits_and_what_they_saved_stand_beside_what_was_spent(path: Path, capsys
 
 
 def test_a_name_cannot_act_on_the_terminal(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report(f"sqlite:///{path}", by="key", since=None, until=None, as_json=False)
+    shown(path, "key")
     assert "\x1b" not in capsys.readouterr().out
 
 
@@ -146,19 +166,19 @@ def test_since_is_a_day_a_time_or_a_span(since: str, moment: datetime) -> None:
     assert parse_moment("--since", since, NOW) == moment.timestamp() * 1000
 
 
-@pytest.mark.parametrize("since", ["yesterday", "7 days", "-3d", "999999w", "2026-13-01", "1'; DROP TABLE attempts"])
+@pytest.mark.parametrize("since", ["yesterday", "7 days", "999999w", "2026-13-01", "1'; DROP TABLE attempts"])
 def test_another_since_is_refused(path: Path, capsys: pytest.CaptureFixture[str], since: str) -> None:
-    assert report(f"sqlite:///{path}", by="key", since=since, until=None, as_json=False) == 2
+    assert main(["usage", "--ledger", str(path), "--since", since]) == 2
     assert "--since wants" in capsys.readouterr().err
 
 
 def test_there_is_no_other_grouping(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(f"sqlite:///{path}", by="1; DROP TABLE attempts", since=None, until=None, as_json=False) == 2
+    assert shown(path, "1; DROP TABLE attempts") == 2
     assert "cannot group by" in capsys.readouterr().err
 
 
 def test_a_missing_ledger_is_an_error_and_none_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(f"sqlite:///{tmp_path}/none.db", by="key", since=None, until=None, as_json=True) == 2
+    assert shown(tmp_path / "none.db", "key", form="json") == 2
     assert "there is no ledger at" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -193,9 +213,39 @@ def test_a_ledger_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_until_leaves_out_what_came_after(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(told(path, capsys, "day", None, "2026-11-23")) == ["2026-11-22", "total"]
-    assert report(f"sqlite:///{path}", by="day", since=None, until="soon", as_json=True) == 2
+    assert main(["usage", "--ledger", str(path), "--until", "soon", "--json"]) == 2
     assert "--until wants" in capsys.readouterr().err
 
 
 def test_money_is_shown_to_the_last_digit() -> None:
     assert usd(12_345_678_901_234_567) == "12345678.901234567"
+
+
+def test_two_groupings_have_two_columns_and_add_up(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["usage", "--ledger", str(path), "--by", "team", "--by", "source", "--format", "csv"]) == 0
+    lines = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    costs = {(line["line"], line["team"], line["source"]): line["cost_usd"] for line in lines}
+    assert costs == {
+        ("group", "", "estimated"): "0.000625000",
+        ("group", "platform", "table"): "0.000350000",
+        ("group", "platform", ""): "",
+        ("total", "", ""): "0.000975000",
+    }
+    assert {line["unpriced_tokens"] for line in lines if not line["cost_usd"]} == {"10"}
+    assert main(["usage", "--ledger", str(path), "--by", "team", "--by", "model"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[:3] == ["team", "model", "requests"]
+    assert main(["usage", "--ledger", str(path), "--by", "team", "--by", "team"]) == 2
+    assert "each once" in capsys.readouterr().err
+
+
+def test_a_month_is_a_span_of_its_own(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse_span(None, None, "2026-10", NOW) == (1_790_812_800_000, 1_793_491_200_000)
+    assert parse_span(None, None, "2026-12", NOW).until_ms == datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1000
+    assert parse_moment("--since", "2026-10", NOW) == 1_790_812_800_000
+    assert main(["usage", "--ledger", str(path), "--month", "2026-11", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["total"]["attempts"] == 4
+    for wrong in ("2026-13", "2026", "0000-01", "2026-1"):
+        assert main(["usage", "--ledger", str(path), "--month", wrong]) == 2
+        assert "--month: a month like 2026-10 is meant" in capsys.readouterr().err
+    assert main(["usage", "--ledger", str(path), "--month", "2026-10", "--since", "7d"]) == 2
+    assert "leave --since and --until out" in capsys.readouterr().err

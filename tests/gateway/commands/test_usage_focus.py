@@ -48,7 +48,7 @@ def test_the_columns_that_focus_demands_are_there_typed_and_filled() -> None:
             assert line[name] is not None or name in NULLABLE, name
         for name, value in line.items():
             assert value is None or type(value) is TYPES[FOCUS_COLUMNS[name]], name
-    assert all(name.startswith("x_") for name in list(FOCUS_COLUMNS)[-7:])
+    assert all(name.startswith("x_") for name in list(FOCUS_COLUMNS)[-11:])
 
 
 def test_an_attempt_is_one_line_per_kind_of_token_and_no_token_twice() -> None:
@@ -109,3 +109,37 @@ def test_what_has_no_price_costs_nothing_known_and_says_so() -> None:
 def test_an_attempt_without_tokens_makes_no_line() -> None:
     nothing = unpriced(PLAIN)._replace(input_tokens=0, cached_input_tokens=0, output_tokens=0)
     assert lines(nothing) == []
+
+
+def test_what_is_paid_by_the_piece_has_lines_of_its_own_and_all_add_up() -> None:
+    row = PLAIN._replace(
+        cost_nanousd=5_000_350, request_nanousd=3_000_000, tool_nanousd=2_000_000, usage_details='{"searches":4}'
+    )
+    told = {line["SkuMeter"]: line for line in lines(row)}
+    assert sum(line["BilledCost"] for line in told.values()) * 10**9 == 5_000_350  # type: ignore[misc]
+    request, tools = told["Requests"], told["Tool Calls"]
+    assert (request["ConsumedQuantity"], request["PricingUnit"], request["ListUnitPrice"]) == (
+        1,
+        "Requests",
+        Decimal("0.003"),
+    )
+    assert (tools["ConsumedQuantity"], tools["ConsumedUnit"], tools["ListUnitPrice"]) == (
+        4,
+        "Tool Calls",
+        Decimal("0.0005"),
+    )
+
+
+@pytest.mark.parametrize("details", [None, "{", "[]", '{"searches":-1}', '{"searches":"2"}'])
+def test_details_that_say_nothing_are_one_call(details: str | None) -> None:
+    row = PLAIN._replace(tool_nanousd=2, usage_details=details)
+    (tools,) = [line for line in lines(row) if line["SkuMeter"] == "Tool Calls"]
+    assert tools["ConsumedQuantity"] == 1
+
+
+def test_what_belongs_to_the_attempt_stands_once_so_that_columns_add_up() -> None:
+    told = lines(PLAIN._replace(upstream_nanousd=300, gpu_us=2_500_000, service="flex"))
+    assert len(told) == 3
+    assert [line["x_UpstreamCost"] for line in told] == [Decimal("3e-7"), None, None]
+    assert [line["x_GpuSeconds"] for line in told] == [Decimal("2.5"), None, None]
+    assert {line["x_ServiceTier"] for line in told} == {"flex"}
