@@ -8,7 +8,7 @@ import msgspec
 
 from adapters.base import FailedStream, Tally
 from adapters.openai_errors import in_band, not_an_answer
-from adapters.openai_responses import Response, finish_reason
+from adapters.openai_responses import Response, finish_reason, is_search
 from adapters.openai_text import Choice, TextKeeper, add_delta
 from adapters.openai_usage import read_ranking_usage, read_usage
 from policies.vocabulary import Endpoint
@@ -21,6 +21,7 @@ class Generated(msgspec.Struct, gc=False):
     usage: Any = None
     id: Any = None
     model: Any = None
+    service_tier: Any = None
 
 
 class Embedded(msgspec.Struct, gc=False):
@@ -30,6 +31,7 @@ class Embedded(msgspec.Struct, gc=False):
     usage: Any = None
     id: Any = None
     model: Any = None
+    service_tier: Any = None
 
 
 class Ranked(msgspec.Struct, gc=False):
@@ -41,6 +43,7 @@ class Ranked(msgspec.Struct, gc=False):
     meta: Any = None
     id: Any = None
     model: Any = None
+    service_tier: Any = None
 
 
 class Responded(Response, gc=False):
@@ -100,7 +103,7 @@ def _read_responded(body: bytes) -> Tally:
     answer = _RESPONDED.decode(body)
     if answer.output is None or answer.status == "failed":
         raise _refuse(body)
-    tally = _tally(answer)
+    tally = _tally(answer, sum(map(is_search, answer.output)))
     tally.finish_reasons.append(finish_reason(answer))
     keeper = TextKeeper(tally)
     for item in answer.output:
@@ -122,10 +125,10 @@ def _texts(item: object) -> list[str]:
     return [text for text in found if isinstance(text, str)]
 
 
-def _tally(answer: Generated | Embedded | Ranked | Responded) -> Tally:
+def _tally(answer: Generated | Embedded | Ranked | Responded, searches: int = 0) -> Tally:
     model = answer.model if isinstance(answer.model, str) and answer.model else None
     name = answer.id if isinstance(answer.id, str) and answer.id else None
-    return Tally(usage=read_usage(answer.usage), model=model, id=name)
+    return Tally(usage=read_usage(answer.usage, answer.service_tier, searches), model=model, id=name)
 
 
 def _refuse(body: bytes) -> FailedStream:

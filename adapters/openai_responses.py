@@ -24,11 +24,13 @@ class Response(msgspec.Struct, gc=False):
     usage: Any = None
     error: Any = None
     incomplete_details: Any = None
+    service_tier: Any = None
 
 
 class Item(msgspec.Struct, gc=False):
     type: Any = None
     name: Any = None
+    action: Any = None
 
 
 class Event(msgspec.Struct, gc=False):
@@ -44,6 +46,8 @@ _EVENT = msgspec.json.Decoder(Event)
 
 class ResponsesDecoder(EventDecoder):
     """Decodes a Responses stream. A failed response is a failure, not an answer."""
+
+    _searches = 0
 
     def _take(self, name: str, data: bytes, event: bytes) -> bytes:
         if data.lstrip().startswith(b"[DONE]"):
@@ -73,10 +77,13 @@ class ResponsesDecoder(EventDecoder):
             self.started = True
         if kind.endswith(".added") and isinstance(item.name, str):
             self._text.add(item.name)
+        if kind.endswith(".done") and is_search({"type": item.type, "action": item.action}):
+            self._searches += 1
 
     def _take_response(self, response: Response) -> None:
         tally = self.tally
-        tally.usage = read_usage(response.usage) or tally.usage
+        usage = read_usage(response.usage, response.service_tier, self._searches)
+        tally.usage = tally.usage if usage is None else usage
         if type(response.id) is str and response.id:
             tally.id = response.id
         if type(response.model) is str and response.model:
@@ -90,6 +97,14 @@ def finish_reason(response: Response) -> str:
     details = response.incomplete_details
     reason = details.get("reason") if isinstance(details, dict) else None
     return reason if isinstance(reason, str) else str(response.status)
+
+
+def is_search(item: object) -> bool:
+    """Whether an output item is a look-up that is charged for: opening a page that was found is not."""
+    if not isinstance(item, dict) or item.get("type") != "web_search_call":
+        return False
+    action = item.get("action")
+    return not isinstance(action, dict) or action.get("type", "search") == "search"
 
 
 def _read_event(data: bytes) -> Event:

@@ -25,6 +25,7 @@ class Chunk(msgspec.Struct, gc=False):
     model: Any = None
     object: Any = None
     x_groq: Any = None
+    service_tier: Any = None
 
 
 DAMAGED_KEPT: Final = 3  # more is no accident on the way
@@ -45,6 +46,7 @@ class ChatDecoder(EventDecoder):
         self._finished: set[object] = set()
         self._is_counted = False  # by a usage that came after the last damage
         self._withheld: list[bytes] = []
+        self._service: object = None
 
     def _take(self, name: str, data: bytes, event: bytes) -> bytes:
         if data[0] != _BRACE and data.lstrip().startswith(b"[DONE]"):
@@ -62,17 +64,16 @@ class ChatDecoder(EventDecoder):
                 self._take_choice(choice)
         if self.tally.id is None or self.tally.model is None:
             self._take_names(chunk)
-        usage = chunk.usage
-        if chunk.x_groq is not None and not usage:
-            usage = chunk.x_groq.get("usage") if isinstance(chunk.x_groq, dict) else None
+        self._service = chunk.service_tier or self._service
+        usage = chunk.usage or (chunk.x_groq and _of_groq(chunk.x_groq))
         if usage and not self._take_usage(usage, chunk):
             return b""
         return self._withhold(chunk, event) if self.tally.damaged_events else event
 
     def _take_usage(self, usage: object, chunk: Chunk) -> bool:
         """Whether its event goes on: the chunk that we asked for ourselves is not for a caller who did not."""
-        read = read_usage(usage)
-        if read is not None:
+        read = read_usage(usage, self._service)
+        if read is not None and (read.input_tokens or read.output_tokens or self.tally.usage is None):
             self.tally.usage = read
             self._is_counted = True
         return bool(chunk.choices) or self._request.include_usage
@@ -138,6 +139,10 @@ class ChatDecoder(EventDecoder):
             return False
         shown_tokens = usage.output_tokens - usage.reasoning_tokens
         return self._text.pieces == shown_tokens and not self._text.has_more_than_text
+
+
+def _of_groq(value: object) -> object:
+    return value.get("usage") if isinstance(value, dict) else None
 
 
 def _read_chunk(data: bytes) -> Chunk:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.base import FailedStream, Tally
+from adapters.openai_usage_details import read_details
 from gateway.litellm.failure import failure_of
 from policies.vocabulary import FailureKind, Usage
 
@@ -65,7 +66,7 @@ class StreamTranslator:
         """
         _note_identity(self.tally, chunk)
         if isinstance(chunk.get("usage"), dict):
-            self.tally.usage = usage_of(chunk["usage"]) or self.tally.usage
+            self.tally.usage = usage_of(chunk["usage"], chunk.get("service_tier")) or self.tally.usage
         choices = [self._choice(choice) for choice in chunk.get("choices", ())]
         if any(choice["finish_reason"] for choice in choices):
             if not provider_finished:
@@ -115,7 +116,7 @@ def whole_answer(reply: dict[str, Any], *, calls_stop: bool) -> tuple[bytes, Tal
         "object": "chat.completion",
         "choices": choices,
     }
-    if (usage := usage_of(reply.get("usage") or {})) is not None:
+    if (usage := usage_of(reply.get("usage") or {}, reply.get("service_tier"))) is not None:
         tally.usage = usage
         body["usage"] = wire_usage(usage)
     return msgspec.json.encode(body), tally
@@ -141,9 +142,9 @@ def embeddings_answer(reply: dict[str, Any], *, as_base64: bool) -> tuple[bytes,
     return msgspec.json.encode(body), tally
 
 
-def usage_of(usage: dict[str, Any]) -> Usage | None:
-    """litellm's usage, whose input already holds cached and cache-written tokens. No input at all means: not
-    reported.
+def usage_of(usage: dict[str, Any], service: object = None) -> Usage | None:
+    """litellm's usage, whose input already holds cached and cache-written tokens, with the tier of service that is
+    named beside it. No input at all means: not reported. A cost in it is one that the provider has named.
     """
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     if not prompt:
@@ -156,7 +157,14 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
         cached_input_tokens=min(prompt, _count(prompt_details, "cached_tokens")),
         cache_write_tokens=min(prompt, written),
         reasoning_tokens=min(completion, _count(usage.get("completion_tokens_details") or {}, "reasoning_tokens")),
+        details=read_details(_without_reckoning(usage), service, 0),
     )
+
+
+def _without_reckoning(usage: dict[str, Any]) -> dict[str, Any]:
+    """litellm puts what it reckons itself where providers put what they bill; only OpenRouter's says more of it."""
+    is_reckoned = isinstance(usage.get("cost"), int | float) and not usage.get("cost_details")
+    return usage | {"cost": None} if is_reckoned else usage
 
 
 def wire_usage(usage: Usage) -> dict[str, Any]:

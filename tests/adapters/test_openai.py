@@ -185,6 +185,8 @@ def usage_differences(expect: Recording, usage: Usage | None) -> list[str]:
     if not sent and not generated:
         return []
     reasoning = expect.get("reasoning") or 0
+    if usage and expect.get("reasoning") is None and usage.output_tokens - usage.reasoning_tokens == generated:
+        reasoning = usage.reasoning_tokens  # Google's, which its totals alone hold
     cached = expect.get("cached") or 0
     totals = (generated or 0, (generated or 0) + reasoning)  # reasoning is reported within the output, or beside it
     seen = usage and (usage.input_tokens, usage.cached_input_tokens, usage.reasoning_tokens)

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.base import FailedStream
 from adapters.openai_answer import read_answer
-from policies.vocabulary import Endpoint, FailureKind, Usage
+from policies.vocabulary import Endpoint, FailureKind, Usage, UsageDetails
 
 GOOD: dict[Endpoint, dict[str, object]] = {
     Endpoint.CHAT: {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]},
@@ -98,3 +98,13 @@ def test_rankings_tell_their_usage_in_several_ways(more: dict[str, object], toke
 def test_a_ranking_may_call_its_results_data() -> None:
     body = {"object": "list", "data": [{"index": 0, "relevance_score": 0.5}], "usage": {"total_tokens": 4}}
     assert read_answer(Endpoint.RERANK, json.dumps(body).encode()).usage == Usage(4)
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint.CHAT, Endpoint.COMPLETIONS, Endpoint.EMBEDDINGS, Endpoint.RESPONSES])
+@pytest.mark.parametrize(("told", "service"), [("priority", "priority"), ("default", ""), (None, ""), ([1], "")])
+def test_the_tier_of_service_that_was_billed_stands_beside_the_usage(
+    endpoint: Endpoint, told: object, service: str
+) -> None:
+    body = GOOD[endpoint] | {"usage": {"prompt_tokens": 9, "completion_tokens": 3}, "service_tier": told}
+    details = UsageDetails(service=service) if service else None
+    assert read_answer(endpoint, json.dumps(body).encode()).usage == Usage(9, 3, details=details)

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from adapters.base import FailedStream
+from adapters.openai_answer import read_answer
 from adapters.openai_responses import ResponsesDecoder
 from adapters.schema import InferenceRequest
-from policies.vocabulary import Endpoint, FailureKind, Usage
+from policies.vocabulary import Endpoint, FailureKind, Usage, UsageDetails
 
 
 def decoder() -> ResponsesDecoder:
@@ -119,3 +120,23 @@ def test_a_name_may_come_after_the_data_or_only_beside_it() -> None:
     late = b'data: {"delta":"Hi"}\nevent: response.output_text.delta\n\n'
     assert stream.feed(late) == late
     assert stream.started
+
+
+def test_searches_and_the_tier_of_service_come_with_the_usage() -> None:
+    stream = decoder()
+    searched = {"type": "web_search_call", "action": {"type": "search", "query": "x"}}
+    opened = {"type": "web_search_call", "action": {"type": "open_page", "url": "x"}}
+    for item in (searched, opened, {"type": "web_search_call"}, {"type": "message"}):
+        stream.feed(event("response.output_item.added", item=item))
+        stream.feed(event("response.output_item.done", item=item))
+    stream.feed(event("response.completed", response=RESPONSE | {"service_tier": "flex"}))
+    assert stream.tally.usage == Usage(9, 3, details=UsageDetails(searches=2, service="flex"))
+
+
+def test_a_whole_response_says_the_same() -> None:
+    output = [{"type": "web_search_call", "action": {"type": one}} for one in ("find_in_page", "search")]
+        {"type": "web_search_call", "action": "?"},
+        {"type": "web_search_call", "action": {"type": "find_in_page"}},
+    ]
+    body = json.dumps(RESPONSE | {"output": output, "service_tier": "default"}).encode()
+    assert read_answer(Endpoint.RESPONSES, body).usage == Usage(9, 3, details=UsageDetails(searches=1))

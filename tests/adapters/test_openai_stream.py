@@ -10,7 +10,7 @@ from adapters.base import FailedStream
 from adapters.openai_events import DONE
 from adapters.openai_stream import ChatDecoder
 from adapters.schema import InferenceRequest
-from policies.vocabulary import Endpoint, FailureKind, Usage
+from policies.vocabulary import Endpoint, FailureKind, Usage, UsageDetails
 
 
 def decoder(*, choices: int = 1, include_usage: bool = False) -> ChatDecoder:
@@ -48,6 +48,20 @@ def test_the_last_usage_wins() -> None:
     stream = decoder()
     running = [chunk({"content": "x"}, usage={"prompt_tokens": 9, "completion_tokens": n}) for n in (1, 2)]
     stream.feed(b"".join(running) + STOP + USAGE + USAGE + DONE)
+    assert stream.tally.usage == Usage(9, 3)
+
+
+def test_the_tier_of_service_may_stand_in_any_chunk() -> None:
+    stream = decoder()
+    named = chunk({"content": "x"}, service_tier="flex")
+    stream.feed(named + TEXT + event(choices=[], usage={"prompt_tokens": 9, "completion_tokens": 3}) + STOP + DONE)
+    assert stream.tally.usage == Usage(9, 3, details=UsageDetails(service="flex"))
+
+
+def test_zeros_at_the_end_take_nothing_back() -> None:
+    stream = decoder()
+    zeros = event(choices=[], usage={"prompt_tokens": 0, "completion_tokens": 0})
+    stream.feed(zeros + TEXT + USAGE + zeros + STOP + DONE)
     assert stream.tally.usage == Usage(9, 3)
 
 

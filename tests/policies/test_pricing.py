@@ -169,7 +169,7 @@ small = st.integers(0, 5_000)
 details = st.builds(UsageDetails, small, small, small, small, small, small, st.integers(0, 9), st.just(""), st.none())
 full_rates = st.builds(Rates, rates, rates, rates, rates, st.builds(RareRates, *[rates] * 9))
 full_prices = st.builds(
-    lambda made, tiers: Price("p", "table", "", *made[:4], made.rare, tiers),
+    lambda made, tiers: replace(Price("p", "table", "", *made[:4]), rare=made.rare, tiers=tiers),
     full_rates,
     st.just(()) | st.tuples(st.builds(Tier, small, full_rates)),
 )

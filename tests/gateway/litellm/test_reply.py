@@ -7,7 +7,7 @@ import pytest
 
 from adapters.base import FailedStream
 from gateway.litellm.reply import TEXT_KEPT_CHARS, StreamTranslator, embeddings_answer, usage_of, whole_answer
-from policies.vocabulary import FailureKind, Usage
+from policies.vocabulary import FailureKind, Usage, UsageDetails
 
 
 def chunk(finish: str | None = None, usage: dict[str, Any] | None = None, **delta: object) -> dict[str, Any]:
@@ -145,3 +145,13 @@ def test_missing_vectors_are_a_bad_response(data: list[object] | None) -> None:
 def test_base64_is_little_endian_32_bit() -> None:
     body, _ = embeddings_answer({"data": [{"embedding": [1.0, -2]}], "model": "m"}, as_base64=True)
     assert json.loads(body)["data"] == [{"object": "embedding", "index": 0, "embedding": "AACAPwAAAMA="}]
+
+
+def test_what_litellm_reckons_is_no_bill_and_what_the_provider_bills_is() -> None:
+    used = {"prompt_tokens": 9, "completion_tokens": 4}
+    assert usage_of(used | {"cost": 0.1}) == Usage(9, 4)
+    billed = Usage(9, 4, details=UsageDetails(billed_nanousd=100_000_000))
+    assert usage_of(used | {"cost": 0.1, "cost_details": {"upstream_inference_cost": 0.1}}) == billed
+    assert usage_of(used | {"cost": 7.0, "cost_in_usd_ticks": 1_000_000_000}) == billed
+    assert usage_of(used | {"cost": {"total_cost": 0.1}}) == billed
+    assert usage_of(used, "flex") == Usage(9, 4, details=UsageDetails(service="flex"))
