@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from gateway.state.ledger.reports import Names, Span
+    from gateway.state.ledger.reports import Span
 
 IDLE: Final = "_idle"
 PLACES: Final = {"deployment": "deployment", "provider": "provider", "day": "hour_s / 86400"}
@@ -32,7 +32,7 @@ class Idle:
     """
 
     name: str | None
-    names: Names
+    names: tuple[str | None, ...]
     busy_us: int
     idle_us: int
     busy_nanousd: int | None
