@@ -134,9 +134,6 @@ def test_searches_and_the_tier_of_service_come_with_the_usage() -> None:
 
 
 def test_a_whole_response_says_the_same() -> None:
-    output = [{"type": "web_search_call", "action": {"type": one}} for one in ("find_in_page", "search")]
-        {"type": "web_search_call", "action": "?"},
-        {"type": "web_search_call", "action": {"type": "find_in_page"}},
-    ]
+    output = [{"type": "web_search_call", "action": {"type": kind}} for kind in ("find_in_page", "search")]
     body = json.dumps(RESPONSE | {"output": output, "service_tier": "default"}).encode()
     assert read_answer(Endpoint.RESPONSES, body).usage == Usage(9, 3, details=UsageDetails(searches=1))
