@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from typing import TYPE_CHECKING, Final
 
-import gateway.signals
+from gateway.signals.catalogue import FAMILIES
 from gateway.signals.telemetry import Family, Kind
 
 if TYPE_CHECKING:
@@ -33,24 +30,15 @@ _OF_ENGINES: Final = (
 """Of engines that Prometheus scrapes itself; `deployment` is a label that its configuration gives them."""
 
 
-@functools.cache
-def families() -> Mapping[str, Family]:
-    """Every family by name."""
-    found = {family.name: family for family in (*_BY_PROMETHEUS, *_OF_ENGINES, *_PENDING)}
-    for module in pkgutil.iter_modules(gateway.signals.__path__):
-        if module.name.endswith("telemetry"):
-            names = vars(importlib.import_module(f"gateway.signals.{module.name}"))
-            found |= {family.name: family for family in names.values() if isinstance(family, Family)}
-    return found
+KNOWN: Final[Mapping[str, Family]] = FAMILIES | {family.name: family for family in (*_BY_PROMETHEUS, *_OF_ENGINES)}
 
 
 def family_of(series: str) -> Family | None:
     """The family that a series name belongs to: a histogram's has three kinds of series."""
-    known = families()
-    if series in known:
-        return known[series]
+    if series in KNOWN:
+        return KNOWN[series]
     for suffix in _SUFFIXES:
-        family = known.get(series.removesuffix(suffix))
+        family = KNOWN.get(series.removesuffix(suffix))
         if series.endswith(suffix) and family is not None and family.kind is Kind.HISTOGRAM:
             return family
     return None
@@ -58,7 +46,7 @@ def family_of(series: str) -> Family | None:
 
 def is_of_engines(series: str) -> bool:
     """Whether an engine tells it, and not the gateway: then it is of another job."""
-    return ":" in series and any(series == family.name for family in _OF_ENGINES)
+    return any(series == family.name for family in _OF_ENGINES)
 
 
 def labels_of(series: str) -> frozenset[str] | None:
@@ -68,12 +56,3 @@ def labels_of(series: str) -> frozenset[str] | None:
         return None
     le = ("le",) if series.endswith("_bucket") else ()
     return frozenset((*family.labels, *OF_TARGETS, *le))
-
-
-_PENDING: Final = (
-    Family("pointsman_local_gpu_seconds_total", Kind.COUNTER, "", ("deployment", "state")),
-    Family("pointsman_local_gpu_cost_usd_total", Kind.COUNTER, "", ("deployment", "state")),
-    Family("pointsman_local_slots_busy", Kind.GAUGE, "", ("deployment",)),
-    Family("pointsman_local_kv_used_ratio", Kind.GAUGE, "", ("deployment",)),
-    Family("pointsman_local_queue", Kind.GAUGE, "", ("deployment",)),
-)

@@ -176,7 +176,7 @@ _WHAT: Final = Row(
         Panel(
             Show.GRAPH,
             "Models, USD per hour",
-            "What each model costs.",
+            "What each model costs, as its providers name it.",
             "currencyUSD",
             (Query(f"3600 * {rate(COST, 'model')}", "{{model}}"),),
             stacked=True,

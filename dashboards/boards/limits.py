@@ -7,6 +7,7 @@ from typing import Final
 from dashboards.boards.moments import CHANGES
 from dashboards.building.promql import grown, mean, or_zero, part, quantile, rate, top
 from dashboards.building.values import (
+    BLUE,
     GREEN,
     ORANGE,
     RED,
@@ -307,7 +308,8 @@ _STORE: Final = Row(
         Panel(
             Show.GRAPH,
             "Replays of Idempotency-Keys",
-            "Calls per second whose key was sent before, by what became of them.",
+            "Calls per second whose key was sent before, by what became of them, and what the answers kept for them "
+            "take.",
             "cps",
             (
                 Query(
@@ -315,6 +317,12 @@ _STORE: Final = Row(
                     "{{outcome}}",
                     empty="no key was sent twice",
                 ),
+                Query("sum(pointsman_idempotent_answers_bytes{*})", "answers kept"),
+                Query("sum(pointsman_idempotent_answers_unsent{*})", "answers unsent", empty=_SHARED),
+            ),
+            overrides=(
+                Override("answers kept", BLUE, right_unit="bytes"),
+                Override("answers unsent", YELLOW, right_unit="short"),
             ),
         ),
     ),

@@ -20,6 +20,7 @@ BOARD: Final = Board(
             "pointsman_local_(slots|gpu_seconds_total)",
             "Deployments on engines of one's own.",
         ),
+        Variable("engine", "engine", "pointsman_local_tokens_total", "Bundled engines, by the name of their provider."),
     ),
     notes=CHANGES,
     tags=("cost", "local"),

@@ -44,7 +44,7 @@ def _charged(function: str, window: str) -> str:
     """What callers were charged, at deployments whose hardware has a price only."""
     return (
         f"(sum by (deployment) ({function}({_CHARGED}[{window}])) and on (deployment) "
-        f"sum by (deployment) ({_FULL_COST}))"
+        f"group by (deployment) ({_FULL_COST}))"
     )
 
 

@@ -175,6 +175,23 @@ _DONE: Final = Row(
             steps=up_to((1, GREEN), first=RED),
         ),
         Panel(
+            Show.STATES,
+            "Breakers by credential",
+            "The breaker of each deployment under each of its named credentials: one that is open alone is that key's.",
+            "none",
+            (
+                Query(
+                    "max by (deployment, credential) (pointsman_credential_circuit_state{**})",
+                    "{{deployment}} {{credential}}",
+                    empty="no deployment has several credentials",
+                ),
+            ),
+            width=24,
+            height=5,
+            states=_CIRCUIT,
+            steps=up_to((1, YELLOW), (2, RED)),
+        ),
+        Panel(
             Show.TABLE,
             "Where calls moved",
             "Requests that moved from one deployment to another over the time shown, and why.",

@@ -59,7 +59,16 @@ _FULL: Final = Row(
             "How late a worker gets to what it should do. Above 100 ms something blocks the loop: every caller of that "
             "worker waits for it.",
             "s",
-            (Query(quantile(0.99, "pointsman_event_loop_lag_seconds", "instance, worker"), "{{instance}} {{worker}}"),),
+            (
+                Query(
+                    quantile(0.99, "pointsman_event_loop_lag_seconds", "instance, worker"), "{{instance}} {{worker}}"
+                ),
+                Query(
+                    quantile(0.99, "pointsman_gc_pause_seconds", "instance, worker"),
+                    "{{instance}} {{worker}}: garbage",
+                    empty="nothing was looked for in the interval",
+                ),
+            ),
             steps=up_to((0.1, RED)),
             steps_shown=True,
         ),
@@ -131,6 +140,43 @@ _CHANGED: Final = Row(
             height=7,
             states=(State(1, "up", GREEN), State(0, "silent", RED)),
             steps=up_to((1, GREEN), first=RED),
+        ),
+        Panel(
+            Show.GRAPH,
+            "Silence of workers",
+            "How long ago each worker told its numbers last. They are told every second; a worker that stalls is late.",
+            "s",
+            (
+                Query(
+                    "max by (instance, worker) (pointsman_worker_last_push_age_seconds{*})",
+                    "{{instance}} {{worker}}",
+                    empty="one process has no workers",
+                ),
+            ),
+            width=12,
+            steps=up_to((5, RED)),
+            steps_shown=True,
+        ),
+        Panel(
+            Show.GRAPH,
+            "The ledger's journal",
+            "Attempts written down whose outcome has not come yet, and what the journal holds until the database "
+            "has it. Bytes that could not be read back are rows that are lost.",
+            "short",
+            (
+                Query("sum by (instance) (pointsman_ledger_open_intents{*})", "{{instance}}: open attempts"),
+                Query("sum by (instance) (pointsman_ledger_journal_bytes{*})", "{{instance}}: journal"),
+                Query(
+                    "sum by (instance) (increase(pointsman_ledger_damaged_bytes_total{*}[$__rate_interval]))",
+                    "{{instance}}: damaged",
+                ),
+            ),
+            width=12,
+            decimals=0,
+            overrides=(
+                Override(".*: journal", right_unit="bytes"),
+                Override(".*: damaged", RED, right_unit="bytes"),
+            ),
         ),
         Panel(
             Show.STAT,
