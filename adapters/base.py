@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -34,11 +34,22 @@ class EngineTimes(msgspec.Struct, frozen=True):
     compute_s: float = 0.0
 
 
+class Passage(NamedTuple):
+    """A part of what was generated that is no plain answer: from one character of the text to another. `kind` is
+    `reasoning`, or a call's `name` or `arguments`.
+    """
+
+    kind: str
+    begin: int
+    end: int
+
+
 class Tally(msgspec.Struct):
     """What an answer has shown of itself so far: the basis of metering, cost and estimates.
 
     `usage` is None until the upstream reported it. `text` holds what was generated, in order, so that it can be counted
     when no usage comes; decoders stop adding beyond `adapters.openai.TEXT_KEPT_BYTES` and add to `text_dropped_chars`.
+    `passages` say which parts of it were thoughts and calls, where decoders tell them apart; None where there are none.
     `damaged_events` could not be read and were left out. `engine` is None where the engine is not ours.
     """
 
@@ -50,6 +61,7 @@ class Tally(msgspec.Struct):
     text_dropped_chars: int = 0
     damaged_events: int = 0
     engine: EngineTimes | None = None
+    passages: list[Passage] | None = None
 
 
 class StreamDecoder(Protocol):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from adapters.base import Passage
+
 if TYPE_CHECKING:
     from adapters.base import Tally
 
@@ -65,6 +67,16 @@ class TextKeeper:
         if len(pieces) > _PIECES_KEPT:
             pieces[:] = ["".join(pieces)]
 
+    def add_passage(self, kind: str, text: str) -> None:
+        """The same for what is no plain answer."""
+        begin = min(self._kept_chars, TEXT_KEPT_BYTES)
+        self.add(text)
+        tally = self._tally
+        passages = tally.passages = tally.passages or []
+        if passages and passages[-1][0] == kind and passages[-1][2] == begin:
+            begin = passages.pop()[1]
+        passages.append(Passage(kind, begin, self._kept_chars))
+
     def _cut(self, text: str) -> str:
         dropped = self._kept_chars - TEXT_KEPT_BYTES
         self._kept_chars = TEXT_KEPT_BYTES
@@ -86,9 +98,10 @@ def add_delta(keeper: TextKeeper, delta: Delta) -> bool:
     if not (thought or delta.refusal or delta.tool_calls or delta.function_call or delta.audio):
         return bool(content)
     keeper.has_more_than_text = True
-    for text in (thought, delta.refusal):
-        if type(text) is str and text:
-            keeper.add(text)
+    if type(thought) is str and thought:
+        keeper.add_passage("reasoning", thought)
+    if type(delta.refusal) is str and delta.refusal:
+        keeper.add(delta.refusal)
     calls = delta.tool_calls if type(delta.tool_calls) is list else []
     for call in (*calls, delta.function_call):
         _add_call(keeper, call)
@@ -111,10 +124,10 @@ def _add_call(keeper: TextKeeper, call: object) -> None:
         return
     called = call.get("function") or call.get("custom") or call
     if isinstance(called, dict):
-        for name in ("name", "arguments", "input"):
+        for name, kind in (("name", "name"), ("arguments", "arguments"), ("input", "arguments")):
             text = called.get(name)
             if isinstance(text, str):
-                keeper.add(text)
+                keeper.add_passage(kind, text)
 
 
 def mended(body: bytes) -> bytes:

@@ -18,6 +18,7 @@ from gateway.config.providers import OpenAIProvider
 from gateway.config.residency import requirements, together
 from gateway.config.route_names import route_names, routes_by_word
 from gateway.keys.virtual_keys import HeldKey
+from policies.content import least
 from policies.hardware_cost import Hardware
 from policies.route_rules import (
     DEFAULT_BREAKER,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.config.owners import KeySettings
     from gateway.config.providers import ProviderSettings
     from gateway.config.routing import DeploymentSettings
-    from policies.route_rules import BreakerSettings
+    from policies.route_rules import BreakerSettings, Content
     from policies.vocabulary import Limit, Predicate, Principal
 
 Where = tuple[str, str | None, str]
@@ -96,6 +97,13 @@ def requires_of(config: Config) -> Callable[[str, str | None], Requirements]:
     teams = {(team.org, name): requirements(team.require) for name, team in config.teams.items()}
     none = NO_REQUIREMENTS
     return lambda org, team: together((orgs.get(org, none), teams.get((org, team or ""), none)))
+
+
+def content_of(config: Config) -> Callable[[str, str | None], Content | None]:
+    """How much an org and a team, by their names, let be exported of what is said; None where neither says."""
+    orgs = {name: org.content for name, org in config.orgs.items()}
+    teams = {(team.org, name): team.content for name, team in config.teams.items()}
+    return lambda org, team: least(orgs.get(org), teams.get((org, team or "")))
 
 
 def limits_of(config: Config) -> tuple[Limit, ...]:
@@ -262,6 +270,7 @@ def _held(
         vouches=key.vouches,
         uses_cache=key.cache,
         trusts_trace=key.trust_trace_context,
+        content=least(content_of(config)(org, key.team), key.content),
     )
 
 

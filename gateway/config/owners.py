@@ -10,6 +10,7 @@ from gateway.config.fields import LongCredential, Name, OrgName, Shape, Tag, Who
 from gateway.config.limits import OneOrMoreLimits
 from gateway.config.residency import RequireSettings
 from gateway.state.keys.records import PriorityWord
+from policies.route_rules import Content
 
 DEFAULT_ORG = "default"
 
@@ -48,6 +49,11 @@ Require = Annotated[RequireSettings | None, Field(description="What binds whoeve
 Limits = Annotated[OneOrMoreLimits, Field(description="What it may use at most, one entry or a list.")]
 
 
+ContentLevel = Annotated[
+    Content | None, Field(description="The most that traces may show of what is said; telemetry.content has the bound.")
+]
+
+
 class OrgSettings(Shape):
     """A tenant. Calendar windows of its limits begin by its own clock."""
 
@@ -57,6 +63,7 @@ class OrgSettings(Shape):
     weight: Weight = 1
     limits: Limits = ()
     require: Require = None
+    content: ContentLevel = None
 
 
 class TeamSettings(Shape):
@@ -66,6 +73,7 @@ class TeamSettings(Shape):
     weight: Weight = 1
     limits: Limits = ()
     require: Require = None
+    content: ContentLevel = None
 
 
 class UserSettings(Shape):
@@ -100,6 +108,7 @@ class KeySettings(Shape):
     cache: bool = Field(
         default=True, description="False: its calls are never answered from a route's cache, nor do they fill it."
     )
+    content: ContentLevel = None
     trust_trace_context: bool = Field(
         default=False, description="Its calls go on the trace that their traceparent names, and are kept with it."
     )

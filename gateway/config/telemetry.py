@@ -5,10 +5,12 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gateway.config import amounts, quantities
-from gateway.config.fields import Duration, Flag, Headers, Name, Shape, Url, no_entries
+from gateway.config.fields import Duration, Flag, Headers, Name, Shape, Size, Url, no_entries
 from gateway.config.metering import MetricsSettings
 from gateway.signals.conventions import CostNames, Semconv, UsageShown, Wording
 from gateway.signals.sampling import Sampling
+from policies.content import least
+from policies.route_rules import Content
 
 _NOTHING = (0, "0%")
 
@@ -92,6 +94,22 @@ class OtlpSettings(Shape):
         return self.name or self.profile
 
 
+class ContentSettings(Shape):
+    """What spans show of prompts and answers: nothing, keyed digests, text without secrets and persons, or all."""
+
+    default: Content = Field(default=Content.NONE, description="For keys of which neither they nor their owners say.")
+    most: Content = Field(default=Content.REDACTED, alias="max", description="Nobody gets more, whatever they say.")
+    bytes_max: Size = Field(
+        default=32 << 10, ge=256, le=1 << 20, alias="max_bytes", description="Of a request, and of its answer."
+    )
+
+    @model_validator(mode="after")
+    def _within_the_bound(self) -> Self:
+        if least(self.default, self.most) is not self.default:
+            raise ValueError(f"default: {self.default} is more than max: {self.most} allows")
+        return self
+
+
 class TelemetrySettings(Shape):
     """What the gateway tells of its work."""
 
@@ -111,6 +129,7 @@ class TelemetrySettings(Shape):
         description="gen_ai.usage.* on attempts. when_root: not in traces that callers began, who may count as well.",
     )
     metrics: MetricsSettings = Field(default_factory=MetricsSettings.model_construct)
+    content: ContentSettings = Field(default_factory=ContentSettings.model_construct)
     log: Literal["json", "text", "auto"] = Field(default="auto", description="auto: text on a terminal, else json.")
 
     @model_validator(mode="after")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.keys.peppers import Peppers
     from gateway.keys.virtual_keys import KeyRing
     from gateway.state.keys.records import Changes, Key, ManagedOwners, Org, StoredKey, StoredSecret
+    from policies.route_rules import Content
     from policies.vocabulary import Limit
 
 log = logging.getLogger(__name__)
@@ -189,23 +190,30 @@ class StoredKeys:
         return Digest(mac, secret.digest, _seconds(secret.expires_at_ms, math.inf))
 
 
+def _unsaid(_org: str, _team: str | None) -> None:
+    """Nobody says anything."""
+
+
 class StoredRules(NamedTuple):
     """What a policy makes of keys that are not its own. `routes`: the names of the routes that a key means by a word;
-    what no route has matches nothing. `requires`: what an org and a team of it require of whoever answers.
+    what no route has matches nothing. `requires`: what an org and a team of it require of whoever answers; `content`:
+    how much they let be exported of what is said.
     """
 
     routes: Mapping[str, frozenset[str]]
     requires: Callable[[str, str | None], Requirements]
+    content: Callable[[str, str | None], Content | None] = _unsaid
 
     def put_to(self, principal: Principal) -> Principal:
         """The same object where the policy has nothing to say."""
         owners = self.requires(principal.org, principal.team)
-        if principal.routes is None and owners == NO_REQUIREMENTS:
+        content = self.content(principal.org, principal.team)
+        if principal.routes is None and owners == NO_REQUIREMENTS and content is None:
             return principal
         routes = principal.routes
         if routes is not None:
             routes = frozenset(name for word in routes for name in self.routes.get(word, ()))
-        return replace(principal, routes=routes, requires=together((owners, principal.requires)))
+        return replace(principal, routes=routes, requires=together((owners, principal.requires)), content=content)
 
 
 class KeyView:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
     from gateway.secret import Secret
+    from policies.route_rules import Content
     from policies.vocabulary import Limit
 
 PREFIX: Final = "sk-pm-"
@@ -80,6 +81,7 @@ class HeldKey(NamedTuple):
     vouches: bool = False
     uses_cache: bool = True
     trusts_trace: bool = False
+    content: Content | None = None
 
 
 def generate(env: str, rng: Chooser = secrets, key_id: str | None = None) -> str:
@@ -249,6 +251,7 @@ class KeyRing:
             vouches=key.vouches,
             uses_cache=key.uses_cache,
             trusts_trace=key.trusts_trace,
+            content=key.content,
         )
         expires_s = math.inf if key.expires_s is None else key.expires_s
         entry = Entry(principal, Digest(self._mac, mac), nothing(self._mac), expires_s)

@@ -12,6 +12,7 @@ from gateway.errors import StartError
 from gateway.explaining.recent import RecentDecisions
 from gateway.keys.peppers import digests_of
 from gateway.prompts.tokens import TokenCounter
+from gateway.records.agreement import CountedRows, watch_agreement
 from gateway.records.call_metrics import CallMetrics
 from gateway.records.origins import Origins, this_process
 from gateway.records.recorder import Recorder, Sinks
@@ -58,9 +59,10 @@ class Reporting:
         mac = _mac_of(config)
         self.traces = traces_of(config.telemetry, lambda: self.ledger.handed_over, mac)
         self.decisions = RecentDecisions()
+        self._rows = CountedRows(self.ledger)
         sinks = Sinks(
             self._metrics,
-            self.ledger,
+            self._rows,
             RequestLog(as_json=as_json, origins=Origins(this_process(), worker, mac)),
             self._lines,
             self.decisions,
@@ -101,6 +103,7 @@ class Reporting:
         sample(telemetry.INFLIGHT, lambda: self._in_flight(lifecycle))
         sample(telemetry.OPEN_STREAMS, lambda: [((), lifecycle.open_streams)])
         watch_fleet(self.registry, fleet, known)
+        watch_agreement(self.registry, self._rows)
         sample(ledger_telemetry.LEDGER_LAG, lambda: [((), self.ledger.lag_s)])
         sample(ledger_telemetry.LEDGER_FAILURES, lambda: [((), self.ledger.write_failures)])
         sample(ledger_telemetry.LEDGER_UNKNOWN, lambda: [((), self.ledger.unknown)])

@@ -111,6 +111,13 @@ class Attr:
     PRICE_REQUEST = "pointsman.price.request"
     PRICE_SEARCH = "pointsman.price.search"
     GPU_S = "pointsman.local.gpu_seconds"
+    INPUT_MESSAGES = "gen_ai.input.messages"
+    OUTPUT_MESSAGES = "gen_ai.output.messages"
+    SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+    TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+    CONTENT_LEVEL = "pointsman.content.level"
+    CONTENT_INPUT_HASH = "pointsman.content.input_hash"
+    CONTENT_OUTPUT_HASH = "pointsman.content.output_hash"
     ENGINE_QUEUE_S = "pointsman.engine.queue"
     ENGINE_READ_S = "pointsman.engine.prefill"
     ENGINE_WRITE_S = "pointsman.engine.decode"
@@ -228,3 +235,54 @@ def provider_name(known_as: str) -> str:
     return _PROVIDERS.get(known_as, known_as)
 
 
+
+class Metric:
+    """Metrics as OpenTelemetry names them, as of v1.41; what scrapes are told has names of our own, in `catalogue`."""
+
+    DURATION = "gen_ai.client.operation.duration"
+    FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
+    PER_TOKEN = "gen_ai.server.time_per_output_token"
+    TOKEN_USAGE = "gen_ai.client.token.usage"
+    TOKEN_TYPE = "gen_ai.token.type"
+
+
+_METRICS: Final = {
+    "pointsman_upstream_duration_seconds": Metric.DURATION,
+    "pointsman_time_to_first_token_seconds": Metric.FIRST_CHUNK,
+    "pointsman_time_per_output_token_seconds": Metric.PER_TOKEN,
+}
+_METRICS_LATEST: Final = {
+    Metric.DURATION: "gen_ai.client.inference.duration",
+    Metric.FIRST_CHUNK: "gen_ai.client.inference.time_to_first_chunk",
+}
+_USAGE_LATEST: Final = "gen_ai.client.inference.usage."
+_SIZES_LATEST: Final = "gen_ai.client.inference.operation."
+_TOKENS_LATEST: Final = {
+    "input": "input_tokens",
+    "cached_input": "cache_read.input_tokens",
+    "cache_write_input": "cache_write.input_tokens",
+    "output": "output_tokens",
+    "reasoning": "reasoning.output_tokens",
+}
+
+
+class NamedMetric(NamedTuple):
+    """What a metric of our own is called besides, in a version of OpenTelemetry's names: of each label set."""
+
+    name: str
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+def metric_name(ours: str, type_: str, semconv: Semconv) -> NamedMetric | None:
+    """OpenTelemetry's metric for one of ours; `type_` is the kind of tokens where it has such a label. None where that
+    version has none: it counts tokens as sizes of calls in the one, and in the other as what was used as well.
+    """
+    is_latest = semconv is Semconv.LATEST
+    if ours == "pointsman_tokens_total":
+        return NamedMetric(_USAGE_LATEST + _TOKENS_LATEST[type_]) if is_latest and type_ in _TOKENS_LATEST else None
+    if ours == "pointsman_attempt_tokens":
+        if is_latest:
+            return NamedMetric(f"{_SIZES_LATEST}{type_}_tokens")
+        return NamedMetric(Metric.TOKEN_USAGE, ((Metric.TOKEN_TYPE, type_),))
+    name = _METRICS.get(ours)
+    return None if name is None else NamedMetric(_METRICS_LATEST.get(name, name) if is_latest else name)

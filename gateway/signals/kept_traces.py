@@ -12,11 +12,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from gateway.signals.conventions import LEDGER_WRITE, Attr
+from gateway.signals.conventions import CACHE_STORE, LEDGER_WRITE, Attr
 from gateway.signals.sampling import outlook
 from gateway.signals.span_export import EXPORT_TIMEOUT_S, Dropped
 from gateway.signals.span_values import Kind, Link, Span
 from gateway.signals.spans import USUAL, spans_of
+from gateway.signals.store_notes import Stored, StoreNotes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
     from gateway.call import Call
     from gateway.records.settlement import SettledCall
+    from gateway.signals.content import ContentCapture
     from gateway.signals.conventions import Wording
     from gateway.signals.sampling import SampledBy, Sampling
     from gateway.signals.span_export import SpanExport
+    from gateway.signals.span_values import Value
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,9 @@ class Committed(NamedTuple):
 
 
 class Traces:
-    """Process scope. `handed_over` says how many rows the ledger has been given so far."""
+    """Process scope. `handed_over` says how many rows the ledger has been given so far. `content`
+    adds what was said; None where nobody may see it.
+    """
 
     def __init__(
         self,
@@ -71,13 +76,16 @@ class Traces:
         rng: Random,
         wording: Wording = USUAL,
         handed_over: Callable[[], int] = lambda: 0,
+        content: ContentCapture | None = None,
     ) -> None:
         self.outlook = outlook([one.sampling for one in destinations])
         self.destinations = tuple(destinations)
         self._wording = wording
         self._rng = rng
         self._handed_over = handed_over
-        self._waiting: deque[Kept | Committed] = deque()
+        self._content = content
+        self._waiting: deque[Kept | Committed | Stored] = deque()
+        self._stores = StoreNotes()
         self._waiting_bytes = 0
         self._taken_bytes = 0
         self._unlinked: list[Kept] = []
@@ -105,7 +113,16 @@ class Traces:
         self._waiting_bytes += size_bytes
         self._waiting.append(kept)
         self._unlinked.append(kept)
+        self._note(self._stores.kept(settled.call, reasons))
         return True
+
+    def stored(self, call: Call, times_ns: tuple[int, int]) -> None:
+        """A cache has stored this call's answer, from one moment to another in Unix nanoseconds."""
+        self._note(self._stores.stored(call, times_ns))
+
+    def _note(self, stored: Stored | None) -> None:
+        if stored is not None and len(self._waiting) < MOST_WAITING_CALLS:
+            self._waiting.append(stored)
 
     def rows_follow(self) -> None:
         """The ledger has been handed the rows of all that was kept until now."""
@@ -153,6 +170,8 @@ class Traces:
             try:
                 if isinstance(found, Committed):
                     self._tell_of_write(found)
+                elif isinstance(found, Stored):
+                    self._tell_of_store(found)
                 else:
                     self._taken_bytes += _size_bytes(found.settled.call)
                     self._build(found)
@@ -166,6 +185,8 @@ class Traces:
 
     def _build(self, kept: Kept) -> None:
         spans = spans_of(kept.settled, self._wording)
+        if self._content is not None:
+            spans = self._content.added(kept.settled, spans)
         root = spans[0]
         for destination, reason in zip(self.destinations, kept.reasons, strict=True):
             if reason is not None:
@@ -180,19 +201,23 @@ class Traces:
         for index, destination in enumerate(self.destinations):
             links = [_link(kept.settled.call) for kept in of if kept.reasons[index] is not None]
             if links:
-                ids = f"{self._rng.getrandbits(192):048x}"
-                attributes = {Attr.LEDGER_ROWS: committed.rows}
-                span = Span(
-                    LEDGER_WRITE,
-                    Kind.INTERNAL,
-                    ids[:32],
-                    ids[32:],
-                    None,
-                    committed.start_ns,
-                    committed.end_ns,
-                    dict(attributes),
+                destination.export.offer(
+                    [self._after(LEDGER_WRITE, committed[2:], links, {Attr.LEDGER_ROWS: committed.rows})]
                 )
-                destination.export.offer([span._replace(links=tuple(links[:LINKS_MAX]))])
+
+    def _tell_of_store(self, stored: Stored) -> None:
+        """Likewise: the caller had its answer before."""
+        trail = stored.trail
+        for destination, reason in zip(self.destinations, trail.reasons, strict=True):
+            if reason is not None:
+                attributes: dict[str, Value] = {Attr.CACHE_ENTRY: trail.entry}
+                destination.export.offer([self._after(CACHE_STORE, stored[1:], [trail.link], attributes)])
+
+    def _after(self, name: str, times_ns: tuple[int, int], links: list[Link], attributes: dict[str, Value]) -> Span:
+        """The root of a new trace, for what was done when an answer had gone out."""
+        ids = f"{self._rng.getrandbits(192):048x}"
+        span = Span(name, Kind.INTERNAL, ids[:32], ids[32:], None, *times_ns, attributes)
+        return span._replace(links=tuple(links[:LINKS_MAX]))
 
     def _drop(self, reasons: Sequence[SampledBy | None], spans: int, why: Dropped = Dropped.QUEUE_FULL) -> None:
         for destination, reason in zip(self.destinations, reasons, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.signals.telemetry import NANO
 
@@ -38,9 +38,18 @@ class Link(NamedTuple):
     span_id: str
 
 
+class Shown(NamedTuple):
+    """What was said, as far as it may be seen: messages and tools as OpenTelemetry has them, cut to their bound."""
+
+    asked: list[dict[str, Any]]
+    answered: list[dict[str, Any]]
+    instructions: list[dict[str, Any]]
+    tools: list[dict[str, Any]]
+
+
 class Told(NamedTuple):
     """What an attempt was, for profiles that have words of their own for it. `shows_usage`: the policy lets tokens and
-    costs be said in words that backends add up.
+    costs be said in words that backends add up. `shown` is what may be seen of what was said.
     """
 
     endpoint: Endpoint
@@ -49,6 +58,7 @@ class Told(NamedTuple):
     usage: Usage | None
     cost: Cost | None
     shows_usage: bool
+    shown: Shown | None = None
 
 
 class Span(NamedTuple):
@@ -66,6 +76,11 @@ class Span(NamedTuple):
     events: tuple[Event, ...] = ()
     links: tuple[Link, ...] = ()
     told: Told | None = None
+
+
+def system_message(shown: Shown) -> list[dict[str, Any]]:
+    """Instructions as the first message, for whoever knows them no other way."""
+    return [{"role": "system", "parts": shown.instructions}] if shown.instructions else []
 
 
 def ns(seconds: float) -> int:

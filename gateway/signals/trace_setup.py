@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from gateway.errors import StartError
+from gateway.signals.content import ContentCapture
 from gateway.signals.kept_traces import Destination, Traces
 from gateway.signals.profiles import PROFILES
 from gateway.signals.span_export import SpanExport, otlp_sender
 from gateway.version import VERSION
+from policies.content import ContentRules, bound_of, least
+from policies.route_rules import Content
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.config.telemetry import OtlpSettings, TelemetrySettings
+    from gateway.config.telemetry import ContentSettings, OtlpSettings, TelemetrySettings
+    from gateway.keys.virtual_keys import Hmac
 
 
-def traces_of(settings: TelemetrySettings, handed_over: Callable[[], int]) -> Traces | None:
-    """None where the policy names no destination. Raises `MissingExtra`."""
+CAPTURE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+
+def traces_of(settings: TelemetrySettings, handed_over: Callable[[], int], mac: Hmac) -> Traces | None:
+    """None where the policy names no destination. `mac` makes digests of what was said. Raises `StartError`."""
     if not settings.otlp:
         return None
+    rules = content_rules(settings.content, os.environ.get(CAPTURE, ""))
+    content = None if rules.is_off else ContentCapture(rules, mac)
     rng = random.Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret
-    return Traces([_destination(one) for one in settings.otlp], rng, settings.wording, handed_over)
+    return Traces([_destination(one) for one in settings.otlp], rng, settings.wording, handed_over, content)
+
+
+def content_rules(settings: ContentSettings, environment: str) -> ContentRules:
+    """The policy's, within what the environment allows. Raises `StartError`."""
+    try:
+        bound = bound_of(environment)
+    except ValueError as error:
+        raise StartError(f"{CAPTURE} {error}") from None
+    most = least(settings.most, bound) or Content.NONE
+    return ContentRules(settings.default, most, settings.bytes_max)
 
 
 def _destination(settings: OtlpSettings) -> Destination:

@@ -118,9 +118,10 @@ def test_once_is_enough_and_nothing_grows_absurdly(text: str) -> None:
 
 
 PIECES = (
-    "a", "a.", "-", "sk-", "1.", ":", "bearer ", "token", "token=", "://", "://a", "é", "a:", "[", "eyJ", "eyJ-", "1 ",
-    "1-", "+1", "+1 ", "00 ", "-----BEGIN ", "-----BEGIN -----END ", "a@", "a@b", "a@b.", "@", "?a=", "?token=", "DE89 ",
-    "DE891", "0 1", "4111 ", "4111-", "(030)", "4", "AKIA", "f:", "::", "%", "password ", "password:\\", "=",
+    "a", "a.", "-", "sk-", "1.", ":", "bearer ", "token", "token=", "://", "://a", "é", "a:", "[", "eyJ", "eyJ-",
+    "1 ", "1-", "+1", "+1 ", "00 ", "-----BEGIN ", "-----BEGIN -----END ", "a@", "a@b", "a@b.", "@", "?a=", "?token=",
+    "?", "DE89 ", "DE891", "0 1", "4111 ", "4111-", "(030)", "4", "AKIA", "f:", "::", "%", "password ", "password:\\",
+    "=",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.signals.span_values import Kind, usd
+from gateway.signals.span_values import Kind, system_message, usd
 from policies.usage_parts import disjoint
 from policies.vocabulary import Endpoint
 
@@ -46,6 +46,9 @@ def _of_attempt(told: Told) -> dict[str, Value]:
         attributes["langfuse.observation.usage_details"] = _json(usage_details(told.usage))
     if told.shows_usage and told.cost is not None:
         attributes["langfuse.observation.cost_details"] = _json(cost_details(told.cost))
+    if told.shown is not None:
+        attributes["langfuse.observation.input"] = _json([*system_message(told.shown), *told.shown.asked])
+        attributes["langfuse.observation.output"] = _json(told.shown.answered)
     return attributes
 
 

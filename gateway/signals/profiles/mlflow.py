@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.signals.span_values import Kind, usd
+from gateway.signals.span_values import Kind, system_message, usd
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ def _of_attempt(told: Told) -> dict[str, Value]:
             "total_cost": usd(cost.total_nanousd),
         }
         attributes["mlflow.llm.cost"] = _json(whole)
+    if told.shown is not None:
+        attributes["mlflow.spanInputs"] = _json({"messages": [*system_message(told.shown), *told.shown.asked]})
+        attributes["mlflow.spanOutputs"] = _json({"messages": told.shown.answered})
     return attributes
 
 

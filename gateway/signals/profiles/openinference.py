@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.signals.profiles.shown_messages import shown_to_openinference
 from gateway.signals.span_values import Kind, usd
 from policies.vocabulary import Endpoint
 
@@ -37,6 +38,8 @@ def _of_attempt(told: Told) -> dict[str, Value]:
         attributes |= _tokens(told.usage)
     if told.shows_usage and told.cost is not None:
         attributes |= _cost(told.cost)
+    if told.shown is not None:
+        attributes |= shown_to_openinference(told.shown)
     return attributes
 
 

@@ -15,6 +15,7 @@ from policies.route_rules import (
     NO_REQUIREMENTS,
     BreakerSettings,
     Capability,
+    Content,
     HealthRules,
     Priority,
     Requirements,
@@ -310,3 +311,19 @@ def test_a_limit_on_cost_anywhere_is_a_budget(
 ) -> None:
     environ["KEY"] = "k" * 20
     assert compiled.has_budget(made(**sections)) is found
+
+
+def test_what_may_be_exported_of_a_keys_calls_is_the_least_that_it_and_its_owners_say(
+    made: Callable[..., Config], environ: dict[str, str]
+) -> None:
+    environ |= {name: name * 20 for name in ("A", "B", "C", "D")}
+    config = made(
+        orgs="{acme: {content: full}}",
+        teams="{shop: {org: acme, content: hash}, lab: {org: acme}}",
+        keys="[{name: a, secret: '${env:A}', team: shop, content: full}, {name: b, secret: '${env:B}', team: lab}, "
+        "{name: c, secret: '${env:C}', team: lab, content: redacted}, {name: d, secret: '${env:D}'}]",
+    )
+    found = [key.content for key in compiled.held_keys(config)]
+    assert found == [Content.HASH, Content.FULL, Content.REDACTED, None]
+    told = compiled.content_of(config)
+    assert (told("acme", "shop"), told("acme", None), told("other", "shop")) == (Content.HASH, Content.FULL, None)

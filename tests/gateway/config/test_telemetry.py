@@ -84,6 +84,12 @@ def test_names_are_those_of_a_version(made: Callable[..., Config], semconv: str)
         (otlp("sample: {ration: 1}"), "otlp.sample.ration: unknown key 'ration' (did you mean 'ratio'?)"),
         ("{otlp: [{profile: plain}]}", "otlp[0].endpoint: is missing"),
         (
+            "{content: {max: hush}}",
+            "content.max: must be one of 'none', 'hash', 'redacted' or 'full' (did you mean 'hash'?)",
+        ),
+        ("{content: {default: full}}", "content: default: full is more than max: redacted allows"),
+        ("{content: {max_bytes: 1B}}", "content.max_bytes: must be at least 256"),
+        (
             "{otlp: [{endpoint: 'http://a'}, {endpoint: 'http://b'}]}",
             "has two destinations of one name in otlp; give them names",
         ),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.records.request_log import request_event
 from gateway.records.settlement import settle
 from gateway.records.usual_lines import MOST_TEMPLATES, UsualLines
+from policies.tariffs import RareRates
 from policies.vocabulary import Deployment, Failure, FailureKind, Price, Principal, Usage, UsageDetails
 from tests.gateway.calls import FREE_OF_PRICE, Unlimited, answered, attempt, bystanders, call
 
@@ -21,7 +22,8 @@ WORDS = st.sampled_from(("stop", "100%", "%s", '"\\', "\u00e9\U0001f600"))
 ENDINGS = st.sampled_from(("stop", "content_filter", '"%s'))
 COUNTS = st.integers(0, 100_000_000)
 SECONDS = st.one_of(st.floats(0, 1), st.floats(0, 900))
-PRICE = Price("p", "table", "2026-11-01", 2_500_000_000, 1_250_000_000, 3_000_000_000, 10_000_000_000)
+RARE = RareRates(cache_write_1h_nanousd=5_000_000_000, search_nanousd=10_000_000)
+PRICE = Price("p", "table", "2026-11-01", 2_500_000_000, 1_250_000_000, 3_000_000_000, 10_000_000_000, RARE)
 
 
 def general(finished: Call) -> object:
