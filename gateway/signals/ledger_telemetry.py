@@ -20,6 +20,13 @@ LEDGER_OPEN_INTENTS = Family(
     "pointsman_ledger_open_intents", Kind.GAUGE, "Attempts written down whose outcome has not come yet."
 )
 LEDGER_JOURNAL = Family("pointsman_ledger_journal_bytes", Kind.GAUGE, "Size of the write-ahead journal.")
+LEDGER_DIFFERENCE = Family(
+    "pointsman_ledger_counter_difference_usd",
+    Kind.GAUGE,
+    "By how much the cost counters of a process and the rows that it gave its ledger differ: 0 unless there is a bug.",
+    scale=NANO,
+    merge=Merge.LARGEST,
+)
 PRICE_TABLE_AGE = Family(
     "pointsman_price_table_age_seconds",
     Kind.GAUGE,
