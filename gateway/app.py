@@ -114,6 +114,7 @@ class Gateway:
         self.edge = Edge(lambda: self.generation, handler, self.lifecycle, self.drains, self.door)
         if self.reporting.traces is not None:
             self.edge.sampled_from = self.reporting.traces.outlook.sampled_from
+            self.caching.watch(self.reporting.traces.stored)
         self.caching.serve(self.edge)
         self.keys = KeyService(config, lambda: self.generation.keys)
         live = LiveView(lambda: self.generation, self.fleet, self.lifecycle, self.reporting.scrapes)

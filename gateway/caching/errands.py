@@ -161,7 +161,6 @@ class Errands:
 
     def _open(self, errand: Errand) -> Call:
         caller, purpose = errand.caller, errand.purpose
-        trace = caller.trace
         call = Call(
             id=f"req_{time.time_ns() // 1_000_000:012x}{self._rng.getrandbits(64):016x}",
             request=errand.request,
@@ -169,7 +168,7 @@ class Errands:
             # A shadow goes where its caller's headers would have had it go.
             headers=caller.headers if purpose is Purpose.SHADOW else _NO_HEADERS,
             generation=caller.generation,
-            trace=TraceContext(trace.trace_id, f"{self._rng.getrandbits(64):016x}", trace.span_id, trace.sampled),
+            trace=self._trace(purpose, caller.trace),
             received_s=time.monotonic(),
             received_at_ns=time.time_ns(),
             principal=self._principal(purpose, "default" if caller.principal is None else caller.principal.org),
@@ -181,6 +180,13 @@ class Errands:
         call.generation.in_use.calls += 1
         call.scope.defer(partial(self._office.record, call))
         return call
+
+    def _trace(self, purpose: Purpose, trace: TraceContext) -> TraceContext:
+        """A part of the caller's trace; of what it does not wait for, one of its own with a link to that."""
+        ids = f"{self._rng.getrandbits(192):048x}"
+        if purpose is Purpose.SHADOW:
+            return TraceContext(ids[:32], ids[32:], None, trace.sampled, (trace.trace_id, trace.span_id))
+        return TraceContext(trace.trace_id, ids[32:], trace.span_id, trace.sampled)
 
     def _end(self, errand: Errand, call: Call) -> None:
         if call.drain is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -45,12 +46,19 @@ class NotKept(StrEnum):
     CROWDED = "crowded"
 
 
+def _nobody(call: Call, times_ns: tuple[int, int]) -> None:
+    """Hears that an answer was stored."""
+
+
 class Keeper:
-    """Process scope. Keeping goes on behind the call, unless it is done at once."""
+    """Process scope. Keeping goes on behind the call, unless it is done at once. `stored` hears of what is kept, and
+    from when to when that was done, in Unix nanoseconds.
+    """
 
     def __init__(
         self, store: AnswerStore, embedder: Callable[[], Embedder | None], not_stored: Callable[[str, str], None]
     ) -> None:
+        self.stored: Callable[[Call, tuple[int, int]], None] = _nobody
         self._store = store
         self._at_hand = store if isinstance(store, AtHand) else None
         self._embedder = embedder
@@ -70,7 +78,7 @@ class Keeper:
             return
         entry = entry_of(call, asked, now_s, good)
         if self._at_hand is not None and not asked.is_semantic:
-            self._keep_now(self._at_hand, entry)
+            self._keep_now(self._at_hand, call, entry)
             return
         in_use = call.generation.in_use  # what embeds may be a deployment, which a reload must leave until then
         in_use.calls += 1
@@ -92,22 +100,26 @@ class Keeper:
                 task.cancel()
         await self._backlog.close()
 
-    def _keep_now(self, store: AtHand, entry: Entry) -> None:
+    def _keep_now(self, store: AtHand, call: Call, entry: Entry) -> None:
+        began_ns = time.time_ns()
         try:
             if not self._store.drops.hold(entry):
                 store.keep_now(entry, None)
+                self.stored(call, (began_ns, time.time_ns()))
         except Exception:
             log.exception("an answer could not be kept")
 
     async def _keep(self, call: Call, asked: Asked, entry: Entry) -> None:
         ON_BEHALF.set(call)
         ASKED_FOR.set(asked.owner)
+        began_ns = time.time_ns()
         try:
             vector = await self._vector(asked) if asked.is_semantic else None
             if vector is not None:
                 entry = replace(entry, embedder=asked.embedder)
             if not self._store.drops.hold(entry):
                 await self._store.keep(entry, vector)
+                self.stored(call, (began_ns, time.time_ns()))
             if vector is None and entry.question:
                 self._embed_later(entry)
         except Exception:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from gateway.caching.errands import Office
     from gateway.caching.shadow import Label
+    from gateway.call import Call
     from gateway.config import Config
     from gateway.edge import Edge
     from gateway.embedding.embedder import Embedder
@@ -100,6 +101,10 @@ class Caching:
     @property
     def is_used(self) -> bool:
         return self._has_begun
+
+    def watch(self, stored: Callable[[Call, tuple[int, int]], None]) -> None:
+        """Call `stored` with each call whose answer is kept, and from when to when that was done."""
+        self._keeper.stored = stored
 
     def serve(self, edge: Edge) -> None:
         """Take feedback."""

@@ -85,6 +85,16 @@ async def test_its_trace_is_within_its_callers() -> None:
     assert trace.span_id != caller.trace.span_id
 
 
+async def test_what_the_caller_does_not_wait_for_has_a_trace_of_its_own() -> None:
+    rig, caller = Rig(), a_caller()
+
+    await rig.errands.run(Errand(Purpose.SHADOW, caller, again(caller.request), ROUTE, caller.candidates, 5.0))
+
+    trace = rig.recorded[0].trace
+    assert (trace.parent_id, trace.linked) == (None, (caller.trace.trace_id, caller.trace.span_id))
+    assert trace.trace_id != caller.trace.trace_id
+
+
 async def test_a_shadow_goes_where_its_caller_would_have_gone() -> None:
     rig, caller = Rig(), a_caller()
     errand = Errand(Purpose.SHADOW, caller, again(caller.request), ROUTE, caller.candidates, 5.0)

@@ -4,13 +4,14 @@ import threading
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.call import Cached
 from gateway.records.settlement import settle
 from gateway.signals import kept_traces
 from gateway.signals.conventions import Attr
 from gateway.signals.kept_traces import Destination, Traces
 from gateway.signals.sampling import Sampling
 from gateway.signals.span_export import Dropped, SpanExport
-from gateway.signals.span_values import Kind
+from gateway.signals.span_values import Kind, Link
 from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import answered, attempt, call
 from tests.gateway.kept_spans import EVERYTHING, AtOnce, Taken, ToList, traces_among
@@ -158,3 +159,23 @@ def test_one_destination_that_hangs_keeps_neither_the_others_nor_the_end_waiting
     traces.close(within_s=0.3)
     assert (len(stuck), len(sent)) == (0, 2)
     free.set()
+
+
+def test_what_a_cache_stored_of_a_kept_call_is_a_trace_of_its_own() -> None:
+    every: list[Span] = []
+    bad: list[Span] = []
+    traces = traces_among([(EVERYTHING, every), (FAILURES, bad)])
+    kept, lost = answered(), answered()
+    kept.cached = lost.cached = Cached(entry_id="ce_1")
+    traces.keep(settle(kept))
+    traces.stored(kept, (10, 25))
+    traces._build_waiting()
+    store = every[-1]
+    assert (store.name, store.parent_id, store.start_ns, store.end_ns) == ("pointsman.cache.store", None, 10, 25)
+    assert (store.links, store.attributes) == (
+        (Link(kept.trace.trace_id, kept.trace.span_id),),
+        {Attr.CACHE_ENTRY: "ce_1"},
+    )
+    traces.stored(lost, (10, 25))
+    traces._build_waiting()
+    assert (every[-1], bad) == (store, [])

@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
 from gateway.call import Cached
 from gateway.records.settlement import HEDGE_LOST, settle
-from gateway.signals.conventions import Attr, Happened
-from gateway.signals.span_values import Event, Kind, Span
+from gateway.signals.conventions import Attr, Happened, Mark
+from gateway.signals.span_values import Event, Kind, Link, Span
 from gateway.signals.spans import spans_of
 from gateway.signals.tracing import attempt_span_id
 from policies.attempts import AttemptKind
 from policies.cache_rules import Bypass
-from policies.vocabulary import Failure, FailureKind, Usage
-from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, cached_hit, call, from_an_engine
+from policies.choosing import Choice, Refused, Rejection
+from policies.vocabulary import Failure, FailureKind, Principal, Usage
+from tests.gateway.calls import DEAR, FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, cached_hit, call, from_an_engine
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "trace.json"
 MS = 1_000_000
 
 
@@ -138,3 +146,73 @@ def test_an_attempt_at_an_engine_of_ours_says_where_its_time_went() -> None:
     _, attempted = spans_of(settle(from_an_engine()))
     names = (Attr.ENGINE_QUEUE_S, Attr.ENGINE_READ_S, Attr.ENGINE_WRITE_S, Attr.ENGINE_COMPUTE_S)
     assert [attempted.attributes[name] for name in names] == [0.25, 0.5, 2.0, 1.25]
+
+
+def test_a_call_that_the_cache_makes_by_itself_is_no_request_of_anybodys() -> None:
+    errand = answered()
+    errand.principal = Principal("cache:judge", "cache:judge")
+    root, attempted = spans_of(settle(errand))
+    assert (root.name, root.kind) == ("pointsman.cache.judge", Kind.INTERNAL)
+    assert (attempted.kind, attempted.parent_id) == (Kind.CLIENT, root.span_id)
+
+
+def test_a_further_attempt_is_an_event_of_the_request() -> None:
+    refused = attempt(failure=Failure(FailureKind.STATUS, "overloaded", status=529))
+    refused.ended_s = 1000.1
+    second = attempt(Usage(1, 1), number=2, deployment=FREE_OF_PRICE)
+    second.kind, second.started_s = AttemptKind.FALLBACK, 1000.35
+    server, *_ = spans_of(settle(call(refused, second)))
+    (further,) = server.events
+    assert (further.name, further.at_ns) == (Happened.FURTHER, RECEIVED_AT_NS + 350 * MS)
+    assert further.attributes is not None
+    assert {**further.attributes, Attr.WAITED_S: round(float(str(further.attributes[Attr.WAITED_S])), 6)} == {
+        Attr.ATTEMPT: 2,
+        Attr.ATTEMPT_KIND: "fallback",
+        Attr.DEPLOYMENT: "llama-eu",
+        Attr.ERROR_TYPE: "status",
+        Attr.WAITED_S: 0.25,
+    }
+
+
+def test_a_call_of_a_stranger_who_names_a_trace_is_linked_to_it() -> None:
+    linked = answered()
+    linked.trace = replace(linked.trace, linked=("a" * 32, "b" * 16))
+    server, client = spans_of(settle(linked))
+    assert (server.links, client.links) == ((Link("a" * 32, "b" * 16),), ())
+
+
+def tree(spans: list[Span]) -> dict[str, object]:
+    """The spans by name, each with all that it says but its ids."""
+    return {
+        span.name: {
+            "kind": span.kind.value,
+            "parent": {one.span_id: one.name for one in spans}.get(span.parent_id or ""),
+            "ms": [(at_ns - RECEIVED_AT_NS) / MS for at_ns in (span.start_ns, span.end_ns)],
+            "error": span.error,
+            "attributes": span.attributes,
+            "events": {event.name: (event.at_ns - RECEIVED_AT_NS) / MS for event in span.events},
+        }
+        for span in spans
+    }
+
+
+def rounded(value: object) -> object:
+    """Without the last digits of floats, which times since a start have."""
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return round(value, 9) if isinstance(value, float) else value
+
+
+def test_the_whole_tree_is_the_golden_one() -> None:
+    """Every word of it: backends and people's queries depend on them. `GOLDEN` is written by hand."""
+    streamed = attempt(Usage(100, 10, 40, 0, 5), finish=("stop",), first_token_s=1000.0625)
+    finished = call(streamed, stream=True)
+    finished.marks = [(Mark.AUTH, 1000.0005), (Mark.READ, 1000.001), (Mark.ROUTE, 1000.0015), (Mark.LIMITS, 1000.002)]
+    finished.choice = Choice((DEAR,), 1, (Rejection(FREE_OF_PRICE, Refused.REGION),), ((DEAR.id, 1.5),), "in order")
+    built = tree(spans_of(settle(finished)))
+    decision = json.loads(built["POST /v1/chat/completions"]["attributes"].pop("pointsman.decision"))  # type: ignore[index]
+    golden = json.loads(GOLDEN.read_text().replace('"ID"', f'"{finished.id}"'))
+    assert rounded(msgspec.to_builtins(built)) == golden
+    assert [one["deployment"] for one in decision["candidates"]] == ["gpt-4o", "llama-eu"]
