@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -34,7 +34,7 @@ class EngineTimes(msgspec.Struct, frozen=True):
     compute_s: float = 0.0
 
 
-class Passage(NamedTuple):
+class Passage(msgspec.Struct):
     """A part of what was generated that is no plain answer: from one character of the text to another. `kind` is
     `reasoning`, or a call's `name` or `arguments`.
     """

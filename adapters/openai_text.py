@@ -68,13 +68,15 @@ class TextKeeper:
             pieces[:] = ["".join(pieces)]
 
     def add_passage(self, kind: str, text: str) -> None:
-        """The same for what is no plain answer."""
-        begin = min(self._kept_chars, TEXT_KEPT_BYTES)
+        """The same for what is no plain answer. Such pieces mostly go on where one like them ended."""
+        begin = self._kept_chars
         self.add(text)
-        tally = self._tally
-        passages = tally.passages = tally.passages or []
-        if passages and passages[-1][0] == kind and passages[-1][2] == begin:
-            begin = passages.pop()[1]
+        passages = self._tally.passages
+        if passages is None:
+            passages = self._tally.passages = []
+        elif (last := passages[-1]).end == begin and last.kind == kind:
+            last.end = self._kept_chars
+            return
         passages.append(Passage(kind, begin, self._kept_chars))
 
     def _cut(self, text: str) -> str:

@@ -42,7 +42,9 @@ def usual(lines: UsualLines, finished: Call) -> object:
 def good_calls(draw: st.DrawFn) -> Call:
     cached = draw(COUNTS)
     written = draw(COUNTS)
-    details = draw(st.none() | st.builds(UsageDetails, st.integers(0, written), searches=st.integers(0, 9)))
+    hour, billed = draw(st.integers(0, written)), draw(st.none() | COUNTS)
+    some = UsageDetails(cache_write_1h_tokens=hour, searches=draw(st.integers(0, 9)), billed_nanousd=billed)
+    details = draw(st.sampled_from((None, some)))
     usage = Usage(cached + written + draw(COUNTS), draw(COUNTS), cached, written, 0, draw(st.booleans()), details)
     deployment = Deployment(draw(WORDS), draw(WORDS), "openai", "gpt-4o", price=PRICE)
     begun_s = 1000.0 + draw(SECONDS)
