@@ -11,6 +11,7 @@ from gateway.signals.cache_metrics import CacheMetrics
 from gateway.signals.telemetry import NANO, NONE, OTHER, Finish, Outcome, Unpriced
 from policies.attempts import AttemptKind
 from policies.matching import candidates, is_glob
+from policies.pricing import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.call import Call
     from gateway.records.settlement import SettledCall, Settlement
     from gateway.signals.cache_metrics import CacheMeters
-    from gateway.signals.metrics import Registry
+    from gateway.signals.metrics import Histogram, Registry
     from policies.vocabulary import Cost, Route, Usage
 
 RequestKey = tuple[str, str, str, bool, str]
@@ -31,7 +32,7 @@ Meters = TypeVar("Meters")
 _UNPRICED = frozenset(Unpriced)
 _FINISHED = frozenset(Finish)
 _TOKEN_TYPES = ("input", "cached_input", "cache_write_input", "output", "reasoning")
-_COMPONENTS = ("input", "cached_input", "cache_write", "output")
+_COMPONENTS = ("input", "cached_input", "cache_write", "output", "request", "tool")
 MOST_BOUND = 10_000
 
 
@@ -57,13 +58,17 @@ class RequestMeters:
 class AttemptMeters:
     """What one kind of attempt adds to: bound once per deployment, outcome, team and reason to stop."""
 
-    __slots__ = ("attempts", "duration", "finish", "team_tokens", "tokens")
+    __slots__ = ("attempts", "duration", "finish", "sizes", "team_tokens", "tokens")
 
     def __init__(self, registry: Registry, key: EndedKey) -> None:
         provider, deployment, model, outcome, team, finish = key
         reasons = registry.cells(telemetry.FINISH_REASONS)
         self.finish = None if finish is None else reasons.at(provider, deployment, model, finish)
         tokens, team_tokens = registry.cells(telemetry.TOKENS), registry.cells(telemetry.TEAM_TOKENS)
+        self.sizes: tuple[Histogram, Histogram] | None = None
+        if registry.has(telemetry.ATTEMPT_TOKENS):
+            sizes = registry.histograms(telemetry.ATTEMPT_TOKENS)
+            self.sizes = sizes.at(provider, deployment, model, "input"), sizes.at(provider, deployment, model, "output")
         self.attempts = registry.cells(telemetry.ATTEMPTS).at(provider, deployment, model, outcome)
         self.duration = registry.histograms(telemetry.UPSTREAM_DURATION).at(provider, deployment, model)
         self.tokens = [tokens.at(provider, deployment, model, kind) for kind in _TOKEN_TYPES]
@@ -73,6 +78,9 @@ class AttemptMeters:
         self.attempts.value += 1
         if self.finish is not None:
             self.finish.value += 1
+        if self.sizes is not None and usage.input_tokens + usage.output_tokens:
+            self.sizes[0].observe(usage.input_tokens)
+            self.sizes[1].observe(usage.output_tokens)
         self.duration.observe(duration_s, trace_id)
         input_, cached, written, output, reasoning = self.tokens
         team_input, team_cached, team_written, team_output, team_reasoning = self.team_tokens
@@ -103,11 +111,14 @@ class CostMeters:
         self.team = registry.cells(telemetry.TEAM_COST).at(team, model)
 
     def add(self, cost: Cost) -> None:
-        input_, cached, written, output = self.components
+        input_, cached, written, output, request, tool = self.components
         input_.value += cost.input_nanousd
         cached.value += cost.cached_input_nanousd
         written.value += cost.cache_write_nanousd
         output.value += cost.output_nanousd
+        if cost.request_nanousd or cost.tool_nanousd:
+            request.value += cost.request_nanousd
+            tool.value += cost.tool_nanousd
         self.team.value += cost.total_nanousd
 
 
@@ -117,8 +128,10 @@ class CallMetrics:
     Meters are bound when their kind is first seen: a call then costs three look-ups instead of twenty.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, with_sizes: bool = False) -> None:
         self._registry = registry
+        if with_sizes:
+            registry.histograms(telemetry.ATTEMPT_TOKENS)
         self._requests: dict[RequestKey, RequestMeters] = {}
         self._attempts: dict[EndedKey, AttemptMeters] = {}
         self._costs: dict[AttemptKey, CostMeters] = {}
@@ -203,7 +216,8 @@ class CallMetrics:
 
     def _cost_meters(self, settlement: Settlement, cost: Cost, team: str) -> CostMeters:
         deployment = settlement.attempt.deployment
-        key = (deployment.provider, deployment.name, deployment.model, cost.price.source, team)
+        source = source_of(cost, settlement.usage)
+        key = (deployment.provider, deployment.name, deployment.model, source, team)
         return self._costs.get(key) or self._bind(self._costs, CostMeters, key)
 
     def _add_attempt(self, settlement: Settlement, team: str, trace_id: str | None) -> None:

@@ -21,6 +21,7 @@ from gateway.signals import ledger_telemetry, telemetry, vitals_telemetry
 from gateway.signals.exposition import Scrapes
 from gateway.signals.fleet_metrics import watch_fleet
 from gateway.signals.logs import LogSink, set_up_logging
+from gateway.signals.metric_export import MetricExport, metric_sender
 from gateway.signals.metrics import Registry
 from gateway.signals.trace_setup import dropped_by, traces_of
 from gateway.signals.vitals import GcPauses, LoopLag, sample_config, sample_price_table, sample_process
@@ -48,7 +49,8 @@ class Reporting:
         self.scrapes = Scrapes(self.registry)
         settings = config.ledger
         self.ledger = Ledger(settings.url.reveal(), settings.journal, settings.journal_max_bytes, settings.retention_s)
-        self._metrics = CallMetrics(self.registry)
+        self._metrics = CallMetrics(self.registry, with_sizes=config.telemetry.metrics.otlp is not None)
+        self._metric_export = _metric_export(config, self.registry)
         self._lag = LoopLag(self.registry)
         self._pauses = GcPauses(self.registry)
         self._routes: frozenset[str] = frozenset()
@@ -83,6 +85,8 @@ class Reporting:
             self.ledger.watch(self.traces.committed)
         self._lag.start()
         self._pauses.start()
+        if self._metric_export is not None:
+            self._metric_export.start()
         self.recorder.start()
 
     async def close(self) -> None:
@@ -94,6 +98,8 @@ class Reporting:
         await asyncio.to_thread(self.ledger.close)
         if self.traces is not None:
             await asyncio.to_thread(self.traces.close)
+        if self._metric_export is not None:
+            await self._metric_export.close()
         await asyncio.to_thread(self._lines.close)
 
     def watch(self, fleet: Fleet, lifecycle: Lifecycle, known: Callable[[], Iterable[Deployment]] = tuple) -> None:
@@ -126,7 +132,16 @@ class Reporting:
         return [((route,), count) for route, count in counts if count or route in self._routes]
 
     def _dropped(self) -> list[tuple[tuple[str, ...], float]]:
-        return [(("log",), self._lines.dropped), *dropped_by(self.traces)]
+        metrics = [] if self._metric_export is None else self._metric_export.dropped_by()
+        return [(("log",), self._lines.dropped), *dropped_by(self.traces), *metrics]
+
+
+def _metric_export(config: Config, registry: Registry) -> MetricExport | None:
+    """Where there are several workers, their supervisor sends what all of them have. Raises `MissingExtra`."""
+    settings = config.telemetry.metrics.otlp
+    if settings is None or config.server.workers > 1:
+        return None
+    return MetricExport(registry, metric_sender(settings, config.telemetry.wording.semconv), settings.every_s)
 
 
 def _mac_of(config: Config) -> Hmac:

@@ -157,6 +157,10 @@ class Registry:
             self._histograms[family.name] = Series(family, lambda: Histogram(family.buckets), self._budget)
         return self._histograms[family.name]
 
+    def has(self, family: Family) -> bool:
+        """Whether somebody keeps this family."""
+        return family.name in self._cells or family.name in self._histograms
+
     def sample(self, family: Family, values: Sample) -> None:
         """Ask `values` at each scrape for (label values, value) pairs. A later function replaces an earlier one."""
         self._sampled[family.name] = (family, values)

@@ -103,6 +103,7 @@ DURATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80,
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 1)
 _FIRST_TOKEN = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2)
 _PER_TOKEN = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
+_SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864)
 _WHERE = ("provider", "deployment", "model")
 
 REQUESTS = Family(
@@ -162,6 +163,13 @@ TOKENS = Family(
     Kind.COUNTER,
     "Tokens. cached_input and cache_write_input are part of input, reasoning is part of output.",
     (*_WHERE, "type"),
+)
+ATTEMPT_TOKENS = Family(
+    "pointsman_attempt_tokens",
+    Kind.HISTOGRAM,
+    "Tokens of an attempt, read (input) and written (output). Kept where metrics are sent by OTLP, which asks for it.",
+    (*_WHERE, "type"),
+    _SIZES,
 )
 COST = Family(
     "pointsman_cost_usd_total",

@@ -17,6 +17,7 @@ from gateway.errors import StartError
 from gateway.greeting import greet, greeting
 from gateway.server import Server
 from gateway.signals.logs import LogSink, set_up_logging
+from gateway.signals.metric_export import MetricExport, metric_sender, sample_dropped
 from gateway.signals.vitals import LoopLag, sample_process
 from gateway.supervisor.admin import SupervisorAdmin
 from gateway.supervisor.listening import WorkerMetrics
@@ -70,6 +71,9 @@ class Supervisor:
         self._catch_signals()
         lag = LoopLag(metrics.registry, MYSELF)
         lag.start()
+        export = self._export(metrics)
+        if export is not None:
+            export.start()
         sample_process(metrics.registry, VERSION, MYSELF)
         admin = SupervisorAdmin(self._workers, self._config.secrets.admin_token, metrics)
         listener = await self._listen(admin)
@@ -85,6 +89,8 @@ class Supervisor:
             await asyncio.gather(*watching)
             lag.close()
             await metrics.close()
+            if export is not None:
+                await export.close()
             listener.close()
             await admin.close()
 
@@ -115,6 +121,17 @@ class Supervisor:
             return await loop.create_server(Server(admin, loop), address.host, address.port)
         except OSError as error:
             raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+
+    def _export(self, metrics: WorkerMetrics) -> MetricExport | None:
+        """All workers' metrics, where the policy sends them somewhere. Raises `MissingExtra`."""
+        settings = self._config.telemetry.metrics.otlp
+        if settings is None:
+            return None
+        export = MetricExport(
+            metrics.merged, metric_sender(settings, self._config.telemetry.wording.semconv), settings.every_s
+        )
+        sample_dropped(metrics.registry, export)
+        return export
 
     def _greet(self, port: int, admin_port: int) -> None:
         server = self._config.server

@@ -13,11 +13,15 @@ import pytest
 import yaml
 
 from gateway.config import Config, examine_text
+from gateway.config.metering import MetricsExportSettings, MetricsSettings
 from gateway.errors import StartError
 from gateway.lifecycle import Lifecycle
+from gateway.records import reporting as reporting_module
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.reporting import Reporting
 from gateway.records.settlement import settle
+from gateway.signals.sending import Sent
+from gateway.signals.telemetry import ATTEMPT_TOKENS
 from gateway.state.fleet import Fleet
 from gateway.state.journal.journal import Journal
 from gateway.state.journal.slots import claim
@@ -27,6 +31,8 @@ from tests.gateway.calls import answered
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from gateway.signals.metrics import FamilySnapshot
 
 
 @pytest.fixture(autouse=True)
@@ -141,3 +147,33 @@ async def test_a_route_that_a_reload_removed_is_told_of_until_its_last_call_is_o
     assert await told() == {stays + b"0"}
     await reporting.start()
     await reporting.close()
+
+
+class Taken:
+    """A collector that takes everything."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def send(self, snapshots: list[FamilySnapshot], _: int) -> Sent:
+        self.names |= {one.family.name for one in snapshots}
+        return Sent()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_process_that_serves_alone_sends_its_metrics_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    collector, config = Taken(), policy(tmp_path)
+    monkeypatch.setattr(reporting_module, "metric_sender", lambda *_: collector)
+    otlp = MetricsExportSettings.model_validate({"endpoint": "http://127.0.0.1:4318"})
+    telemetry = config.telemetry.model_copy(update={"metrics": MetricsSettings(otlp=otlp)})
+    server = config.server.model_copy(update={"workers": workers})
+    reporting = Reporting(config.model_copy(update={"telemetry": telemetry, "server": server}))
+    await reporting.start()
+    await reporting.close()
+    assert ("pointsman_attempt_tokens" in collector.names) == (workers == 1)
+    assert reporting.registry.has(ATTEMPT_TOKENS)

@@ -1,0 +1,154 @@
+"""Metrics in OTLP's protobuf, as they were copied for a scrape: sums since the process began, gauges, and histograms.
+
+Those that OpenTelemetry has a name for are told under it as well. Needs the `otlp` extra; `metric_export` imports it
+when asked to. `gen_ai.operation.name` is left out, for an attempt's metrics do not know what was asked for.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import socket
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
+from opentelemetry.sdk.resources import Resource
+
+from gateway.signals.conventions import Attr, Semconv, metric_name, provider_name
+from gateway.signals.metrics import HistogramValue
+from gateway.signals.sending import RETRYABLE, Sent
+from gateway.signals.telemetry import SERVICE, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.signals.metrics import FamilySnapshot, Labels
+    from gateway.signals.posting import Poster
+    from gateway.signals.telemetry import Family
+
+_HEADERS: Final = {"content-type": "application/x-protobuf", "content-encoding": "gzip", "user-agent": SERVICE}
+_UNITS: Final = {"seconds": "s", "bytes": "By", "usd": "{USD}", "ratio": "1", "tokens": "{token}"}
+_TYPE: Final = "type"
+_GENAI_LABELS: Final = {"provider": Attr.PROVIDER, "model": Attr.REQUEST_MODEL, "deployment": Attr.DEPLOYMENT}
+
+Pairs = list[tuple[str, str]]
+
+
+class OtlpMetrics:
+    """One receiver's metrics. `since_ns` is when counting began."""
+
+    def __init__(self, poster: Poster, version: str, semconv: Semconv, since_ns: int) -> None:
+        self._poster = poster
+        self._version = version
+        self._semconv = semconv
+        self._since_ns = since_ns
+        instance = f"{socket.gethostname()}:{os.getpid()}"
+        # What OTEL_RESOURCE_ATTRIBUTES says goes along.
+        self._resource = Resource.create(
+            {"service.name": SERVICE, "service.version": version, "service.instance.id": instance}
+        )
+
+    def send(self, snapshots: list[FamilySnapshot], at_ns: int) -> Sent:
+        """What became of them. Blocks."""
+        request = self.encode(snapshots, at_ns)
+        try:
+            posted = self._poster.post(gzip.compress(request.SerializeToString(), compresslevel=1), _HEADERS)
+        except (OSError, HTTPException) as error:
+            return Sent(retry_after_s=0.0, why=str(error) or type(error).__name__)
+        if posted.status in RETRYABLE:
+            return Sent(retry_after_s=posted.retry_after_s or 0.0, why=f"status {posted.status}")
+        if not 200 <= posted.status < 300:
+            return Sent(refused=sum(len(one.values) for one in snapshots), why=f"status {posted.status}")
+        return Sent(refused=_rejected(posted.body))
+
+    def close(self) -> None:
+        self._poster.close()
+
+    def encode(self, snapshots: Iterable[FamilySnapshot], at_ns: int) -> ExportMetricsServiceRequest:
+        request = ExportMetricsServiceRequest()
+        of_resource = request.resource_metrics.add()
+        for key, value in self._resource.attributes.items():
+            of_resource.resource.attributes.add(key=key).value.string_value = str(value)
+        of_scope = of_resource.scope_metrics.add()
+        of_scope.scope.name, of_scope.scope.version = SERVICE, self._version
+        written = _Written(of_scope.metrics, (self._since_ns, at_ns), self._semconv)
+        for snapshot in snapshots:
+            written.add(snapshot)
+        return request
+
+
+class _Written:
+    """Metrics by name, each once, with the points of all label sets."""
+
+    def __init__(self, metrics: Any, span_ns: tuple[int, int], semconv: Semconv) -> None:  # noqa: ANN401 - no stubs
+        self._metrics = metrics
+        self._span_ns = span_ns
+        self._semconv = semconv
+        self._points: dict[str, Any] = {}
+
+    def add(self, snapshot: FamilySnapshot) -> None:
+        family = snapshot.family
+        for labels, value in snapshot.values:
+            pairs = [(name, text) for name, text in zip(family.labels, labels, strict=True) if text]
+            self._point(family.name, family, value, pairs)
+            of_type = labels[family.labels.index(_TYPE)] if _TYPE in family.labels else ""
+            named = metric_name(family.name, of_type, self._semconv)
+            if named is not None:
+                self._point(named.name, family, value, [*_genai(family, labels), *named.attributes])
+
+    def _point(self, name: str, family: Family, value: float | HistogramValue, pairs: Pairs) -> None:
+        points = self._points.get(name)
+        if points is None:
+            points = self._points[name] = self._begin(name, family)
+        point = points.add(start_time_unix_nano=self._span_ns[0], time_unix_nano=self._span_ns[1])
+        for key, text in pairs:
+            point.attributes.add(key=key).value.string_value = text
+        if isinstance(value, HistogramValue):
+            _fill(point, family, value, self._span_ns[1])
+        elif family.scale == 1 and isinstance(value, int):
+            point.as_int = int(value)
+        else:
+            point.as_double = value / family.scale
+
+    def _begin(self, name: str, family: Family) -> Any:  # noqa: ANN401 - protobuf's own has no stubs
+        made = self._metrics.add(name=name, description=family.help, unit=_unit(family))
+        if family.kind is Kind.GAUGE:
+            return made.gauge.data_points
+        kind = made.histogram if family.kind is Kind.HISTOGRAM else made.sum
+        kind.aggregation_temporality = AGGREGATION_TEMPORALITY_CUMULATIVE
+        if family.kind is Kind.COUNTER:
+            kind.is_monotonic = True
+        return kind.data_points
+
+
+def _fill(point: Any, family: Family, value: HistogramValue, at_ns: int) -> None:  # noqa: ANN401 - as above
+    point.bucket_counts.extend(value.counts)
+    point.explicit_bounds.extend(family.buckets)
+    point.count, point.sum = sum(value.counts), value.sum
+    for trace_id, seen in value.exemplars.values():
+        point.exemplars.add(trace_id=bytes.fromhex(trace_id), time_unix_nano=at_ns, as_double=seen)
+
+
+def _genai(family: Family, labels: Labels) -> Pairs:
+    found = [
+        (_GENAI_LABELS[name], text) for name, text in zip(family.labels, labels, strict=True) if name in _GENAI_LABELS
+    ]
+    return [(key, provider_name(text) if key == Attr.PROVIDER else text) for key, text in found]
+
+
+def _unit(family: Family) -> str:
+    words = family.name.removesuffix("_total").split("_")
+    return next((_UNITS[word] for word in reversed(words) if word in _UNITS), "1")
+
+
+def _rejected(body: bytes) -> int:
+    """How many points a receiver took the rest without."""
+    try:
+        return max(0, int(ExportMetricsServiceResponse.FromString(body).partial_success.rejected_data_points))
+    except Exception:  # noqa: BLE001 - whatever protobuf makes of an answer that is none
+        return 0
