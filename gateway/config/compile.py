@@ -99,6 +99,12 @@ def requires_of(config: Config) -> Callable[[str, str | None], Requirements]:
     return lambda org, team: together((orgs.get(org, none), teams.get((org, team or ""), none)))
 
 
+def trusts_trace_of(config: Config) -> Callable[[str, str | None], bool]:
+    """Whether a team, by its org's name and its own, is trusted to say which trace its calls are part of."""
+    trusted = {(team.org, name) for name, team in config.teams.items() if team.trust_trace_context}
+    return lambda org, team: (org, team) in trusted
+
+
 def content_of(config: Config) -> Callable[[str, str | None], Content | None]:
     """How much an org and a team, by their names, let be exported of what is said; None where neither says."""
     orgs = {name: org.content for name, org in config.orgs.items()}
@@ -269,7 +275,7 @@ def _held(
         priority=Priority[key.priority.upper()],
         vouches=key.vouches,
         uses_cache=key.cache,
-        trusts_trace=key.trust_trace_context,
+        trusts_trace=key.trust_trace_context or trusts_trace_of(config)(org, key.team),
         content=least(content_of(config)(org, key.team), key.content),
     )
 

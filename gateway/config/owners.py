@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from gateway.config.fields import LongCredential, Name, OrgName, Shape, Tag, Whole, one_or_more
+from gateway.config.fields import Flag, LongCredential, Name, OrgName, Shape, Tag, Whole, one_or_more
 from gateway.config.limits import OneOrMoreLimits
 from gateway.config.residency import RequireSettings
 from gateway.state.keys.records import PriorityWord
@@ -54,6 +54,11 @@ ContentLevel = Annotated[
 ]
 
 
+TrustsTrace = Annotated[
+    Flag, Field(description="Its calls go on the trace that their traceparent names, and are kept with it.")
+]
+
+
 class OrgSettings(Shape):
     """A tenant. Calendar windows of its limits begin by its own clock."""
 
@@ -74,6 +79,7 @@ class TeamSettings(Shape):
     limits: Limits = ()
     require: Require = None
     content: ContentLevel = None
+    trust_trace_context: TrustsTrace = False
 
 
 class UserSettings(Shape):
@@ -109,9 +115,7 @@ class KeySettings(Shape):
         default=True, description="False: its calls are never answered from a route's cache, nor do they fill it."
     )
     content: ContentLevel = None
-    trust_trace_context: bool = Field(
-        default=False, description="Its calls go on the trace that their traceparent names, and are kept with it."
-    )
+    trust_trace_context: TrustsTrace = False
     vouches: bool = Field(
         default=False,
         description="It is a gateway's, which may say of each call whose it is, for the line of a bundled engine.",

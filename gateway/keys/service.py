@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.config.compile import content_of, held_keys, requires_of, route_words, weight_of, zone_of
+from gateway.config.compile import content_of, held_keys, requires_of, route_words, trusts_trace_of, weight_of, zone_of
 from gateway.errors import StartError
 from gateway.keys.peppers import PepperError, Peppers, pepper_file
 from gateway.keys.sync import KeySync
@@ -77,7 +77,7 @@ class KeyService:
         """The keys of one policy, with those of the store behind them."""
         newest = next(iter(config.secrets.newest_first), None)
         ring = KeyRing(held_keys(config), self._ring_pepper if newest is None else newest.reveal().encode())
-        rules = StoredRules(route_words(config), requires_of(config), content_of(config))
+        rules = StoredRules(route_words(config), requires_of(config), content_of(config), trusts_trace_of(config))
         return KeyView(ring, self.stored, rules, owners_of(config), is_open=config.server.listen.is_loopback)
 
     def zone_of(self, config: Config) -> Callable[[str], tzinfo]:

@@ -313,6 +313,28 @@ def test_a_limit_on_cost_anywhere_is_a_budget(
     assert compiled.has_budget(made(**sections)) is found
 
 
+def test_a_key_is_trusted_with_traces_by_its_own_word_or_its_teams(
+    made: Callable[..., Config], environ: dict[str, str]
+) -> None:
+    environ |= {name: name * 20 for name in ("A", "B", "C")}
+    config = made(
+        teams="{inside: {trust_trace_context: true}, outside: {}}",
+        keys="[{name: a, secret: '${env:A}', team: inside}, {name: b, secret: '${env:B}', team: outside}, "
+        "{name: c, secret: '${env:C}', trust_trace_context: true}]",
+    )
+    assert [key.trusts_trace for key in compiled.held_keys(config)] == [True, False, True]
+    told = compiled.trusts_trace_of(config)
+    assert [told("default", "inside"), told("default", None), told("other", "inside")] == [True, False, False]
+
+
+@pytest.mark.parametrize(("trace", "takes"), [("", False), (", trace: true", True)])
+def test_a_deployment_is_told_of_traces_where_its_provider_is(
+    made: Callable[..., Config], trace: str, *, takes: bool
+) -> None:
+    config = made(providers=f"{{openai: {{kind: openai, api_key: none{trace}}}}}")
+    assert {one.takes_trace for one in compiled.deployments(config, lambda *_: None).values()} == {takes}
+
+
 def test_what_may_be_exported_of_a_keys_calls_is_the_least_that_it_and_its_owners_say(
     made: Callable[..., Config], environ: dict[str, str]
 ) -> None:

@@ -89,6 +89,14 @@ def test_what_owners_let_be_exported_binds_stored_keys_too() -> None:
     assert unbound.content is None
 
 
+def test_a_team_is_trusted_with_traces_for_its_stored_keys_too() -> None:
+    stored = a_store(a_stored(SECRET, org="o", team="t"))
+    rules = StoredRules({}, lambda *_: NO_REQUIREMENTS, trusts_trace=lambda org, team: (org, team) == ("o", "t"))
+    trusted = KeyView(KeyRing((), b"p" * 32), stored, rules, ManagedOwners(), is_open=True)
+    found = [view.identify(SECRET, NOW_S, no_peer) for view in (trusted, a_view(stored))]
+    assert [one.trusts_trace for one in found if isinstance(one, Principal)] == [True, False]
+
+
 def test_a_model_that_several_routes_have_stands_for_each_of_them() -> None:
     found = answer(a_store(a_stored(SECRET, routes=("smart",))), SECRET)
     assert isinstance(found, Principal)
