@@ -12,6 +12,7 @@ _OVERVIEW: Final = "pointsman-overview"
 SPIKE_USD: Final = 10
 """A spike of less than this in an hour is not worth anybody's time."""
 IDLE_USD_A_DAY: Final = 10
+_REFUSED: Final = 'pointsman_ratelimit_decisions_total{limit="cost",decision="denied"}'
 _SPENT: Final = "max by (job, scope, id) (pointsman_budget_spent_usd)"
 _IDLE: Final = 'sum by (job, deployment) (increase(pointsman_local_gpu_cost_usd_total{state="idle"}[1d]))'
 _LIMIT: Final = "max by (job, scope, id) (pointsman_budget_limit_usd)"
@@ -56,14 +57,20 @@ SPENDING: Final = Group(
         Alert(
             "PointsmanBudgetExhausted",
             promql(f"""
-                {_SPENT} >= {_LIMIT}
+                (
+                  {_SPENT} >= 0.99 * {_LIMIT}
+                  or
+                  {_SPENT} >= 0.8 * {_LIMIT}
+                  and on (job, scope)
+                  sum by (job, scope) (increase({_REFUSED}[5m])) > 0
+                )
                 and
                 {_LIMIT} > 0
             """),
             "1m",
             Severity.TICKET,
             "The budget of {{ $labels.scope }} {{ $labels.id }} is spent: {{ $value | humanize }} USD.",
-            "Its callers hear 429 until the window ends or the budget is raised.",
+            "Less is left than a call may cost: its callers hear 429 until the window ends or the budget is raised.",
             _LIMITS,
             "Budgets",
         ),
@@ -135,6 +142,16 @@ BILL: Final = Group(
             "A bug: the log has the exception.",
             _OVERVIEW,
             "Calls not settled",
+        ),
+        Alert(
+            "PointsmanLedgerDiffers",
+            "max by (job, instance) (abs(pointsman_ledger_counter_difference_usd)) > 0.000001",
+            "10m",
+            Severity.TICKET,
+            "Cost counters and ledger of {{ $labels.instance }} differ by {{ $value | humanize }} USD.",
+            "They are the same nano-USD unless there is a bug. The ledger is the bill.",
+            _COST,
+            "Ledger against counters",
         ),
         Alert(
             "PointsmanSpendCaptureLow",

@@ -163,6 +163,18 @@ _TRUST: Final = Row(
             trend=False,
         ),
         Panel(
+            Show.STAT,
+            "Ledger against counters",
+            "By how much the numbers above and the ledger's rows of a process differ, at worst: 0 unless there is a bug.",
+            "currencyUSD",
+            (Query("max(abs(pointsman_ledger_counter_difference_usd{*}))"),),
+            width=4,
+            height=5,
+            decimals=6,
+            steps=up_to((0.000001, RED)),
+            trend=False,
+        ),
+        Panel(
             Show.TABLE,
             "Charged against the provider's bill",
             "The latest invoice that was noted of each provider, and how much of it the ledger has. Below 97 % "
@@ -172,7 +184,7 @@ _TRUST: Final = Row(
                 Query("max by (provider) (pointsman_provider_invoice_usd{**})", instant=True, empty=_NO_INVOICE),
                 Query("min by (provider) (pointsman_spend_capture_ratio{**})", instant=True, empty=_NO_INVOICE),
             ),
-            width=12,
+            width=8,
             height=5,
             columns=(
                 Column("provider", "Provider"),

@@ -7,6 +7,7 @@ from tests.dashboards.alert_cases import AT, JOB, Case, fires, silent
 DAY = 1440
 SPENT = f'pointsman_budget_spent_usd{{{AT},scope="team",id="t"}}'
 LIMIT = f'pointsman_budget_limit_usd{{{AT},scope="team",id="t"}}'
+REFUSED = f'pointsman_ratelimit_decisions_total{{{AT},scope="team",limit="cost",decision="denied"}}'
 OTHER = f'pointsman_budget_spent_usd{{{JOB},instance="b",scope="team",id="t"}}'
 TEAM = {"scope": "team", "id": "t"}
 COST = f'pointsman_team_cost_usd_total{{{AT},team="t",model="m"}}'
@@ -83,6 +84,25 @@ CASES: tuple[Case, ...] = (
     fires("PointsmanBudgetExhausted", "it is spent", {SPENT: "80+1x100", LIMIT: "100x100"}, "40m", TEAM),
     fires(
         "PointsmanBudgetExhausted",
+        "what is left is less than a call may cost, so calls are refused",
+        {SPENT: "90x100", LIMIT: "100x100", REFUSED: "0+1x100"},
+        "40m",
+        TEAM,
+    ),
+    silent(
+        "PointsmanBudgetExhausted",
+        "nine tenths are spent",
+        {SPENT: "90x100", LIMIT: "100x100", REFUSED: "7x100"},
+        "40m",
+    ),
+    silent(
+        "PointsmanBudgetExhausted",
+        "half is spent, and another team is refused",
+        {SPENT: "50x100", LIMIT: "100x100", REFUSED: "0+1x100"},
+        "40m",
+    ),
+    fires(
+        "PointsmanBudgetExhausted",
         "two gateways share it, and one knows later",
         {SPENT: "80x100", OTHER: "100x100", LIMIT: "100x100"},
         "40m",
@@ -142,6 +162,19 @@ CASES: tuple[Case, ...] = (
         "PointsmanSettlementFailing", "a call could not be settled", {UNSETTLED: "_x20 1x60"}, "30m", {"instance": "a"}
     ),
     silent("PointsmanSettlementFailing", "all calls were settled", {UNSETTLED: "0x60"}, "30m"),
+    fires(
+        "PointsmanLedgerDiffers",
+        "the counters have a cent less",
+        {f"pointsman_ledger_counter_difference_usd{{{AT}}}": "0x5 -0.01x60"},
+        "30m",
+        {"instance": "a"},
+    ),
+    silent(
+        "PointsmanLedgerDiffers",
+        "rows are a minute behind, once",
+        {f"pointsman_ledger_counter_difference_usd{{{AT}}}": "0x5 0.01 0x60"},
+        "30m",
+    ),
     fires(
         "PointsmanSpendCaptureLow",
         "the ledger has nine tenths",
