@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.data_files import data_dir
-from gateway.prices.lines import FORMAT, NANO, Model, Shelf, Source, TableFile, decode_lines, from_format_1, rate_words
+from gateway.prices.lines import (
+    FORMAT,
+    NANO,
+    Model,
+    Shelf,
+    Source,
+    Table,
+    TableFile,
+    decode_lines,
+    from_format_1,
+    rate_words,
+)
 from gateway.prices.making import Named, ServiceWords, Terms, price_of, terms_of
 from gateway.prices.whose import listed_as, names_of
 from policies.adjusting import scaled
@@ -109,6 +120,13 @@ class PriceTable:
     def aliases(self) -> dict[str, dict[str, str]]:
         """By provider, what models are called besides."""
         return {provider: dict(self._shelf(provider).aliases) for provider in self._shelves}
+
+    def table(self) -> Table:
+        """All of it, decoded. Raises `ValueError` at the first line that is broken."""
+        models: dict[str, dict[str, tuple[Line, ...]]] = {}
+        for model in self.models():
+            models.setdefault(model.provider, {})[model.name] = model.lines
+        return Table(self.date, self.sources, models, self.aliases())
 
     def _listed(self, provider: str, name: str) -> Model | None:
         if provider not in self._shelves:

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.prices import from_genai, from_litellm
 from gateway.prices.foreign import Found, rate, text
-from gateway.prices.lines import RATE_WORDS, Line, Source, Table, Words
+from gateway.prices.lines import Line, Service, Source, Table, Words, rate_words
 from gateway.prices.table import PriceTable, day_s
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 BYTES_MAX: Final = 32 << 20
 MODELS_MAX: Final = 50_000
+TIERS_MAX: Final = 20
 LINES_MAX: Final = 200
 """Of one model: a price that changes weekly for four years."""
 
 
 class Read(NamedTuple):
-    """What a file was found to be, and what it says. `date` is its own where it has one."""
+    """What a file was found to be, and what it says."""
 
     form: str
     found: Found
-    date: str | None
     sources: Mapping[str, Source]
 
 
@@ -38,7 +38,7 @@ def as_table(found: Found, date: str, sources: Mapping[str, Source]) -> Table:
     return Table(date, dict(sources), found.models, found.aliases)
 
 
-def read(content: bytes, today: str, name: str) -> Read:
+def read(content: bytes, today: str) -> Read:
     """What a file says. Raises `ValueError` where it is none of the formats or holds what cannot be."""
     if len(content) > BYTES_MAX:
         raise ValueError(f"is larger than {BYTES_MAX >> 20} MiB")
@@ -46,26 +46,25 @@ def read(content: bytes, today: str, name: str) -> Read:
         document = msgspec.json.Decoder(float_hook=Decimal).decode(content)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"is not JSON: {error}") from error
-    read = _read(content, document, today, name)
-    models = sum(len(models) for models in read.found.models.values())
+    read = _read(content, document, today)
+    models = sum(map(len, read.found.models.values()))
     if not models or models > MODELS_MAX:
         raise ValueError(f"prices {models:,} models; 1 to {MODELS_MAX:,} are taken")
     return read
 
 
-def _read(content: bytes, document: Any, today: str, name: str) -> Read:  # noqa: ANN401 - whatever JSON holds
+def _read(content: bytes, document: Any, today: str) -> Read:  # noqa: ANN401 - whatever JSON holds
     if isinstance(document, dict) and "format" in document:
         table = PriceTable.of_bytes(content)
-        return Read("a Pointsman price table", _checked(table), table.date, table.sources)
-    source = {name: Source(name, today, "as the operator's", today)}
-    try:
-        if from_genai.looks_like(document):
-            return Read("genai-prices' JSON", from_genai.found_in(document, name), None, source)
-        if from_litellm.looks_like(document):
-            return Read("litellm's model_prices", from_litellm.found_in(document, name), None, source)
-    except (AttributeError, TypeError, ArithmeticError) as error:
-        raise ValueError(f"is not what it looks like: {error}") from error
-    raise ValueError("is neither a Pointsman price table nor litellm's model_prices nor genai-prices' JSON")
+        return Read("a Pointsman price table", _checked(table), table.sources)
+    for form in (from_genai, from_litellm):
+        if form.looks_like(document):
+            source = {form.NAME: Source(form.NAME, today, "MIT", today)}
+            try:
+                return Read(f"JSON of {form.NAME}", form.found_in(document), source)
+            except (AttributeError, TypeError, ArithmeticError, RecursionError) as error:
+                raise ValueError(f"is not what it looks like: {error}") from error
+    raise ValueError("is neither a Pointsman price table nor litellm's nor genai-prices' JSON")
 
 
 def _checked(table: PriceTable) -> Found:
@@ -87,18 +86,22 @@ def check_lines(name: str, lines: tuple[Line, ...]) -> None:
     if begins != sorted(set(begins)):
         raise ValueError(f"{name}: its lines are not in the order of their days")
     for line in lines:
-        for words in _all_words(line):
-            for word in RATE_WORDS:
-                if (amount := getattr(words, word)) is not None:
-                    rate(amount, f"{name}: {word}")
+        for service in line.services:
+            text(service, f"{name}: a service")
+        for words in _all_words(name, line):
+            for word, amount in rate_words(words).items():
+                rate(amount, f"{name}: {word}")
 
 
-def _all_words(line: Line) -> Iterator[Words]:
-    yield line
-    yield from line.above
-    for service in line.services.values():
-        yield service
-        yield from service.above or ()
+def _all_words(name: str, line: Line) -> Iterator[Words]:
+    sides: tuple[Line | Service, ...] = (line, *line.services.values())
+    for told in sides:
+        yield told
+        tiers = told.above or ()
+        lengths = {tier.tokens for tier in tiers}
+        if len(lengths) < len(tiers) or any(tokens < 0 for tokens in lengths) or len(tiers) > TIERS_MAX:
+            raise ValueError(f"{name}: its tiers are too many, below no tokens, or twice of one length")
+        yield from tiers
 
 
 def updated(old: Table, new: Read, today: str) -> Table:
@@ -120,21 +123,24 @@ def updated(old: Table, new: Read, today: str) -> Table:
 
 
 def continued(old: tuple[Line, ...], new: tuple[Line, ...], today: str) -> tuple[Line, ...]:
-    """A model's lines up to today as they were, then what is in force and to come as the new ones say.
+    """A model's lines up to today as they were, then from today on what the new ones say.
 
     Where they say the same of today and nothing of later, all stays: a source without dates does not undo an announced
     change.
     """
-    if not old:
+    past = tuple(line for line in old if (line.begins or "") <= today)
+    current = next((line for line in reversed(new) if (line.begins or "") <= today), None)
+    coming = tuple(line for line in new if (line.begins or "") > today)
+    if not past:
         return new
-    past = tuple(line for line in old if (line.begins or "") <= today) or old[:1]
-    current = tuple(line for line in new if (line.begins or "") <= today)[-1:] or new[:1]
-    coming = tuple(line for line in new if line not in current and (line.begins or "") > today)
-    if rates_of(past[-1]) == rates_of(current[0]):
+    if current is None or rates_of(past[-1]) == rates_of(current):
         return (*past, *(coming or old[len(past) :]))
     before = past[:-1] if past[-1].begins == today else past
-    begins = current[0].begins if (current[0].begins or "") > (before[-1].begins or "" if before else "") else today
-    return (*before, msgspec.structs.replace(current[0], begins=begins if before else current[0].begins), *coming)
+    if not before:
+        return (current, *coming)
+    if rates_of(before[-1]) == rates_of(current):
+        return (*before, *coming)
+    return (*before, msgspec.structs.replace(current, begins=today), *coming)
 
 
 def rates_of(line: Line) -> Line:
