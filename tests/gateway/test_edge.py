@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 from adapters.base import Tally
-from gateway.answer_heads import JSON, answer_head, call_headers
 from gateway.call import Attempt, Reply
 from gateway.drains import Drains
 from gateway.edge import Edge
@@ -20,15 +19,13 @@ from gateway.errors import LimitError, UpstreamError
 from gateway.generation import InUse
 from gateway.lifecycle import Lifecycle
 from gateway.limits.admitted import Admitted
-from gateway.server import Server, render_head
+from gateway.server import Server
 from policies.vocabulary import Deployment, Failure, FailureKind, Route, Strategy, Target, Timeouts
-from tests.gateway.calls import answered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from gateway.call import Call
-    from gateway.upstream import Answer
 
 A = Deployment("a", "p", "openai", "m")
 ROUTE = Route("r", ("r",), Strategy.ORDERED, (Target(A),), timeouts=Timeouts(write_s=0.1))
@@ -254,15 +251,6 @@ async def test_a_caller_that_does_not_read_is_cut_off_as_its_route_says(front: F
                 await asyncio.sleep(0.01)
             while front.server.connections:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
-
-
-@pytest.mark.parametrize("length", [0, 12345])
-def test_a_head_made_in_one_go_is_the_one_made_of_headers(length: int) -> None:
-    call, answer = answered(), cast("Answer", SimpleNamespace(headers=()))
-    call.sent_bytes = length
-    headers = [JSON, ("content-length", str(length)), *call_headers(call)]
-    for close in (False, True):
-        assert answer_head(call, answer, close=close) == render_head(200, headers, close=close)
 
 
 @pytest.mark.parametrize(

@@ -75,26 +75,14 @@ def test_a_stored_key_is_bound_by_what_it_requires_and_what_its_owners_do() -> N
     assert alone.requires == Requirements(frozenset({"eu"}), frozenset({"phi"}))
 
 
-def test_what_owners_let_be_exported_binds_stored_keys_too() -> None:
+def test_what_owners_say_of_traces_binds_stored_keys_too() -> None:
     stored = a_store(a_stored(SECRET, org="o", team="t"))
-    rules = StoredRules(
-        {}, lambda *_: NO_REQUIREMENTS, lambda org, team: Content.HASH if (org, team) == ("o", "t") else None
-    )
+    hashed = {("o", "t"): Content.HASH}
+    rules = StoredRules({}, lambda *_: NO_REQUIREMENTS, lambda *who: hashed.get(who), lambda *_: True)
     view = KeyView(KeyRing((), b"p" * 32), stored, rules, ManagedOwners(), is_open=True)
-    found = view.identify(SECRET, NOW_S, no_peer)
-    assert isinstance(found, Principal)
-    assert found.content is Content.HASH
-    unbound = answer(stored, SECRET)
-    assert isinstance(unbound, Principal)
-    assert unbound.content is None
-
-
-def test_a_team_is_trusted_with_traces_for_its_stored_keys_too() -> None:
-    stored = a_store(a_stored(SECRET, org="o", team="t"))
-    rules = StoredRules({}, lambda *_: NO_REQUIREMENTS, trusts_trace=lambda org, team: (org, team) == ("o", "t"))
-    trusted = KeyView(KeyRing((), b"p" * 32), stored, rules, ManagedOwners(), is_open=True)
-    found = [view.identify(SECRET, NOW_S, no_peer) for view in (trusted, a_view(stored))]
-    assert [one.trusts_trace for one in found if isinstance(one, Principal)] == [True, False]
+    found = [view.identify(SECRET, NOW_S, no_peer), answer(stored, SECRET)]
+    told = [(one.content, one.trusts_trace) for one in found if isinstance(one, Principal)]
+    assert told == [(Content.HASH, True), (None, False)]
 
 
 def test_a_model_that_several_routes_have_stands_for_each_of_them() -> None:

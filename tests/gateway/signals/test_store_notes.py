@@ -31,10 +31,12 @@ def whole(call: Call) -> Stored:
 @pytest.mark.parametrize("is_stored_first", [True, False])
 def test_what_was_stored_of_a_kept_call_is_told_once_both_are_known(*, is_stored_first: bool) -> None:
     notes, call = StoreNotes(), missed()
-    both = [lambda: notes.kept(call, REASONS), lambda: notes.stored(call, TIMES_NS)]
-    first, second = both[::-1] if is_stored_first else both
-    assert first() is None
-    assert second() == whole(call)
+    if is_stored_first:
+        assert notes.stored(call, TIMES_NS) is None
+        assert notes.kept(call, REASONS) == whole(call)
+    else:
+        assert notes.kept(call, REASONS) is None
+        assert notes.stored(call, TIMES_NS) == whole(call)
 
 
 def test_a_call_that_stores_nothing_is_not_waited_for() -> None:
