@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.commands.invoice_lines import lines_of, nanousd_of
 from gateway.commands.tables import table
-from gateway.commands.usage_shown import NOTHING, usd
+from gateway.commands.usage_shown import NOTHING, UNPRICED, usd
 from gateway.errors import MissingExtra
 from gateway.scrubbing import printable
 from gateway.state.database import Database
@@ -93,7 +93,8 @@ def _table(provider: str, found: Reconciled) -> str:
 def _cells(one: Captured, name: str) -> list[object]:
     invoice = NOTHING if one.invoice_nanousd is None else usd(one.invoice_nanousd)
     ratio = NOTHING if one.ratio is None else f"{one.ratio:.4f}"
-    return [name, usd(one.ledger_nanousd), invoice, ratio, f"{one.estimated_share:.1%}", one.unpriced_tokens or None]
+    ledger = UNPRICED if one.unpriced_tokens and not one.ledger_nanousd else usd(one.ledger_nanousd)
+    return [name, ledger, invoice, ratio, f"{one.estimated_share:.1%}", one.unpriced_tokens or None]
 
 
 def _document(told: Told, found: Reconciled) -> str:

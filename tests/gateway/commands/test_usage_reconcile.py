@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,6 @@ def test_an_invoice_is_compared_and_kept(ledger: str, capsys: pytest.CaptureFixt
 
 
 async def test_a_later_note_takes_its_place(database: Database, ledger: str) -> None:
-    import asyncio  # noqa: PLC0415 - the command has a loop of its own
-
     for amount in ("5", "4"):
         assert await asyncio.to_thread(reconciled, ledger, "--invoice", amount) == 0
     statement = "SELECT provider, since_ms, until_ms, nanousd FROM invoices"
@@ -68,6 +67,13 @@ def test_lines_are_compared_by_model(ledger: str, tmp_path: Path, capsys: pytest
         ("o3", (350, None, None)),
     ]
     assert document["total"]["invoice_nanousd"] == 6000
+
+
+async def test_what_has_no_price_is_not_nothing(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    await append(database, [unpriced(a_row())])
+    assert await asyncio.to_thread(reconciled, database.url) == 0
+    _, model, total, _ = capsys.readouterr().out.splitlines()
+    assert (model.split()[1], total.split()[3]) == ("unpriced", "unpriced")
 
 
 def test_a_provider_that_the_ledger_does_not_know_has_nothing_in_it(
