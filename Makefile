@@ -36,7 +36,7 @@ test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 test-all: PYTEST_ARGS += -m 'slow or not slow'
-test-all: test ## the same, and the long proofs marked slow
+test-all: .venv-phoenix/.stamp test ## the same, and the long proofs marked slow; installs Phoenix (855 MB)
 
 check: $(STAMPS)/dev $(STAMPS)/project ## everything that can be found without running the gateway
 	@BIN=$(BIN) scripts/check.sh $(SCRIPTS)
@@ -60,7 +60,7 @@ lock: $(STAMPS)/dev ## resolve every locks/*.lock anew, from releases older than
 	@PATH="$(CURDIR)/$(CLIENTS)/bin:$$PATH" && cd tests/clients/node && npm install --package-lock-only
 
 clean: ## remove environments, caches and build output; keeps .run (keys, ledger) and the compiled llama.cpp
-	@rm -rf .venv .venv-clients .venv-litellm .venv-bench-engine tests/clients/node/node_modules build dist *.egg-info .cache \
+	@rm -rf .venv .venv-clients .venv-litellm .venv-bench-engine .venv-phoenix tests/clients/node/node_modules build dist *.egg-info .cache \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -120,6 +120,12 @@ $(CLIENTS)/.stamp: locks/clients.lock
 	@scripts/preflight.sh
 	@scripts/install.sh .venv-litellm venv
 	@scripts/install.sh .venv-litellm lock bench-litellm
+	@touch $@
+
+.venv-phoenix/.stamp: locks/phoenix.lock
+	@scripts/preflight.sh
+	@scripts/install.sh .venv-phoenix venv
+	@scripts/install.sh .venv-phoenix lock phoenix
 	@touch $@
 
 .venv-bench-engine/.stamp: locks/bench-engine.lock

@@ -1,4 +1,4 @@
-"""Our traces as a collector of others reads them: the tree, tokens by type, each rate, what may be seen of what was said."""
+"""Our traces as a collector of others reads them: the tree, each rate and token, and what may be seen of prompts."""
 
 from __future__ import annotations
 
