@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from adapters.base import EngineTimes
 from gateway.call import Cached, Call
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
@@ -114,3 +115,13 @@ async def test_a_row_says_what_its_attempt_was_charged_to() -> None:
     finished.scope.close()
     (row,) = ledger_rows(settle(finished))
     assert row.charges == f'[["acme|org.tokens.day:acme",{NOW_S},7]]'
+
+
+def test_time_on_hardware_is_as_it_was_measured_else_an_engines_own() -> None:
+    timed, told = attempt(Usage(1, 1)), attempt(Usage(1, 1))
+    timed.gpu_us = 7
+    for one in (timed, told):
+        assert one.tally is not None
+        one.tally.engine = EngineTimes(compute_s=0.5)
+    nobody = attempt(Usage(1, 1))
+    assert [ledger_rows(settle(call(one)))[0].gpu_us for one in (timed, told, nobody)] == [7, 500_000, None]

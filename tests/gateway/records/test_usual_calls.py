@@ -85,6 +85,7 @@ def usual_calls(draw: st.DrawFn) -> Call:
     usage = Usage(cached + draw(COUNTS), output, cached, 0, draw(st.integers(0, output)))
     where = replace(draw(PLACES), price=draw(PRICES))
     tried = attempt(usage, deployment=where, finish=(draw(WORDS),) if draw(st.booleans()) else ())
+    tried.gpu_us = draw(st.none() | COUNTS)
     tried.started_s = 1000.0 + draw(SECONDS)
     tried.ended_s = tried.started_s + draw(SECONDS)
     principal = Principal(draw(WORDS), draw(WORDS), draw(st.none() | WORDS), draw(st.none() | WORDS))

@@ -109,3 +109,10 @@ def test_an_attempt_ends_with_its_call_unless_it_goes_on(late_s: float, shown_s:
     one = answered()
     one.attempts[0].ended_s = one.ended_s + late_s
     assert first(one).end_ns == RECEIVED_AT_NS + 503_000_000 + round(shown_s * 1e9)
+
+
+def test_time_on_hardware_of_ones_own_is_told_wherever_it_was_measured() -> None:
+    timed, told = answered(), answered()
+    timed.attempts[0].gpu_us = 2_500_000
+    assert first(timed).attributes[Attr.GPU_S] == 2.5
+    assert Attr.GPU_S not in first(told).attributes

@@ -174,3 +174,29 @@ def test_busy_and_idle_are_all_of_the_time_and_never_shrink(history: list[tuple[
         assert wall_ns - 2 * len(history) <= sum(map(sum, told.values())) <= wall_ns
     busy_ns = sum(busy for busy, _ in before.values())
     assert abs(busy_ns - had_us * 1000) <= 1000 * (len(history) + 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(0, 10**9)), max_size=60))
+def test_workers_together_come_to_all_of_the_time_and_not_to_more(history: list[tuple[int, bool, int]]) -> None:
+    """Each sees its own calls alone, so that some of what is one's work may be another's waiting."""
+    clock = Clock()
+    workers = [HardwareTimes(3, 1, clock) for _ in range(3)]
+    for worker in workers:
+        worker.take_over([A])
+    under_way: list[list[Timed]] = [[], [], []]
+    had_us = 0
+    for number, begins, passes_ns in history:
+        clock.now_ns += passes_ns
+        if begins:
+            under_way[number].append(begun(workers[number], A))
+        elif under_way[number]:
+            had_us += under_way[number].pop().end(None) or 0
+    for timed in (*under_way[0], *under_way[1], *under_way[2]):
+        had_us += timed.end(None) or 0
+    spent = [worker.spent()["a"] for worker in workers]
+    wall_ns = (clock.now_ns - 10**12) * 2
+    told_ns = sum(one.busy_ns + one.idle_ns for one in spent)
+    assert wall_ns - 2 * len(history) - 6 <= told_ns <= wall_ns
+    assert abs(sum(one.busy_ns for one in spent) - had_us * 1000) <= 1000 * (len(history) + 1)
+    cost = sum((one.busy_nanousd or 0) + (one.idle_nanousd or 0) for one in spent)
+    assert abs(cost - wall_ns // 2 * 4 * USD // NS_PER_HOUR) <= 6 + len(history)
