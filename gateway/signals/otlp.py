@@ -103,6 +103,7 @@ def _fill_span(made: ProtoSpan, span: Span) -> None:
             _fill(told.attributes, event.attributes)
     for link in span.links:
         made.links.add(trace_id=bytes.fromhex(link.trace_id), span_id=bytes.fromhex(link.span_id), flags=_REMOTE_PARENT)
+    made.status.SetInParent()  # unset is said, too
     if span.error is not None:
         made.status.code, made.status.message = Status.STATUS_CODE_ERROR, span.error
 

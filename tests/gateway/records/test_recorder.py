@@ -11,18 +11,21 @@ from hypothesis import strategies as st
 
 from adapters.base import Tally
 from gateway.explaining.recent import RecentDecisions
+from gateway.records import recorder
 from gateway.records.call_metrics import CallMetrics
 from gateway.records.recorder import Recorder, Sinks
 from gateway.records.request_log import RequestLog
+from gateway.records.settlement import settle
 from gateway.signals import telemetry
 from gateway.signals.conventions import Attr
 from gateway.signals.exposition import render
 from gateway.signals.logs import LogSink
 from gateway.signals.metrics import Registry
+from gateway.signals.sampling import Sampling
 from gateway.signals.telemetry import NANO
 from policies.vocabulary import Failure, FailureKind, Usage
-from tests.gateway.calls import answered, attempt, call
-from tests.gateway.kept_spans import traces_to
+from tests.gateway.calls import answered, attempt, cached_hit, call
+from tests.gateway.kept_spans import EVERYTHING, traces_to
 from tests.gateway.limited_calls import Gate, limit
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from adapters.schema import InferenceRequest
     from gateway.call import Call
+    from gateway.records.settlement import SettledCall
     from gateway.signals.span_values import Span
     from gateway.state.ledger.schema import LedgerRow
 
@@ -58,7 +62,7 @@ class FakeCounts:
 class Heard:
     """What every sink heard, and the recorder that told them."""
 
-    def __init__(self) -> None:
+    def __init__(self, sampling: Sampling = EVERYTHING) -> None:
         self.rows: list[LedgerRow] = []
         self.spans: list[Span] = []
         self.stream = io.BytesIO()
@@ -72,7 +76,7 @@ class Heard:
             RequestLog(as_json=True),
             LogSink(self.stream),
             self.decisions,
-            traces_to(self.spans),
+            traces_to(self.spans, sampling),
         )
         self.recorder = Recorder(self.counts, sinks)
 
@@ -96,8 +100,8 @@ class Heard:
         )
 
 
-async def tell(*calls: Call) -> Heard:
-    heard = Heard()
+async def tell(*calls: Call, sampling: Sampling = EVERYTHING) -> Heard:
+    heard = Heard(sampling)
     heard.recorder.start()
     for one in calls:
         heard.recorder.record(one)
@@ -127,7 +131,10 @@ async def test_success_error_and_disconnect_leave_one_row_per_attempt_and_one_li
 TOKENS = st.integers(0, 10**8)
 
 
-@given(st.lists(st.builds(Usage, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS), min_size=1, max_size=5))
+COUNTED = st.builds(Usage, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS, st.just(value=False), st.none())
+
+
+@given(st.lists(COUNTED, min_size=1, max_size=5))
 def test_ledger_metric_span_and_log_agree_to_the_nano_dollar(usages: list[Usage]) -> None:
     attempts = [attempt(usage, number=number) for number, usage in enumerate(usages, 1)]
     heard = asyncio.run(tell(call(*attempts)))
@@ -261,3 +268,29 @@ async def test_what_had_to_be_counted_is_settled_under_its_limits_once_it_is() -
     heard.recorder.record(uncountable)
     await heard.recorder.close()
     assert (await gate.accounts())["key.tokens.60.0:ci"] == (13.0 + 150.0, gate.now, 0), "nobody knows, so all of it"
+
+
+async def test_what_is_not_kept_of_traces_takes_the_short_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    general: list[str] = []
+
+    def settled(one: Call) -> SettledCall:
+        general.append(one.id)
+        return settle(one)
+
+    monkeypatch.setattr(recorder, "settle", settled)
+    usual, hit, cheap, dear, slow = answered(), cached_hit(), answered(), answered(Usage(10**6, 10**6)), answered()
+    slow.ended_s += 60
+    heard = await tell(usual, hit, cheap, dear, slow, sampling=Sampling(0.0, cost_nanousd=NANO))
+    assert len(heard.rows) == 5
+    assert general == [hit.id, dear.id, slow.id], "a hit by its meaning has more to tell than fits the short form"
+    kept = {span.trace_id: span.attributes.get(Attr.SAMPLED_BY) for span in heard.spans if span.parent_id is None}
+    assert kept == {dear.trace.trace_id: "cost", slow.trace.trace_id: "slow"}
+
+
+async def test_a_dear_call_is_told_once() -> None:
+    """Its trace is kept beside the short form, which has told the others."""
+    heard = await tell(answered(), answered(Usage(10**6, 10**6)), sampling=Sampling(0.0, cost_nanousd=NANO))
+    assert len({row.request_id for row in heard.rows}) == len(heard.rows) == len(heard.lines) == 2
+    assert sum(cell.value for cell in heard.registry.cells(telemetry.REQUESTS).children.values()) == 2
+    total = sum(row.cost_nanousd or 0 for row in heard.rows)
+    assert sum(cell.value for cell in heard.registry.cells(telemetry.COST).children.values()) == total

@@ -147,3 +147,20 @@ def test_rows_that_the_journal_lost_are_told(bench: Bench, caplog: pytest.LogCap
     assert bench.writer.written == 3
     assert bench.writer.write_failures == 1
     assert "1 ledger rows cannot be read back" in caplog.text
+
+
+def test_each_write_is_told_with_all_that_is_written_by_then(bench: Bench) -> None:
+    told: list[tuple[int, int]] = []
+    times_ns: list[int] = []
+
+    def committed(rows: int, written: int, took_ns: tuple[int, int]) -> None:
+        told.append((rows, written))
+        times_ns.extend(took_ns)
+
+    bench.writer.committed = committed
+    bench.database.failures = 1
+    bench.put([ROW, ROW])
+    bench.writer.start()
+    bench.writer.close(within_s=5)
+    assert told == [(2, 2)]
+    assert times_ns == sorted(times_ns)
