@@ -42,7 +42,6 @@ _MEASURED: Final = (
 )  # fmt: skip
 _measured: Final = itemgetter(*(_INDEX[name] for name in _MEASURED))
 _components: Final = itemgetter(*(_INDEX[name] for name in COMPONENTS))
-_FIRST_COMPONENT: Final = len(MEASURES) - len(COMPONENTS)
 _charges: Final = msgspec.json.Decoder(list[tuple[str, float, int]])
 
 Who = tuple[str | None, ...]
@@ -66,9 +65,8 @@ def rolled_up(rows: Iterable[LedgerRow]) -> Rollups:
         if sums is None:
             sums = usage[key] = [0] * len(MEASURES)
         charged = _add(sums, _measured(row)) if row.attempt != FROM_CACHE else _add_hit(sums, row)
-        for index, amount in enumerate(_components(row), _FIRST_COMPONENT):
-            if amount:
-                sums[index] += amount
+        if row.cost_nanousd:
+            _add_components(sums, _components(row))
         if charged is not None:
             _charge(charges, charged)
     return Rollups(usage, charges)
@@ -98,6 +96,17 @@ def _add(
     if gpu_us is not None:
         sums[16] += gpu_us
     return charged
+
+
+def _add_components(sums: list[int], components: tuple[int | None, ...]) -> None:
+    input_, cached, written, output, request, tool = components
+    sums[17] += input_ or 0
+    sums[20] += output or 0
+    if cached or written or request or tool:
+        sums[18] += cached or 0
+        sums[19] += written or 0
+        sums[21] += request or 0
+        sums[22] += tool or 0
 
 
 def _add_hit(sums: list[int], row: LedgerRow) -> str | None:

@@ -188,3 +188,21 @@ async def test_a_cancelled_reader_gives_its_place_back() -> None:
     await asyncio.wait([reading])
     assert reading.cancelled()
     assert scene.closed == 1
+
+
+async def test_whoever_leaves_has_had_what_the_engine_told_of_its_time() -> None:
+    scene = Scene(Started(1, 10, 4, queue_s=0.5), Delta(1, 0, "hel", 1, compute_s=0.25))
+    await scene.open()
+    scene.ticket.take(Delta(1, 0, "lo", 1, compute_s=0.75))
+    scene.answer.close()
+    engine = scene.answer.tally.engine
+    assert engine is not None
+    assert (engine.queue_s, engine.compute_s) == (0.5, 0.75)
+
+
+async def test_all_choices_have_had_their_parts() -> None:
+    scene = Scene(STARTED, HELLO, Finished(1, 0, "stop", 2, 0.1, 0.2, 1.5))
+    await scene.open()
+    await scene.rest()
+    assert scene.answer.tally.engine is not None
+    assert scene.answer.tally.engine.compute_s == 1.5
