@@ -158,7 +158,6 @@ def test_each_write_is_told_with_all_that_is_written_by_then(bench: Bench) -> No
         times_ns.extend(took_ns)
 
     bench.writer.committed = committed
-    bench.database.failures = 1
     bench.put([ROW, ROW])
     bench.writer.start()
     bench.writer.close(within_s=5)
