@@ -165,7 +165,7 @@ _TRUST: Final = Row(
         Panel(
             Show.STAT,
             "Ledger against counters",
-            "By how much the numbers above and the ledger's rows of a process differ, at worst: 0 unless there is a bug.",
+            "By how much the numbers above and a process's rows in the ledger differ: 0 unless there is a bug.",
             "currencyUSD",
             (Query("max(abs(pointsman_ledger_counter_difference_usd{*}))"),),
             width=4,
