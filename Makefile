@@ -15,9 +15,9 @@ STAMPS := .venv/.stamps
 LLAMA := $(STAMPS)/llama-$(shell grep -m1 -E '^(flags|Features)' /proc/cpuinfo | cksum | cut -d' ' -f1)
 CLIENTS := .venv-clients
 SCRIPTS := $(wildcard scripts/*.sh benchmarks/*.sh) .ci/run
-CODE := gateway policies adapters tests scripts benchmarks
+CODE := gateway policies adapters dashboards tests scripts benchmarks
 
-.PHONY: help run install semantic test test-all check fix bench bench-engine bench-cache lock clean
+.PHONY: help run install semantic test test-all check dashboards fix bench bench-engine bench-cache lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,7 +31,7 @@ install: $(STAMPS)/project ## set up .venv with the pointsman command; needs no 
 semantic: $(STAMPS)/project $(STAMPS)/semantic ## add what `cache: {semantic: ...}` of a route needs
 	@echo 'ready: routes may say cache: {semantic: {max_false_hits: 1%}}'
 
-test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) $(STAMPS)/minilm $(STAMPS)/semantic $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
+test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) $(STAMPS)/minilm $(STAMPS)/semantic $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp tests/grafana/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
 	@scripts/test_servers.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
@@ -40,6 +40,10 @@ test-all: .venv-phoenix/.stamp test ## the same, and the long proofs marked slow
 
 check: $(STAMPS)/dev $(STAMPS)/project ## everything that can be found without running the gateway
 	@BIN=$(BIN) scripts/check.sh $(SCRIPTS)
+
+dashboards: $(STAMPS)/dev $(STAMPS)/project ## write Grafana's boards, Prometheus's rules and Grafana's alerts from dashboards/
+	@$(BIN)/python -m dashboards.write
+	@$(BIN)/python -m dashboards.lint
 
 fix: $(STAMPS)/dev ## format, and mend what the linter can mend by itself
 	@$(BIN)/ruff check --fix $(CODE)
@@ -58,9 +62,10 @@ bench-cache: $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/semantic ## measure the s
 lock: $(STAMPS)/dev ## resolve every locks/*.lock anew, from releases older than a week
 	@UV=$(BIN)/uv scripts/lock.sh
 	@PATH="$(CURDIR)/$(CLIENTS)/bin:$$PATH" && cd tests/clients/node && npm install --package-lock-only
+	@PATH="$(CURDIR)/$(CLIENTS)/bin:$$PATH" && cd tests/grafana && npm install --package-lock-only
 
 clean: ## remove environments, caches and build output; keeps .run (keys, ledger) and the compiled llama.cpp
-	@rm -rf .venv .venv-clients .venv-litellm .venv-bench-engine .venv-phoenix tests/clients/node/node_modules build dist *.egg-info .cache \
+	@rm -rf .venv .venv-clients .venv-litellm .venv-bench-engine .venv-phoenix tests/clients/node/node_modules tests/grafana/node_modules build dist *.egg-info .cache \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -137,4 +142,9 @@ $(CLIENTS)/.stamp: locks/clients.lock
 tests/clients/node/node_modules/.stamp: tests/clients/node/package-lock.json $(CLIENTS)/.stamp
 	@echo 'installing the openai package for Node'
 	@PATH="$(CURDIR)/$(CLIENTS)/bin:$$PATH" && cd tests/clients/node && npm ci --silent
+	@touch $@
+
+tests/grafana/node_modules/.stamp: tests/grafana/package-lock.json $(CLIENTS)/.stamp
+	@echo "installing Grafana's types and the TypeScript compiler"
+	@PATH="$(CURDIR)/$(CLIENTS)/bin:$$PATH" && cd tests/grafana && npm ci --silent
 	@touch $@

@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
 BIN=$(realpath "${BIN:-.venv/bin}")
-code=(gateway policies adapters tests scripts benchmarks)
+code=(gateway policies adapters dashboards tests scripts benchmarks)
 failed=()
 
 check() { # TITLE COMMAND...
@@ -53,6 +53,8 @@ check 'lock files' "$BIN/python" -m scripts.check_locks
 check 'installed packages' "$BIN/python" -m scripts.check_environment
 check 'configuration schema' schema_is_current
 check 'shipped configurations' shipped_configurations
+check 'dashboards: up to date' "$BIN/python" -m dashboards.write --check
+check 'dashboards: lint' "$BIN/python" -m dashboards.lint
 check 'forbidden words' forbidden_words
 "$BIN/python" -m tests.test_architecture
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Redis and PostgreSQL for the tests come from Debian; tests that need one skip, and say so, where it cannot be had. A Redis
-# with vector sets, and a PostgreSQL with the extension `vector` where Debian has no package of it, are wheels of the dev group.
+# Redis, PostgreSQL and Prometheus for the tests come from Debian; tests that need one skip, and say so, where it cannot be had.
+# A Redis with vector sets, and a PostgreSQL with the extension `vector` where Debian has no package of it, are wheels of the
+# dev group.
 set -euo pipefail
 
 missing=()
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v redis-sentinel >/dev/null || missing+=(redis-sentinel)
+{ command -v prometheus && command -v promtool; } >/dev/null || missing+=(prometheus)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 if ! compgen -G '/usr/share/postgresql/*/extension/vector.control' >/dev/null && command -v apt-cache >/dev/null; then
   pgvector=$(apt-cache search --names-only '^postgresql-[0-9]+-pgvector$' | sort -V | awk 'END {print $1}')

@@ -317,7 +317,7 @@ def test_modules_hold_no_state() -> None:
 
 
 def every_source() -> list[Path]:
-    return sources(*PACKAGES, "tests", "scripts", "benchmarks")
+    return sources(*PACKAGES, "dashboards", "tests", "scripts", "benchmarks")
 
 
 def test_names_say_what_a_file_is_for() -> None:
