@@ -16,6 +16,7 @@ from gateway.config.later import not_yet
 from gateway.config.limit_checks import check_limits
 from gateway.config.model import Config
 from gateway.config.names import check_names
+from gateway.config.price_checks import price_doubts
 from gateway.config.problems import ConfigProblems, Malformed, Problem, Severity, printable, written
 from gateway.config.references import References
 from gateway.config.route_checks import check_routes
@@ -74,7 +75,8 @@ def examine_text(text: str, path: Path, environ: Mapping[str, str]) -> tuple[Con
     for place, message, severity in chain(*checks, check_exposure(tree, base, time.time())):
         report.add(place, message, severity)
     if config is not None and not report.has_errors:
-        for place, message, severity in chain(check_engines(config), doubts(config), cache_doubts(config)):
+        sound = (check_engines(config), doubts(config), cache_doubts(config), price_doubts(config))
+        for place, message, severity in chain(*sound):
             report.add(place, message, severity)
     return (None if report.has_errors else config), report.problems()
 

@@ -21,7 +21,9 @@ routes: [{model: r, targets: [a]}]
 
 
 def table(path: Path, **models: tuple[str, str]) -> str:
-    lines = {name: (Line(source="s", input=Decimal(one), output=Decimal(two)),) for name, (one, two) in models.items()}
+    lines: dict[str, tuple[Line, ...]] = {
+        name: (Line(source="s", input=Decimal(one), output=Decimal(two)),) for name, (one, two) in models.items()
+    }
     path.write_bytes(render(Table("2026-01-01", {"s": Source("p", "1", "MIT", "d")}, {"openai": lines}, {})))
     return str(path)
 

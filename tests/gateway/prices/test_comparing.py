@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.prices.comparing import RateChange, compared, flat, in_force
@@ -12,10 +14,8 @@ LINE = Line(source="s", input=Decimal(1), output=Decimal(2))
 
 
 def changed(**rates: int) -> Line:
-    return Line(
-        source="t",
-        **{"input": Decimal(1), "output": Decimal(2), **{word: Decimal(rate) for word, rate in rates.items()}},
-    )
+    words = {word: Decimal(rate) for word, rate in rates.items()}
+    return msgspec.structs.replace(LINE, source="t", **words)
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,10 @@ def changed(**rates: int) -> Line:
         (changed(search=1), "changed", [("search", None, 1)]),
     ],
 )
-def test_what_changed_and_which_way(line: Line, kind: str, rates: list[tuple[str, int | None, int]]) -> None:
+def test_what_changed_and_which_way(line: Line, kind: str, rates: list[tuple[Any, ...]]) -> None:
     (found,) = compared({("p", "m"): LINE}, {("p", "m"): line})
     assert (found.provider, found.model, found.kind) == ("p", "m", kind)
-    assert [(rate.word, rate.before, rate.after) for rate in found.rates] == rates
+    assert [tuple(rate) for rate in found.rates] == rates
 
 
 def test_what_is_new_and_gone_and_the_same() -> None:

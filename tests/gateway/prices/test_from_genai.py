@@ -49,7 +49,7 @@ def test_tiers_of_single_rates_become_tiers_of_requests() -> None:
         "output_mtok": {"base": 5, "tiers": [{"start": 100, "price": 6}]},
     }
     (line,) = lines(told)
-    assert (line.input, line.output) == (1, 5)
+    assert (line.input, line.output) == (Decimal(1), Decimal(5))
     assert line.above == (Above(tokens=100, input=Decimal(3), output=Decimal(6)), Above(tokens=200, input=Decimal(2)))
 
 
@@ -63,8 +63,8 @@ def test_changes_keep_their_days_and_of_hours_the_dearest_is_taken() -> None:
         },
     ]
     before, after = lines(told)
-    assert (before.begins, before.output, before.lacks) == (None, 3, ("hours",))
-    assert (after.begins, after.output, after.lacks) == ("2026-03-13", 4, ("hours",))
+    assert (before.begins, before.output, before.lacks) == (None, Decimal(3), ("hours",))
+    assert (after.begins, after.output, after.lacks) == ("2026-03-13", Decimal(4), ("hours",))
 
 
 def test_a_model_without_a_price_of_tokens_is_left_out() -> None:

@@ -59,7 +59,7 @@ def test_a_ranking_costs_by_the_request() -> None:
         "rerank", {"input_cost_per_query": Decimal("0.002"), "input_cost_per_token": 0, "output_cost_per_token": 0}
     )
     assert line is not None
-    assert (line.request, line.input, line.output) == (Decimal("0.002"), 0, 0)
+    assert (line.request, line.input, line.output) == (Decimal("0.002"), Decimal(0), Decimal(0))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -15,6 +15,9 @@ from gateway.prices.lines import Line, Source, Table, render
 from gateway.prices.table import PriceTable, day_s
 from gateway.prices.updating import BYTES_MAX, continued, read, updated
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 TODAY = "2026-11-22"
 SOURCES = {"s": Source("p", "1", "MIT", "2026-01-01")}
 
@@ -23,7 +26,7 @@ def line(input_usd: int, begins: str | None = None, source: str = "s") -> Line:
     return Line(source=source, begins=begins, input=Decimal(input_usd), output=Decimal(1))
 
 
-def told(lines: tuple[Line, ...]) -> list[tuple[int, str | None]]:
+def told(lines: Iterable[Line]) -> list[tuple[int, str | None]]:
     return [(int(line.input or 0), line.begins) for line in lines]
 
 
@@ -81,7 +84,7 @@ def test_a_line_is_in_order_and_says_of_today_and_later_what_the_new_one_does(
     if now:
         assert held[-1].input == now[-1].input
     before = [line for line in old if (line.begins or "") < TODAY]
-    assert told(held)[: len(before)] == told(tuple(before))
+    assert told(held)[: len(before)] == told(before)
     assert continued(found, new, TODAY) == found, "a second time changes nothing"
 
 
