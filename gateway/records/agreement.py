@@ -5,18 +5,16 @@ Both are made of the same settlements, by different code; whoever reads only one
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gateway.signals import ledger_telemetry, telemetry
-from gateway.state.ledger.schema import LedgerRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.records.recorder import Rows
     from gateway.signals.metrics import Registry
-
-_COST: Final = LedgerRow._fields.index("cost_nanousd")
+    from gateway.state.ledger.schema import LedgerRow
 
 
 class CountedRows:
@@ -28,8 +26,8 @@ class CountedRows:
 
     def append(self, rows: Sequence[LedgerRow]) -> None:
         for row in rows:
-            if row[_COST]:
-                self.charged_nanousd += row[_COST]
+            if row.cost_nanousd:
+                self.charged_nanousd += row.cost_nanousd
         self._ledger.append(rows)
 
 

@@ -11,16 +11,17 @@ from policies.hardware_cost import (
     MILLI,
     NS_PER_HOUR,
     PPM,
+    Account,
+    Hardware,
     Owned,
-    Split,
     Throughput,
-    cost_nanousd,
+    booked,
     divided,
-    full_cost,
     gpu_us,
     local_rates,
     of_all_gpus,
     owned_nanousd_per_hour,
+    spent,
 )
 
 USD = 10**9
@@ -54,26 +55,40 @@ def test_rates_are_the_formula_rounded_half_to_even(per_hour: int, millitokens_p
     assert abs(2 * (rates.output_nanousd * whole - part)) <= whole
 
 
-@given(st.integers(0, 10**18), st.integers(0, 10**18), amounts)
-def test_work_and_waiting_cost_together_what_all_of_the_time_does(wall_ns: int, busy_ns: int, per_hour: int) -> None:
-    split = full_cost(wall_ns, busy_ns, per_hour)
-    assert split.busy + split.idle == cost_nanousd(wall_ns, per_hour)
-    assert split.busy >= 0 <= split.idle
+looks = st.lists(st.tuples(st.integers(0, 10**13), st.integers(0, 10**13), amounts), max_size=20)
 
 
-@given(st.integers(0, 10**15), st.integers(0, 10**15), st.integers(0, 10**15), st.integers(0, 10**15))
-def test_neither_part_of_the_cost_shrinks_by_more_than_rounding(wall: int, busy: int, more: int, busier: int) -> None:
-    busy, busier = min(busy, wall), min(busier, more)
-    before, after = full_cost(wall, busy, USD), full_cost(wall + more, busy + busier, USD)
-    assert after.busy >= before.busy
-    assert after.idle >= before.idle - 1
+@given(looks, st.integers(1, 64))
+def test_an_account_loses_nothing_between_looks_and_never_shrinks(
+    history: list[tuple[int, int, int]], shares: int
+) -> None:
+    account, before, cost = Account(), spent(Account()), 0
+    for busy_ns, idle_ns, per_hour in history:
+        account = booked(account, busy_ns, idle_ns, Hardware("box", 2_500, per_hour))
+        cost += (busy_ns + idle_ns) * per_hour
+        now = spent(account, shares)
+        assert all(told >= (earlier or 0) for told, earlier in zip(now, before, strict=True) if told is not None)
+        before = now
+    if history:
+        together = (before.busy_nanousd or 0) + (before.idle_nanousd or 0)
+        assert 0 <= cost // (NS_PER_HOUR * shares) - together <= 1
 
 
 def test_an_hour_costs_what_it_costs() -> None:
-    assert full_cost(NS_PER_HOUR, NS_PER_HOUR // 4, 2 * USD) == Split(USD // 2, 3 * USD // 2)
+    hardware = Hardware("box", 2 * MILLI, 2 * USD)
+    account = booked(Account(), NS_PER_HOUR // 4, NS_PER_HOUR * 3 // 4, hardware)
+    assert spent(account) == (NS_PER_HOUR // 2, NS_PER_HOUR * 3 // 2, USD // 2, 3 * USD // 2)
+    assert spent(account, 2) == (NS_PER_HOUR // 4, NS_PER_HOUR * 3 // 4, USD // 4, 3 * USD // 4)
     assert of_all_gpus(2 * USD, 8 * MILLI) == 16 * USD
     assert of_all_gpus(3, 500) == 2
     assert gpu_us(10**9, 8 * MILLI) == 8 * 10**6
+    assert gpu_us(10**9, 8 * MILLI, 4) == 2 * 10**6
+
+
+def test_what_nobody_has_priced_has_no_cost_until_somebody_does() -> None:
+    account = booked(Account(), 5, 5, Hardware("box"))
+    assert spent(account)[2:] == (None, None)
+    assert spent(booked(account, 0, NS_PER_HOUR, Hardware("box", MILLI, 7)))[2:] == (0, 7)
 
 
 @given(st.integers(0, 10**12), st.integers(1, 20))

@@ -5,7 +5,7 @@ import csv
 import stat
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -88,7 +88,13 @@ def test_a_spreadsheet_has_nothing_to_act_upon(ledger: str, tmp_path: Path) -> N
 
 
 async def test_rare_columns_come_through(database: Database, tmp_path: Path) -> None:
-    rare = {"request_nanousd": 7, "tool_nanousd": 8, "upstream_nanousd": 6, "service": "flex", "gpu_us": 9}
+    rare: dict[str, Any] = {
+        "request_nanousd": 7,
+        "tool_nanousd": 8,
+        "upstream_nanousd": 6,
+        "service": "flex",
+        "gpu_us": 9,
+    }
     await append(database, [a_row()._replace(**rare, usage_details='{"searches":2}')])
     (line,) = await asyncio.to_thread(written_to, tmp_path / "out.csv", database.url)
     assert {name: line[name] for name in rare} == {name: str(value) for name, value in rare.items()}
