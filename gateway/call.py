@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.upstream import Answer
     from policies.cache_rules import Bypass, Level
     from policies.choosing import Choice
-    from policies.vocabulary import Cost, Deployment, Failure, Principal, Route, Timeouts, Usage
+    from policies.vocabulary import Cost, Deployment, Failure, Price, Principal, Route, Timeouts, Usage
 
 
 def no_peer() -> str:
@@ -53,7 +53,8 @@ class Attempt(msgspec.Struct):
     `stopped` is set where neither the deployment nor the caller ended it: our own error code, `refused` for a request
     that this deployment's driver would not send, `hedge_lost` where another was faster. `timeouts` and `request` are
     what it goes by where that is not the route's and the call's own. `gpu_us` is its part of the time of hardware of
-    our own, times the processors there.
+    our own, times the processors there. `price` is the one that held when it began, where the deployment's is to
+    change; `priced` what was last worked out for its usage: `gateway.records.settlement.price_of` keeps both.
     """
 
     number: int
@@ -72,6 +73,8 @@ class Attempt(msgspec.Struct):
     timeouts: Timeouts | None = None
     request: InferenceRequest | None = None
     gpu_us: int | None = None
+    price: Price | None = None
+    priced: tuple[Usage, Cost | None, str | None] | None = None
 
 
 class Call(msgspec.Struct):

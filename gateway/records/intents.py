@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
-from gateway.records.settlement import price_of
+from gateway.records.settlement import price_at_most
 from gateway.scrubbing import printable
 from gateway.state.ledger.schema import LedgerRow
 from policies.estimate import output_default
@@ -69,7 +69,7 @@ class Intents:
         key = (id(call.route), id(deployment), id(call.principal), request.model, request.endpoint._value_)
         kind = self._kinds.get(key) or self._learn(key, call, deployment)
         usage = self._usage(call, kind)
-        cost, unpriced = price_of(usage, attempt)
+        cost, unpriced = price_at_most(usage, attempt)
         self._ledger.intend(_new(LedgerRow, (
             call.id,
             attempt.number,
@@ -109,7 +109,7 @@ class Intents:
         if input_tokens > TOKENS_MAX or output_tokens > TOKENS_MAX:
             # No answer that the gateway forwards comes near, whatever the caller asked for.
             input_tokens, output_tokens = min(input_tokens, TOKENS_MAX), min(output_tokens, TOKENS_MAX)
-        return _new(Usage, (input_tokens, output_tokens, 0, 0, 0, True))
+        return _new(Usage, (input_tokens, output_tokens, 0, 0, 0, True, None))
 
     def _learn(self, key: Key, call: Call, deployment: Deployment) -> Kind:
         if len(self._kinds) >= MOST_KINDS:

@@ -6,6 +6,7 @@ Metrics, ledger, spans and the log line all read the same `Settlement`, so they 
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from gateway.errors import LimitError
 from gateway.signals.telemetry import Estimated, Outcome, Unpriced
 from policies import pricing, usage_parts
+from policies.rates import price_at
 from policies.vocabulary import Cost, FailureKind, Usage
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
     from gateway.call import Attempt, Call
-    from policies.vocabulary import Price
+    from policies.vocabulary import Price, UsageDetails
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,9 @@ class TokenCounts(Protocol):
 
 
 class Settlement(msgspec.Struct):
-    """One attempt, settled. `cost` is None when nothing was used, or, with `unpriced`, when its cost is unknown."""
+    """One attempt, settled. `cost` is None when nothing was used, or, with `unpriced`, when its cost is unknown.
+    `clamps` of the upstream's counts could not be and were corrected.
+    """
 
     attempt: Attempt
     outcome: str
@@ -60,6 +64,7 @@ class Settlement(msgspec.Struct):
     unpriced: str | None
     estimated: Estimated | None
     duration_s: float
+    clamps: int = 0
 
 
 class SettledCall(msgspec.Struct):
@@ -118,7 +123,16 @@ async def _count(call: Call, attempt: Attempt, counts: TokenCounts) -> Usage:
         cache_write_tokens=seen.cache_write_tokens,
         reasoning_tokens=seen.reasoning_tokens,
         estimated=True,
+        details=_of_a_part(seen.details),
     )
+
+
+def _of_a_part(details: UsageDetails | None) -> UsageDetails | None:
+    """What stays true of an answer that went on: its bill was for less than there is to pay."""
+    if details is None or details.billed_nanousd is None:
+        return details
+    kept = details._replace(billed_nanousd=None)
+    return kept if any(kept) else None
 
 
 async def _count_answer(tally: Tally | None, model: str, counts: TokenCounts) -> int:
@@ -149,6 +163,22 @@ def used_by(attempt: Attempt) -> Usage | None:
     return usage if is_plausible(usage) else usage_parts.sane(usage).usage
 
 
+def cost_so_far(call: Call) -> int | None:
+    """What the call's attempts cost together, in nano-USD; None while that of one is not known, or cannot be."""
+    total: int | None = None
+    for attempt in call.attempts:
+        usage = None if must_count(attempt) else used_by(attempt)
+        if usage is None:
+            return None
+        if usage is _NOTHING:
+            continue
+        cost, _ = price_of(usage, attempt)
+        if cost is None:
+            return None
+        total = (total or 0) + cost.total_nanousd
+    return total
+
+
 def _may_have_generated(attempt: Attempt) -> bool:
     if not attempt.sent:
         return False
@@ -158,17 +188,24 @@ def _may_have_generated(attempt: Attempt) -> bool:
 
 
 def _reported(attempt: Attempt) -> Usage | None:
+    """Nothing at all is believed of an answer without text alone."""
     if attempt.usage is not None:
         return attempt.usage
-    return attempt.tally.usage if attempt.tally is not None else None
+    tally = attempt.tally
+    if tally is None or tally.usage is None:
+        return None
+    claims_nothing = not tally.usage.input_tokens and not tally.usage.output_tokens
+    return None if claims_nothing and tally.text else tally.usage
 
 
 def _settle(call: Call, attempt: Attempt) -> Settlement:
     usage = _reported(attempt)
     unpriced: str | None = None
     cost: Cost | None = None
+    clamps = 0
     if usage is not None:
-        usage = usage if is_plausible(usage) else usage_parts.sane(usage).usage
+        if not is_plausible(usage):
+            usage, clamps = usage_parts.sane(usage)
         cost, unpriced = price_of(usage, attempt)
     elif _may_have_generated(attempt):
         usage, unpriced = _UNKNOWN, Unpriced.NO_USAGE.value
@@ -179,20 +216,34 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
     estimated = _estimate_reason(attempt) if usage.estimated else None
     ended_s = attempt.ended_s if attempt.ended_s is not None else call.ended_s
     duration_s = max(0.0, ended_s - attempt.started_s)
-    return Settlement(attempt, attempt_outcome(attempt), usage, cost, unpriced, estimated, duration_s)
+    return Settlement(attempt, attempt_outcome(attempt), usage, cost, unpriced, estimated, duration_s, clamps)
 
 
 def is_plausible(usage: Usage) -> bool:
     """True for what needs no correcting, as nearly all usage does; `usage_parts.sane` decides on the rest."""
+    if usage.details is not None:
+        return usage_parts.sane(usage).usage == usage
     parts = usage.cached_input_tokens >= 0 and usage.cache_write_tokens >= 0 and usage.reasoning_tokens >= 0
     input_tokens = usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens <= usage_parts.TOKENS_MAX
     return parts and input_tokens and usage.reasoning_tokens <= usage.output_tokens <= usage_parts.TOKENS_MAX
 
 
 def price_of(usage: Usage, attempt: Attempt) -> tuple[Cost | None, str | None]:
-    """The attempt's cost, or None and why there is none."""
+    """The attempt's cost, or None and why there is none; worked out once, whoever asks."""
+    known = attempt.priced
+    if known is None or known[0] is not usage:
+        cost, unpriced = price_at_most(usage, attempt)
+        attempt.priced = known = (usage, cost, unpriced)
+    return known[1], known[2]
+
+
+def price_at_most(usage: Usage, attempt: Attempt) -> tuple[Cost | None, str | None]:
+    """The same of usage that is not the attempt's own yet, such as the most that it may come to."""
+    price = attempt.deployment.price
+    if price is not None and price.later is not None:
+        price = attempt.price = attempt.price or price_at(price, time.time())
     try:
-        priced = pricing.cost_of(usage, attempt.deployment.price)
+        priced = pricing.cost_of(usage, price)
     except Exception:
         log.exception("the cost of an attempt at %s could not be computed", attempt.deployment.name)
         return None, Unpriced.CALC_ERROR.value

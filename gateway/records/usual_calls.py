@@ -125,7 +125,10 @@ def _usual_usage(attempt: Attempt) -> Usage | None:
         return None
     if tally.engine is not None:  # it has more numbers, and milliseconds enough for them
         return None
-    return tally.usage if is_plausible(tally.usage) else None
+    usage = tally.usage
+    if tally.text and not usage.input_tokens and not usage.output_tokens:
+        return None
+    return usage if is_plausible(usage) else None
 
 
 def _key(call: Call, attempt: Attempt, cached: CacheKind) -> Key:
