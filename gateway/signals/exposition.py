@@ -7,13 +7,14 @@ interpreter, and so the event loop, for a tenth of the time.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.signals.metrics import FamilySnapshot, HistogramValue
 from gateway.signals.telemetry import Family, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from gateway.signals.metrics import Labels
 
@@ -22,6 +23,10 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 Beginnings = tuple[str, ...]
 FORGOTTEN_ABOVE: Final = 1_000
+LINES_AT_ONCE: Final = 1_500
+NEW_COSTS: Final = 5
+"""A line that is written for the first time takes as long as so many others."""
+REST_S: Final = 0.0002
 
 
 class Numbers(Protocol):
@@ -40,7 +45,7 @@ class Scrapes:
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
         self._running: dict[str, asyncio.Task[bytes]] = {}
-        self._renderer = Renderer()
+        self._renderer = Renderer(rest=_rest)
 
     async def scrape(self, accept: str) -> tuple[str, bytes]:
         """Content type and body for an Accept header."""
@@ -56,11 +61,22 @@ class Scrapes:
         return self._renderer.text(self._numbers.finished(copied), content_type)
 
 
-class Renderer:
-    """Writes expositions. It may be used by two threads at once."""
+def _rest() -> None:
+    time.sleep(REST_S)
 
-    def __init__(self) -> None:
+
+def _no_rest() -> None:
+    """Where nobody waits for the interpreter."""
+
+
+class Renderer:
+    """Writes expositions. It may be used by two threads at once. `rest` is called after every fraction of a millisecond
+    of work: whoever holds the interpreter for five of them is asked for it only then.
+    """
+
+    def __init__(self, rest: Callable[[], None] = _no_rest) -> None:
         self._known: dict[tuple[str, Labels], Beginnings] = {}
+        self._rest = rest
 
     def text(self, snapshots: Iterable[FamilySnapshot], content_type: str = PROMETHEUS) -> bytes:
         """The exposition text of `snapshots`."""
@@ -83,10 +99,15 @@ class Renderer:
         title = family.name.removesuffix("_total") if is_openmetrics and family.kind is Kind.COUNTER else family.name
         lines += (f"# HELP {title} {family.help}", f"# TYPE {title} {family.kind.value}")
         name, known, scale = family.name, self._known, family.scale
+        rests_at = len(lines) + LINES_AT_ONCE
         for labels, value in snapshot.values:
             before = known.get((name, labels))
             if before is None:
                 before = known[name, labels] = _beginnings(family, labels)
+                rests_at -= NEW_COSTS * family.series_each
+            if len(lines) >= rests_at:
+                self._rest()
+                rests_at = len(lines) + LINES_AT_ONCE
             if isinstance(value, HistogramValue):
                 _write_histogram(before, value, lines, with_exemplars=is_openmetrics)
             else:

@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 
 from gateway.records.call_metrics import CallMetrics
 from gateway.records.settlement import settle
-from gateway.signals import telemetry, vitals_telemetry
+from gateway.signals import ledger_telemetry, telemetry, vitals_telemetry
 from gateway.signals.catalogue import FAMILIES
-from gateway.signals.exposition import OPENMETRICS, PROMETHEUS, Renderer, Scrapes, render, series_count
+from gateway.signals.exposition import LINES_AT_ONCE, OPENMETRICS, PROMETHEUS, Renderer, Scrapes, render, series_count
 from gateway.signals.metrics import Registry
 from gateway.signals.telemetry import Family, Kind
 from gateway.signals.vitals import sample_process
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 OWN = {vitals_telemetry.METRIC_SERIES.name, vitals_telemetry.METRIC_SERIES_LIMIT.name} | {
     vitals_telemetry.SERIES_REJECTED.name
 }
+# It is about counters, and promtool cannot know that: a name may not have the word.
+TOLERATED = {f"{ledger_telemetry.LEDGER_DIFFERENCE.name} metric name should not include type 'counter'"}
 NASTY = 'a"b\\c\nd'
 
 
@@ -129,7 +131,8 @@ def test_prometheus_s_own_tool_finds_nothing_to_complain_of(everything: Registry
         check=False,
         timeout=30,
     )
-    assert (checked.returncode, (checked.stdout + checked.stderr).decode()) == (0, "")
+    complaints = (checked.stdout + checked.stderr).decode().splitlines()
+    assert set(complaints) <= TOLERATED
 
 
 async def test_the_scraper_gets_the_form_it_asks_for(registry: Registry) -> None:
@@ -152,6 +155,29 @@ async def test_the_loop_copies_and_a_thread_writes(registry: Registry, monkeypat
         monkeypatch.setattr(owner, name, noted)
     await Scrapes(registry).scrape("")
     assert seen == {"copied": True, "sampled_apart": False, "text": False}
+
+
+@pytest.mark.parametrize("kind", [Kind.COUNTER, Kind.HISTOGRAM])
+def test_who_writes_much_rests_often_and_more_so_the_first_time(kind: Kind) -> None:
+    """The thread holds the interpreter while it writes, and the event loop waits for it."""
+    registry, rests = Registry(), [0]
+
+    def rest() -> None:
+        rests[0] += 1
+
+    if kind is Kind.HISTOGRAM:
+        for number in range(300):
+            registry.histograms(telemetry.OVERHEAD).at(f"{number}").observe(1)
+    else:
+        for number in range(4_500):
+            registry.cells(telemetry.TEAM_TOKENS).at(f"{number}", "input")
+    renderer, taken = Renderer(rest), registry.snapshot()
+    written = renderer.text(taken)
+    first, rests[0] = rests[0], 0
+    assert renderer.text(taken) == written == render(taken)
+    lines = written.count(b"\n")
+    assert rests[0] >= lines // (LINES_AT_ONCE + 20) - 1 >= 1
+    assert first > 3 * rests[0]
 
 
 def test_what_stands_before_a_number_is_forgotten_with_its_series() -> None:
