@@ -19,7 +19,7 @@ PERCENT: Final = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,4})?) ?%")
 MARGIN_MAX_PERCENT: Final = 1000
 _PPM_OF_PERCENT: Final = 10_000
 _SERVICE: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-STANDARD_SERVICES: Final = ("auto", "default", "standard")
+STANDARD_SERVICES: Final = ("auto", "default", "on_demand", "standard")
 """What answers call the service whose rates stand beside `services`, not in it."""
 
 

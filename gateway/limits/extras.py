@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SEARCHES_USUAL: Final = 10
 SEARCHES_MAX: Final = 1000
-STANDARD: Final = frozenset({"auto", "default", "standard", "standard_only"})
+STANDARD: Final = frozenset({"auto", "default", "on_demand", "standard", "standard_only"})
 """What asks for no other service. With `auto` a provider bills as its project is set up: taken for standard."""
 _SERVICE_CHARS_MAX: Final = 40
 _SEARCH: Final = b"web_search"

@@ -116,12 +116,13 @@ class Table(msgspec.Struct):
 
 
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
+_lines: Final = msgspec.json.Decoder(Line | list[Line])
 
 
 def decode_lines(raw: msgspec.Raw | bytes) -> tuple[Line, ...]:
     """A model's lines. Raises `ValueError`."""
     try:
-        found = msgspec.json.decode(raw, type=Line | list[Line])
+        found = _lines.decode(raw)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
     return (found,) if isinstance(found, Line) else tuple(found)

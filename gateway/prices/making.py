@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PER_ONE: Final = ("request", "search")
 _DIGEST_CHARS: Final = 12
+_RARE: Final = tuple(field.removesuffix("_nanousd") for field in RareRates._fields)
+_NO_RARE: Final = RareRates()
 
 
 class Named(NamedTuple):
@@ -87,13 +89,13 @@ def _service(told: ServiceWords, standard: Tariff, for_one: Mapping[str, int]) -
 
 
 def _rates(words: Mapping[str, int]) -> Rates:
-    rare = RareRates(*(words.get(field.removesuffix("_nanousd")) for field in RareRates._fields))
+    rare = RareRates(*map(words.get, _RARE))
     return Rates(
         words.get("input"),
         words.get("cached_input"),
         words.get("cache_write"),
         words.get("output"),
-        rare if any(rate is not None for rate in rare) else None,
+        None if rare == _NO_RARE else rare,
     )
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 RATE_MAX_USD: Final = 1_000_000
 _FORMAT_1: Final = 1
-_DAY_S: Final = 86_400.0
+_DAY_CHARS: Final = len("2026-12-01")
 
 # Anthropic's page on prompt caching (platform.claude.com, read 2026-11): reading costs a tenth of input, writing for
 # five minutes 1.25 times it, for an hour twice. Only for its own models where a line has no rate of their own.
@@ -78,15 +78,11 @@ class PriceTable:
     def of_bytes(cls, content: bytes, now_s: float | None = None) -> PriceTable:
         """Raises `ValueError`, which says what a file with this content is not."""
         try:
-            head = msgspec.json.decode(content, type=_Head)
-            if head.format == _FORMAT_1:
-                sources, shelves = from_format_1(msgspec.json.decode(content))
-                return cls(head.date, sources, dict(shelves), now_s)
-            if head.format != FORMAT:
-                raise ValueError(f"has price table format {head.format}; this Pointsman reads formats 1 and {FORMAT}")
             file = msgspec.json.decode(content, type=TableFile)
         except msgspec.DecodeError as error:
-            raise ValueError(f"is not a price table: {error}") from error
+            return cls(*_of_another_format(content, error), now_s)
+        if file.format != FORMAT:
+            raise ValueError(_wrong(file.format))
         return cls(file.date, file.sources, dict(file.providers), now_s)
 
     def price_of(self, kind: str, base_url: str | None, model: str) -> Price | None:
@@ -186,6 +182,24 @@ class PriceTables:
         return next((price for table in self.tables if (price := table.price_of(kind, base_url, model))), None)
 
 
+def _of_another_format(
+    content: bytes, error: msgspec.DecodeError
+) -> tuple[str, dict[str, Source], dict[str, msgspec.Raw | Shelf]]:
+    """What a file of format 1 holds. Raises `ValueError` where it is none."""
+    try:
+        head = msgspec.json.decode(content, type=_Head)
+        if head.format == _FORMAT_1:
+            sources, shelves = from_format_1(msgspec.json.decode(content))
+            return head.date, sources, dict(shelves)
+    except msgspec.DecodeError as worse:
+        raise ValueError(f"is not a price table: {worse}") from worse
+    raise ValueError(f"is not a price table: {error}" if head.format == FORMAT else _wrong(head.format)) from error
+
+
+def _wrong(form: int) -> str:
+    return f"has price table format {form}; this Pointsman reads formats 1 and {FORMAT}"
+
+
 def newest_table() -> Path:
     """The shipped table with the latest date in its name."""
     tables = sorted((data_dir() / "prices").glob("prices-*.json"))
@@ -196,8 +210,9 @@ def newest_table() -> Path:
 
 def day_s(date: str) -> float:
     """The first moment of a day in UTC, in Unix seconds. Raises `ValueError`."""
+    is_usual = len(date) == _DAY_CHARS and date[4] == date[7] == "-"  # ISO has other ways to write a day
     try:
-        return datetime.strptime(date, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+        return datetime.fromisoformat(date if is_usual else "").replace(tzinfo=UTC).timestamp()
     except ValueError:
         raise ValueError(f"has a day that is none, such as 2026-12-01: {date[:20]!r}") from None
 

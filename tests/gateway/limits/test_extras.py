@@ -31,6 +31,7 @@ def test_a_plain_call_has_none() -> None:
         ("auto", ""),
         ("default", ""),
         ("standard_only", ""),
+        ("on_demand", ""),
         (None, ""),
         (5, ""),
         (["flex"], ""),

@@ -312,5 +312,15 @@ def test_the_operators_table_goes_before_the_shipped_one(tmp_path: Path) -> None
     assert PriceTables.load().date == PriceTable.load().date
 
 
+@pytest.mark.parametrize("day", ["2026-02-30", "20261201", "2026-W01-1", "2026-1-001", "", "today", "2026-12-01T00"])
+def test_what_is_no_day_is_refused(day: str) -> None:
+    with pytest.raises(ValueError, match="a day that is none"):
+        day_s(day)
+
+
+def test_days_begin_at_midnight_utc() -> None:
+    assert day_s("1970-01-02") == 86_400.0
+
+
 def test_words_of_tiers_and_services_are_those_of_lines() -> None:
     assert set(Above.__struct_fields__) >= set(Service.__struct_fields__) - {"above"}
