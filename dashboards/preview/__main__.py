@@ -57,7 +57,7 @@ async def watched(told: argparse.Namespace, folder: Path) -> AsyncIterator[tuple
     """A Prometheus and the time to be shown, of a new run or of one that was kept."""
     if told.again is not None:
         span = json.loads((told.again / SPAN).read_text())
-        async with prometheus(told.again, {}) as server:
+        async with prometheus(told.again) as server:
             yield server, (span[0], span[1])
         return
     async with observed(folder, Pace(told.minutes * 60, SEED), every_s=SCRAPED_EVERY_S) as seen:

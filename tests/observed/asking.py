@@ -16,10 +16,12 @@ ANYTHING = ".*"
 VARIABLE = re.compile(r"\$\{(?P<braced>\w+)(?::\w+)?\}|\$(?P<plain>\w+)")
 
 
-def written_out(expr: str, span_s: float, chosen: Mapping[str, str] | None = None) -> str:
+def written_out(
+    expr: str, span_s: float, chosen: Mapping[str, str] | None = None, *, rate_interval_s: int = RATE_INTERVAL_S
+) -> str:
     """`expr` without variables: `chosen` ones as chosen, every other as All."""
     known = {
-        "__rate_interval": f"{RATE_INTERVAL_S}s",
+        "__rate_interval": f"{rate_interval_s}s",
         "__interval": f"{STEP_S}s",
         "__range": f"{round(span_s)}s",
         "__range_s": f"{round(span_s)}",

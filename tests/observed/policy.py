@@ -12,16 +12,26 @@ from gateway.extras import LLAMA, SEMANTIC, is_installed
 if TYPE_CHECKING:
     from pathlib import Path
 
+TOKEN = "an-admin-token-0123456789"
 UPSTREAM_KEY = "sk-upstream-canary-0123456789"
+SPARE_KEY = "sk-upstream-spare-0123456789"
 NOWHERE = "http://127.0.0.1:1/v1"
-PRICE = {"input": 2.5, "cached_input": 0.25, "output": 10.0}
-SMALL_PRICE = {"input": 0.15, "cached_input": 0.075, "output": 0.6}
+PRICE: dict[str, Any] = {"input": 2.5, "cached_input": 0.25, "output": 10.0}
+HEARD = PRICE | {"input_audio": 40.0}
+SOUGHT = PRICE | {"search": 0.001, "services": {"priority": {"input": 5.0, "output": 20.0}}}
+SMALL_PRICE: dict[str, Any] = {"input": 0.15, "cached_input": 0.075, "output": 0.6}
 
+RENTED = {"usd_per_hour": 0.6, "tokens_per_s": 400, "prefill_tokens_per_s": 4000, "utilisation": "50%"}
+OWNED = {
+    "owned": {"price": 9000, "residual": 900, "life": "3y", "watts": 350, "pue": 1.3, "usd_per_kwh": 0.2},
+    "tokens_per_s": 300,
+    "utilisation": "30%",
+}
 # Owners by team: the org, and what the team may spend a day if the run takes a minute. `trial` is over its budget half
 # way, `research` gets near.
 TEAMS: dict[str, tuple[str, float | None]] = {
     "search": ("acme", 0.5),
-    "research": ("acme", 0.021),
+    "research": ("acme", 0.024),
     "support": ("open", None),
     "trial": ("visitor", 0.0012),
 }
@@ -93,21 +103,24 @@ def _owners(minutes: float) -> dict[str, Any]:
         for name, team in KEYS.items()
     ]
     limits = [{"per": "key", "requests": "3000/min", "tokens": "3M/min"}, {"per": "org", "requests": "9000/min"}]
-    return {"orgs": ORGS, "teams": teams, "keys": keys, "limits": limits}
+    secrets = {"admin_token": TOKEN, "pepper": "a-pepper-of-thirty-two-characters"}
+    return {"secrets": secrets, "orgs": ORGS, "teams": teams, "keys": keys, "limits": limits}
 
 
 def _providers(url: str) -> dict[str, Any]:
-    two = [{"name": "main", "key": UPSTREAM_KEY, "weight": 3}, {"name": "spare", "key": UPSTREAM_KEY + "-2"}]
-    impatient = {"failures": 3, "cooldown": "2s", "max_cooldown": "4s"}
+    two = [{"name": "main", "key": UPSTREAM_KEY, "weight": 3}, {"name": "spare", "key": SPARE_KEY}]
+    asked = {"interval": "2s", "always": True}
+    impatient = {"failures": 3, "cooldown": "2s", "max_cooldown": "4s", "credential_cooldown": "3s"}
     return {
-        "acme": {"kind": "openai", "base_url": url, "api_keys": two, "breaker": impatient},
-        "broker": {"kind": "openai", "base_url": url, "api_key": UPSTREAM_KEY},
+        "acme": {"kind": "openai", "base_url": url, "api_keys": two, "breaker": impatient, "discount": "10%"},
+        "broker": {"kind": "openai", "base_url": url, "api_key": UPSTREAM_KEY, "margin": "5%", "health": asked},
+        "murmur": {"kind": "openai", "base_url": url, "api_key": UPSTREAM_KEY},
         "gpu-box": {"kind": "openai", "base_url": url, "api_key": "none"},
         "nowhere": {"kind": "openai", "base_url": NOWHERE, "api_key": "none", "breaker": impatient},
     }
 
 
-def _of(provider: str, model: str, price: dict[str, float] | None, **more: Any) -> dict[str, Any]:
+def _of(provider: str, model: str, price: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
     made = {"provider": provider, "model": model, "max_output_tokens": 64} | more
     return made | ({"price": price} if price is not None else {})
 
@@ -118,16 +131,16 @@ def _deployments() -> dict[str, Any]:
         "sturdy": _of("acme", "sturdy-1", PRICE),
         "spare": _of("broker", "spare-1", PRICE, supports=["prefill"]),
         "thinker": _of("acme", "thinker-1", PRICE),
-        "listener": _of("acme", "listener-1", PRICE),
-        "seeker": _of("acme", "seeker-1", PRICE),
+        "listener": _of("acme", "listener-1", HEARD),
+        "seeker": _of("acme", "seeker-1", SOUGHT),
         "broker": _of("broker", "broker-1", SMALL_PRICE),
         "busy": _of("acme", "busy-1", SMALL_PRICE),
         "shaky": _of("acme", "shaky-1", SMALL_PRICE, breaker={"failures": 1000, "failure_share": "100%"}),
-        "mute": _of("acme", "mute-1", SMALL_PRICE),
+        "mute": _of("murmur", "mute-1", SMALL_PRICE),
         "late": _of("acme", "late-1", SMALL_PRICE),
         "stuck": _of("broker", "stuck-1", SMALL_PRICE, breaker={"failures": 1000, "failure_share": "100%"}),
         "mystery": _of("broker", "mystery-1", None),
-        "rented": _of("gpu-box", "gpu-1", SMALL_PRICE),
+        "rented": _of("gpu-box", "gpu-1", None, gpu=RENTED),
         "vectors": _of("acme", "vectors-1", {"input": 0.02, "output": 0}),
         "wordy": _of("acme", "wordy-1", SMALL_PRICE, max_output_tokens=4096),
         "gone": _of("nowhere", "gone-1", SMALL_PRICE),
@@ -139,7 +152,7 @@ def _routes() -> list[dict[str, Any]]:
     once = {"attempts": 1}
     cache: dict[str, Any] = {"exact": {"ttl": "1h", "near": True}, "share": "all"}
     if is_installed(SEMANTIC):
-        cache["semantic"] = {"max_false_hits": "20%", "shadow": {"share": "5%"}}
+        cache["semantic"] = {"max_false_hits": "20%", "shadow": {"share": "30%"}}
     return [
         {"model": "smart", "targets": ["swift"], "fallbacks": ["sturdy"], "retry": twice},
         {"model": "thinking", "targets": ["thinker"], "fallbacks": ["sturdy"], "retry": once},
@@ -172,9 +185,7 @@ def _routes() -> list[dict[str, Any]]:
 def _add_engine(made: dict[str, Any], model: Path) -> None:
     made["providers"]["engine"] = {
         "kind": "llama_cpp", "model_path": str(model), "slots": 2, "context_tokens": 512, "threads": 1, "gpu_layers": 0,
-        "warm_up": False,
+        "warm_up": False, "speculate": False, "gpu": OWNED,
     }  # fmt: skip
-    made["deployments"]["local"] = {
-        "provider": "engine", "model": "tiny", "price": {"input": 0.4, "output": 1.2}, "max_output_tokens": 48
-    }  # fmt: skip
+    made["deployments"]["local"] = {"provider": "engine", "model": "tiny", "max_output_tokens": 48}
     made["routes"].append({"model": "local", "targets": ["local"]})

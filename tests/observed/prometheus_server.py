@@ -1,6 +1,6 @@
 """A real Prometheus on loopback that scrapes what a test says, with the boards' rules, and answers queries.
 
-    async with prometheus(folder, {"pointsman": ["127.0.0.1:8081"]}, rules=[path]) as server:
+    async with prometheus(folder, [Job("pointsman", "127.0.0.1:8081")], rules=[path]) as server:
         server.instant("up", at_s)                # [(labels, value)]
         server.ranged("rate(x[15s])", start_s, end_s, 1.0)
 
@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -46,6 +47,16 @@ class Series(NamedTuple):
     @property
     def finite(self) -> list[float]:
         return [value for _, value in self.points if math.isfinite(value)]
+
+
+class Job(NamedTuple):
+    """One target, by the name that its series carry as `job`. `token` is sent as a bearer's."""
+
+    name: str
+    target: str
+    token: str = ""
+    labels: Mapping[str, str] = MappingProxyType({})
+    path: str = "/metrics"
 
 
 class QueryError(AssertionError):
@@ -108,16 +119,17 @@ def _point(pair: Sequence[Any]) -> tuple[float, float]:
 
 @asynccontextmanager
 async def prometheus(
-    folder: Path, targets: Mapping[str, Sequence[str]], *, rules: Sequence[Path] = (), every_s: float = 1.0
+    folder: Path, jobs: Sequence[Job] = (), *, rules: Sequence[Path] = (), every_s: float = 1.0
 ) -> AsyncIterator[Prometheus]:
-    """Scrapes the targets of each job, and evaluates the rules, every `every_s` seconds."""
+    """Scrapes the targets of all jobs, and evaluates the rules, every `every_s` seconds."""
     file, port = folder / "prometheus.yml", free_port()
-    jobs = [{"job_name": job, "static_configs": [{"targets": list(found)}]} for job, found in targets.items()]
     every = f"{round(every_s * 1000)}ms"
-    settings = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
-    file.write_text(
-        yaml.safe_dump({"global": settings, "rule_files": [str(path) for path in rules], "scrape_configs": jobs})
-    )
+    told = {
+        "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+        "rule_files": [str(path) for path in rules],
+        "scrape_configs": [_scraping(job) for job in jobs],
+    }
+    file.write_text(yaml.safe_dump(told))
     words = [
         f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address=127.0.0.1:{port}",
         "--enable-feature=exemplar-storage", "--log.level=warn",
@@ -136,6 +148,15 @@ async def prometheus(
             if process.returncode is None:
                 process.terminate()
             await process.wait()
+
+
+def _scraping(job: Job) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "job_name": job.name,
+        "static_configs": [{"targets": [job.target], "labels": dict(job.labels)}],
+        "metrics_path": job.path,
+    }
+    return found | ({"authorization": {"credentials": job.token}} if job.token else {})
 
 
 async def _until_ready(server: Prometheus, process: asyncio.subprocess.Process, log: Path) -> None:

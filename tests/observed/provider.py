@@ -15,15 +15,20 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from tests.observed.policy import SPARE_KEY
 from tests.scripted_upstream import ScriptedUpstream, answer, chunk, events, forever, head, request, send, stall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.scripted_upstream import Peer
+    from tests.scripted_upstream import Peer, Received
 
 WORDS = ("the", "signal", "is", "set", "and", "train", "on", "track", "nine", "leaves", "for", "Basel", "at", "noon")
 RETRY_AFTER_S = 1
+ENGINE_METRICS = "/engine/metrics"
+ENGINE_MODEL = "gpu-1"
+ENGINE_SLOTS = 4
+REVOKED = (0.7, 0.78)
 
 
 class Habit(NamedTuple):
@@ -75,12 +80,18 @@ class Providers:
         self.refused: Counter[tuple[str, int]] = Counter()
         self.billed_nanousd = 0
         self.share: Callable[[], float] = lambda: 0.0
+        self.working: Counter[str] = Counter()
         self._rng = random.Random(seed)
         self._server = ScriptedUpstream().otherwise(forever(self._serve))
 
     @property
     def url(self) -> str:
         return f"{self._server.url}/v1"
+
+    @property
+    def target(self) -> str:
+        """Where ENGINE_METRICS are scraped."""
+        return f"127.0.0.1:{self._server.port}"
 
     async def __aenter__(self) -> Self:
         await self._server.__aenter__()
@@ -94,9 +105,21 @@ class Providers:
         received = peer.requests[-1]
         del peer.requests[:-1], self._server.requests[:-1]
         if received.method == "GET":
-            await send(answer(b'{"object":"list","data":[]}'))(peer)
+            told = self._engine() if received.path == ENGINE_METRICS else '{"object":"list","data":[]}'
+            kind = "text/plain; version=0.0.4" if received.path == ENGINE_METRICS else "application/json"
+            await send(answer(told.encode(), headers=[("content-type", kind)]))(peer)
+            return
+        if SPARE_KEY in received.headers.get("authorization", "") and REVOKED[0] <= self.share() < REVOKED[1]:
+            await send(_refusal(401))(peer)
             return
         body = json.loads(received.body)
+        self.working[body["model"]] += 1
+        try:
+            await self._work(peer, received, body)
+        finally:
+            self.working[body["model"]] -= 1
+
+    async def _work(self, peer: Peer, received: Received, body: dict[str, Any]) -> None:
         habit = HABITS[body["model"]]
         if self._rng.random() < habit.stalls:
             await stall()(peer)
@@ -110,6 +133,21 @@ class Providers:
             await self._stream(peer, body, habit)
         else:
             await self._answer(peer, body, habit)
+
+    def _engine(self) -> str:
+        """What vLLM and llama.cpp's server would tell of the model that is rented, by their names."""
+        calls, written = self.working[ENGINE_MODEL], self.told[ENGINE_MODEL, "output"]
+        busy = min(calls, ENGINE_SLOTS)
+        samples = {
+            "vllm:num_requests_running gauge": busy,
+            "vllm:num_requests_waiting gauge": calls - busy,
+            "vllm:num_preemptions_total counter": written // 1000,
+            "vllm:kv_cache_usage_perc gauge": busy / ENGINE_SLOTS * 0.7,
+            "llamacpp:requests_processing gauge": busy,
+            "llamacpp:requests_deferred gauge": calls - busy,
+            "llamacpp:tokens_predicted_total counter": written,
+        }
+        return "".join(f"# TYPE {name}\n{name.split()[0]} {value}\n" for name, value in samples.items())
 
     def _refuses(self, habit: Habit) -> int:
         is_bad = habit.bad[0] <= self.share() < habit.bad[1]
@@ -173,6 +211,8 @@ class Providers:
             "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": habit.hears},
             "completion_tokens_details": {"reasoning_tokens": thought},
         }
+        if habit.searches:
+            usage["server_tool_use"] = {"web_search_requests": habit.searches}
         if habit.bills_nanousd:
             cost_nanousd = habit.bills_nanousd * usage["total_tokens"]
             self.billed_nanousd += cost_nanousd

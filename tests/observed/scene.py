@@ -16,15 +16,17 @@ import signal
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tests.end_to_end.proving_ground import parsed
 from tests.gateway.otlp_receiver import OtlpReceiver
 from tests.gateway_process import ROOT, complete, gateway_process
-from tests.observed.policy import crew, everything
-from tests.observed.prometheus_server import prometheus
-from tests.observed.provider import Providers
+from tests.observed.policy import TOKEN, crew, everything
+from tests.observed.prometheus_server import Job, prometheus
+from tests.observed.provider import ENGINE_METRICS, Providers
 from tests.observed.traffic import CREW_KINDS, KINDS, Seen, run
 from tests.redis_servers import redis_server
 from tests.tiny_gguf import tiny_text_model
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from tests.observed.prometheus_server import Prometheus
     from tests.observed.traffic import Pace
 
-JOB = "pointsman"
 EVERY_S = 1.0
 RULES = sorted((ROOT / "dashboards" / "rules").glob("*.yml"))
 
@@ -63,7 +64,7 @@ class Observed:
 
 
 @asynccontextmanager
-async def observed(folder: Path, pace: Pace) -> AsyncIterator[Observed]:
+async def observed(folder: Path, pace: Pace, every_s: float = EVERY_S) -> AsyncIterator[Observed]:
     minutes = pace.seconds / 60
     async with AsyncExitStack() as stack:
         collector = stack.enter_context(OtlpReceiver())
@@ -73,17 +74,23 @@ async def observed(folder: Path, pace: Pace) -> AsyncIterator[Observed]:
             gateways, folder / "main", everything(far.url, tiny_text_model(folder), collector.endpoint, minutes)
         )
         both = await _start(gateways, folder / "crew", crew(far.url, redis_server().url, minutes))
-        targets = {JOB: [f"127.0.0.1:{gateway.admin_port}" for gateway in (main, both)]}
-        server = await stack.enter_async_context(prometheus(folder, targets, rules=RULES, every_s=EVERY_S))
+        jobs = [
+            Job("pointsman", f"127.0.0.1:{main.admin_port}", TOKEN),
+            Job("pointsman-crew", f"127.0.0.1:{both.admin_port}", TOKEN),
+            Job("engines", far.target, labels={"deployment": "rented"}, path=ENGINE_METRICS),
+        ]
+        server = await stack.enter_async_context(prometheus(folder, jobs, rules=RULES, every_s=every_s))
         callers, crew_callers = Seen(), Seen()
-        await asyncio.sleep(2 * EVERY_S)  # so that what begins has a zero before it
+        await _scraped(server)
+        await asyncio.sleep(every_s)  # so that what begins has a zero before it
         start_s = time.time()
         far.share = lambda: (time.time() - start_s) / pace.seconds
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run(main, KINDS, pace, callers))
             tasks.create_task(run(both, CREW_KINDS, pace, crew_callers))
-            tasks.create_task(_incidents(main, both, pace))
-        await asyncio.sleep(2.5 * EVERY_S)  # what was settled last is scraped, too
+            tasks.create_task(_incidents(main, both, far, pace))
+        await _quiet(main)
+        await asyncio.sleep(2.5 * every_s)  # what was settled last is scraped, too
         seen = Observed(
             folder=folder,
             prometheus=server,
@@ -93,8 +100,8 @@ async def observed(folder: Path, pace: Pace) -> AsyncIterator[Observed]:
             crew_callers=crew_callers,
             start_s=start_s,
             end_s=time.time(),
-            main=targets[JOB][0],
-            crew=targets[JOB][1],
+            main=jobs[0].target,
+            crew=jobs[1].target,
         )
         seen.rules = await asyncio.to_thread(server.rules)
         await asyncio.gather(main.stop(), both.stop())
@@ -108,14 +115,41 @@ async def _start(stack: AsyncExitStack, folder: Path, policy: dict[str, Any]) ->
     return await stack.enter_async_context(gateway_process(policy, folder))
 
 
-async def _incidents(main: GatewayProcess, both: GatewayProcess, pace: Pace) -> None:
-    """A third into the run the policy changes, and at its half a worker dies."""
+async def _scraped(server: Prometheus) -> None:
+    """Both gateways have been; a Prometheus takes its time to find its targets."""
+    async with asyncio.timeout(30.0):
+        while len(await asyncio.to_thread(server.instant, "pointsman_build_info", time.time())) < 2:  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.1)
+
+
+async def _quiet(gateway: GatewayProcess) -> None:
+    """Nothing is under way any more, what the cache asks by itself included."""
+    async with asyncio.timeout(30.0):
+        while any(one["in_flight"] for one in (await _admin(gateway, "GET", "/deployments"))["deployments"]):  # noqa: ASYNC110 - another process's state
+            await asyncio.sleep(0.1)
+
+
+async def _incidents(main: GatewayProcess, both: GatewayProcess, far: Providers, pace: Pace) -> None:
+    """A third into the run the policy changes, at its half a worker dies, and later an invoice comes."""
     await asyncio.sleep(pace.seconds * 0.33)
     policy = yaml.safe_load(main.policy_file.read_text())
     policy["routes"][0]["retry"] = {"attempts": 3, "max_wait": "1ms"}
     main.policy_file.write_text(yaml.safe_dump(complete(policy, main.folder)))
     main.process.send_signal(signal.SIGHUP)
     await asyncio.sleep(pace.seconds * 0.17)
-    workers = json.loads((await both.admin("/workers"))[1])
     with contextlib.suppress(ProcessLookupError):
-        os.kill(workers[0]["pid"], signal.SIGKILL)
+        os.kill((await _admin(both, "GET", "/workers"))[0]["pid"], signal.SIGKILL)
+    await asyncio.sleep(pace.seconds * 0.25)
+    bill = {"provider": "broker", "nanousd": far.billed_nanousd, "month": f"{datetime.now(UTC):%Y-%m}"}
+    await _admin(main, "PUT", "/admin/v1/invoices", bill)
+
+
+async def _admin(gateway: GatewayProcess, method: str, path: str, body: object = None) -> Any:
+    data = b"" if body is None else json.dumps(body).encode()
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
+    reply = parsed(await gateway.ask(head.encode() + data, port=gateway.admin_port))
+    assert reply.status == 200, reply
+    return json.loads(reply.body)

@@ -51,7 +51,7 @@ def test_requests_are_as_callers_saw_them_end(seen: Observed) -> None:
     assert seen.callers.lost == 0
     told = Counter({(outcome.value,): count for outcome, count in seen.callers.outcomes.items()})
     # The cache's own questions are calls, too: a shadow check is counted beside those of callers.
-    told["ok",] += sum(row["key_name"] == SHADOW for row in seen.ledger)
+    told["ok",] += len({row["request_id"] for row in seen.ledger if row["key_name"] == SHADOW})
     assert counted(seen, "pointsman_requests_total", "outcome") == told
 
 
@@ -85,6 +85,14 @@ def test_the_cost_is_the_ledgers_to_the_nano_usd(seen: Observed) -> None:
 def test_prometheus_itself_adds_up_to_the_same_cost(seen: Observed) -> None:
     (total,) = seen.prometheus.instant(f'sum(pointsman_cost_usd_total{{instance="{seen.main}"}})', seen.end_s)
     assert round(total.last * NANO) == of_ledger(seen, "cost_nanousd").total()
+
+
+def test_a_provider_that_bills_itself_is_believed(seen: Observed) -> None:
+    """Its bill is what the upstream is owed; the margin comes on top of it, and on the metric."""
+    rows = [row for row in seen.ledger if row["provider"] == "broker" and row["price_source"] == "provider"]
+    assert sum(row["upstream_nanousd"] for row in rows) == seen.far.billed_nanousd > 0
+    charged = counted(seen, "pointsman_cost_usd_total", "provider", "source")["broker", "provider"]
+    assert charged == sum(row["cost_nanousd"] for row in rows) > seen.far.billed_nanousd
 
 
 def test_teams_are_charged_what_their_rows_say(seen: Observed) -> None:

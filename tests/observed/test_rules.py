@@ -27,6 +27,20 @@ def written() -> list[dict[str, Any]]:
 RECORDED = sorted({rule["record"] for rule in written() if "record" in rule})
 ALERTS = sorted({rule["alert"] for rule in written() if "alert" in rule})
 
+RAISED = {
+    "PointsmanAllDeploymentsDown": "the only deployment of one route is not there",
+    "PointsmanAvailabilityBurn": "streams are cut, and one provider is stuck",
+    "PointsmanBudgetExhausted": "two teams have spent theirs",
+    "PointsmanCircuitOpen": "a deployment is not there",
+    "PointsmanCredentialRefused": "one of two credentials is revoked for a while",
+    "PointsmanEstimatedUsageHigh": "some streams tell no usage, and some callers leave",
+    "PointsmanUnpricedTraffic": "one model has no price",
+    "PointsmanWorkerDown": "a worker is killed",
+}
+"""Pending or firing at some time: the run is shorter than most alerts wait."""
+PERHAPS = frozenset({"PointsmanOverheadBurn", "PointsmanOverheadHigh", "PointsmanEventLoopLag"})
+"""How fast the machine is, is no matter of the traffic."""
+
 
 def test_every_rule_was_evaluated_and_is_well(seen: Observed) -> None:
     assert len(seen.rules) == len(written()) > 0
@@ -48,8 +62,5 @@ def test_what_is_recorded_is_there(seen: Observed, name: str) -> None:
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_is_raised_by_this_traffic_or_is_not(seen: Observed, name: str) -> None:
     found = seen.prometheus.ranged(f'ALERTS{{alertname="{name}"}}', seen.start_s, seen.end_s, 1)
-    assert bool(found) is (name in RAISED)
-
-
-RAISED: frozenset[str] = frozenset()
-"""Pending or firing at some time: the run is shorter than most alerts wait."""
+    if name not in PERHAPS:
+        assert bool(found) is (name in RAISED), [series.labels for series in found]

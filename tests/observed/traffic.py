@@ -27,18 +27,19 @@ if TYPE_CHECKING:
     from tests.gateway_process import GatewayProcess
 
 WITHIN_S = 20.0
-STOPS_S = 1.0
+LEAVES_AFTER_S = 0.3
+TELLS = 0.8
+CUT_SHORT = 0.1
 QUESTIONS = (
     "How do I reset my password?", "Where is the invoice of last month?", "When does the night train leave?",
     "How can I change my seat?", "What does a dog cost on board?", "Is there a discount for students?",
     "How long is a ticket valid?", "Can I take my bicycle along?", "Where do I find lost property?",
     "How do I delete my account?",
 )  # fmt: skip
-REWORDED = {
-    "How do I reset my password?": "How can I reset my password?",
-    "How can I change my seat?": "How do I change my seat?",
-    "Can I take my bicycle along?": "May I take my bicycle along?",
-}
+THINGS = (
+    "password", "router", "phone", "alarm", "watch", "oven", "camera", "printer", "kettle", "boiler", "scooter", "radio",
+    "tablet", "heater", "scanner", "charger", "speaker", "lock", "lamp", "modem",
+)  # fmt: skip
 CODES = {
     "rate_limit_exceeded": Outcome.DENIED_RATE,
     "queue_full": Outcome.DENIED_RATE,
@@ -57,6 +58,7 @@ class Kind(NamedTuple):
     streams: float = 0.4
     oddity: str = ""
     at_once: int = 1
+    headers: tuple[str, ...] = ()
 
 
 KINDS = (
@@ -64,6 +66,8 @@ KINDS = (
     Kind("research", "smart", 0.5, ("notebook",)),
     Kind("trial", "smart", 0.4, ("demo",)),
     Kind("questions", "faq", 2.0, ("helpdesk", "search-app"), oddity="asked before"),
+    Kind("fresh questions", "faq", 0.3, ("helpdesk",), oddity="asked before", headers=("Cache-Control: no-store",)),
+    Kind("sent twice", "smart", 0.2, ("search-batch",), oddity="sent twice"),
     Kind("thoughts", "thinking", 0.5, ("search-app", "notebook")),
     Kind("audio", "audio", 0.3),
     Kind("searches", "search", 0.3, ("search-app",)),
@@ -71,7 +75,7 @@ KINDS = (
     Kind("busy", "busy", 0.6),
     Kind("cut", "shaky", 0.3, streams=1.0),
     Kind("resumed", "resumed", 0.3, streams=1.0),
-    Kind("mute", "mute", 0.4, streams=1.0),
+    Kind("mute", "mute", 0.8, streams=1.0),
     Kind("late", "hedged", 0.5, ("search-app",), streams=1.0),
     Kind("stuck", "stuck", 0.15),
     Kind("unpriced", "mystery", 0.3, ("helpdesk",)),
@@ -147,16 +151,28 @@ async def _arrivals(gateway: GatewayProcess, kind: Kind, pace: Pace, seen: Seen,
 async def _call(gateway: GatewayProcess, kind: Kind, rng: random.Random, seen: Seen) -> None:
     stream = rng.random() < kind.streams
     path, body = _body(kind, stream, rng)
-    data = post(path, body, key=secret_of(rng.choice(kind.keys)))
+    key = secret_of(rng.choice(kind.keys))
+    twice = kind.oddity == "sent twice"
+    headers = (*kind.headers, f"Idempotency-Key: {rng.random()}") if twice else kind.headers
+    data = post(path, body, *headers, key=key)
     try:
         if kind.oddity == "leaves":
-            await _leave(gateway, data)
-            seen.note(kind, Outcome.CLIENT_CANCELLED)
-        else:
+            seen.note(kind, await _leave(gateway, data))
+            return
+        for _ in range(1 + twice):
             reply = parsed(await gateway.ask(data, within_s=WITHIN_S))
             seen.note(kind, outcome_of(reply, stream=stream), reply)
+        if "level=semantic" in reply.headers.get("x-pointsman-cache", ""):
+            await _judge(gateway, reply, key, rng)
     except (OSError, IndexError):
         seen.lost += 1
+
+
+async def _judge(gateway: GatewayProcess, reply: Reply, key: str, rng: random.Random) -> None:
+    """Some of those who got an answer to another wording say whether it was right."""
+    if rng.random() < TELLS:
+        verdict = "good" if rng.random() < 0.8 else "bad"
+        await gateway.ask(post("/v1/cache/feedback", {"request_id": reply.id, "verdict": verdict}, key=key))
 
 
 def _body(kind: Kind, stream: bool, rng: random.Random) -> tuple[str, object]:  # noqa: FBT001 - both are plain words
@@ -167,6 +183,8 @@ def _body(kind: Kind, stream: bool, rng: random.Random) -> tuple[str, object]:  
     body: dict[str, Any] = {"model": kind.model, "stream": stream, "messages": [_message(_prompt(rng))]}
     if kind.oddity == "asked before":
         body |= {"messages": [_message(_question(rng))], "temperature": 0}
+        if rng.random() < CUT_SHORT:
+            body["max_tokens"] = 4
     if kind.model == "local":
         body["max_tokens"] = rng.randrange(8, 48)
     return "/v1/chat/completions", body
@@ -181,21 +199,27 @@ def _prompt(rng: random.Random) -> str:
 
 
 def _question(rng: random.Random) -> str:
+    if rng.random() < 0.4:
+        return f"How {rng.choice(('do', 'can'))} I reset my {rng.choice(THINGS)}?"
     asked = QUESTIONS[min(int(rng.expovariate(0.4)), len(QUESTIONS) - 1)]
-    if rng.random() < 0.15:
-        return f"{asked[:-1]} on line {rng.randrange(10_000)}?"
-    return REWORDED.get(asked, asked) if rng.random() < 0.3 else asked
+    return f"{asked[:-1]} on line {rng.randrange(10_000)}?" if rng.random() < 0.15 else asked
 
 
-async def _leave(gateway: GatewayProcess, data: bytes) -> None:
+async def _leave(gateway: GatewayProcess, data: bytes) -> Outcome:
+    """Hang up in the middle of the answer, if there is one."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(data)
     got = b""
-    async with asyncio.timeout(WITHIN_S):
-        while b'"content"' not in got:
-            got += await reader.read(1 << 16)
-    await asyncio.sleep(0.3)
-    writer.transport.abort()
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while b'"content"' not in got:
+                if not (more := await reader.read(1 << 16)):
+                    return outcome_of(parsed(got), stream=True)
+                got += more
+        await asyncio.sleep(LEAVES_AFTER_S)
+        return Outcome.CLIENT_CANCELLED
+    finally:
+        writer.transport.abort()
 
 
 def outcome_of(reply: Reply, *, stream: bool) -> Outcome:
