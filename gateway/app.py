@@ -132,6 +132,7 @@ class Gateway:
             lambda: self.generation,
             self.limits.store,
             self.reporting.decisions,
+            self.reporting.events,
             lambda: self._upstreams.engines,
             lambda: self.caching if self.caching.is_used else None,
             self._capture.look,

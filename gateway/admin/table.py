@@ -8,6 +8,7 @@ from gateway.admin.cache_curve_routes import CacheCurveRoutes
 from gateway.admin.cache_dump_routes import CacheDumpRoutes
 from gateway.admin.cache_routes import CacheRoutes
 from gateway.admin.decision_routes import DecisionRoutes
+from gateway.admin.event_routes import EventRoutes
 from gateway.admin.invoice_routes import InvoiceRoutes
 from gateway.admin.key_routes import KeyRoutes
 from gateway.admin.limit_routes import LimitRoutes
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.keys.service import KeyService
     from gateway.live_view import LiveView
     from gateway.local.serving.engines import Engines
+    from gateway.records.live_events import LiveEvents
     from gateway.state.limits.store import LimitStore
 
 
@@ -49,6 +51,7 @@ class Parts(NamedTuple):
     current: Callable[[], Generation]
     limits: LimitStore
     decisions: RecentDecisions
+    events: LiveEvents
     engines: Callable[[], Engines | None] = no_engines
     caches: Callable[[], Caches | None] = no_caches
     invoices: Callable[[], Awaitable[None]] = nobody
@@ -65,6 +68,7 @@ def all_routes(parts: Parts) -> tuple[Route, ...]:
         *UsageRoutes(parts.keys.database).routes(),
         *InvoiceRoutes(parts.keys.database, parts.invoices).routes(),
         *DecisionRoutes(parts.decisions).routes(),
+        *EventRoutes(parts.events).routes(),
         *ModelRoutes(parts.engines).routes(),
         *CacheRoutes(parts.caches).routes(),
         *CacheDumpRoutes(parts.caches).routes(),

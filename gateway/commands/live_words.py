@@ -18,6 +18,20 @@ def add_live_words(commands: Verbs) -> None:
     top.add_argument("--every", type=_seconds, default=2.0, metavar="TIME", help="between two looks, as 2s (default)")
     top.add_argument("--once", action="store_true", help="one look at the second to come, as text")
     top.set_defaults(run=_top)
+    _add_tail(commands)
+
+
+def _add_tail(commands: Verbs) -> None:
+    tail = commands.add_parser(
+        "tail", help="calls as they end, a line each", parents=[where_options()], allow_abbrev=False
+    )
+    for name in ("route", "team", "key", "model", "deployment"):
+        tail.add_argument(f"--{name}", metavar="NAME", help=f"of this {name} only")
+    tail.add_argument("--outcome", metavar="WORD", help="that ended so, such as ok, timeout or denied_rate")
+    tail.add_argument("--errors", action="store_true", help="that went wrong upstream or in the gateway")
+    tail.add_argument("--min-cost", type=float, metavar="USD", help="that cost so much at least")
+    tail.add_argument("--min-ms", type=float, metavar="MS", help="that took so long at least")
+    tail.set_defaults(run=_tail)
 
 
 def _seconds(text: str) -> float:
@@ -32,3 +46,9 @@ def _top(arguments: argparse.Namespace) -> int:
     from gateway.commands import top  # noqa: PLC0415 - each command pays for its own imports only
 
     return top.command(arguments)
+
+
+def _tail(arguments: argparse.Namespace) -> int:
+    from gateway.commands import tail  # noqa: PLC0415 - as above
+
+    return tail.command(arguments)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.call import Call
     from gateway.records.call_metrics import CallMetrics
+    from gateway.records.live_events import LiveEvents
     from gateway.records.request_log import RequestLog
     from gateway.records.settlement import TokenCounts
     from gateway.signals.kept_traces import Traces
@@ -53,7 +54,7 @@ def nobody_asks(price: Price) -> None:
 @dataclass(frozen=True, slots=True)
 class Sinks:
     """Everything that hears of a settled call. `traces` is None where no endpoint is configured. `note_price` hears of
-    each price before the first row that names it.
+    each price before the first row that names it, `events` what watchers of this moment are shown.
     """
 
     metrics: CallMetrics
@@ -63,6 +64,7 @@ class Sinks:
     decisions: Decisions
     traces: Traces | None = None
     note_price: Callable[[Price], None] = nobody_asks
+    events: LiveEvents | None = None
 
 
 class Recorder:
@@ -161,6 +163,7 @@ class Recorder:
         """All sinks hear of these calls, the ledger even where another one fails."""
         rows: list[LedgerRow] = []
         lines: list[bytes] = []
+        events: list[bytes] = lines if self._sinks.request_log.as_json else []
         traces = self._sinks.traces
         for call in calls:
             try:
@@ -176,6 +179,8 @@ class Recorder:
                 settled.note_prices(self._sinks.note_price)
                 rows += ledger_rows(settled)
                 lines.append(self._sinks.request_log.line(settled))
+                if events is not lines and self._is_watched:
+                    events.append(self._sinks.request_log.json_line(settled))
                 is_kept = traces is not None and traces.keep(settled)
                 self._sinks.metrics.add(settled, call.trace.trace_id if is_kept else None)
             except Exception as error:  # noqa: BLE001 - one call's trouble must not become the others'
@@ -185,6 +190,12 @@ class Recorder:
             traces.rows_follow()
         if lines:
             self._sinks.lines.offer(lines)
+            if self._sinks.events is not None and self._sinks.events.is_watched:
+                self._sinks.events.add(events)
+
+    @property
+    def _is_watched(self) -> bool:
+        return self._sinks.events is not None and self._sinks.events.is_watched
 
     def _take_short(self, call: Call) -> tuple[LedgerRow, bytes] | None:
         """The row and line of a usual call; None for any other."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from gateway.errors import StartError
@@ -14,6 +15,7 @@ from gateway.keys.peppers import digests_of
 from gateway.prompts.tokens import TokenCounter
 from gateway.records.agreement import CountedRows, watch_agreement
 from gateway.records.call_metrics import CallMetrics
+from gateway.records.live_events import LiveEvents
 from gateway.records.origins import Origins, this_process
 from gateway.records.recorder import Recorder, Sinks
 from gateway.records.request_log import RequestLog
@@ -61,6 +63,7 @@ class Reporting:
         mac = _mac_of(config)
         self.traces = traces_of(config.telemetry, lambda: self.ledger.handed_over, mac)
         self.decisions = RecentDecisions()
+        self.events = LiveEvents(secrets.token_hex(4), time.monotonic)
         self._rows = CountedRows(self.ledger)
         sinks = Sinks(
             self._metrics,
@@ -70,6 +73,7 @@ class Reporting:
             self.decisions,
             self.traces,
             self.ledger.note_price,
+            self.events,
         )
         self.recorder = Recorder(self.counter, sinks)
 

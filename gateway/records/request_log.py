@@ -56,12 +56,13 @@ class RequestLog:
         self._usual = UsualLines(self.event, origins)
         self.as_json = as_json
         self.origins = origins
-        self.line = self._json_line if as_json else terminal_line
+        self.line = self.json_line if as_json else terminal_line
 
     def event(self, settled: SettledCall) -> RequestEvent:
         return request_event(settled, self.origins)
 
-    def _json_line(self, settled: SettledCall) -> bytes:
+    def json_line(self, settled: SettledCall) -> bytes:
+        """The line for programs, whatever form the log has."""
         return self._usual.line(settled) or self._encoder.encode(self.event(settled)) + b"\n"
 
 

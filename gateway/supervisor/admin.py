@@ -14,10 +14,12 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
 
 from gateway.admin.answers import JSON, Answer, Unavailable, as_json
 from gateway.admin.decision_routes import DECISIONS, DecisionQuery
+from gateway.admin.event_routes import EVENTS, EventQuery
 from gateway.admin.gate import gate_of
 from gateway.admin.routes import Permission, Route
 from gateway.errors import RequestError
 from gateway.operations import Operations
+from gateway.supervisor.following import follow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +58,7 @@ class SupervisorAdmin:
             Route("GET", "/deployments", Permission.OPS_READ, self._deployments),
             Route("GET", "/workers", Permission.OPS_READ, self._show_workers),
             Route("GET", DECISIONS, Permission.DECISIONS_READ, self._decisions, query=DecisionQuery),
+            Route("GET", EVENTS, Permission.DECISIONS_READ, self._events, query=EventQuery),
             Route("GET", f"{DECISIONS}/{{request_id}}", Permission.DECISIONS_READ, self._decision),
         )
 
@@ -108,6 +111,16 @@ class SupervisorAdmin:
             return Answer(status, JSON, body)
         raise Unavailable("No worker is ready.", "not_ready")
 
+    async def _events(self, asked: Asked) -> Answer:
+        """Every worker's together, in the order of time."""
+        ready = {str(worker.place.slot): worker for worker in self._workers if worker.is_ready}
+
+        async def ask(slot: str, path: str, within_s: float) -> bytes | None:
+            answer = await self._ask(ready[slot], path, asked.inbound, within_s)
+            return answer[1] if answer is not None and answer[0] == HTTPStatus.OK else None
+
+        return as_json((await follow(list(ready), asked.query, ask))._asdict())
+
     async def _show_workers(self, _: Asked) -> Answer:
         return as_json(
             [
@@ -122,13 +135,15 @@ class SupervisorAdmin:
         answers = await asyncio.gather(*(self._ask(worker, path, inbound) for worker in ready))
         return {str(w.place.slot): answer for w, answer in zip(ready, answers, strict=True) if answer is not None}
 
-    async def _ask(self, worker: Worker, path: str, inbound: Inbound) -> tuple[int, bytes] | None:
+    async def _ask(
+        self, worker: Worker, path: str, inbound: Inbound, within_s: float = ASK_WITHIN_S
+    ) -> tuple[int, bytes] | None:
         headers = {"Host": "localhost"}
         if "Authorization" in inbound.headers:
             headers["Authorization"] = inbound.headers["Authorization"]
         try:
             async with self._session(worker).get(
-                f"http://localhost{path}", headers=headers, timeout=ClientTimeout(ASK_WITHIN_S)
+                f"http://localhost{path}", headers=headers, timeout=ClientTimeout(within_s)
             ) as answer:
                 return answer.status, await answer.read()
         except (ClientError, TimeoutError, OSError):

@@ -27,7 +27,9 @@ TOKEN = "canary-admin-token-0123456789abcdef"
 FILE_KEY = "sk-a-key-for-tests-only-0123456789"
 ANYTHING: Any = None
 NO_KEYS: Any = SimpleNamespace(stored=None, database=None)
-ROUTES = all_routes(Parts(LiveView(ANYTHING, ANYTHING, ANYTHING, ANYTHING), NO_KEYS, ANYTHING, ANYTHING, ANYTHING))
+ROUTES = all_routes(
+    Parts(LiveView(ANYTHING, ANYTHING, ANYTHING, ANYTHING), NO_KEYS, ANYTHING, ANYTHING, ANYTHING, ANYTHING)
+)
 
 
 class Told(NamedTuple):

@@ -93,6 +93,7 @@ async def test_the_listener_of_several_workers_opens_to_nobody_either(tmp_path: 
             "/workers",
             "/admin/v1/decisions",
             "/admin/v1/decisions/{request_id}",
+            "/admin/v1/events",
         }
         from aiohttp import ClientSession  # noqa: PLC0415 - for this test only
 
