@@ -17,13 +17,12 @@ import sys
 import time
 from functools import partial
 from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import prometheus_client
 
+from benchmarks.observing_scrapes import Found, Part, measure, of_holds, of_pushes, of_scrapes
 from benchmarks.sections import put_into
 from gateway.records.call_metrics import CallMetrics
 from gateway.records.ledger_rows import ledger_rows
@@ -32,14 +31,10 @@ from gateway.records.settlement import settle
 from gateway.records.usual_calls import UsualCalls
 from gateway.signals import telemetry
 from gateway.signals.conventions import Mark
-from gateway.signals.deltas import Deltas
-from gateway.signals.exposition import OPENMETRICS, PROMETHEUS, Renderer
 from gateway.signals.kept_traces import Destination, Traces
 from gateway.signals.limit_metrics import LimitMetrics
-from gateway.signals.merged_metrics import MergedMetrics
 from gateway.signals.metrics import Registry
 from gateway.signals.otlp import OtlpSender
-from gateway.signals.pushes import LENGTH_BYTES, Push, framed, read_said
 from gateway.signals.sampling import Sampling
 from gateway.signals.span_export import SpanExport
 from gateway.signals.spans import spans_of
@@ -52,16 +47,13 @@ if TYPE_CHECKING:
 
     from gateway.call import Call
     from gateway.records.settlement import SettledCall
-    from gateway.signals.metrics import FamilySnapshot
     from gateway.signals.sending import Sent
     from gateway.signals.span_values import Span
     from policies.vocabulary import Price
 
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 TITLE: Final = "Observing"
-SERIES: Final = 5_000
 BATCH: Final = 64
-REPEATS: Final = 2_000
 ROW: Final = "| --- | ---: | ---: | ---: | ---: |"
 ABOUT: Final = """\
 Processor time of one thread: the best of {rounds} rounds, their median, and the aim. `python -m benchmarks.observing
@@ -70,37 +62,6 @@ Processor time of one thread: the best of {rounds} rounds, their median, and the
 Each part runs again and again on the same values, so code and data are at hand, as in a gateway that is busy and not as
 in one that was idle. Threads that build traces or write scrapes hold the interpreter meanwhile, a scrape's for no
 longer at a time than the table says."""
-
-
-class Part(NamedTuple):
-    """One thing to measure: `times` calls of `run` are one round, and each is about `each` of what is told. `aim` is in
-    the part's unit.
-    """
-
-    name: str
-    run: Callable[[], object]
-    aim: float | None = None
-    times: int = REPEATS
-    unit: str = "us"
-    each: int = 1
-
-
-class Found(NamedTuple):
-    best: float
-    usual: float
-
-
-def measure(part: Part, rounds: int) -> Found:
-    """Seconds of this thread's processor time a call, by round."""
-    part.run()
-    spent_s = []
-    for _ in range(rounds):
-        began_s = time.thread_time()
-        for _ in range(part.times):
-            part.run()
-        spent_s.append((time.thread_time() - began_s) / (part.times * part.each))
-    scale = 1e6 if part.unit == "us" else 1e3
-    return Found(scale * min(spent_s), scale * median(spent_s))
 
 
 # -- per request ----------------------------------------------------------------------------------------------------
@@ -253,131 +214,6 @@ def _usual(usual: Call) -> Callable[[], object]:
 
 def _nobody(_: Price) -> None:
     """Hears of a price."""
-
-
-# -- scrapes and pushes -----------------------------------------------------------------------------------------------
-
-
-def five_thousand() -> Registry:
-    """Series as a gateway has them: half of them in histograms."""
-    registry = Registry()
-    for number in range(SERIES // 2):
-        registry.cells(telemetry.TEAM_TOKENS).at(f"team-{number % 500}", f"type-{number // 500}").inc(number)
-    for number in range(SERIES // 2 // telemetry.UPSTREAM_DURATION.series_each):
-        registry.histograms(telemetry.UPSTREAM_DURATION).at("p", f"deployment-{number}", "m").observe(0.1 * number)
-    return registry
-
-
-def of_scrapes() -> list[Part]:
-    registry, renderer = five_thousand(), Renderer()
-    taken = registry.snapshot()
-    client = prometheus_client.CollectorRegistry()
-    _fill(client)
-    texts = [("Prometheus", PROMETHEUS), ("OpenMetrics", OPENMETRICS)]
-    return [
-        Part("scrape of 5,000 series: copied on the loop", registry.copied, 2.0, times=20, unit="ms"),
-        *(
-            Part(
-                f"the same: written in a thread, {name}",
-                partial(renderer.text, taken, content_type),
-                times=10,
-                unit="ms",
-            )
-            for name, content_type in texts
-        ),
-        Part("the same: written for the first time", partial(_first_text, taken), times=3, unit="ms"),
-        Part("the same: written by prometheus_client", partial(_text_of, client), times=2, unit="ms"),
-    ]
-
-
-def _first_text(taken: list[FamilySnapshot]) -> bytes:
-    return Renderer().text(taken)
-
-
-def of_holds(rounds: int) -> list[tuple[Part, Found]]:
-    """For how long at a time the thread that writes a scrape holds the interpreter, which the loop waits for."""
-    taken = five_thousand().snapshot()
-    found: dict[str, list[float]] = {"for the first time": [], "again": []}
-    for _ in range(rounds):
-        rested_s: list[float] = []
-        renderer = Renderer(rest=lambda at=rested_s: at.append(time.thread_time()))  # type: ignore[misc]
-        for held_ms in found.values():
-            rested_s[:] = [time.thread_time()]
-            renderer.text(taken)
-            rested_s.append(time.thread_time())
-            held_ms.append(1e3 * max(later - earlier for earlier, later in pairwise(rested_s)))
-    name = "scrape of 5,000 series: the interpreter held by its thread, written"
-    return [
-        (Part(f"{name} {which}", int, 5.0, unit="ms"), Found(min(held_ms), median(held_ms)))
-        for which, held_ms in found.items()
-    ]
-
-
-def _fill(client: prometheus_client.CollectorRegistry) -> None:
-    tokens = prometheus_client.Counter("team_tokens", "Tokens.", ["team", "type"], registry=client)
-    for number in range(SERIES // 2):
-        tokens.labels(f"team-{number % 500}", f"type-{number // 500}").inc(number)
-    wait = prometheus_client.Histogram(
-        "wait", "Waits.", ["provider", "deployment", "model"], buckets=telemetry.DURATION, registry=client
-    )
-    for number in range(SERIES // 2 // telemetry.UPSTREAM_DURATION.series_each):
-        wait.labels("p", f"deployment-{number}", "m").observe(0.1 * number)
-
-
-def _text_of(client: prometheus_client.CollectorRegistry) -> bytes:
-    return prometheus_client.generate_latest(client)
-
-
-def _frames(deltas: Deltas) -> list[bytes]:
-    frames: list[bytes] = []
-    while not frames or deltas.is_behind:
-        push = deltas.next()
-        frames.append(framed(push))
-        deltas.heard(push.number)
-    return frames
-
-
-def of_pushes() -> list[Part]:
-    """What holds a supervisor's loop, and a worker's: one push at a time."""
-    worker = five_thousand()
-    deltas = Deltas(worker, 1)
-    frames = _frames(deltas)
-    merged = MergedMetrics(Registry())
-    number = 0
-
-    def take() -> None:
-        nonlocal number
-        number += 1
-        push = read_said(frames[0][LENGTH_BYTES:])
-        if not isinstance(push, Push):
-            raise TypeError(push)
-        if not merged.take("a connection", 0, Push(1, number, push.counters, push.histograms, push.gauges)):
-            raise RuntimeError("it is to be counted")
-
-    def cut_nothing() -> None:
-        deltas.heard(deltas.next().number)
-
-    def cut() -> None:
-        for series in worker.counted():
-            for cell in list(series.children.values())[:1_000]:
-                cell.value += 1
-        cut_nothing()
-
-    _take_the_rest(merged, frames[1:])
-    return [
-        Part("worker: 5,000 series looked through, none of which grew", cut_nothing, 2.0, times=20, unit="ms"),
-        Part("worker: a push cut, 1,000 series of which grew", cut, 5.0, times=20, unit="ms"),
-        Part("supervisor: a push of 1,000 series read, looked at and counted", take, 5.0, times=20, unit="ms"),
-        Part("supervisor: scrape of 5,000 series, copied on the loop", merged.copied, 5.0, times=20, unit="ms"),
-    ]
-
-
-def _take_the_rest(merged: MergedMetrics, frames: list[bytes]) -> None:
-    """As of another worker, so that the supervisor has all series."""
-    for frame in frames:
-        push = read_said(frame[LENGTH_BYTES:])
-        if isinstance(push, Push):
-            merged.take("another", 1, push)
 
 
 # -- the table --------------------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ HEAVY_AT_MODULE_LEVEL: dict[str, str] = {
     "gateway/local/binding/vector_context.py": "runs in the engine's worker process only",
     "gateway/local/measuring/vectors.py": "runs in the engine's worker process only",
     "gateway/local/choosing/vocabulary.py": "runs in the engine's worker process only",
+    "gateway/signals/metric_otlp.py": "imported when the configuration sends metrics by OTLP",
     "gateway/signals/otlp.py": "imported when the configuration names an OTLP endpoint",
 }
 MUTABLE_GLOBALS: dict[str, str] = {}

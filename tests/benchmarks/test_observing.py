@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from benchmarks.observing import (
-    BATCH,
+from benchmarks.observing import BATCH, per_request, table
+from benchmarks.observing_scrapes import (
     SERIES,
     Found,
     Part,
@@ -10,8 +10,6 @@ from benchmarks.observing import (
     of_holds,
     of_pushes,
     of_scrapes,
-    per_request,
-    table,
 )
 from gateway.signals.exposition import series_count
 
