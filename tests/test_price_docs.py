@@ -51,7 +51,7 @@ def test_each_source_is_told(source: PriceSource) -> None:
 
 def test_the_rates_that_most_have_are_shown() -> None:
     assert {field.alias for field in RateSettings.model_fields.values()} >= set(
-        re.findall(r"^      (\w+): [\d.]+$", TEXT, re.M)
+        re.findall(r"^      (\w+): [\d.]+$", TEXT, re.MULTILINE)
     )
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from gateway.app import Gateway, digest_of, tls_context
+from gateway.app import Gateway, compiled, digest_of, tls_context
 from gateway.config import Config, examine_text
 from gateway.errors import StartError
+from gateway.prices.table import day_s, newest_table
 from policies.breaker import Phase
 from policies.vocabulary import Failure, FailureKind
 
@@ -153,6 +154,36 @@ async def test_a_deployment_that_is_reached_in_a_new_way_begins_anew(tmp_path: P
     await gateway.reload(policy(tmp_path, providers=mended))
     assert gateway.fleet.state_of(gateway.generation.deployments["a"]).phase is Phase.CLOSED
     await gateway.close()
+
+
+async def test_other_prices_leave_connections_and_breakers_alone(tmp_path: Path) -> None:
+    gateway = await Gateway.start(policy(tmp_path))
+    before = gateway.generation
+    dearer = {"p": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "api_key": "none", "margin": "100%"}}
+    priced = {"a": {"provider": "p", "model": "m", "price": {"input": 1}}}
+    await gateway.reload(policy(tmp_path, providers=dearer, deployments=priced))
+    after = gateway.generation
+    assert after.upstreams["a"] is before.upstreams["a"]
+    price = after.deployments["a"].price
+    assert price is not None
+    assert price.input_nanousd == 2 * 10**9
+    assert after.prices_date == newest_table().stem.removeprefix("prices-")
+    await gateway.close()
+
+
+def test_prices_are_those_of_a_moment(tmp_path: Path) -> None:
+    changing = {"input": 1, "from": "2026-12-01", "then": {"input": 2}}
+    config = policy(tmp_path, deployments={"a": {"provider": "p", "model": "m", "price": changing}})
+    for day, rate in (("2026-11-30", 10**9), ("2026-12-01", 2 * 10**9)):
+        price = compiled(config, day_s(day)).deployments["a"].price
+        assert price is not None
+        assert price.input_nanousd == rate
+
+
+async def test_a_price_table_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    config = await asyncio.to_thread(policy, tmp_path, prices={"file": "nowhere.json"})
+    with pytest.raises(StartError, match=r"prices\.file"):
+        await Gateway.start(config)
 
 
 async def test_a_ledger_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
