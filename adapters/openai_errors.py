@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from adapters.scrub import scrub
+from policies.redaction import redact
 from policies.vocabulary import Endpoint, Failure, FailureKind
 
 if TYPE_CHECKING:
@@ -166,16 +167,16 @@ def _place(loc: object) -> str:
 
 
 def _code(value: dict[str, object]) -> str | None:
-    """A word if there is one (`type` beside a numeric `code`), else a number."""
+    """A word if there is one (`type` beside a numeric `code`), else a number. A secret is no word."""
     found = [value.get(key) for key in ("code", "type", "error_type", "status")]
-    named = [code for code in found if isinstance(code, str) and _CODE.fullmatch(code)]
+    named = [code for code in found if isinstance(code, str) and _CODE.fullmatch(code) and redact(code) == code]
     numbered = [str(code) for code in found if type(code) is int and 0 <= code < 1_000_000]
     return next(iter(named + numbered), None)
 
 
 def _param(value: dict[str, object]) -> str | None:
     param = value.get("param")
-    return param if isinstance(param, str) and _PARAM.fullmatch(param) else None
+    return param if isinstance(param, str) and _PARAM.fullmatch(param) and redact(param) == param else None
 
 
 def _status(value: dict[str, object]) -> int | None:

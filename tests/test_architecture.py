@@ -43,6 +43,7 @@ WITHOUT_MIRROR: dict[str, str] = {
     "gateway/state/limits/store.py": "tested in tests/limit_store_suite.py",
     "gateway/state/replays/store.py": "tested in tests/replay_store_suite.py",
     "gateway/errors.py": "the error tree, without behaviour of its own",
+    "gateway/records/request_event.py": "tested in tests/test_log_docs.py",
     "gateway/upstream.py": "protocols and plain values",
     "gateway/version.py": "one constant",
     "policies/cache_rules.py": "plain values",

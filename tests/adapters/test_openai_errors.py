@@ -165,3 +165,10 @@ def test_a_failed_stream_ends_in_one_event_that_sdks_raise_from() -> None:
     event = msgspec.json.decode(data.removeprefix(b"data: "))
     assert (event["type"], event["code"], event["error"]["message"]) == ("error", ERROR.code, ERROR.message)
     assert all(b"[DONE]" not in error_event(endpoint, ERROR) for endpoint in Endpoint)
+
+
+def test_a_key_in_the_place_of_a_code_is_no_code() -> None:
+    key = "sk-proj-abcdefghijklmnop1234"
+    body = json.dumps({"error": {"message": "no", "code": key, "type": "wrong", "param": key}}).encode()
+    failure = classify(400, {}, body)
+    assert (failure.code, failure.param) == ("wrong", None)
