@@ -32,6 +32,7 @@ from gateway.limits.service import LimitService
 from gateway.live_view import LiveView
 from gateway.operations import Operations
 from gateway.pipeline import compose
+from gateway.prices.table import BrokenTable
 from gateway.records.intents import Intents
 from gateway.records.reporting import Reporting
 from gateway.replays import Replays
@@ -270,7 +271,10 @@ def compiled(config: Config, now_s: float | None = None) -> Compiled:
     files, so it runs in a thread. Raises `StartError`.
     """
     tables = tables_of(config, now_s)
-    known = deployments(config, tables.price_of, ModelTable().facts_of, now_s)
+    try:
+        known = deployments(config, tables.price_of, ModelTable().facts_of, now_s)
+    except BrokenTable as error:
+        raise StartError(f"prices: {error}") from error
     return Compiled(known, routing(config, known), tables.date)
 
 

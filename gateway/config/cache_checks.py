@@ -115,11 +115,12 @@ def _dear(config: Config, place: Place) -> frozenset[str]:
     from gateway.config.compile_prices import tables_of  # noqa: PLC0415
     from gateway.config.compile_routes import routing  # noqa: PLC0415
     from gateway.errors import StartError  # noqa: PLC0415
+    from gateway.prices.table import BrokenTable  # noqa: PLC0415
     from policies.matching import candidates  # noqa: PLC0415
 
     try:
         known = deployments(config, tables_of(config).price_of)
-    except StartError:
+    except (BrokenTable, StartError):
         return frozenset()  # a table that cannot be read is a finding of its own
     route = routing(config, known)[int(place[1])]
     rates = {one.name: one.price.input_nanousd for one in known.values() if one.price is not None}

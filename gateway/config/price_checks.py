@@ -22,8 +22,10 @@ def price_doubts(config: Config) -> Iterator[Finding]:
     place = ("prices", "file")
     try:
         own, shipped = PriceTable.load(config.prices.file), PriceTable.load()
-        for model in own.models():
-            own.price(model)
+        for name, settings in config.deployments.items():
+            provider = config.providers[settings.provider]
+            base_url = None if provider.kind == "llama_cpp" else provider.base_url
+            own.price_of(provider.kind, base_url, settings.model or name)
     except OSError as error:
         yield place, f"cannot be read: {error.strerror or 'no such file'}", Severity.WARNING
     except ValueError as error:

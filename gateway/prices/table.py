@@ -54,6 +54,10 @@ class _Head(msgspec.Struct):
     date: str
 
 
+class BrokenTable(ValueError):  # noqa: N818 - it names what is broken
+    """A table can be used but for a line that was asked for."""
+
+
 class PriceTable:
     """Looks prices up, as they are at `now_s`. Keep it no longer than the configuration takes to build."""
 
@@ -178,8 +182,15 @@ class PriceTables:
         return self.tables[0].date
 
     def price_of(self, kind: str, base_url: str | None, model: str) -> Price | None:
-        """As of the first table that has it. Raises `ValueError` for a broken line."""
-        return next((price for table in self.tables if (price := table.price_of(kind, base_url, model))), None)
+        """As of the first table that has it. Raises `BrokenTable`."""
+        for table in self.tables:
+            try:
+                price = table.price_of(kind, base_url, model)
+            except ValueError as error:
+                raise BrokenTable(f"the table of {table.date} {error}") from error
+            if price is not None:
+                return price
+        return None
 
 
 def _of_another_format(

@@ -186,6 +186,19 @@ async def test_a_price_table_that_cannot_be_read_stops_the_start(tmp_path: Path)
         await Gateway.start(config)
 
 
+def test_a_broken_line_that_is_needed_stops_the_start(tmp_path: Path) -> None:
+    shipped = newest_table().read_bytes()
+    (tmp_path / "own.json").write_bytes(shipped.replace(b'"gpt-4o":{"input":2.5', b'"gpt-4o":{"input":-2.5'))
+    openai = {"p": {"kind": "openai", "api_key": "none"}}
+    config = policy(tmp_path, prices={"file": "own.json"}, providers=openai)
+    assert compiled(config).deployments["a"].price is None
+    needed = policy(
+        tmp_path, prices={"file": "own.json"}, providers=openai, deployments={"a": {"provider": "p", "model": "gpt-4o"}}
+    )
+    with pytest.raises(StartError, match=r"prices: the table of .* has a rate that cannot be: input -2\.5"):
+        compiled(needed)
+
+
 async def test_a_ledger_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_text("this is no database, and long enough to be seen as none" * 20)
     with pytest.raises(StartError, match="ledger"):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SHIPPED = newest_table().stem.removeprefix("prices-").encode()
 HEAD = b'{"format":2,"date":"3000-01-01","unit":"u","sources":{},"providers":'
-BROKEN = HEAD + b'{"p":{"models":{"m":{"source":"s","input":-1}}}}}'
+BROKEN = HEAD + b'{"openai":{"models":{"gpt-4o":{"source":"s","input":-1}}}}}'
 
 
 @pytest.mark.parametrize(
