@@ -116,7 +116,7 @@ def _cost_in_full(usage: Usage, price: Price | None, now_s: float) -> Cost | Unp
     if found is None:
         return Unpriced(UnpricedReason.NO_SERVICE_RATE)
     amounts: list[int] = []
-    for buckets in _components(usage, found.rates):
+    for buckets in components_of(usage, found.rates):
         amount = _amount(buckets)
         if isinstance(amount, UnpricedReason):
             return Unpriced(amount)
@@ -149,7 +149,7 @@ def billed_price(margin_ppm: int) -> Price:
     return Price(f"{source}{mark(adjustment)}", source, "", adjusted=adjustment if margin_ppm else None)
 
 
-def _components(usage: Usage, rates: Rates) -> tuple[tuple[Bucket, ...], ...]:
+def components_of(usage: Usage, rates: Rates) -> tuple[tuple[Bucket, ...], ...]:
     """The buckets of input, cached input, cache writes and output."""
     reasons, rare = UnpricedReason, rates.rare or NO_RARE
     parts = parts_of(usage, reasoning_apart=rare.reasoning_nanousd is not None)
