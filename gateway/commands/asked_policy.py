@@ -22,16 +22,31 @@ def policy_of(path: Path) -> Config | None:
     """
     config, problems = examine(path, os.environ)
     if config is not None:
-        return config
+        return _with_prices(path, config)
     stand_ins = _StandIns(os.environ)
     config, _ = examine(path, stand_ins)
     if config is not None:
         names = ", ".join(sorted(stand_ins.asked_for))
         sys.stderr.write(f"{path}: something stands in for what is not set in the environment: {names}\n")
-        return config
+        return _with_prices(path, config)
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
     return None
+
+
+def _with_prices(path: Path, config: Config) -> Config | None:
+    """The policy, unless the price table that it names cannot be used here: what is asked about may go by prices."""
+    if config.prices.file is None:
+        return config
+    from gateway.app import compiled  # noqa: PLC0415 - only for policies with a table of their own
+    from gateway.errors import StartError  # noqa: PLC0415 - as above
+
+    try:
+        compiled(config)
+    except StartError as problem:
+        sys.stderr.write(f"{path}: {problem}\n")
+        return None
+    return config
 
 
 class _StandIns(Mapping[str, str]):

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from gateway.commands.asked_policy import policy_of
+from gateway.prices.table import newest_table
 from tests.gateway.explaining.a_policy import POLICY
 
 SECRETS = POLICY.replace("api_key: none", 'api_key: "${env:UNSET_UPSTREAM_KEY}"').replace(
@@ -50,3 +51,12 @@ def test_what_is_wrong_otherwise_is_told_with_the_variables_that_are_not_set(
     assert "environment variable UNSET_CALLER_KEY is not set" in err
     assert told in err
     assert "stands in" not in err
+
+
+def test_a_price_table_that_is_not_here_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(POLICY + "\nprices: {file: own.json}\n")
+    assert policy_of(file) is None
+    assert f"{file}: prices.file: " in capsys.readouterr().err
+    (tmp_path / "own.json").write_bytes(newest_table().read_bytes())
+    assert policy_of(file) is not None
