@@ -31,9 +31,9 @@ OWNED = {
 # way, `research` gets near.
 TEAMS: dict[str, tuple[str, float | None]] = {
     "search": ("acme", 0.5),
-    "research": ("acme", 0.024),
+    "research": ("acme", 0.019),
     "support": ("open", None),
-    "trial": ("visitor", 0.0012),
+    "trial": ("visitor", 0.00025),
 }
 ORGS: dict[str, dict[str, Any]] = {
     "acme": {"limits": [{"cost": "500 USD/month"}]},
@@ -152,7 +152,7 @@ def _routes() -> list[dict[str, Any]]:
     once = {"attempts": 1}
     cache: dict[str, Any] = {"exact": {"ttl": "1h", "near": True}, "share": "all"}
     if is_installed(SEMANTIC):
-        cache["semantic"] = {"max_false_hits": "20%", "shadow": {"share": "30%"}}
+        cache["semantic"] = {"max_false_hits": "20%", "shadow": {"share": "60%"}}
     return [
         {"model": "smart", "targets": ["swift"], "fallbacks": ["sturdy"], "retry": twice},
         {"model": "thinking", "targets": ["thinker"], "fallbacks": ["sturdy"], "retry": once},

@@ -37,8 +37,8 @@ QUESTIONS = (
     "How do I delete my account?",
 )  # fmt: skip
 THINGS = (
-    "password", "router", "phone", "alarm", "watch", "oven", "camera", "printer", "kettle", "boiler", "scooter", "radio",
-    "tablet", "heater", "scanner", "charger", "speaker", "lock", "lamp", "modem",
+    "password", "router", "phone", "alarm", "watch", "oven", "camera", "printer", "kettle", "boiler", "scooter",
+    "radio", "tablet", "heater", "scanner", "charger", "speaker", "lock", "lamp", "modem",
 )  # fmt: skip
 CODES = {
     "rate_limit_exceeded": Outcome.DENIED_RATE,
