@@ -31,7 +31,12 @@ def _organized(panel: Panel) -> DataTransformerConfig:
     """Only the columns asked for, in their order, under their titles."""
     renamed = {column.name: column.title for column in panel.columns}
     order = {column.name: index for index, column in enumerate(panel.columns)}
-    options = {"includeByName": dict.fromkeys(renamed, True), "indexByName": order, "renameByName": renamed}
+    options = {
+        "includeByName": dict.fromkeys(renamed, True),
+        "excludeByName": {"Time": True},  # Grafana before 10.3 knows no other way
+        "indexByName": order,
+        "renameByName": renamed,
+    }
     return DataTransformerConfig(id_val="organize", options=options)
 
 
