@@ -18,12 +18,13 @@ from gateway.records.settlement import CANCELLED, OK
 from gateway.scrubbing import printable, scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gateway.call import Attempt, Cached, Call
+    from gateway.state.ledger.schema import LedgerRow
     from policies.choosing import Choice
     from policies.route_rules import Needs
-    from policies.vocabulary import Deployment, Failure, Principal, Route
+    from policies.vocabulary import Deployment, Failure, Price, Principal, Route
 
 MODEL_CHARS: Final = 200
 DETAIL_CHARS: Final = 200
@@ -105,10 +106,11 @@ class Ended(NamedTuple):
     outcome: str
     failure: Failure | None
     times_s: tuple[float, float | None, float | None]
+    price: Price | None
 
 
 class Kept(NamedTuple):
-    """What is kept of a call, to be written out when somebody asks."""
+    """What is kept of a call, to be written out when somebody asks. `rows` are those that the ledger was handed."""
 
     id: str
     received_at_ns: int
@@ -124,9 +126,14 @@ class Kept(NamedTuple):
     error: str | None
     replay_of: str | None
     cached: Cached | None
+    rows: Sequence[LedgerRow] = ()
+    marks: Sequence[tuple[str, float]] = ()
+    received_s: float = 0.0
+    ended_s: float = 0.0
+    outcome: str = ""
 
 
-def kept(call: Call) -> Kept:
+def kept(call: Call, rows: Sequence[LedgerRow] = (), outcome: str = "") -> Kept:
     request = call.request
     return Kept(
         call.id,
@@ -143,6 +150,11 @@ def kept(call: Call) -> Kept:
         call.error_code,
         call.replay_of,
         call.cached,
+        rows,
+        call.marks,
+        call.received_s,
+        call.ended_s,
+        outcome,
     )
 
 
@@ -238,7 +250,9 @@ def _ended(attempt: Attempt, received_s: float) -> Ended:
         None if first_s is None else first_s - received_s,
         None if ended_s is None else ended_s - received_s,
     )
-    return Ended(attempt.number, attempt.deployment, attempt.kind, outcome, failure, times)
+    cost = attempt.cost
+    price = None if cost is None else cost.price
+    return Ended(attempt.number, attempt.deployment, attempt.kind, outcome, failure, times, price)
 
 
 def _step(ended: Ended) -> Step:

@@ -6,14 +6,17 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from gateway.explaining.decisions import kept, written
+from gateway.signals.telemetry import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from gateway.call import Call
     from gateway.explaining.decisions import Decision, Kept
+    from gateway.state.ledger.schema import LedgerRow
 
 KEPT_MAX: Final = 2_000
+FAULTS: Final = frozenset((Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR))
 
 
 class RecentDecisions:
@@ -26,9 +29,10 @@ class RecentDecisions:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def add(self, call: Call) -> None:
+    def add(self, call: Call, rows: Sequence[LedgerRow] = (), outcome: str = "") -> None:
+        """`rows` are the ledger's own, and `outcome` is how the call ended."""
         decisions = self._kept
-        decisions[call.id] = kept(call)
+        decisions[call.id] = kept(call, rows, outcome)
         if len(decisions) > self._kept_max:
             decisions.popitem(last=False)
 
@@ -36,10 +40,19 @@ class RecentDecisions:
         found = self._kept.get(request_id)
         return None if found is None else written(found)
 
-    def latest(self, limit: int, route: str | None = None, key: str | None = None) -> list[Decision]:
-        """The newest first, of one route or key where these are named."""
+    def kept(self, request_id: str) -> Kept | None:
+        return self._kept.get(request_id)
+
+    def latest(
+        self, limit: int, route: str | None = None, key: str | None = None, *, failed: bool = False
+    ) -> list[Decision]:
+        """The newest first, of one route or key where these are named; with `failed`, of those that went wrong here or
+        upstream.
+        """
         found: list[Decision] = []
         for decision in self._matching(route, key):
+            if failed and decision.outcome not in FAULTS:
+                continue
             found.append(written(decision))
             if len(found) >= limit:
                 break

@@ -16,6 +16,7 @@ from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import count_missing, lacks_usage, settle
 from gateway.records.usual_calls import UsualCalls
 from gateway.records.usual_hits import UsualHits
+from gateway.signals.telemetry import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ class Lines(Protocol):
 
 
 class Decisions(Protocol):
-    def add(self, call: Call) -> None: ...
+    def add(self, call: Call, rows: Sequence[LedgerRow], outcome: str) -> None: ...
 
 
 def nobody_asks(price: Price) -> None:
@@ -167,17 +168,19 @@ class Recorder:
         traces = self._sinks.traces
         for call in calls:
             try:
-                self._sinks.decisions.add(call)
                 usual = None if traces is not None and traces.may_keep(call) else self._take_short(call)
                 if usual is not None:
                     rows.append(usual[0])
+                    self._sinks.decisions.add(call, (usual[0],), Outcome.OK)
                     lines.append(usual[1])
                     if traces is not None and traces.outlook.is_dear(call):
                         traces.keep(settle(call))
                     continue
                 settled = settle(call)
                 settled.note_prices(self._sinks.note_price)
-                rows += ledger_rows(settled)
+                its_rows = ledger_rows(settled)
+                rows += its_rows
+                self._sinks.decisions.add(call, its_rows, settled.outcome)
                 lines.append(self._sinks.request_log.line(settled))
                 if events is not lines and self._is_watched:
                     events.append(self._sinks.request_log.json_line(settled))
