@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,7 +57,9 @@ class Canvas:
         made.tick_params(length=0, labelsize=11 * POINT_PX, colors=FAINT, pad=3)
         return made
 
-    def text(self, x: float, y: float, words: str, *, px: float = 12, colour: str = TEXT, at: str = "left") -> None:
+    def text(  # noqa: PLR0913 - what a text looks like
+        self, x: float, y: float, words: str, *, px: float = 12, colour: str = TEXT, at: str = "left"
+    ) -> None:
         """Words whose middle is at height `y`; `at` is which end of them is at `x`, with `bold` behind it or not."""
         side, _, weight = at.partition(" ")
         self.figure.text(
@@ -82,12 +85,11 @@ class Canvas:
 
     def fitted(self, words: str, px: float, width: float) -> str:
         """The words, cut where they would not fit."""
+        words = words[: int(width / px * 3)]  # no letter is narrower than a third of its height
         if self.width_of(words, px) <= width:
             return words
-        kept = words
-        while kept and self.width_of(kept + "…", px) > width:
-            kept = kept[:-1]
-        return kept + "…"
+        fits = bisect.bisect_left(range(len(words)), True, key=lambda end: self.width_of(words[:end] + "…", px) > width)
+        return words[: max(0, fits - 1)] + "…"
 
     def block(self, box: Box, colour: str) -> None:
         place = (box.x / self.width, 1 - (box.y + box.height) / self.height)

@@ -8,21 +8,39 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from dashboards.preview.units import written
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+    from tests.observed.lines import Found
     from tests.observed.prometheus_server import Series
 
 Json = dict[str, Any]
+_CALCULATIONS: Final[dict[str, Callable[[list[float]], float]]] = {
+    "lastNotNull": lambda known: known[-1],
+    "last": lambda known: known[-1],
+    "mean": lambda known: sum(known) / len(known),
+    "max": max,
+    "min": min,
+    "sum": sum,
+}
 _LABEL: Final = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 
 
 class Asks(Protocol):
-    """Whoever answers queries for the time shown."""
+    """Whoever answers a panel's targets for the time shown."""
 
-    def __call__(self, expr: str, *, instant: bool) -> list[Series]: ...
+    def series(self, target: Json) -> list[Series]: ...
+
+    def lines(self, target: Json) -> list[Found]: ...
+
+    def spans(self, target: Json) -> list[Span]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +61,7 @@ def frames_of(panel: Json, ask: Asks) -> list[Frame]:
     """Every series of every query, named by its legend."""
     found = []
     for target in panel.get("targets", ()):
-        for series in ask(target["expr"], instant=bool(target.get("instant"))):
+        for series in ask.series(target):
             times, values = [time for time, _ in series.points], [value for _, value in series.points]
             found.append(Frame(_name(target, series.labels), series.labels, times, values))
     return [frame for frame in found if frame.finite]
@@ -65,30 +83,20 @@ def reduced(values: Sequence[float], calc: str) -> float:
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return math.nan
-    match calc:
-        case "mean":
-            return sum(known) / len(known)
-        case "max":
-            return max(known)
-        case "min":
-            return min(known)
-        case "sum":
-            return sum(known)
-        case "first" | "firstNotNull":
-            return known[0]
-        case "delta" | "diff":
-            return known[-1] - known[0]
-        case _:
-            return known[-1]
+    return _CALCULATIONS[calc](known)
 
 
 def rows_of(panel: Json, ask: Asks) -> list[dict[str, Any]]:
     """The rows of a table: the answers of all queries, merged by what labels they share, one column for each query."""
     targets = panel.get("targets", ())
+    if kind_of(panel) == "loki":
+        return [_row_of_line(panel, found) for found in reversed(ask.lines(targets[0]))]
+    if kind_of(panel) == "tempo":
+        return [_row_of_span(span) for span in reversed(ask.spans(targets[0]))]
     rows: list[dict[str, Any]] = []
     for target in targets:
         column = "Value" if len(targets) == 1 else f"Value #{target['refId']}"
-        for series in ask(target["expr"], instant=bool(target.get("instant", True))):
+        for series in ask.series(target):
             if not series.finite:
                 continue
             labels = {name: value for name, value in series.labels.items() if name != "__name__"}
@@ -98,6 +106,34 @@ def rows_of(panel: Json, ask: Asks) -> list[dict[str, Any]]:
             if not same:
                 rows.append({**labels, column: series.last, "Time": series.points[-1][0]})
     return rows
+
+
+def kind_of(panel: Json) -> str:
+    """Of which kind the panel's datasource is."""
+    return str((panel.get("datasource") or {}).get("type", "prometheus"))
+
+
+def _row_of_line(panel: Json, found: Found) -> Json:
+    """What a query took from a line; texts become numbers where the panel converts them."""
+    row: Json = dict(found.labels)
+    for step in panel.get("transformations") or ():
+        for conversion in step["options"].get("conversions", ()):
+            name = conversion["targetField"]
+            if conversion["destinationType"] == "number" and row.get(name):
+                row[name] = float(row[name])
+    return row
+
+
+def _row_of_span(span: Span) -> Json:
+    """As Grafana shows what Tempo found."""
+    began = datetime.fromtimestamp(span.start_time_unix_nano / 1e9, UTC)
+    took_s = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9
+    return {
+        "Trace ID": span.trace_id.hex()[:16],
+        "Start time": f"{began:%H:%M:%S}",
+        "Name": span.name,
+        "Duration": written(took_s, "s"),
+    }
 
 
 def _agree(row: dict[str, Any], labels: dict[str, str]) -> bool:

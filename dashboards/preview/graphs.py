@@ -246,7 +246,7 @@ def _states_legend(canvas: Canvas, box: Box, field: Json, frames: Sequence[Frame
 
 
 def heatmap(canvas: Canvas, box: Box, panel: Json, show: Show) -> bool:
-    """How many fell into which bucket when. Prometheus's buckets hold all below them, so each gives what the next adds."""
+    """How many fell into which bucket when. Each of Prometheus's buckets holds all below it."""
     frames = [frame for frame in frames_of(panel, show.ask) if "le" in frame.labels]
     if not frames:
         return False

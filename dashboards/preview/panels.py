@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dashboards.preview import figures, graphs
+from dashboards.preview import figures, graphs, logs
 from dashboards.preview.looks import FAINT, TEXT, defaults_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 TITLE_PX: Final = 30
-ELSEWHERE: Final = {"loki": "Loki", "tempo": "Tempo"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,7 @@ _KINDS: Final[Mapping[str, Callable[[Canvas, Box, Json, Show], bool]]] = {
     "bargauge": figures.bars,
     "piechart": figures.pie,
     "table": figures.table,
+    "logs": logs.lines,
 }
 
 
@@ -49,10 +49,6 @@ def draw(canvas: Canvas, box: Box, panel: Json, show: Show) -> bool:
     inside = box.inner(left=2, right=2, top=TITLE_PX, bottom=4)
     if panel["type"] == "text":
         _text(canvas, inside, str(panel["options"].get("content", "")))
-        return True
-    source = panel.get("datasource", {}).get("type", "prometheus")
-    if source in ELSEWHERE:
-        _note(canvas, inside, f"asks {ELSEWHERE[source]}, which this preview does not run")
         return True
     if _KINDS[panel["type"]](canvas, inside, panel, show):
         return True

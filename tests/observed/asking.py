@@ -23,6 +23,7 @@ def written_out(
     known = {
         "__rate_interval": f"{rate_interval_s}s",
         "__interval": f"{STEP_S}s",
+        "__auto": f"{STEP_S}s",
         "__range": f"{round(span_s)}s",
         "__range_s": f"{round(span_s)}",
         "__interval_ms": f"{STEP_S * 1000}",

@@ -142,7 +142,7 @@ def _deployments() -> dict[str, Any]:
         "mystery": _of("broker", "mystery-1", None),
         "rented": _of("gpu-box", "gpu-1", None, gpu=RENTED),
         "vectors": _of("acme", "vectors-1", {"input": 0.02, "output": 0}),
-        "wordy": _of("acme", "wordy-1", SMALL_PRICE, max_output_tokens=4096),
+        "wordy": _of("acme", "wordy-1", PRICE, max_output_tokens=4096),
         "gone": _of("nowhere", "gone-1", SMALL_PRICE),
     }
 

@@ -59,6 +59,8 @@ class Kind(NamedTuple):
     oddity: str = ""
     at_once: int = 1
     headers: tuple[str, ...] = ()
+    until: float = 1.0  # the part of the run after which no more come
+    tokens: int | None = None
 
 
 KINDS = (
@@ -86,6 +88,7 @@ KINDS = (
     Kind("vectors", "vectors", 0.8, streams=0.0, oddity="vectors"),
     Kind("local", "local", 0.6, ("search-app", "helpdesk")),
     Kind("leaving", "wordy", 0.25, streams=1.0, oddity="leaves"),
+    Kind("essays", "wordy", 0.08, ("search-app",), streams=0.5, until=0.7, tokens=2600),
     Kind("stranger", "smart", 0.25, ("nobody",)),
     Kind("unknown model", "gpt-99", 0.25),
     Kind("malformed", "smart", 0.2, oddity="malformed"),
@@ -141,7 +144,7 @@ async def _arrivals(gateway: GatewayProcess, kind: Kind, pace: Pace, seen: Seen,
     while True:
         swell = 1.0 + 0.4 * math.sin(at_s / pace.seconds * 4 * math.pi + phase)
         at_s += rng.expovariate(kind.per_s * pace.factor * swell)
-        if at_s >= pace.seconds:
+        if at_s >= pace.seconds * kind.until:
             return
         await asyncio.sleep(began_s + at_s - loop.time())
         for _ in range(kind.at_once):
@@ -187,6 +190,8 @@ def _body(kind: Kind, stream: bool, rng: random.Random) -> tuple[str, object]:  
             body["max_tokens"] = 4
     if kind.model == "local":
         body["max_tokens"] = rng.randrange(8, 48)
+    if kind.tokens is not None:
+        body["max_tokens"] = kind.tokens
     return "/v1/chat/completions", body
 
 
