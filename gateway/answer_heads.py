@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from multidict import istr
 
 from gateway.caching.told import CACHE_HEADER, told
+from gateway.cost_told import cost_headers, cost_lines
 from gateway.explaining.header import DECISION_HEADER, decision_headers
 from gateway.server import render_head
 from gateway.signals.tracing import TRACERESPONSE, traceresponse
@@ -38,7 +39,7 @@ def answer_head(call: Call, answer: Answer, *, close: bool) -> bytes:
         f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {call.sent_bytes}\r\n"
         f"x-request-id: {call.id}\r\n{TRACERESPONSE}: {traceresponse(call.trace)}\r\n"
         f"x-pointsman-route: {route.name}\r\n"
-        f"{way}{limits}\r\n"
+        f"{way}{cost_lines(call)}{limits}\r\n"
     ).encode("latin-1", "replace")
 
 
@@ -47,6 +48,7 @@ def call_headers(call: Call) -> Headers:
         (REQUEST_ID, call.id),
         (TRACERESPONSE, traceresponse(call.trace)),
         *way_headers(call),
+        *cost_headers(call),
         *limit_headers(call),
     ]
 

@@ -19,6 +19,7 @@ from adapters.openai_errors import WireError, error_body, error_event
 from adapters.schema import InferenceRequest
 from gateway.answer_heads import JSON, REQUEST_ID, answer_head, call_headers
 from gateway.call import Call
+from gateway.cost_told import StreamCost, body_told
 from gateway.errors import DrainingError, GatewayError, InternalError, LimitError, RequestError, UpstreamError
 from gateway.limits import refusals
 from gateway.scrubbing import printable
@@ -176,7 +177,7 @@ class Edge:
         )
 
     def _answer(self, call: Call, inbound: Inbound, answer: Answer) -> Outbound:
-        body = answer.body or b""
+        body = body_told(call, answer.body or b"")
         if call.route is not None:
             inbound.protocol.write_timeout_s = call.route.timeouts.write_s
         call.sent_bytes = len(body)
@@ -186,13 +187,16 @@ class Edge:
         route = call.route
         write_s = route.timeouts.write_s if route is not None else 30.0
         stream = Stream(inbound, 200, [*EVENTS, *call_headers(call), *answer.headers])
+        cost = StreamCost(call)
         self._lifecycle.open_streams += 1
         try:
             while data := await answer.read():
-                lags = stream.send(data)
+                lags = stream.send(cost.over(data))
                 data = b""  # one copy is enough to hold for a caller who takes its time
                 if lags:
                     await stream.catch_up(write_s)
+            if told := cost.last():
+                stream.send(told)
         except GatewayError as error:
             stream.send(self._fail_stream(call, error))
         except asyncio.CancelledError:

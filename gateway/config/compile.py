@@ -277,6 +277,7 @@ def _held(
         uses_cache=key.cache,
         trusts_trace=key.trust_trace_context or trusts_trace_of(config)(org, key.team),
         content=least(content_of(config)(org, key.team), key.content),
+        cost_in_body=key.cost_in_body,
     )
 
 

@@ -105,6 +105,7 @@ class _Routing:
             commit=_commit(route.commit),
             resume=tuple(Resume(way) for way in route.resume or ()),
             cache=None if route.cache is None else route.cache.rules(),
+            cost_in_body=route.cost_in_body,
         )
 
 

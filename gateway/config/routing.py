@@ -175,3 +175,4 @@ class RouteSettings(Shape):
     limits: Limits = ()
     queue: QueueSettings | None = Field(default=None, description="Wait for limits; without it a call is refused.")
     cache: RouteCache = None
+    cost_in_body: bool = Field(default=False, description="Answers say in their usage what they cost: usage.cost.")

@@ -130,6 +130,9 @@ class TelemetrySettings(Shape):
     )
     metrics: MetricsSettings = Field(default_factory=MetricsSettings.model_construct)
     content: ContentSettings = Field(default_factory=ContentSettings.model_construct)
+    cost_header: bool = Field(
+        default=True, description="Callers are told what their calls cost: x-pointsman-cost-usd, a comment in streams."
+    )
     log: Literal["json", "text", "auto"] = Field(default="auto", description="auto: text on a terminal, else json.")
 
     @model_validator(mode="after")

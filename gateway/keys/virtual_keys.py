@@ -82,6 +82,7 @@ class HeldKey(NamedTuple):
     uses_cache: bool = True
     trusts_trace: bool = False
     content: Content | None = None
+    cost_in_body: bool = False
 
 
 def generate(env: str, rng: Chooser = secrets, key_id: str | None = None) -> str:
@@ -252,6 +253,7 @@ class KeyRing:
             uses_cache=key.uses_cache,
             trusts_trace=key.trusts_trace,
             content=key.content,
+            cost_in_body=key.cost_in_body,
         )
         expires_s = math.inf if key.expires_s is None else key.expires_s
         entry = Entry(principal, Digest(self._mac, mac), nothing(self._mac), expires_s)

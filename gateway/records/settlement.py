@@ -167,8 +167,8 @@ def cost_so_far(call: Call) -> int | None:
     """What the call's attempts cost together, in nano-USD; None while that of one is not known, or cannot be."""
     total: int | None = None
     for attempt in call.attempts:
-        usage = None if must_count(attempt) else used_by(attempt)
-        if usage is None:
+        usage = used_by(attempt)
+        if usage is None or ((attempt.cancelled or attempt.failure is not None) and must_count(attempt)):
             return None
         if usage is _NOTHING:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
@@ -40,6 +41,8 @@ RECEIVED_AT_NS = 1_795_305_600_000_000_000  # 2026-11-22T00:00:00Z
 RECEIVED_S = 1000.0
 
 RNG = Random(7)
+TELEMETRY = SimpleNamespace(cost_header=True)
+GENERATION = cast("Generation", SimpleNamespace(config=SimpleNamespace(telemetry=TELEMETRY, providers={})))
 
 
 def attempt(
@@ -76,7 +79,7 @@ def call(
         request=InferenceRequest(Endpoint.CHAT, model, stream, include_usage=False, members={}, body_bytes=120),
         read_body=_no_body,
         headers=CIMultiDictProxy(CIMultiDict(headers or {"User-Agent": "OpenAI/Python 2.0"})),
-        generation=cast("Generation", None),
+        generation=GENERATION,
         trace=trace_context(None, RNG),
         received_s=RECEIVED_S,
         received_at_ns=RECEIVED_AT_NS,

@@ -62,7 +62,8 @@ class Front:
         self.calls: list[Call] = []
         self.answer: Callable[[], Awaitable[FakeAnswer]] = self.hello
         self.in_use = InUse()
-        config = SimpleNamespace(server=SimpleNamespace(max_body_bytes=1000))
+        server, telemetry = SimpleNamespace(max_body_bytes=1000), SimpleNamespace(cost_header=True)
+        config = SimpleNamespace(server=server, telemetry=telemetry)
         generation = cast("Any", SimpleNamespace(config=config, in_use=self.in_use))
         self.server = Server(
             Edge(lambda: generation, self.handle, self.lifecycle, Drains()), asyncio.get_running_loop()
