@@ -16,7 +16,8 @@ from gateway.errors import RequestError
 from gateway.signals.cache_metrics import CacheMetrics, RouteStanding
 from gateway.signals.metrics import Registry
 from gateway.state.answers.store import Used
-from policies.cache_rules import Level
+from policies.cache_rules import CacheRules, Level
+from policies.vocabulary import Route, Strategy
 from tests.gateway.admin.cached_answers import StillStore, an_entry
 from tests.gateway.admin.listening import listening
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from gateway.server import Inbound
     from gateway.state.answers.store import AnswerStore
 
+FAQ = Route("faq", ("faq",), Strategy.ORDERED, (), cache=CacheRules())
+CODE = Route("code", ("code",), Strategy.ORDERED, (), cache=CacheRules())
 NOBODY: Any = cast("Inbound", None)
 
 
@@ -55,8 +58,8 @@ def a_store() -> StillStore:
 async def ask(store: StillStore | None, what: str, query: Any = None, body: Any = None, may: Any = ALL) -> Any:
     home = None if store is None else Home(store.as_store, CacheMetrics(Registry()))
     if home is not None:
-        home.metrics.settled("faq", Cached(level=Level.NEAR, saved=Used(30, 12, cost_nanousd=700)))
-        home.metrics.settled("code", Cached())
+        home.metrics.settled(FAQ, Cached(level=Level.NEAR, saved=Used(30, 12, cost_nanousd=700)))
+        home.metrics.settled(CODE, Cached())
     routes = {route.path.removeprefix(CACHE): route for route in CacheRoutes(lambda: home).routes()}
     answer = await routes[what].respond(Asked(NOBODY, Operator("op", may), {}, query, body))
     assert answer.status == 200
