@@ -8,7 +8,6 @@ caller's own, what that key pays), Perplexity (`cost.total_cost`), xAI (`cost_in
 
 from __future__ import annotations
 
-import math
 import re
 from fractions import Fraction
 from typing import Final
@@ -84,6 +83,6 @@ def _billed(value: dict[str, object]) -> int | None:
 
 
 def _nanousd(usd: object) -> int | None:
-    if isinstance(usd, bool) or not isinstance(usd, int | float) or not math.isfinite(usd):
+    if isinstance(usd, bool) or not isinstance(usd, int | float):
         return None
-    return round(usd * _NANO) if 0 <= usd <= _BELIEVED_USD else None
+    return round(usd * _NANO) if 0 <= usd <= _BELIEVED_USD else None  # no NaN is within anything

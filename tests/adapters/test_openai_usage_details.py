@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,18 @@ def test_whatever_is_reported_no_detail_is_absurd(fields: dict[str, object], ser
         assert all(part >= 0 for part in details[:7])
         assert details.billed_nanousd is None or 0 <= details.billed_nanousd <= BILLED_MAX_NANOUSD
         assert len(details.service) <= 32
+
+
+@pytest.mark.parametrize("cost", [10**400, 10**19, -(10**400), float("nan"), float("inf"), 1e308, -1, True])
+def test_a_bill_that_no_one_can_owe_is_none(cost: object) -> None:
+    """JSON has integers that no float can hold."""
+    told: tuple[dict[str, object], ...] = (
+        {"cost": cost},
+        {"cost": {"total_cost": cost}},
+        {"cost": 0.5, "is_byok": True, "cost_details": {"upstream_inference_cost": cost}},
+        {"cost_in_usd_ticks": cost if cost != 1e308 else 10**300},
+    )
+    assert [read_details(fields, None, 0) for fields in told] == [None] * 4
 
 
 @given(JSON)
