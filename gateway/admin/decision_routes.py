@@ -19,6 +19,7 @@ class DecisionQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     route: ModelPattern | UnsetType = UNSET
     key: Name | UnsetType = UNSET
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
+    errors: Annotated[bool, Meta(description="Those only that went wrong here or upstream.")] = False
 
 
 class DecisionList(Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ class DecisionRoutes:
         query: DecisionQuery = asked.query
         route = None if query.route is UNSET else query.route
         key = None if query.key is UNSET else query.key
-        found = self._recent.latest(query.limit, route, key)
+        found = self._recent.latest(query.limit, route, key, failed=query.errors)
         return as_json(msgspec.to_builtins(DecisionList(decisions=found)))
 
     async def _show(self, asked: Asked) -> Answer:

@@ -15,6 +15,7 @@ from gateway.admin.limit_routes import LimitRoutes
 from gateway.admin.model_routes import ModelRoutes
 from gateway.admin.openapi import SpecRoutes
 from gateway.admin.owner_routes import TEAM, USER, MemberRoutes, OrgRoutes
+from gateway.admin.request_routes import RequestRoutes
 from gateway.admin.usage_routes import UsageRoutes
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def all_routes(parts: Parts) -> tuple[Route, ...]:
         *UsageRoutes(parts.keys.database).routes(),
         *InvoiceRoutes(parts.keys.database, parts.invoices).routes(),
         *DecisionRoutes(parts.decisions).routes(),
+        *RequestRoutes(parts.decisions, parts.keys.database).routes(),
         *EventRoutes(parts.events).routes(),
         *ModelRoutes(parts.engines).routes(),
         *CacheRoutes(parts.caches).routes(),

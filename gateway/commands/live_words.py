@@ -19,6 +19,7 @@ def add_live_words(commands: Verbs) -> None:
     top.add_argument("--once", action="store_true", help="one look at the second to come, as text")
     top.set_defaults(run=_top)
     _add_tail(commands)
+    _add_trace(commands)
 
 
 def _add_tail(commands: Verbs) -> None:
@@ -32,6 +33,20 @@ def _add_tail(commands: Verbs) -> None:
     tail.add_argument("--min-cost", type=float, metavar="USD", help="that cost so much at least")
     tail.add_argument("--min-ms", type=float, metavar="MS", help="that took so long at least")
     tail.set_defaults(run=_tail)
+
+
+def _add_trace(commands: Verbs) -> None:
+    trace = commands.add_parser(
+        "trace",
+        help="one call: where it went and why, when, and what it cost, line by line",
+        parents=[where_options()],
+        allow_abbrev=False,
+    )
+    trace.add_argument("request_id", nargs="?", metavar="REQUEST_ID", help="the x-request-id of its answer")
+    trace.add_argument("--last", action="store_true", help="the last call instead")
+    trace.add_argument("--errors", action="store_true", help="with --last: that went wrong upstream or in the gateway")
+    trace.add_argument("--ledger", metavar="FILE", help="read the ledger, or its URL, and ask no gateway")
+    trace.set_defaults(run=_trace)
 
 
 def _seconds(text: str) -> float:
@@ -52,3 +67,9 @@ def _tail(arguments: argparse.Namespace) -> int:
     from gateway.commands import tail  # noqa: PLC0415 - as above
 
     return tail.command(arguments)
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    from gateway.commands import trace  # noqa: PLC0415 - as above
+
+    return trace.command(arguments)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.explaining.attempt_bills import usd
+from policies.bills import FEMTO_PER_NANO
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -52,7 +55,7 @@ def _cache(told: CacheTold) -> str:
     if told.veto is not None:
         parts.append(f"ruled out by {told.veto}")
     if told.saved_tokens is not None:
-        cost = "" if told.saved_nano_usd is None else f"{told.saved_nano_usd / 1e9:.3g} USD and "
+        cost = "" if told.saved_nano_usd is None else f"{usd(told.saved_nano_usd * FEMTO_PER_NANO)} USD and "
         parts.append(f"saved {cost}{told.saved_tokens} tokens")
     return ", ".join(parts)
 

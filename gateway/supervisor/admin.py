@@ -16,6 +16,7 @@ from gateway.admin.answers import JSON, Answer, Unavailable, as_json
 from gateway.admin.decision_routes import DECISIONS, DecisionQuery
 from gateway.admin.event_routes import EVENTS, EventQuery
 from gateway.admin.gate import gate_of
+from gateway.admin.request_routes import REQUESTS
 from gateway.admin.routes import Permission, Route
 from gateway.errors import RequestError
 from gateway.operations import Operations
@@ -60,6 +61,7 @@ class SupervisorAdmin:
             Route("GET", DECISIONS, Permission.DECISIONS_READ, self._decisions, query=DecisionQuery),
             Route("GET", EVENTS, Permission.DECISIONS_READ, self._events, query=EventQuery),
             Route("GET", f"{DECISIONS}/{{request_id}}", Permission.DECISIONS_READ, self._decision),
+            Route("GET", f"{REQUESTS}/{{request_id}}", Permission.DECISIONS_READ, self._request),
         )
 
     async def __call__(self, inbound: Inbound) -> Outbound:
@@ -108,6 +110,13 @@ class SupervisorAdmin:
         """Of the worker that served the call."""
         answers = list((await self._ask_all(asked.inbound.target, asked.inbound)).values())
         for status, body in sorted(answers, key=lambda answer: answer[0] != HTTPStatus.OK):
+            return Answer(status, JSON, body)
+        raise Unavailable("No worker is ready.", "not_ready")
+
+    async def _request(self, asked: Asked) -> Answer:
+        """Of the worker that served the call, who knows more than the ledger; without it any other's."""
+        answers = list((await self._ask_all(asked.inbound.target, asked.inbound)).values())
+        for status, body in sorted(answers, key=_knows_least):
             return Answer(status, JSON, body)
         raise Unavailable("No worker is ready.", "not_ready")
 
@@ -184,3 +193,10 @@ class SupervisorAdmin:
                 connector=connector, auto_decompress=False, skip_auto_headers=("User-Agent", "Content-Type")
             )
         return session
+
+
+def _knows_least(answer: tuple[int, bytes]) -> int:
+    status, body = answer
+    if status != HTTPStatus.OK:
+        return 2
+    return 0 if msgspec.json.decode(body).get("decision") is not None else 1

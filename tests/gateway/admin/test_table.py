@@ -94,6 +94,7 @@ async def test_the_listener_of_several_workers_opens_to_nobody_either(tmp_path: 
             "/admin/v1/decisions",
             "/admin/v1/decisions/{request_id}",
             "/admin/v1/events",
+            "/admin/v1/requests/{request_id}",
         }
         from aiohttp import ClientSession  # noqa: PLC0415 - for this test only
 
