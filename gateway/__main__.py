@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import select
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +23,28 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 failed while running, 2 the command line or the policy file is wrong."""
     arguments = parser().parse_args(argv)
-    return int(arguments.run(arguments))
+    try:
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_left():
+            raise
+        return 1
+    return code
+
+
+def _is_left() -> bool:
+    """Whether nobody reads our output any more, as when `head` has seen enough. What is still to be written then goes
+    nowhere, so that the interpreter's end does not complain of it.
+    """
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)  # errors are always told
+    if not output.poll(0):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return True
 
 
 def parser() -> argparse.ArgumentParser:

@@ -92,3 +92,10 @@ def test_python_m_gateway_is_the_command() -> None:
     command = [sys.executable, "-m", "gateway", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == parser().format_help()
+
+
+def test_whoever_reads_may_leave_before_the_end() -> None:
+    """As with `pointsman prices show gpt-4o | head -1`."""
+    command = f"{sys.executable} -m gateway prices show gpt-4o | true; exit ${{PIPESTATUS[0]}}"
+    told = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (told.returncode, told.stdout, told.stderr) == (1, "", "")
