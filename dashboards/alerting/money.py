@@ -145,7 +145,7 @@ BILL: Final = Group(
         ),
         Alert(
             "PointsmanLedgerDiffers",
-            "max by (job, instance) (abs(pointsman_ledger_counter_difference_usd)) > 0.000001",
+            "max by (job, instance) (abs(pointsman_ledger_metric_difference_usd)) > 0.000001",
             "10m",
             Severity.TICKET,
             "Cost counters and ledger of {{ $labels.instance }} differ by {{ $value | humanize }} USD.",

@@ -167,7 +167,7 @@ _TRUST: Final = Row(
             "Ledger against counters",
             "By how much the numbers above and a process's rows in the ledger differ: 0 unless there is a bug.",
             "currencyUSD",
-            (Query("max(abs(pointsman_ledger_counter_difference_usd{*}))"),),
+            (Query("max(abs(pointsman_ledger_metric_difference_usd{*}))"),),
             width=4,
             height=5,
             decimals=6,

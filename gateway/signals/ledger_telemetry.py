@@ -21,7 +21,7 @@ LEDGER_OPEN_INTENTS = Family(
 )
 LEDGER_JOURNAL = Family("pointsman_ledger_journal_bytes", Kind.GAUGE, "Size of the write-ahead journal.")
 LEDGER_DIFFERENCE = Family(
-    "pointsman_ledger_counter_difference_usd",
+    "pointsman_ledger_metric_difference_usd",
     Kind.GAUGE,
     "By how much the cost counters of a process and the rows that it gave its ledger differ: 0 unless there is a bug.",
     scale=NANO,

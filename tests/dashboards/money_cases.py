@@ -165,14 +165,14 @@ CASES: tuple[Case, ...] = (
     fires(
         "PointsmanLedgerDiffers",
         "the counters have a cent less",
-        {f"pointsman_ledger_counter_difference_usd{{{AT}}}": "0x5 -0.01x60"},
+        {f"pointsman_ledger_metric_difference_usd{{{AT}}}": "0x5 -0.01x60"},
         "30m",
         {"instance": "a"},
     ),
     silent(
         "PointsmanLedgerDiffers",
         "rows are a minute behind, once",
-        {f"pointsman_ledger_counter_difference_usd{{{AT}}}": "0x5 0.01 0x60"},
+        {f"pointsman_ledger_metric_difference_usd{{{AT}}}": "0x5 0.01 0x60"},
         "30m",
     ),
     fires(

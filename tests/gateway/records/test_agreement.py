@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.call import Call
     from gateway.state.ledger.schema import LedgerRow
 
-NAME = "pointsman_ledger_counter_difference_usd"
+NAME = "pointsman_ledger_metric_difference_usd"
 
 
 class Kept:
