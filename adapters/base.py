@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -44,6 +44,11 @@ class Passage(msgspec.Struct):
     end: int
 
 
+NAME_CHARS_KEPT: Final = 512
+REASON_CHARS_KEPT: Final = 64
+REASONS_KEPT: Final = 256
+
+
 class Tally(msgspec.Struct):
     """What an answer has shown of itself so far: the basis of metering, cost and estimates.
 
@@ -62,6 +67,11 @@ class Tally(msgspec.Struct):
     damaged_events: int = 0
     engine: EngineTimes | None = None
     passages: list[Passage] | None = None
+
+    def add_reason(self, reason: str) -> None:
+        """A choice has ended. What upstreams write is kept as long as records are, so there is an end to it."""
+        if len(self.finish_reasons) < REASONS_KEPT:
+            self.finish_reasons.append(reason[:REASON_CHARS_KEPT])
 
 
 class StreamDecoder(Protocol):

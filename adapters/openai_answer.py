@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.base import FailedStream, Tally
+from adapters.base import NAME_CHARS_KEPT, FailedStream, Tally
 from adapters.openai_errors import in_band, not_an_answer
 from adapters.openai_responses import Response, finish_reason, is_search
 from adapters.openai_text import Choice, TextKeeper, add_delta
@@ -79,7 +79,7 @@ def _read_generated(body: bytes) -> Tally:
         if type(choice.text) is str:
             keeper.add(choice.text)
         if type(choice.finish_reason) is str:
-            tally.finish_reasons.append(choice.finish_reason)
+            tally.add_reason(choice.finish_reason)
     return tally
 
 
@@ -104,7 +104,7 @@ def _read_responded(body: bytes) -> Tally:
     if answer.output is None or answer.status == "failed":
         raise _refuse(body)
     tally = _tally(answer, sum(map(is_search, answer.output)))
-    tally.finish_reasons.append(finish_reason(answer))
+    tally.add_reason(finish_reason(answer))
     keeper = TextKeeper(tally)
     for item in answer.output:
         for text in _texts(item):
@@ -126,8 +126,8 @@ def _texts(item: object) -> list[str]:
 
 
 def _tally(answer: Generated | Embedded | Ranked | Responded, searches: int = 0) -> Tally:
-    model = answer.model if isinstance(answer.model, str) and answer.model else None
-    name = answer.id if isinstance(answer.id, str) and answer.id else None
+    model = answer.model[:NAME_CHARS_KEPT] if isinstance(answer.model, str) and answer.model else None
+    name = answer.id[:NAME_CHARS_KEPT] if isinstance(answer.id, str) and answer.id else None
     return Tally(usage=read_usage(answer.usage, answer.service_tier, searches), model=model, id=name)
 
 

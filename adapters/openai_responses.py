@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.base import FailedStream
+from adapters.base import NAME_CHARS_KEPT, REASON_CHARS_KEPT, FailedStream
 from adapters.openai_events import EventDecoder, broken, truncated
 from adapters.openai_usage import read_usage
 
@@ -85,9 +85,9 @@ class ResponsesDecoder(EventDecoder):
         usage = read_usage(response.usage, response.service_tier, self._searches)
         tally.usage = tally.usage if usage is None else usage
         if type(response.id) is str and response.id:
-            tally.id = response.id
+            tally.id = response.id[:NAME_CHARS_KEPT]
         if type(response.model) is str and response.model:
-            tally.model = response.model
+            tally.model = response.model[:NAME_CHARS_KEPT]
         if response.status in ("completed", "incomplete"):
             tally.finish_reasons = [finish_reason(response)]
 
@@ -96,7 +96,7 @@ def finish_reason(response: Response) -> str:
     """Why a response stopped: its status, or what it says cut it short."""
     details = response.incomplete_details
     reason = details.get("reason") if isinstance(details, dict) else None
-    return reason if isinstance(reason, str) else str(response.status)
+    return reason[:REASON_CHARS_KEPT] if isinstance(reason, str) else str(response.status)
 
 
 def is_search(item: object) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from adapters.base import FailedStream
+from adapters.base import NAME_CHARS_KEPT, FailedStream
 from adapters.openai_events import DONE, DamagedEvent, EventDecoder, broken, damaged, truncated
 from adapters.openai_text import Choice, add_delta
 from adapters.openai_usage import read_usage
@@ -89,15 +89,16 @@ class ChatDecoder(EventDecoder):
         if type(reason) is str and reason:
             if reason == "error":
                 raise self._fail_in_band(None)
-            self.tally.finish_reasons.append(reason)
-            self._finished.add(choice.index if isinstance(choice.index, int) else 0)
+            self.tally.add_reason(reason)
+            if len(self._finished) < self._request.choices:
+                self._finished.add(choice.index if isinstance(choice.index, int) else 0)
 
     def _take_names(self, chunk: Chunk) -> None:
         tally = self.tally
         if tally.id is None and type(chunk.id) is str and chunk.id:
-            tally.id = chunk.id
+            tally.id = chunk.id[:NAME_CHARS_KEPT]
         if tally.model is None and type(chunk.model) is str and chunk.model:
-            tally.model = chunk.model
+            tally.model = chunk.model[:NAME_CHARS_KEPT]
 
     def _skip(self, damaged: DamagedEvent) -> bytes:
         """Nothing of it reaches the caller. What comes when every choice has stopped was no part of the answer."""

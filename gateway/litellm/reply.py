@@ -94,7 +94,7 @@ class StreamTranslator:
         self.started = self.started or bool(texts) or bool(delta.get("audio")) or bool(delta.get("images"))
         reason = choice.get("finish_reason")
         if reason:
-            self.tally.finish_reasons.append(reason)
+            self.tally.add_reason(reason)
         shown: dict[str, Any] = {"index": choice.get("index", 0), "delta": delta, "finish_reason": reason}
         if choice.get("logprobs") is not None:
             shown["logprobs"] = choice["logprobs"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from adapters.base import FailedStream
+from adapters.base import NAME_CHARS_KEPT, FailedStream
 from adapters.openai_answer import read_answer
 from policies.vocabulary import Endpoint, FailureKind, Usage, UsageDetails
 
@@ -55,6 +55,12 @@ def test_a_failed_response_is_an_error() -> None:
 @pytest.mark.parametrize("usage", [None, "x", [], {}, {"prompt_tokens": -1}, {"prompt_tokens": "9"}])
 def test_an_answer_without_credible_usage_is_still_an_answer(endpoint: Endpoint, usage: object) -> None:
     assert read_answer(endpoint, json.dumps(GOOD[endpoint] | {"usage": usage, "id": 7}).encode()).usage is None
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_what_is_kept_of_names_has_an_end(endpoint: Endpoint) -> None:
+    tally = read_answer(endpoint, json.dumps(GOOD[endpoint] | {"id": "i" * 100_000, "model": "m" * 100_000}).encode())
+    assert [len(name or "") for name in (tally.id, tally.model)] == [NAME_CHARS_KEPT] * 2
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from adapters.base import FailedStream
+from adapters.base import NAME_CHARS_KEPT, REASON_CHARS_KEPT, REASONS_KEPT, FailedStream
 from adapters.openai_events import DONE
 from adapters.openai_stream import ChatDecoder
 from adapters.schema import InferenceRequest
@@ -42,6 +42,18 @@ def test_usage_beside_content_goes_on() -> None:
     last = chunk({}, "stop", usage={"prompt_tokens": 9, "completion_tokens": 3})
     assert stream.feed(TEXT + last + DONE) == TEXT + last + DONE
     assert stream.tally.usage == Usage(9, 3)
+
+
+def test_what_is_kept_of_names_and_reasons_has_an_end() -> None:
+    """Records keep them for longer than the answer lasts, and an upstream may write what it wants."""
+    stream = decoder()
+    reasons = [chunk({"content": "x"}, f"{n}" * 10_000, index=n) for n in range(1_000)]
+    stream.feed(chunk({"content": "x"}, model="m" * 100_000, id="i" * 100_000) + b"".join(reasons))
+    assert stream.feed(DONE) == DONE
+    assert [len(name or "") for name in (stream.tally.model, stream.tally.id)] == [NAME_CHARS_KEPT] * 2
+    assert len(stream.tally.finish_reasons) == REASONS_KEPT
+    assert {len(reason) for reason in stream.tally.finish_reasons} == {REASON_CHARS_KEPT}
+    assert len(stream._finished) == 1
 
 
 def test_the_last_usage_wins() -> None:
