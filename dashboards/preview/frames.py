@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from dashboards.preview.units import written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -37,6 +37,8 @@ class Asks(Protocol):
     """Whoever answers a panel's targets for the time shown."""
 
     def series(self, target: Json) -> list[Series]: ...
+
+    def step_s(self, target: Json) -> float: ...
 
     def lines(self, target: Json) -> list[Found]: ...
 
@@ -62,9 +64,20 @@ def frames_of(panel: Json, ask: Asks) -> list[Frame]:
     found = []
     for target in panel.get("targets", ()):
         for series in ask.series(target):
-            times, values = [time for time, _ in series.points], [value for _, value in series.points]
+            points = list(_with_gaps(series.points, ask.step_s(target)))
+            times, values = [time for time, _ in points], [value for _, value in points]
             found.append(Frame(_name(target, series.labels), series.labels, times, values))
     return [frame for frame in found if frame.finite]
+
+
+def _with_gaps(points: Sequence[tuple[float, float]], step_s: float) -> Iterator[tuple[float, float]]:
+    """The points, and none at all (NaN) where some are missing, so that no line bridges what nobody said."""
+    before_s: float | None = None
+    for time_s, value in points:
+        if before_s is not None and time_s - before_s > 1.5 * step_s:
+            yield before_s + step_s, math.nan
+        yield time_s, value
+        before_s = time_s
 
 
 def _name(target: Json, labels: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from dashboards.preview.canvas import Box
 from dashboards.preview.frames import Frame, frames_of, reduced
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+STATE_PX: Final = 14
 LINE_PX: Final = 16
 MOST_IN_LEGEND: Final = 6
 CALC_PX: Final = 78
@@ -66,7 +67,7 @@ def graph(canvas: Canvas, box: Box, panel: Json, show: Show) -> bool:
             second.plot(
                 frame.times, frame.values, color=series_colour(panel, frame.name, frames.index(frame)), linewidth=1.1
             )
-        second.set_ylim(bottom=0)
+        second.set_ylim(0, second.get_ylim()[1] if _most(second) > 0 else 1)
         second.yaxis.set_major_locator(MaxNLocator(4))
         second.yaxis.set_major_formatter(FuncFormatter(lambda value, _: written(value, unit)))
     _time(axes, show)
@@ -98,7 +99,9 @@ def _lines(axes: Axes, panel: Json, drawn: Sequence[Frame], frames: Sequence[Fra
         dashes = "--" if own.get("custom.lineStyle", {}).get("fill") == "dash" else "-"
         axes.plot(frame.times, tops, color=shade, linewidth=1.1, linestyle=dashes)
         if fill := own.get("custom.fillOpacity", opacity * 100) / 100:
-            axes.fill_between(frame.times, ground, tops, color=shade, alpha=fill * 0.6, linewidth=0)
+            axes.fill_between(
+                frame.times, ground, tops, color=shade, alpha=fill * (0.6 if in_stack else 0.4), linewidth=0
+            )
     _value_axis(axes, field, custom)
 
 
@@ -106,12 +109,12 @@ def _value_axis(axes: Axes, field: Json, custom: Json) -> None:
     low, high = axes.get_ylim()
     if custom.get("scaleDistribution", {}).get("type") == "log":
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         soft = custom.get("axisSoftMin")
         low = field["min"] if field.get("min") is not None else min(low, soft) if soft is not None else low
-        if soft == 0 and low > -1e-12 * max(1.0, abs(high)):
-            low = 0
-        low = 0 if soft == 0 and low < 0 and abs(low) < 0.1 * abs(high) and _least(axes) >= 0 else low
+        low = 0 if soft == 0 and low < 0 and _least(axes) >= 0 else low
+        high = high if _most(axes) > 0 else 1
         top = field["max"] if field.get("max") is not None else high
         axes.set_ylim(low, top if top > low else low + 1)
     if custom.get("thresholdsStyle", {}).get("mode", "off") != "off":
@@ -127,11 +130,17 @@ def _value_axis(axes: Axes, field: Json, custom: Json) -> None:
     axes.set_axisbelow(True)
 
 
+def _drawn(axes: Axes) -> list[float]:
+    known = [np.asarray(line.get_ydata(), float) for line in axes.get_lines()]
+    return [value for values in known for value in values if math.isfinite(value)]
+
+
 def _least(axes: Axes) -> float:
-    values = [
-        value for line in axes.get_lines() for value in np.asarray(line.get_ydata(), float) if math.isfinite(value)
-    ]
-    return min(values, default=0.0)
+    return min(_drawn(axes), default=0.0)
+
+
+def _most(axes: Axes) -> float:
+    return max(_drawn(axes), default=0.0)
 
 
 def _time(axes: Axes, show: Show) -> None:
@@ -197,7 +206,7 @@ def states(canvas: Canvas, box: Box, panel: Json, show: Show) -> bool:
     if not frames:
         return False
     field = defaults_of(panel)
-    most = max(1, int((box.height - 44) // 20))
+    most = max(1, int((box.height - 44) // STATE_PX))
     shown = frames[:most]
     left = min(box.width * 0.3, max(canvas.width_of(frame.name, 11) for frame in shown) + 16)
     axes = canvas.axes(box.inner(left=left, right=8, top=4, bottom=40))
@@ -213,7 +222,7 @@ def states(canvas: Canvas, box: Box, panel: Json, show: Show) -> bool:
     row = (box.height - 44) / len(shown)
     for index, frame in enumerate(shown):
         words = canvas.fitted(frame.name, 11, left - 14)
-        canvas.text(box.x + left - 6, box.y + 4 + row * (index + 0.5), words, px=11, at="right")
+        canvas.text(box.x + left - 6, box.y + 4 + row * (index + 0.5), words, px=min(11, row * 0.8), at="right")
     _states_legend(canvas, box, field, frames)
     return True
 

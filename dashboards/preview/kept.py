@@ -1,4 +1,4 @@
-"""What a run leaves for its pictures: Prometheus's data, the log's lines and the spans; on disk they can be drawn again."""
+"""What a run leaves for its pictures: Prometheus's data, log lines, spans. Kept on disk, they can be drawn again."""
 
 from __future__ import annotations
 
@@ -41,15 +41,20 @@ class Answers:
         self._lines: list[Json] = run["lines"]
         self._requests = [ExportTraceServiceRequest.FromString(base64.b64decode(text)) for text in run["traces"]]
 
+    def step_s(self, target: Json) -> float:
+        """From one point of a series to the next."""
+        span_s = self.span[1] - self.span[0]
+        return span_s / LOG_BARS if _kind(target) == "loki" else max(1.0, span_s / POINTS)
+
     def series(self, target: Json) -> list[Series]:
         start_s, end_s = self.span
         if _kind(target) == "loki":
-            step_s = (end_s - start_s) / LOG_BARS
-            return summed(self._lines, self._written(target["expr"], auto="[$__auto]"), self.span, step_s)
+            text = self._written(target["expr"], auto="[$__auto]")
+            return summed(self._lines, text, self.span, self.step_s(target))
         text = self._written(target["expr"])
         if target.get("instant"):
             return self._server.instant(text, end_s)
-        return self._server.ranged(text, start_s, end_s, max(1.0, (end_s - start_s) / POINTS))
+        return self._server.ranged(text, start_s, end_s, self.step_s(target))
 
     def lines(self, target: Json) -> list[Found]:
         return selected(self._lines, self._written(target["expr"]))

@@ -24,9 +24,9 @@ GAP_PX: Final = 8
 SAYS: Final = "preview drawn with matplotlib from a test run's Prometheus; not a picture of Grafana"
 
 
-def draw_board(board: Json, show: Show, file: Path) -> list[str]:
-    """Writes the picture; the titles of panels that had no data."""
-    panels = list(_unfolded(board["panels"]))
+def draw_board(board: Json, show: Show, file: Path, rows: int | None = None) -> list[str]:
+    """Writes the picture, of so many rows if not of all; the titles of panels that had no data."""
+    panels = list(_first(_unfolded(board["panels"]), rows))
     cells = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     canvas = Canvas(WIDTH_PX, HEAD_PX + cells * (CELL_PX + GAP_PX) + EDGE_PX)
     canvas.text(EDGE_PX + 4, 22, f"Pointsman  /  {board['title'].removeprefix('Pointsman / ')}", px=19, at="left bold")
@@ -55,6 +55,15 @@ def _unfolded(panels: list[Json]) -> Iterator[Json]:
             for one in inside:
                 yield _moved(one, shift + top - lowest)
             shift += max(one["gridPos"]["y"] + one["gridPos"]["h"] for one in inside) - lowest
+
+
+def _first(panels: Iterator[Json], rows: int | None) -> Iterator[Json]:
+    for panel in panels:
+        if panel["type"] == "row" and rows is not None:
+            if not rows:
+                return
+            rows -= 1
+        yield panel
 
 
 def _moved(panel: Json, cells: int) -> Json:

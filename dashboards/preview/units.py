@@ -86,6 +86,10 @@ def _seconds(value: float, decimals: int | None) -> str:
     return _plain(value / divisor, decimals) + name
 
 
+def _milliseconds(value: float, decimals: int | None) -> str:
+    return _plain(value, decimals) + " ms" if abs(value) < 1000 else _seconds(value / 1000, decimals)
+
+
 def _days(value: float, decimals: int | None) -> str:
     """`dtdurations`: the largest two units of a duration."""
     if abs(value) < _DAY_S:
@@ -101,6 +105,7 @@ _SPECIAL: Final = {
     "bytes": _bytes,
     "decbytes": _bytes,
     "s": _seconds,
+    "ms": _milliseconds,
     "dtdurations": _days,
     "none": _plain,
 }

@@ -59,6 +59,7 @@ class Kind(NamedTuple):
     oddity: str = ""
     at_once: int = 1
     headers: tuple[str, ...] = ()
+    trouble: bool = False
     until: float = 1.0  # the part of the run after which no more come
     tokens: int | None = None
 
@@ -66,7 +67,7 @@ class Kind(NamedTuple):
 KINDS = (
     Kind("chat", "smart", 3.0, ("search-app", "search-app", "search-batch", "helpdesk")),
     Kind("research", "smart", 0.5, ("notebook",)),
-    Kind("trial", "smart", 0.4, ("demo",)),
+    Kind("trial", "smart", 0.4, ("demo",), trouble=True),
     Kind("questions", "faq", 2.0, ("helpdesk", "search-app"), oddity="asked before"),
     Kind("fresh questions", "faq", 0.3, ("helpdesk",), oddity="asked before", headers=("Cache-Control: no-store",)),
     Kind("sent twice", "smart", 0.2, ("search-batch",), oddity="sent twice"),
@@ -75,40 +76,41 @@ KINDS = (
     Kind("searches", "search", 0.3, ("search-app",)),
     Kind("brokered", "broker", 0.6, ("search-batch", "helpdesk")),
     Kind("busy", "busy", 0.6),
-    Kind("cut", "shaky", 0.3, streams=1.0),
+    Kind("cut", "shaky", 0.3, streams=1.0, trouble=True),
     Kind("resumed", "resumed", 0.3, streams=1.0),
     Kind("mute", "mute", 0.8, streams=1.0),
     Kind("late", "hedged", 0.5, ("search-app",), streams=1.0),
-    Kind("stuck", "stuck", 0.15),
+    Kind("stuck", "stuck", 0.15, trouble=True),
     Kind("unpriced", "mystery", 0.3, ("helpdesk",)),
     Kind("lucky", "lucky", 0.4),
-    Kind("hopeless", "hopeless", 0.2),
+    Kind("hopeless", "hopeless", 0.2, trouble=True),
     Kind("patient", "patient", 1.2, ("search-app",)),
     Kind("rented", "rented", 0.8),
     Kind("vectors", "vectors", 0.8, streams=0.0, oddity="vectors"),
     Kind("local", "local", 0.6, ("search-app", "helpdesk")),
-    Kind("leaving", "wordy", 0.25, streams=1.0, oddity="leaves"),
+    Kind("leaving", "wordy", 0.25, streams=1.0, oddity="leaves", trouble=True),
     Kind("essays", "wordy", 0.08, ("search-app",), streams=0.5, until=0.7, tokens=2600),
-    Kind("stranger", "smart", 0.25, ("nobody",)),
-    Kind("unknown model", "gpt-99", 0.25),
-    Kind("malformed", "smart", 0.2, oddity="malformed"),
-    Kind("eager", "smart", 0.5, ("eager",)),
-    Kind("crowded", "rented", 0.15, ("crowded",), oddity="", at_once=3),
+    Kind("stranger", "smart", 0.25, ("nobody",), trouble=True),
+    Kind("unknown model", "gpt-99", 0.25, trouble=True),
+    Kind("malformed", "smart", 0.2, oddity="malformed", trouble=True),
+    Kind("eager", "smart", 0.5, ("eager",), trouble=True),
+    Kind("crowded", "rented", 0.15, ("crowded",), oddity="", at_once=3, trouble=True),
     Kind("bulk", "rented", 0.4, ("bulk",)),
 )
 CREW_KINDS = (
     Kind("chat", "smart", 2.0, ("search-app", "notebook", "helpdesk")),
     Kind("busy", "busy", 0.6),
-    Kind("stranger", "smart", 0.1, ("nobody",)),
+    Kind("stranger", "smart", 0.1, ("nobody",), trouble=True),
 )
 
 
 class Pace(NamedTuple):
-    """How long, from which seed, and how much of each kind's rate."""
+    """How long, from which seed, and how much of each kind's rate; of those in trouble, `trouble` of that."""
 
     seconds: float
     seed: int
     factor: float = 1.0
+    trouble: float = 1.0
 
 
 @dataclass
@@ -139,11 +141,12 @@ async def _arrivals(gateway: GatewayProcess, kind: Kind, pace: Pace, seen: Seen,
     rng = random.Random(f"{pace.seed}/{kind.name}")
     loop = asyncio.get_running_loop()
     began_s = loop.time()
+    per_s = kind.per_s * pace.factor * (pace.trouble if kind.trouble else 1.0)
     phase = rng.random() * 2 * math.pi
     at_s = 0.0
     while True:
         swell = 1.0 + 0.4 * math.sin(at_s / pace.seconds * 4 * math.pi + phase)
-        at_s += rng.expovariate(kind.per_s * pace.factor * swell)
+        at_s += rng.expovariate(per_s * swell)
         if at_s >= pace.seconds * kind.until:
             return
         await asyncio.sleep(began_s + at_s - loop.time())
