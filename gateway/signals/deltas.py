@@ -77,8 +77,8 @@ class Deltas:
     def _grown_since(self, snapshot: FamilySnapshot) -> tuple[Growth, ...]:
         """Of what is only asked for. One that is less than it was began anew, as its owner did."""
         grown, sampled = [], self._sampled
-        for labels, value in snapshot.values:
-            key, now = (snapshot.family.name, labels), int(value) if isinstance(value, int | float) else 0
+        for labels, value in _sane(snapshot):
+            key, now = (snapshot.family.name, labels), int(value)
             before = sampled.get(key)
             if before != now:
                 grown.append(Growth(labels, now if before is None or now < before else now - before))
@@ -145,5 +145,11 @@ def _now(series: Series[Cell]) -> Gauges:
 
 def _told(snapshot: FamilySnapshot) -> Gauges:
     """The plus makes a number of a bool."""
-    values = [(labels, +value) for labels, value in snapshot.values if isinstance(value, int | float)]
-    return Gauges(snapshot.family.name, tuple(values))
+    return Gauges(snapshot.family.name, tuple([(labels, +value) for labels, value in _sane(snapshot)]))
+
+
+def _sane(snapshot: FamilySnapshot) -> Iterable[tuple[Labels, float]]:
+    """What the wire can carry: one number that it cannot, NaN among them, would hold up all the others for good."""
+    for labels, value in snapshot.values:
+        if isinstance(value, int | float) and -NUMBER_MAX <= value <= NUMBER_MAX:
+            yield labels, value

@@ -74,7 +74,11 @@ class Pushing:
 
     async def _run(self) -> None:
         while True:
-            await self.push()
+            try:
+                await self.push()
+            except Exception:
+                self._hang_up()
+                log.exception("metrics could not be pushed")
             await asyncio.sleep(PUSH_EVERY_S)
 
     async def _connect(self) -> Connection:

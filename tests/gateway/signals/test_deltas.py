@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
 from gateway.signals import limit_telemetry, telemetry
 from gateway.signals.deltas import Deltas
 from gateway.signals.metrics import Registry
-from gateway.signals.pushes import NUMBER_MAX, Push
+from gateway.signals.pushes import LENGTH_BYTES, NUMBER_MAX, Push, framed, read_said
+
+if TYPE_CHECKING:
+    from gateway.signals.telemetry import Family
 
 TEAMS, OVERHEAD = telemetry.TEAM_REQUESTS, telemetry.OVERHEAD
 
@@ -102,3 +110,20 @@ def test_gauges_are_told_as_they_are_each_time() -> None:
         assert told[telemetry.INFLIGHT.name] == ((("r",), 2),)
         assert told[telemetry.DEPLOYMENT_UP.name] == ((("a",), 1),)
         assert told[limit_telemetry.LIMIT_RESERVATIONS.name] == (((), 9),)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1 << 70, -(1 << 70)])
+@pytest.mark.parametrize("family", [telemetry.INFLIGHT, telemetry.RETRIES_REFUSED])
+def test_a_number_that_cannot_be_sent_holds_up_no_other(family: Family, value: float) -> None:
+    registry = Registry()
+    deltas = Deltas(registry, 1)
+    registry.cells(TEAMS).at("a", "ok").inc(3)
+    labels = ("x",) * len(family.labels)
+    registry.sample(family, lambda: [(labels, value), (labels, 2)])
+    push = read_said(framed(deltas.next())[LENGTH_BYTES:])
+    assert isinstance(push, Push)
+    assert grown(push)[TEAMS.name, "a", "ok"] == 3
+    if family is telemetry.INFLIGHT:
+        assert [one.values for one in push.gauges or () if one.name == family.name] == [((labels, 2),)]
+    else:
+        assert grown(push)[family.name, *labels] == 2

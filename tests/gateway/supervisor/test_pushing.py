@@ -14,10 +14,13 @@ from gateway.supervisor.pushing import Pushing
 from tests.gateway.supervisor.slots import slots, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
     import pytest
+
+    from gateway.signals.metrics import FamilySnapshot
+    from gateway.signals.pushes import Push
 
 TEAMS = telemetry.TEAM_REQUESTS
 
@@ -118,6 +121,27 @@ async def test_it_pushes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             registry.cells(TEAMS).at("a", "ok").inc()
             await until(lambda: counted(metrics) == total)  # noqa: B023 - it is over before the next one
         await worker.close()
+
+
+async def test_it_goes_on_pushing_after_a_fault_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pushing, "PUSH_EVERY_S", 0.001)
+    worker, registry = a_worker(tmp_path)
+    next_of, faults = worker._deltas.next, [RuntimeError("a bug")]
+
+    def next_or_fail(apart: Iterable[FamilySnapshot] = ()) -> Push:
+        if faults:
+            raise faults.pop()
+        return next_of(apart)
+
+    monkeypatch.setattr(worker._deltas, "next", next_or_fail)
+    async with supervisor(tmp_path) as metrics:
+        registry.cells(TEAMS).at("a", "ok").inc(3)
+        worker.start()
+        await until(lambda: counted(metrics) == 3)
+        await worker.close()
+    assert "metrics could not be pushed" in caplog.text
 
 
 async def test_an_end_without_a_supervisor_is_an_end(tmp_path: Path) -> None:
