@@ -96,8 +96,9 @@ def gpu_us(hardware_ns: int, milligpus: int, shares: int = 1) -> int:
 
 
 class Account(NamedTuple):
-    """What busy and idle time of hardware came to: GPU time in ns x milligpus, cost in ns x nano-USD per hour. `priced`:
-    somebody said what the hardware costs.
+    """What busy and idle time of hardware came to: GPU time in ns x milligpus, cost in ns x nano-USD per hour.
+
+    `priced`: somebody said what the hardware costs.
     """
 
     busy: int = 0

@@ -235,7 +235,6 @@ def provider_name(known_as: str) -> str:
     return _PROVIDERS.get(known_as, known_as)
 
 
-
 class Metric:
     """Metrics as OpenTelemetry names them, as of v1.41; what scrapes are told has names of our own, in `catalogue`."""
 

@@ -72,8 +72,10 @@ def test_names_are_those_of_a_version(made: Callable[..., Config], semconv: str)
         ),
         (
             otlp("profile: openinferense"),
-            "otlp.profile: must be one of 'plain', 'openinference', 'mlflow' or 'langfuse' "
-            "(did you mean 'openinference'?)",
+            (
+                "otlp.profile: must be one of 'plain', 'openinference', 'mlflow' or 'langfuse' "
+                "(did you mean 'openinference'?)"
+            ),
         ),
         (otlp("sample: {ratio: 200%}"), "otlp.sample.ratio: must be a share such as 5%, more than 0% and at most 100%"),
         (otlp("sample: {ratio: -1}"), f"otlp.sample.ratio: {SHARE}"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 USUAL = Wording()
 
+
 def told(usage: Usage, price: Price = PRICE, wording: Wording = USUAL, *, shows_usage: bool = True) -> dict[str, Value]:
     cost = cost_of(usage, price)
     assert isinstance(cost, Cost)
