@@ -245,6 +245,7 @@ _DONE: Final = Row(
                     empty="all credentials are in use",
                 ),
             ),
+            overrides=(Override(".*: set aside", RED, right_unit="short"),),
         ),
     ),
 )

@@ -211,7 +211,7 @@ _SERVED: Final = Row(
             width=12,
             height=7,
             columns=(
-                Column("alertname", "Alert"),
+                Column("alertname", "Alert", width=260),
                 Column("severity", "Severity"),
                 Column("deployment", "Deployment"),
                 Column("model", "Model"),

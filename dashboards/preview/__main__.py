@@ -40,8 +40,9 @@ async def answers(wanted: argparse.Namespace, folder: Path) -> AsyncIterator[Ans
         async with again(wanted.again) as kept:
             yield kept
         return
-    async with observed(folder, Pace(wanted.minutes * 60, SEED, CALLS, TROUBLE), every_s=SCRAPED_EVERY_S) as seen:
-        run = told(seen)
+    pace = Pace(wanted.minutes * 60, SEED, CALLS, TROUBLE)
+    async with observed(folder, pace, every_s=SCRAPED_EVERY_S) as seen:
+        run = told(seen, pace.seconds)
         await asyncio.to_thread(keep, folder, run)
         yield Answers(seen.prometheus, run)
 

@@ -74,11 +74,11 @@ class Answers:
         return told.replace(mark, auto) if auto else told
 
 
-def told(seen: Observed) -> Json:
-    """The run as it can be written down."""
+def told(seen: Observed, seconds: float) -> Json:
+    """The run as it can be written down; its pictures show the traffic without what came after its end."""
     return {
         "start_s": seen.start_s,
-        "end_s": seen.end_s,
+        "end_s": seen.start_s + seconds,
         "lines": seen.lines,
         "traces": [base64.b64encode(one.SerializeToString()).decode() for one in seen.collector.requests],
     }

@@ -59,7 +59,7 @@ HABITS = {
     "listener-1": Habit(hears=40, tokens=12),
     "seeker-1": Habit(searches=2, tier="priority"),
     "broker-1": Habit(bills_nanousd=900, fails=0.05, status=429),
-    "busy-1": Habit(fails=0.5, status=429),
+    "busy-1": Habit(fails=0.35, status=429),
     "shaky-1": Habit(cuts=0.5, tokens=40),
     "mute-1": Habit(tells_usage=False),
     "late-1": Habit(first_s=0.35, tokens=16),
