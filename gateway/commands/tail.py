@@ -79,8 +79,6 @@ def command(arguments: argparse.Namespace) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         pass
-    except BrokenPipeError:  # whoever read it has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -51,8 +51,16 @@ def test_a_route_that_nobody_was_chosen_on_has_no_empty_table() -> None:
     [
         (
             CacheTold(
-                "hit", "semantic", None, "ce_1", 31.2, 0.0042, 0.01, 0.97, saved_nano_usd=350_000, saved_tokens=110
-            ),
+                "hit",
+                "semantic",
+                id="ce_1",
+                age_s=31.2,
+                risk=0.0042,
+                bar=0.01,
+                similarity=0.97,
+                saved_nano_usd=350_000,
+                saved_tokens=110,
+            ),  # fmt: skip
             "hit, semantic, 31 s old, risk 0.0042 of at most 0.01, similarity 0.97, saved 0.00035 USD and 110 tokens",
         ),
         (CacheTold("miss", similarity=0.99, veto="numbers"), "miss, similarity 0.99, ruled out by numbers"),

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.signals.catalogue import FAMILIES
 from gateway.signals.exposition import render
 from gateway.signals.hardware_metrics import watch_hardware
-from gateway.signals.merged_metrics import FAMILIES
 from gateway.signals.metrics import Registry
 from tests.gateway.state.test_hardware import RENTED, A, begun, following
 

@@ -114,6 +114,6 @@ async def test_what_the_engine_has_spent_is_known_of_who_leaves_too() -> None:
     for event in (Delta(1, 0, "a", 1, compute_s=0.5), Delta(1, 1, "b", 1, compute_s=0.25)):
         ticket.take(event)
     assert ticket.compute_s == 0.75
-    for event in (Delta(1, 0, "a", 1, compute_s=0.4), Finished(1, 1, "stop", 1, compute_s=float("nan"))):
-        ticket.take(event)  # it takes nothing back
+    for less in (Delta(1, 0, "a", 1, compute_s=0.4), Finished(1, 1, "stop", 1, compute_s=float("nan"))):
+        ticket.take(less)  # it takes nothing back
     assert ticket.compute_s == 0.75
