@@ -127,7 +127,8 @@ class Deployment:
     `name`, told apart by `credential` and `id`. Limits, ledger and metrics go by `name`; breakers, pools and the
     history of a call by `id`. `has` and `lacks` are what is known of the model, and what is in neither is unknown.
     `data_classes` are those that it may be shown beside data of no class. `takes_trace`: it is told which trace a call
-    belongs to. `hardware` is what it runs on where that is our own.
+    belongs to. `hardware` is what it runs on where that is our own. `billed_price` stands in for a `price` that nobody
+    knows where the provider says what it bills: a margin is put on that, too.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Deployment:
     health: HealthRules | None = None
     takes_trace: bool = False
     hardware: Hardware | None = None
+    billed_price: Price | None = None
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -356,8 +358,8 @@ class Cost(NamedTuple):
 
     @property
     def total_nanousd(self) -> int:
-        tokens = self.input_nanousd + self.cached_input_nanousd + self.cache_write_nanousd + self.output_nanousd
-        return tokens + self.request_nanousd + self.tool_nanousd
+        input_, cached, written, output, _, request, tool, _ = self
+        return input_ + cached + written + output + request + tool
 
 
 class FailureKind(StrEnum):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from gateway.config.compile_prices import assumed_price, charged, stated_price
+from gateway.config.compile_prices import as_billed, assumed_price, charged, stated_price
 from gateway.config.compile_routes import called
 from gateway.config.limits import OwnLimits, limits_for_all, limits_of_owner
 from gateway.config.llama_cpp import LlamaCppProvider
@@ -193,6 +193,7 @@ def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSetti
         facts = known.facts_of(*where)
         has, lacks = has | (facts.has - lacks), lacks | (facts.lacks - has)
         context_tokens = context_tokens or facts.context_tokens
+    price = _price(name, settings, provider, where, known)
     return Deployment(
         name=name,
         provider=settings.provider,
@@ -201,7 +202,8 @@ def _deployment(name: str, settings: DeploymentSettings, provider: ProviderSetti
         endpoints=known.endpoints.get(settings.provider) or ENDPOINTS.get(provider.kind, frozenset()),
         region=settings.region,
         context_tokens=context_tokens,
-        price=_price(name, settings, provider, where, known),
+        price=price,
+        billed_price=None if price is not None else as_billed(provider, settings),
         output_tokens_default=settings.max_output_tokens,
         on_disconnect=OnDisconnect(settings.on_disconnect),
         has=has,

@@ -8,6 +8,7 @@ from gateway.config.pricing import adjustment
 from gateway.prices.making import Named, ServiceWords, price_of, terms_of
 from gateway.prices.table import PriceTables
 from policies.adjusting import adjusted
+from policies.pricing import billed_price
 from policies.tariffs import PriceSource
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ def assumed_price(settings: StandInSettings) -> Price:
 def charged(price: Price, provider: AdjustedShape, own: AdjustedShape) -> Price:
     """A price, stated or listed, with the provider's discount and margin or the deployment's."""
     return adjusted(price, adjustment(provider, own))
+
+
+def as_billed(provider: AdjustedShape, own: AdjustedShape) -> Price | None:
+    """What stands in for a price that nobody knows where the provider names its bill; None without a margin on it."""
+    margin_ppm = adjustment(provider, own).margin_ppm
+    return billed_price(margin_ppm) if margin_ppm else None
 
 
 def unpriced_of(config: Config) -> Literal["auto", "allow", "deny"]:

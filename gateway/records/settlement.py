@@ -15,6 +15,7 @@ from gateway.errors import LimitError
 from gateway.signals.telemetry import Estimated, Outcome, Unpriced
 from policies import pricing, usage_parts
 from policies.rates import price_at
+from policies.usage_parts import TOKENS_MAX
 from policies.vocabulary import Cost, FailureKind, Usage
 
 if TYPE_CHECKING:
@@ -150,9 +151,10 @@ def must_count(attempt: Attempt) -> bool:
     usage = _reported(attempt)
     if usage is None:
         return _may_have_generated(attempt)
-    broke_off = attempt.cancelled or attempt.failure is not None
+    if not attempt.cancelled and attempt.failure is None:
+        return False
     is_final = usage.estimated or (attempt.tally is not None and bool(attempt.tally.finish_reasons))
-    return broke_off and not is_final and _may_have_generated(attempt)
+    return not is_final and _may_have_generated(attempt)
 
 
 def used_by(attempt: Attempt) -> Usage | None:
@@ -221,11 +223,11 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
 
 def is_plausible(usage: Usage) -> bool:
     """True for what needs no correcting, as nearly all usage does; `usage_parts.sane` decides on the rest."""
-    if usage.details is not None:
+    input_tokens, output_tokens, cached, written, reasoning, _, details = usage
+    if details is not None:
         return usage_parts.sane(usage).usage == usage
-    parts = usage.cached_input_tokens >= 0 and usage.cache_write_tokens >= 0 and usage.reasoning_tokens >= 0
-    input_tokens = usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens <= usage_parts.TOKENS_MAX
-    return parts and input_tokens and usage.reasoning_tokens <= usage.output_tokens <= usage_parts.TOKENS_MAX
+    is_input_plausible = cached >= 0 <= written and cached + written <= input_tokens <= TOKENS_MAX
+    return is_input_plausible and 0 <= reasoning <= output_tokens <= TOKENS_MAX
 
 
 def price_of(usage: Usage, attempt: Attempt) -> tuple[Cost | None, str | None]:
@@ -242,6 +244,8 @@ def price_at_most(usage: Usage, attempt: Attempt) -> tuple[Cost | None, str | No
     price = attempt.deployment.price
     if price is not None and price.later is not None:
         price = attempt.price = attempt.price or price_at(price, time.time())
+    elif price is None and usage.details is not None and usage.details.billed_nanousd is not None:
+        price = attempt.deployment.billed_price
     try:
         priced = pricing.cost_of(usage, price)
     except Exception:

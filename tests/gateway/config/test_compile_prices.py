@@ -10,6 +10,7 @@ from gateway.config import compile as compiled
 from gateway.config.compile_prices import tables_of, unpriced_of
 from gateway.errors import StartError
 from gateway.prices.table import day_s, newest_table
+from policies.pricing import billed_price
 from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
 from policies.vocabulary import Price
 
@@ -78,6 +79,17 @@ def test_a_discount_and_a_margin_are_in_the_rates_whoever_stated_them(made: Call
     mixed = price_in(made(providers=providers, deployments=own), LISTED)
     assert mixed is not None
     assert (mixed.input_nanousd, mixed.adjusted) == (3 * USD, Adjustment(0, 500_000))
+
+
+def test_a_margin_is_put_on_what_a_provider_bills_for_models_that_nobody_lists(made: Callable[..., Config]) -> None:
+    providers = "{openai: {kind: openai, api_key: none, margin: 50%}}"
+    unlisted, listed = (
+        compiled.deployments(made(providers=providers), lambda *_, found=found: found, now_s=NOW_S)["gpt"]
+        for found in (None, LISTED)
+    )
+    assert (unlisted.price, unlisted.billed_price) == (None, billed_price(500_000))
+    assert listed.billed_price is None
+    assert compiled.deployments(made(), lambda *_: None, now_s=NOW_S)["gpt"].billed_price is None
 
 
 def test_a_stand_in_is_for_those_without_a_price_and_says_so(made: Callable[..., Config]) -> None:

@@ -10,7 +10,8 @@ from gateway.limits.admitted import Admitted
 from gateway.records.settlement import attempt_outcome, count_missing, lacks_usage, outcome_of, settle, used_by
 from gateway.signals.telemetry import Estimated, Outcome, Unpriced
 from gateway.state.limits.in_process import InProcessLimitStore
-from policies.vocabulary import Deployment, Failure, FailureKind, Price, Usage
+from policies.pricing import billed_price
+from policies.vocabulary import Deployment, Failure, FailureKind, Price, Usage, UsageDetails
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
 
 if TYPE_CHECKING:
@@ -171,6 +172,16 @@ def test_an_unknown_price_is_flagged() -> None:
     settled = settle(call(attempt(Usage(5, 5), deployment=FREE_OF_PRICE)))
     assert settled.cost_nanousd is None
     assert settled.attempts[0].unpriced == "no_price"
+
+
+def test_what_a_provider_bills_for_an_unlisted_model_has_the_margin_put_on() -> None:
+    unlisted = Deployment("d", "broker", "openai", "new-model", billed_price=billed_price(50_000))
+    billed = Usage(10, 5, details=UsageDetails(billed_nanousd=1_000_000))
+    settled = settle(call(attempt(billed, deployment=unlisted), attempt(Usage(10, 5), deployment=unlisted)))
+    charged, unpriced = settled.attempts
+    assert charged.cost is not None
+    assert (charged.cost.total_nanousd, charged.cost.upstream_nanousd) == (1_050_000, 1_000_000)
+    assert (unpriced.cost, unpriced.unpriced) == (None, Unpriced.NO_PRICE)
 
 
 def test_half_a_price_is_no_price() -> None:
