@@ -17,7 +17,7 @@ CLIENTS := .venv-clients
 SCRIPTS := $(wildcard scripts/*.sh benchmarks/*.sh) .ci/run
 CODE := gateway policies adapters dashboards tests scripts benchmarks
 
-.PHONY: help run install semantic test test-all check dashboards fix bench bench-engine bench-cache lock clean
+.PHONY: help run install semantic test test-all check dashboards previews fix bench bench-engine bench-cache lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,10 @@ check: $(STAMPS)/dev $(STAMPS)/project ## everything that can be found without r
 dashboards: $(STAMPS)/dev $(STAMPS)/project ## write Grafana's boards, Prometheus's rules and Grafana's alerts from dashboards/
 	@$(BIN)/python -m dashboards.write
 	@$(BIN)/python -m dashboards.lint
+
+previews: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) $(STAMPS)/semantic ## draw dashboards/preview from 12 minutes of made-up traffic over real gateways and a real Prometheus
+	@scripts/test_servers.sh
+	@$(BIN)/python -m dashboards.preview $(PREVIEW_ARGS)
 
 fix: $(STAMPS)/dev ## format, and mend what the linter can mend by itself
 	@$(BIN)/ruff check --fix $(CODE)
