@@ -53,20 +53,20 @@ def test_a_route_that_nobody_was_chosen_on_has_no_empty_table() -> None:
             CacheTold(
                 "hit",
                 "semantic",
-                id="ce_1",
+                "semantic",
                 age_s=31.2,
                 risk=0.0042,
                 bar=0.01,
                 similarity=0.97,
                 saved_nano_usd=350_000,
                 saved_tokens=110,
-            ),  # fmt: skip
+            ),
             "hit, semantic, 31 s old, risk 0.0042 of at most 0.01, similarity 0.97, saved 0.00035 USD and 110 tokens",
         ),
         (CacheTold("miss", similarity=0.99, veto="numbers"), "miss, similarity 0.99, ruled out by numbers"),
         (CacheTold("miss", risk=0.4), "miss, risk 0.4"),
         (CacheTold("bypass", reason="temperature"), "bypass, temperature"),
-        (CacheTold("hit", "exact", age_s=0.0, saved_tokens=9), "hit, exact, 0 s old, saved 9 tokens"),
+        (CacheTold("hit", level="exact", age_s=0.0, saved_tokens=9), "hit, exact, 0 s old, saved 9 tokens"),
     ],
 )
 def test_what_the_cache_did_is_one_line(told: CacheTold, line: str) -> None:
