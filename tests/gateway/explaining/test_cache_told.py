@@ -17,6 +17,7 @@ def told(cached: Cached | None) -> object:
 def test_a_hit_is_told_with_its_risk_and_what_it_saved() -> None:
     assert told(cached_hit().cached) == {
         "result": "hit",
+        "kind": "semantic",
         "level": "semantic",
         "id": "ce_1",
         "age_s": 31.0,
@@ -31,12 +32,20 @@ def test_a_hit_is_told_with_its_risk_and_what_it_saved() -> None:
 
 def test_a_hit_whose_answer_is_still_under_way_says_whose_it_is() -> None:
     shown = told(Cached(level=Level.EXACT, joined="req_1", saved=Used(1, 2)))
-    assert shown == {"result": "hit", "level": "exact", "age_s": 0.0, "joined": "req_1", "saved_tokens": 3}
+    told_of = {"age_s": 0.0, "joined": "req_1", "saved_tokens": 3}
+    assert shown == {"result": "hit", "kind": "exact", "level": "exact", **told_of}
 
 
 def test_a_miss_says_what_forbade_the_nearest_question() -> None:
     missed = Cached(closed=Bypass.TIME, similarity=0.99, veto="numbers", judged=True)
-    shown = {"result": "miss", "reason": "time", "similarity": 0.99, "veto": "numbers", "judged": True}
+    shown = {
+        "result": "miss",
+        "kind": "semantic",
+        "reason": "time",
+        "similarity": 0.99,
+        "veto": "numbers",
+        "judged": True,
+    }
     assert told(missed) == shown
 
 

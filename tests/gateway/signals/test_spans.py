@@ -18,7 +18,7 @@ from policies.choosing import Choice, Refused, Rejection
 from policies.vocabulary import Failure, FailureKind, Principal, Usage
 from tests.gateway.calls import DEAR, FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, cached_hit, call, from_an_engine
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "trace.json"
+GOLDEN = Path(__file__).parent / "golden" / "trace.json"
 MS = 1_000_000
 
 
