@@ -17,7 +17,8 @@ BYTES_MAX: Final = 32 << 20
 LARGEST_USD: Final = 1_000_000_000
 MODEL_WORDS: Final = ("model", "model_name", "sku", "line_item", "item", "description", "product")
 AMOUNT_WORDS: Final = ("amount", "amount_usd", "cost", "cost_usd", "amount_value", "total", "price", "usd")
-_AMOUNT: Final = re.compile(r"-?\$?[0-9][0-9,]{0,20}(\.[0-9]{1,20})?([eE]-[0-9]{1,2})?|-?\$?\.[0-9]{1,20}")
+_WHOLE: Final = "[0-9]{1,21}|[0-9]{1,3}(,[0-9]{3}){1,6}"  # elsewhere a comma stands before cents
+_AMOUNT: Final = re.compile(rf"-?\$?({_WHOLE})(\.[0-9]{{1,20}})?([eE]-[0-9]{{1,2}})?|-?\$?\.[0-9]{{1,20}}")
 
 
 def nanousd_of(text: str) -> int:

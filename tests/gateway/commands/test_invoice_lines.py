@@ -27,7 +27,9 @@ def test_amounts_as_people_and_providers_write_them(text: str, nanousd: int) -> 
     assert nanousd_of(text) == nanousd
 
 
-@pytest.mark.parametrize("text", ["", "12 EUR", "1e9", "NaN", "inf", "1.2.3", "0x10", "9" * 15, "١٢"])
+@pytest.mark.parametrize(
+    "text", ["", "12 EUR", "1e9", "NaN", "inf", "1.2.3", "0x10", "9" * 15, "١٢", "12,34", "1234,56", "1,2345"]
+)
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="an amount"):
         nanousd_of(text)
