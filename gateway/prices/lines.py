@@ -123,9 +123,13 @@ def decode_lines(raw: msgspec.Raw | bytes) -> tuple[Line, ...]:
     """A model's lines. Raises `ValueError`."""
     try:
         found = _lines.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
-    return (found,) if isinstance(found, Line) else tuple(found)
+    lines = (found,) if isinstance(found, Line) else tuple(found)
+    days = [line.begins or "" for line in lines]
+    if not lines or days != sorted(set(days)):
+        raise ValueError("has no rates, or not in the order of the days that they begin")
+    return lines
 
 
 def encode_lines(lines: tuple[Line, ...]) -> bytes:

@@ -83,7 +83,7 @@ class PriceTable:
         """Raises `ValueError`, which says what a file with this content is not."""
         try:
             file = msgspec.json.decode(content, type=TableFile)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             return cls(*_of_another_format(content, error), now_s)
         if file.format != FORMAT:
             raise ValueError(_wrong(file.format))
@@ -146,7 +146,7 @@ class PriceTable:
         if isinstance(shelf, msgspec.Raw):
             try:
                 shelf = self._shelves[provider] = msgspec.json.decode(shelf, type=Shelf)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, RecursionError) as error:
                 raise ValueError(f"has a broken list of {provider}'s models: {error}") from error
         return shelf
 
@@ -194,7 +194,7 @@ class PriceTables:
 
 
 def _of_another_format(
-    content: bytes, error: msgspec.DecodeError
+    content: bytes, error: msgspec.DecodeError | RecursionError
 ) -> tuple[str, dict[str, Source], dict[str, msgspec.Raw | Shelf]]:
     """What a file of format 1 holds. Raises `ValueError` where it is none."""
     try:
@@ -202,7 +202,7 @@ def _of_another_format(
         if head.format == _FORMAT_1:
             sources, shelves = from_format_1(msgspec.json.decode(content))
             return head.date, sources, dict(shelves)
-    except msgspec.DecodeError as worse:
+    except (msgspec.DecodeError, RecursionError) as worse:
         raise ValueError(f"is not a price table: {worse}") from worse
     raise ValueError(f"is not a price table: {error}" if head.format == FORMAT else _wrong(head.format)) from error
 

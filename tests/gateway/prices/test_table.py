@@ -270,6 +270,7 @@ def test_a_table_of_format_1_is_read_too() -> None:
         ('{"format":9,"date":"d"}', "format 9"),
         ('{"format":2,"date":"d","unit":"u","sources":{},"providers":[]}', "providers"),
         ('{"format":1,"date":"d","unit":"u","sources":{},"models":[{"provider":"p"}]}', "not a price table"),
+        ('{"format":2,"date":"d","unit":"u","sources":{},"providers":{"p":' + "[" * 100_000, "not a price table"),
     ],
 )
 def test_a_broken_table_is_refused_with_its_name(tmp_path: Path, content: str, message: str) -> None:
@@ -290,6 +291,12 @@ def test_a_broken_table_is_refused_with_its_name(tmp_path: Path, content: str, m
         ('{"m":{"source":"s","input":1e999999}}', "cannot be: input"),
         ('{"m":{"source":"s","input":"NaN"}}', "cannot be: input NaN"),
         ('{"m":[{"source":"s","input":1},{"source":"s","input":1,"from":"soon"}]}', "a day that is none"),
+        ('{"m":[]}', "broken line for openai/m: has no rates"),
+        (
+            '{"m":[{"source":"s","input":2,"from":"2027-01-01"},{"source":"s","input":1,"from":"2026-01-01"}]}',
+            "order of the days",
+        ),
+        ('{"m":[{"source":"s","input":2},{"source":"s","input":1}]}', "order of the days"),
     ],
 )
 def test_a_broken_line_is_refused_when_it_is_asked_for(models: str, message: str) -> None:
