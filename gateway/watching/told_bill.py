@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.explaining.attempt_bills import usd
 from policies.adjusting import WHOLE_PPM
-from policies.bills import BILLED, FEMTO_PER_NANO, TOKEN
+from policies.bills import BILLED, FEMTO_PER_NANO, REQUEST, SEARCH, TOKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from gateway.explaining.attempt_bills import AttemptTold, LineTold, PriceTold, TokensTold
 
 SPACES: Final = "     "
+MANY: Final[Mapping[str, str]] = {TOKEN: "tokens", REQUEST: "requests", SEARCH: "searches"}
 
 
 def told_bill(told: AttemptTold) -> Iterator[str]:
@@ -113,7 +114,7 @@ def _times(line: LineTold) -> str:
         said = f"{nano(line.rate_nanousd)} USD, says the provider"
         return f"{said}, x {line.quantity / WHOLE_PPM:g}" if margin else said
     per = "M tokens" if line.unit == TOKEN else line.unit
-    unit = line.unit + ("s" if line.quantity != 1 else "")
+    unit = line.unit if line.quantity == 1 else MANY[line.unit]
     return f"{line.quantity:,} {unit} x {nano(line.rate_nanousd)} USD/{per}"
 
 

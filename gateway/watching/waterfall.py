@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 NARROWEST: Final = 10
 NAME_CHARS: Final = 28
+NOTE_CHARS: Final = 20
 WAITING, COMING, WORKING = "-", "=", "#"
 
 
@@ -29,9 +30,9 @@ def waterfall(bars: Sequence[Bar], total_ms: float, columns: int) -> Iterator[st
     if not bars:
         return
     names = [printable(bar.name, NAME_CHARS) for bar in bars]
-    times = [ms(bar.ended_ms - bar.began_ms) for bar in bars]
+    times = [ms(max(0.0, bar.ended_ms - bar.began_ms)) for bar in bars]
     name_chars, time_chars = max(map(len, names)), max(map(len, times))
-    notes = [printable(bar.note, 40) for bar in bars]
+    notes = [printable(bar.note, NOTE_CHARS) for bar in bars]
     left = columns - name_chars - time_chars - max(map(len, notes)) - 8
     width = max(NARROWEST, left)
     whole_ms = max(total_ms, *(bar.ended_ms for bar in bars), 0.001)
