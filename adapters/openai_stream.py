@@ -46,6 +46,7 @@ class ChatDecoder(EventDecoder):
         self._finished: set[object] = set()
         self._is_counted = False  # by a usage that came after the last damage
         self._withheld: list[bytes] = []
+        self._pieces_counted = 0  # by the usage that came last
         self._service: object = None
 
     def _take(self, name: str, data: bytes, event: bytes) -> bytes:
@@ -76,6 +77,7 @@ class ChatDecoder(EventDecoder):
         if read is not None and (read.input_tokens or read.output_tokens or self.tally.usage is None):
             self.tally.usage = read
             self._is_counted = True
+            self._pieces_counted = self._text.pieces
         return bool(chunk.choices) or self._request.include_usage
 
     def _take_choice(self, choice: Choice) -> None:
@@ -132,6 +134,7 @@ class ChatDecoder(EventDecoder):
         if self.tally.damaged_events and not self._is_whole():
             raise broken("The upstream sent a stream event that is not JSON, and a part of the answer with it.")
         self.ended = True
+        self.tally.is_usage_early = self._text.pieces > self._pieces_counted
         return b"".join((*self._withheld, event)) if self._withheld else event
 
     def _is_whole(self) -> bool:

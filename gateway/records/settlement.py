@@ -147,13 +147,14 @@ async def _count_answer(tally: Tally | None, model: str, counts: TokenCounts) ->
 
 
 def must_count(attempt: Attempt) -> bool:
-    """An answer that broke off may have reported only a part: a usage seen early is a lower bound then."""
+    """An answer that broke off, or went on after its usage, has reported a part: what was seen is a lower bound."""
     usage = _reported(attempt)
     if usage is None:
         return _may_have_generated(attempt)
+    tally = attempt.tally
     if not attempt.cancelled and attempt.failure is None:
-        return False
-    is_final = usage.estimated or (attempt.tally is not None and bool(attempt.tally.finish_reasons))
+        return tally is not None and tally.is_usage_early and not usage.estimated
+    is_final = usage.estimated or (tally is not None and bool(tally.finish_reasons))
     return not is_final and _may_have_generated(attempt)
 
 

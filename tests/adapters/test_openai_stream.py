@@ -63,6 +63,17 @@ def test_the_last_usage_wins() -> None:
     assert stream.tally.usage == Usage(9, 3)
 
 
+def test_text_after_the_last_usage_makes_it_a_lower_bound() -> None:
+    """Who translates Anthropic's form may tell of the prompt at the start, and forget to tell of the rest."""
+    early, whole, beside, without = (decoder() for _ in range(4))
+    early.feed(USAGE + TEXT + STOP + DONE)
+    whole.feed(USAGE + TEXT + STOP + USAGE + DONE)
+    beside.feed(chunk({"content": "x"}, usage={"prompt_tokens": 9, "completion_tokens": 1}) + STOP + DONE)
+    without.feed(TEXT + STOP + DONE)
+    assert [one.tally.is_usage_early for one in (early, whole, beside)] == [True, False, False]
+    assert without.tally.usage is None
+
+
 def test_the_tier_of_service_may_stand_in_any_chunk() -> None:
     stream = decoder()
     named = chunk({"content": "x"}, service_tier="flex")

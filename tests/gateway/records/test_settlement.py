@@ -129,6 +129,18 @@ async def test_usage_seen_before_the_break_is_a_lower_bound() -> None:
     assert settle(finished).attempts[0].usage == Usage(400, 4, 300, estimated=True)
 
 
+async def test_usage_that_text_came_after_is_a_lower_bound_even_of_a_good_answer() -> None:
+    finished = call(attempt(Usage(12, 1), text=("one two three",), finish=("stop",)), stream=True)
+    (tried,) = finished.attempts
+    assert not lacks_usage(finished)
+    assert tried.tally is not None
+    tried.tally.is_usage_early = True
+    assert lacks_usage(finished)
+    await count_missing(finished, FakeCounts())
+    assert tried.usage == Usage(12, 3, estimated=True)
+    assert not lacks_usage(finished)
+
+
 def test_usage_that_came_with_the_end_is_exact_even_if_the_caller_left() -> None:
     finished = call(attempt(Usage(400, 7), cancelled=True, finish=("stop",)), cancelled=True)
     assert not lacks_usage(finished)
