@@ -171,7 +171,8 @@ def test_a_report_costs_what_its_provider_bills(bug: Bug) -> None:
     whole = read_answer(Endpoint.CHAT, json.dumps(body).encode()).usage
     decoder = ChatDecoder(InferenceRequest(Endpoint.CHAT, "m", True, include_usage=False, members={}, body_bytes=0))
     piece: Report = {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}]}
-    for one in (piece, {"choices": [], "usage": bug.report, "service_tier": bug.service}):
+    last: Report = {"choices": [], "usage": bug.report, "service_tier": bug.service}
+    for one in (piece, last):
         decoder.feed(b"data: %b\n\n" % json.dumps(one).encode())
     for usage in (whole, decoder.tally.usage):
         assert usage is not None
