@@ -171,7 +171,9 @@ def cost_so_far(call: Call) -> int | None:
     total: int | None = None
     for attempt in call.attempts:
         usage = used_by(attempt)
-        if usage is None or ((attempt.cancelled or attempt.failure is not None) and must_count(attempt)):
+        tally = attempt.tally
+        is_part = attempt.cancelled or attempt.failure is not None or (tally is not None and tally.is_usage_early)
+        if usage is None or (is_part and must_count(attempt)):
             return None
         if usage is _NOTHING:
             continue

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.limits.admitted import Admitted
-from gateway.records.settlement import attempt_outcome, count_missing, lacks_usage, outcome_of, settle, used_by
+from gateway.records.settlement import (
+    attempt_outcome,
+    cost_so_far,
+    count_missing,
+    lacks_usage,
+    outcome_of,
+    settle,
+    used_by,
+)
 from gateway.signals.telemetry import Estimated, Outcome, Unpriced
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.pricing import billed_price
@@ -136,6 +144,7 @@ async def test_usage_that_text_came_after_is_a_lower_bound_even_of_a_good_answer
     assert tried.tally is not None
     tried.tally.is_usage_early = True
     assert lacks_usage(finished)
+    assert cost_so_far(finished) is None
     await count_missing(finished, FakeCounts())
     assert tried.usage == Usage(12, 3, estimated=True)
     assert not lacks_usage(finished)
