@@ -83,8 +83,3 @@ WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 def errors_recorded(window: str) -> str:
     """The recorded share of bad events over `window`, by job and `sli`."""
     return f"job_sli:pointsman_slo_errors:ratio_rate{window}"
-
-
-def events_recorded(window: str) -> str:
-    """The recorded events per second over `window`, by job and `sli`."""
-    return f"job_sli:pointsman_slo_events:rate{window}"

@@ -20,7 +20,6 @@ from dashboards.building.values import (
     up_to,
 )
 
-_NOT_TOLD: Final = "the engine does not tell this number"
 _IDLE: Final = "nothing was computed in the time shown"
 _SCRAPED: Final = "only where Prometheus scrapes engines itself, under a label `deployment`"
 _ENGINE: Final = Row(

@@ -22,7 +22,6 @@ from dashboards.building.values import (
 )
 
 _BY: Final = "deployment"
-_STREAMS: Final = "no streams in the time shown"
 ROWS: Final = (
     Row(
         "Who is slow?",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 
-from dashboards.building.targets import ref_id
 from dashboards.building.values import Show, Source
 
 if TYPE_CHECKING:
@@ -20,11 +19,6 @@ def transformations(panel: Panel) -> list[DataTransformerConfig] | None:
     if panel.queries[0].source is Source.LOKI:
         return [*_fields_of_lines(panel), _organized(panel)]
     return [DataTransformerConfig(id_val="merge", options={}), _organized(panel)]
-
-
-def value_column(panel: Panel, index: int) -> str:
-    """How the numbers of a query are called: its letter is told only where there are several."""
-    return "Value" if len(panel.queries) == 1 else f"Value #{ref_id(index)}"
 
 
 def _organized(panel: Panel) -> DataTransformerConfig:

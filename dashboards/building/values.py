@@ -120,7 +120,6 @@ class Panel:
     links: tuple[Link, ...] = ()
     columns: tuple[Column, ...] = ()
     sort_by: str | None = None
-    extracts: str | None = None
     none_text: str | None = None
     text: str = ""
     log_scale: bool = False

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 LEAST_DESCRIPTION: Final = 25
 WITH_LEGEND: Final = frozenset({"timeseries", "piechart", "bargauge", "state-timeline"})
-WITHOUT_UNIT: Final = frozenset({"state-timeline", "logs", "table"})
-"""States and lists have none; a table's columns have each its own."""
 _NAMED: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _SOURCES: Final = {"prometheus": "datasource", "loki": "loki", "tempo": "tempo"}
 

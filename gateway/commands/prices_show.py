@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 OK: Final = 0
 REFUSED: Final = 2
-PROVIDERS_MAX: Final = 12
 
 
 class Question(NamedTuple):
