@@ -16,7 +16,7 @@ def add_live_words(commands: Verbs) -> None:
         "top", help="a gateway at work, in this terminal", parents=[where_options()], allow_abbrev=False
     )
     top.add_argument("--every", type=_seconds, default=2.0, metavar="TIME", help="between two looks, as 2s (default)")
-    top.add_argument("--once", action="store_true", help="one look at the second to come, as text")
+    top.add_argument("--once", action="store_true", help="one look at the next seconds, as text")
     top.set_defaults(run=_top)
     _add_tail(commands)
     _add_trace(commands)

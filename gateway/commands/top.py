@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import time
+from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from gateway.watching.scraped import Scrape
 
 FIRST_LOOK_S: Final = 1.0
+ONCE_S: Final = 2.5
+WINDOW_S: Final = 4.0
+"""What rates are of. Workers tell their supervisor what they counted once a second: of less, every other look would
+show nothing.
+"""
 LIMITS_EVERY_S: Final = 5.0
 KEYS: Final = "q quit   s sort"
 
@@ -40,16 +46,26 @@ class Looks:
     def __init__(self, client: AdminClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
-        self._before: Scrape | None = None
+        self._before: deque[Scrape] = deque()
         self._beside_at_s = 0.0
         self._levels: list[Any] = []
         self._today_usd: float | None = None
         self._missing = ""
 
     def look(self) -> Frame:
-        """What happened since the look before; the first, before which nothing is known, has levels only."""
-        now = read_scrape(self._client.text("/metrics"), self._clock())
-        moved, is_first, self._before = Movement(self._before, now), self._before is None, now
+        """What happened within the last seconds, or since the look before where that is longer ago; the first, before
+        which nothing is known, has levels only.
+        """
+        before = self._before
+        try:
+            now = read_scrape(self._client.text("/metrics"), self._clock())
+        except CommandError:
+            before.clear()  # who comes back may count anew
+            raise
+        while len(before) > 1 and now.at_s - before[1].at_s >= WINDOW_S:
+            before.popleft()
+        moved, is_first = Movement(before[0] if before else None, now), not before
+        before.append(now)
         if not is_first and now.at_s >= self._beside_at_s:
             self._beside_at_s = now.at_s + LIMITS_EVERY_S
             self._look_beside()
@@ -88,18 +104,18 @@ def command(arguments: argparse.Namespace) -> int:
 
 def _tell(looks: Looks) -> int:
     """The frame for programs."""
-    time.sleep(FIRST_LOOK_S)
+    time.sleep(ONCE_S)
     sys.stdout.write(f"{msgspec.json.format(msgspec.json.encode(looks.look()), indent=2).decode()}\n")
     return 0
 
 
 def _show_once(looks: Looks, title: str) -> int:
-    """What happened within a second, as text."""
+    """What happens within two seconds and a half, as text."""
     from rich.console import Console  # noqa: PLC0415 - an extra, and no other command needs it
 
     from gateway.watching.drawing import drawn  # noqa: PLC0415 - as above
 
-    time.sleep(FIRST_LOOK_S)
+    time.sleep(ONCE_S)
     console = Console(highlight=False)
     console.print(drawn(looks.look(), title, columns=console.width))
     return 0
@@ -146,12 +162,15 @@ def _keys() -> Iterator[Callable[[float], str]]:
     import tty  # noqa: PLC0415 - as above
 
     def pressed(within_s: float) -> str:
-        ready, _, _ = select.select([sys.stdin], [], [], within_s)
-        return sys.stdin.read(1) if ready else ""
+        # Not by `sys.stdin`, which would take all that was typed and give one of it; a terminal that is gone has "".
+        ready, _, _ = select.select([keyboard], [], [], within_s)
+        return (os.read(keyboard, 1).decode(errors="replace") or "q") if ready else ""
 
-    before = termios.tcgetattr(sys.stdin)
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
     try:
-        tty.setcbreak(sys.stdin)
+        tty.setcbreak(keyboard)
         yield pressed
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(keyboard, termios.TCSADRAIN, before)

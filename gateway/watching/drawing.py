@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.scrubbing import printable
+from gateway.signals.telemetry import NONE
 from gateway.watching.scraped import total
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def drawn(frame: Frame, title: str, sort: str = "load", columns: int = 120) -> R
     parts.append(_deployments(frame, sort, is_narrow=columns < NARROW_COLUMNS))
     if frame.beside.limits:
         parts.append(_limits(frame.beside.limits))
-    if frame.teams:
+    if frame.teams.keys() - {NONE}:
         parts.append(_teams(frame.teams))
     if frame.engines:
         parts.append(_engines(frame.engines))
@@ -62,7 +63,7 @@ def _summary(frame: Frame, columns: int) -> Panel:
         ("streams", number(frame.streams)),
         ("cache hits", share(frame.hit_share)),
         ("unpriced/s", _alarming_rate(frame.unpriced_per_s)),
-        ("workers", _workers(frame.workers)),
+        *([("workers", _workers(frame.workers))] if frame.workers else []),
     ]
     lines = Text()
     width = 0
@@ -144,7 +145,7 @@ def _largest(values: Mapping[str, float], most: int = 8) -> list[tuple[str, floa
 
 def _workers(workers: Mapping[str, float]) -> Text:
     up = sum(1 for value in workers.values() if value)
-    return Text(f"{up}/{len(workers)}" if workers else NOTHING, style="bold" if up == len(workers) else "bold red")
+    return Text(f"{up}/{len(workers)}", style="bold" if up == len(workers) else "bold red")
 
 
 def _alarming(value: float | None, warn: float, alarm: float) -> Text:

@@ -8,6 +8,8 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from gateway.commands import top
 from gateway.commands.admin_client import AdminClient, CommandError, Reply
 from gateway.commands.top import Looks, command
@@ -19,8 +21,6 @@ from tests.scripted_upstream import ScriptedUpstream, forever
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from gateway.extras import Extra
 
@@ -37,10 +37,13 @@ class ToldClient(AdminClient):
         super().__init__("http://127.0.0.1:9", None)
         self.served = 0
         self.away = False
+        self.is_gone = False
         self.asked: list[str] = []
 
     def text(self, path: str) -> str:
         assert path == "/metrics"
+        if self.is_gone:
+            raise CommandError("cannot be asked")
         self.served += 10
         return f'pointsman_requests_total{{outcome="ok"}} {self.served}\n'
 
@@ -59,11 +62,25 @@ def looks_of(client: AdminClient, *times_s: float) -> Looks:
     return Looks(client, iter(times_s).__next__)
 
 
-def test_each_look_tells_what_happened_since_the_one_before() -> None:
-    looks = looks_of(ToldClient(), 0.0, 5.0, 7.0)
+def test_each_look_tells_what_happened_within_the_last_seconds() -> None:
+    looks = looks_of(ToldClient(), 0.0, 4.0, 6.0, 8.0, 108.0)
     assert looks.look().per_s == {}
-    assert looks.look().per_s == {"ok": 2.0}
-    assert looks.look().per_s == {"ok": 5.0}
+    assert looks.look().per_s == {"ok": 10 / 4}
+    assert looks.look().per_s == {"ok": 20 / 6}
+    assert looks.look().per_s == {"ok": 20 / 4}
+    assert looks.look().per_s == {"ok": 10 / 100}
+
+
+def test_a_gateway_that_comes_back_is_looked_at_anew() -> None:
+    client = ToldClient()
+    looks = looks_of(client, 0.0, 100.0, 101.0)
+    looks.look()
+    client.is_gone = True
+    with pytest.raises(CommandError):
+        looks.look()
+    client.is_gone = False
+    assert looks.look().per_s == {}
+    assert looks.look().per_s == {"ok": 10.0}
 
 
 def test_limits_and_the_sum_of_the_day_are_asked_for_now_and_then() -> None:
@@ -152,9 +169,9 @@ async def test_in_a_terminal_it_goes_on_until_q(tmp_path: Path) -> None:
             )  # fmt: skip
             os.close(theirs)
             seen = await asyncio.to_thread(read_until, ours, b"by load")
-            os.write(ours, b"s")
-            seen += await asyncio.to_thread(read_until, ours, b"by errors")
-            os.write(ours, b"q")
+            os.write(ours, b"ss")
+            seen += await asyncio.to_thread(read_until, ours, b"by cost")
+            os.write(ours, b"sq")
             draining = asyncio.create_task(asyncio.to_thread(read_until, ours, b"there is no such text"))
             async with asyncio.timeout(10):
                 assert await process.wait() == 0
