@@ -87,6 +87,8 @@ def _table(provider: str, found: Reconciled) -> str:
     shown = table(heads, [*rows, _cells(found.total, f"all of {printable(provider, 100)}")])
     if found.total.invoice_nanousd is None:
         shown += "\nno invoice was noted for this span: --invoice USD, or --lines FILE"
+    if all(one.ledger_nanousd == 0 and not one.unpriced_tokens for one in found.models):
+        shown += "\nthe ledger has no cost of this provider in this span; is that its name in the policy?"
     return shown
 
 

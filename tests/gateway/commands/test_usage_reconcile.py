@@ -48,6 +48,17 @@ def test_an_invoice_is_compared_and_kept(ledger: str, capsys: pytest.CaptureFixt
     assert (document["total"]["invoice_nanousd"], document["total"]["ratio"]) == (2700, 0.5)
 
 
+def test_a_provider_that_the_ledger_does_not_know_is_asked_about(
+    ledger: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be that all went past the gateway; a slip is likelier."""
+    question = "is that its name in the policy?"
+    assert reconciled(ledger, "--invoice", "5") == 0
+    assert question not in capsys.readouterr().out
+    assert reconciled(ledger, "--provider", "openia", "--invoice", "5") == 0
+    assert capsys.readouterr().out.rstrip().endswith(question)
+
+
 async def test_a_later_note_takes_its_place(database: Database, ledger: str) -> None:
     for amount in ("5", "4"):
         assert await asyncio.to_thread(reconciled, ledger, "--invoice", amount) == 0
