@@ -92,7 +92,7 @@ def test_a_provider_that_the_ledger_does_not_know_has_nothing_in_it(
 ) -> None:
     words = ["--provider", "elsewhere", "--month", "2026-11", "--invoice", "1"]
     assert main(["usage", "reconcile", "--ledger", ledger, *words]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].split()[3:6] == ["0.000000000", "1.000000000", "0.0000"]
+    assert capsys.readouterr().out.splitlines()[-2].split()[3:6] == ["0.000000000", "1.000000000", "0.0000"]
 
 
 @pytest.mark.parametrize(
