@@ -35,13 +35,9 @@ The components add up to it, but for what older releases have summed.
 COMPONENTS: Final = MEASURES[-6:]
 
 _INDEX: Final = {name: index for index, name in enumerate(LedgerRow._fields)}
-_who: Final = itemgetter(_INDEX["started_at_ms"], *(_INDEX[name] for name in DIMENSIONS))
-_MEASURED: Final = (
-    "attempt", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
-    "estimated", "cost_nanousd", "unpriced_reason", "charges", "upstream_nanousd", "gpu_us",
-)  # fmt: skip
-_measured: Final = itemgetter(*(_INDEX[name] for name in _MEASURED))
-_components: Final = itemgetter(*(_INDEX[name] for name in COMPONENTS))
+_who: Final = itemgetter(*(_INDEX[name] for name in DIMENSIONS))
+_SAVED: Final = ("saved_nanousd", "saved_tokens")
+_ADDED: Final = [name for name in MEASURES if name in _INDEX and name not in {"upstream_nanousd", *_SAVED}]
 _charges: Final = msgspec.json.Decoder(list[tuple[str, float, int]])
 
 Who = tuple[str | None, ...]
@@ -56,66 +52,50 @@ class Rollups(NamedTuple):
 
 def rolled_up(rows: Iterable[LedgerRow]) -> Rollups:
     """The sums over `rows`. Raises `ValueError` for charges that cannot be read."""
-    usage: dict[tuple[int, Who], list[int]] = {}
+    alike: dict[tuple[int, Who], list[LedgerRow]] = {}
     charges: dict[tuple[str, int], int] = {}
     for row in rows:
-        started_at_ms, *who = _who(row)
-        key = (started_at_ms // HOUR_MS * 3600, tuple(who))
-        sums = usage.get(key)
-        if sums is None:
-            sums = usage[key] = [0] * len(MEASURES)
-        charged = _add(sums, _measured(row)) if row.attempt != FROM_CACHE else _add_hit(sums, row)
-        if row.cost_nanousd:
-            _add_components(sums, _components(row))
-        if charged is not None:
-            _charge(charges, charged)
-    return Rollups(usage, charges)
+        key = row.started_at_ms // HOUR_MS * 3600, _who(row)
+        if (some := alike.get(key)) is None:
+            alike[key] = [row]
+        else:
+            some.append(row)
+        if row.charges is not None:
+            _charge(charges, row.charges)
+    return Rollups({key: _added_up(some) for key, some in alike.items()}, charges)
 
 
-def _add(
-    sums: list[int],
-    measured: tuple[int, int, int, int, int, int, int, int | None, str | None, str | None, int | None, int | None],
-) -> str | None:
-    attempt, input_, cached, written, output, reasoning, estimated, cost, unpriced, charged, upstream, gpu_us = measured
-    sums[0] += attempt == 1
-    sums[1] += 1
-    sums[2] += input_
-    sums[3] += cached
-    sums[4] += written
-    sums[5] += output
-    sums[6] += reasoning
-    if estimated:
-        sums[7] += input_ + output
-    if cost is not None:
-        sums[8] += cost
-        sums[9] += 1
-        sums[15] += cost if upstream is None else upstream
-    if unpriced is not None:
-        sums[10] += 1
-        sums[11] += input_ + output
-    if gpu_us is not None:
-        sums[16] += gpu_us
-    return charged
+def _added_up(rows: list[LedgerRow]) -> list[int]:
+    attempts = [row for row in rows if row.attempt != FROM_CACHE]
+    sums = dict.fromkeys(MEASURES, 0) | (_of_attempts(attempts) if attempts else {})
+    if len(attempts) < len(rows):
+        hits = [row for row in rows if row.attempt == FROM_CACHE]
+        sums["calls"] += len(hits)
+        sums["cache_hits"] = len(hits)
+        sums["saved_nanousd"] = sum(row.saved_nanousd or 0 for row in hits)
+        sums["saved_tokens"] = sum(row.saved_tokens or 0 for row in hits)
+    return list(sums.values())
 
 
-def _add_components(sums: list[int], components: tuple[int | None, ...]) -> None:
-    input_, cached, written, output, request, tool = components
-    sums[17] += input_ or 0
-    sums[20] += output or 0
-    if cached or written or request or tool:
-        sums[18] += cached or 0
-        sums[19] += written or 0
-        sums[21] += request or 0
-        sums[22] += tool or 0
-
-
-def _add_hit(sums: list[int], row: LedgerRow) -> str | None:
-    """A call, and no attempt."""
-    sums[0] += 1
-    sums[12] += 1
-    sums[13] += row.saved_nanousd or 0
-    sums[14] += row.saved_tokens or 0
-    return row.charges
+def _of_attempts(rows: list[LedgerRow]) -> dict[str, int]:
+    """Column by column, since that takes half the time."""
+    columns = dict(zip(LedgerRow._fields, zip(*rows, strict=True), strict=True))
+    sums: dict[str, int] = {name: sum(filter(None, columns[name])) for name in _ADDED}
+    sums["calls"] = columns["attempt"].count(1)
+    sums["attempts"] = len(rows)
+    costs, reasons, upstream = columns["cost_nanousd"], columns["unpriced_reason"], columns["upstream_nanousd"]
+    sums["priced_attempts"] = len(rows) - costs.count(None)
+    sums["unpriced_attempts"] = len(rows) - reasons.count(None)
+    sums["upstream_nanousd"] = sums["cost_nanousd"]
+    if any(columns["estimated"]):
+        sums["estimated_tokens"] = sum(row.input_tokens + row.output_tokens for row in rows if row.estimated)
+    if sums["unpriced_attempts"]:
+        unpriced = [row for row in rows if row.unpriced_reason is not None]
+        sums["unpriced_tokens"] = sum(row.input_tokens + row.output_tokens for row in unpriced)
+    if upstream.count(None) < len(rows):
+        billed = [(cost, cost if told is None else told) for cost, told in zip(costs, upstream, strict=True)]
+        sums["upstream_nanousd"] = sum(told for cost, told in billed if cost is not None and told is not None)
+    return sums
 
 
 def _charge(charges: dict[tuple[str, int], int], charged: str) -> None:
