@@ -113,7 +113,8 @@ def _wants_body(call: Call) -> bool:
     route, principal = call.route, call.principal
     if (route is not None and route.cost_in_body) or (principal is not None and principal.cost_in_body):
         return True
-    return call.headers.get(ASKED, "").strip().lower() == "body"
+    asked = call.headers.get(ASKED)
+    return asked is not None and asked.strip().lower() == "body"
 
 
 def _filled(event: bytes, call: Call) -> bytes:

@@ -32,6 +32,7 @@ _NO_COST: Final = (None,) * 5
 _NO_PRICE: Final = (None,) * 3
 _NOT_MEASURED: Final = (None,) * 4
 _NO_DETAILS: Final = (None,) * 3
+_ESTIMATED: Final = PriceSource.ESTIMATED.value
 _new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 
 Key = tuple[int | str, ...]
@@ -154,4 +155,4 @@ def reserved(admitted: Admitted, attempt: Attempt) -> str | None:
 
 
 def _price(cost: Cost | None) -> tuple[str | None, str | None, str | None]:
-    return _NO_PRICE if cost is None else (cost.price.id, PriceSource.ESTIMATED.value, cost.price.as_of)
+    return _NO_PRICE if cost is None else (cost.price.id, _ESTIMATED, cost.price.as_of)

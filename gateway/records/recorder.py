@@ -165,14 +165,15 @@ class Recorder:
         rows: list[LedgerRow] = []
         lines: list[bytes] = []
         events: list[bytes] = lines if self._sinks.request_log.as_json else []
-        traces = self._sinks.traces
+        traces, decide = self._sinks.traces, self._sinks.decisions.add
         for call in calls:
             try:
                 usual = None if traces is not None and traces.may_keep(call) else self._take_short(call)
                 if usual is not None:
-                    rows.append(usual[0])
-                    self._sinks.decisions.add(call, (usual[0],), Outcome.OK)
-                    lines.append(usual[1])
+                    row, line = usual
+                    rows.append(row)
+                    decide(call, (row,), Outcome.OK)
+                    lines.append(line)
                     if traces is not None and traces.outlook.is_dear(call):
                         traces.keep(settle(call))
                     continue
@@ -180,7 +181,7 @@ class Recorder:
                 settled.note_prices(self._sinks.note_price)
                 its_rows = ledger_rows(settled)
                 rows += its_rows
-                self._sinks.decisions.add(call, its_rows, settled.outcome)
+                decide(call, its_rows, settled.outcome)
                 lines.append(self._sinks.request_log.line(settled))
                 if events is not lines and self._is_watched:
                     events.append(self._sinks.request_log.json_line(settled))

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from gateway.records.origins import Origins
     from gateway.records.usual_cache import CacheKind
     from gateway.signals.cache_metrics import CacheMeters
-    from policies.vocabulary import Deployment, Price, Principal, Route, Usage
+    from policies.vocabulary import Cost, Deployment, Price, Principal, Route, Usage
 
 Key = tuple["str | int | tuple[str, ...] | CacheKind | None", ...]
 
 MOST_KINDS: Final = 512
 _NOT_CACHED: Final = (None, None, None)
 _NO_DETAILS: Final = (None, None)
+_new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 
 
 class Kind(NamedTuple):
@@ -69,10 +70,10 @@ class UsualCalls:
             return None
         attempt.usage, attempt.cost = usage, cost
         plain = is_plain(usage, cost)
-        key = (cost.price.id, plain, *_key(call, attempt, cached))
+        key = _key(call, attempt, cost, (plain, cached))
         kind = self._kinds.get(key) or self._learn(key, call)
         whole_s, overhead_s, attempt_s = _times(call, attempt)
-        numbers = Numbers(usage, cost, whole_s, overhead_s, attempt_s)
+        numbers = _new(Numbers, (usage, cost, cost.total_nanousd, whole_s, overhead_s, attempt_s))
         values = values_of(call, attempt, numbers, self._origins, plain=plain)
         told = _row(kind, call, attempt, numbers), (kind.template % values).encode()
         kind.requests.add(whole_s, overhead_s)
@@ -97,7 +98,7 @@ class UsualCalls:
             row[3:14],
             (row.price_id, row.price_source, row.price_as_of),
             (row.org, row.tags),
-            template_of(request_event(settled, self._origins), plain=key[1] is True),
+            template_of(request_event(settled, self._origins), plain=key[0] is True),
             self._metrics.cache_meters_of(call),
             *self._metrics.meters_of(settled),
         )
@@ -131,10 +132,12 @@ def _usual_usage(attempt: Attempt) -> Usage | None:
     return usage if is_plausible(usage) else None
 
 
-def _key(call: Call, attempt: Attempt, cached: CacheKind) -> Key:
+def _key(call: Call, attempt: Attempt, cost: Cost, form: tuple[bool, CacheKind]) -> Key:
     """All that row, line and metrics are told of a call besides its numbers."""
     tally, request = attempt.tally, call.request
     return (
+        *form,
+        cost.price.id,
         id(call.route),
         id(attempt.deployment),
         id(call.principal),
@@ -145,7 +148,6 @@ def _key(call: Call, attempt: Attempt, cached: CacheKind) -> Key:
         call.headers.get("User-Agent"),
         call.admitted is None,
         bool(call.marks),
-        cached,
     )
 
 
@@ -157,8 +159,7 @@ def _times(call: Call, attempt: Attempt) -> tuple[float, float, float]:
 
 def _row(kind: Kind, call: Call, attempt: Attempt, numbers: Numbers) -> LedgerRow:
     usage, cost = numbers.usage, numbers.cost
-    # By `_make`: to pass 48 parameters costs more than all else here.
-    return LedgerRow._make((
+    return _new(LedgerRow, (
         call.id,
         attempt.number,
         call.received_at_ns // 1_000_000 + round((attempt.started_s - call.received_s) * 1000),
@@ -173,7 +174,7 @@ def _row(kind: Kind, call: Call, attempt: Attempt, numbers: Numbers) -> LedgerRo
         usage.output_tokens,
         usage.reasoning_tokens,
         0,
-        cost.total_nanousd,
+        numbers.total_nanousd,
         *cost[:4],
         None,
         *kind.price,

@@ -45,6 +45,7 @@ class Numbers(NamedTuple):
 
     usage: Usage
     cost: Cost
+    total_nanousd: int
     whole_s: float
     overhead_s: float
     attempt_s: float
@@ -77,8 +78,9 @@ class UsualLines:
         template, plain, _ = self._templates.get(kind) or self._prepare(kind, settled)
         settlement = attempts[0]
         assert settlement.cost is not None  # noqa: S101 - else there is no kind
+        usage, cost = settlement.usage, settlement.cost
         times = settled.duration_s, settled.overhead_s, settlement.duration_s
-        numbers = _new(Numbers, (settlement.usage, settlement.cost, *times))
+        numbers = _new(Numbers, (usage, cost, cost.total_nanousd, *times))
         values = values_of(settled.call, settlement.attempt, numbers, self._origins, plain=plain)
         return (template % values).encode()
 
@@ -146,12 +148,12 @@ def is_plain(usage: Usage, cost: Cost) -> bool:
 
 def values_of(call: Call, attempt: Attempt, numbers: Numbers, origins: Origins, *, plain: bool) -> Values:
     """What goes into the template, in the order of the event's fields."""
-    usage, cost, whole_s, overhead_s, attempt_s = numbers
+    usage, cost, total_nanousd, whole_s, overhead_s, attempt_s = numbers
     trace, request, marks, cached, received_s = call.trace, call.request, call.marks, call.cached, call.received_s
     first_token_s, attempt_ms = attempt.first_token_s, attempt_s * 1000
     used: tuple[int, ...]
     if plain:
-        used = usage.input_tokens, usage.output_tokens, cost.total_nanousd, cost.input_nanousd, cost.output_nanousd
+        used = usage.input_tokens, usage.output_tokens, total_nanousd, cost.input_nanousd, cost.output_nanousd
     else:
         used = _all_used(usage, cost)
     return (
