@@ -149,13 +149,23 @@ def _named_credentials(tree: Tree) -> Iterator[Place]:
     tables: list[tuple[Place, object]] = []
     for place, body in entries(tree, "providers"):
         tables += [((*place, key), body.get(key)) for key in ("headers", "settings")]
-    otlp, place = _section(tree, "telemetry").get("otlp"), ("telemetry", "otlp")
-    receivers = {place: otlp} if isinstance(otlp, dict) else {(*place, at): one for at, one in enumerate(otlp or ())}
-    tables += [((*at, "headers"), one.get("headers")) for at, one in receivers.items() if isinstance(one, dict)]
+    tables += [((*at, "headers"), one.get("headers")) for at, one in _receivers(tree) if isinstance(one, dict)]
     for place, table in tables:
         for name, value in table.items() if isinstance(table, dict) else ():
             if isinstance(value, str) and is_credential(name, value):
                 yield (*place, name)
+
+
+def _receivers(tree: Tree) -> Iterator[tuple[Place, object]]:
+    """Of traces, one or a list of them, and of metrics."""
+    telemetry = _section(tree, "telemetry")
+    otlp, place, metrics = telemetry.get("otlp"), ("telemetry", "otlp"), telemetry.get("metrics")
+    if isinstance(otlp, list):
+        yield from (((*place, at), one) for at, one in enumerate(otlp))
+    else:
+        yield place, otlp
+    if isinstance(metrics, dict):
+        yield ("telemetry", "metrics", "otlp"), metrics.get("otlp")
 
 
 def _extras(tree: Tree) -> Iterator[Finding]:

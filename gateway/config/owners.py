@@ -116,7 +116,7 @@ class KeySettings(Shape):
     )
     content: ContentLevel = None
     trust_trace_context: TrustsTrace = False
-    cost_in_body: bool = Field(default=False, description="Its answers say in their usage what they cost: usage.cost.")
+    cost_in_body: Flag = Field(default=False, description="Its answers say in their usage what they cost: usage.cost.")
     vouches: bool = Field(
         default=False,
         description="It is a gateway's, which may say of each call whose it is, for the line of a bundled engine.",

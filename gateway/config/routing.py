@@ -15,7 +15,7 @@ from gateway.config.failover import (
     RetrySettings,
     TimeoutSettings,
 )
-from gateway.config.fields import Duration, ModelPattern, Name, Shape, Whole, one_or_more, readable_header
+from gateway.config.fields import Duration, Flag, ModelPattern, Name, Shape, Whole, one_or_more, readable_header
 from gateway.config.hardware import GpuSettings
 from gateway.config.limits import WHEN_CHARS_MAX
 from gateway.config.owners import Limits, OutputTokens
@@ -175,4 +175,4 @@ class RouteSettings(Shape):
     limits: Limits = ()
     queue: QueueSettings | None = Field(default=None, description="Wait for limits; without it a call is refused.")
     cache: RouteCache = None
-    cost_in_body: bool = Field(default=False, description="Answers say in their usage what they cost: usage.cost.")
+    cost_in_body: Flag = Field(default=False, description="Answers say in their usage what they cost: usage.cost.")

@@ -35,7 +35,7 @@ def _sampled(value: object) -> object:
     return value if isinstance(value, dict) else {"ratio": value}
 
 
-def _one_or_more(value: object) -> object:
+def _one_or_more_receivers(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
 
@@ -115,7 +115,7 @@ class TelemetrySettings(Shape):
 
     otlp: Annotated[
         tuple[OtlpSettings, ...],
-        BeforeValidator(_one_or_more, json_schema_input_type=OtlpSettings | tuple[OtlpSettings, ...]),
+        BeforeValidator(_one_or_more_receivers, json_schema_input_type=OtlpSettings | tuple[OtlpSettings, ...]),
     ] = Field(default=(), max_length=8, description="Export traces: one destination, or a list of them.")
     semconv: Annotated[Literal["1.41", "latest"], BeforeValidator(_as_text)] = Field(
         default="1.41", description="Which version of OpenTelemetry's names for generative AI."
@@ -130,7 +130,7 @@ class TelemetrySettings(Shape):
     )
     metrics: MetricsSettings = Field(default_factory=MetricsSettings.model_construct)
     content: ContentSettings = Field(default_factory=ContentSettings.model_construct)
-    cost_header: bool = Field(
+    cost_header: Flag = Field(
         default=True, description="Callers are told what their calls cost: x-pointsman-cost-usd, a comment in streams."
     )
     log: Literal["json", "text", "auto"] = Field(default="auto", description="auto: text on a terminal, else json.")

@@ -111,12 +111,14 @@ def test_so_are_credentials_among_headers_and_settings(problems: Callable[..., l
     found = problems(
         providers="{openai: {kind: openai, api_key: none, headers: {api-key: abc, x-title: t, x-token: '${env:KEY}'}}, "
         "aws: {kind: litellm, settings: {aws_region_name: eu, aws_secret_access_key: abc}}, odd: {headers: [a]}}",
-        telemetry="{otlp: {endpoint: 'http://127.0.0.1:4318', headers: {x-tenant: a, x-token: abc}}}",
+        telemetry="{otlp: {endpoint: 'http://127.0.0.1:4318', headers: {x-tenant: a, x-token: abc}}, "
+        "metrics: {otlp: {endpoint: 'http://127.0.0.1:4318', headers: {x-token: abc}}}}",
     )
     assert [line for line in found if PLAIN in line] == [
         f"1: providers.openai.headers.api-key: {PLAIN}",
         f"1: providers.aws.settings.aws_secret_access_key: {PLAIN}",
         f"4: telemetry.otlp.headers.x-token: {PLAIN}",
+        f"4: telemetry.metrics.otlp.headers.x-token: {PLAIN}",
     ]
 
 

@@ -85,6 +85,9 @@ def test_names_are_those_of_a_version(made: Callable[..., Config], semconv: str)
         (otlp("sample: {errors: 1}"), "otlp.sample.errors: must be true or false"),
         (otlp("sample: {ration: 1}"), "otlp.sample.ration: unknown key 'ration' (did you mean 'ratio'?)"),
         ("{otlp: [{profile: plain}]}", "otlp[0].endpoint: is missing"),
+        ("{otlp: 5}", "otlp: must be a list"),
+        ("{otlp: [5]}", "otlp[0]: must be a mapping"),
+        ("{cost_header: 'on'}", "cost_header: must be true or false"),
         (
             "{content: {max: hush}}",
             "content.max: must be one of 'none', 'hash', 'redacted' or 'full' (did you mean 'hash'?)",
