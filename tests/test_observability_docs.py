@@ -17,8 +17,12 @@ import yaml
 from gateway.__main__ import parser
 from gateway.config import examine_text
 from gateway.config.problems import Severity
+from gateway.signals import conventions
 from gateway.signals.catalogue import FAMILIES
+from gateway.signals.profiles import PROFILES
 from policies.pricing import UnpricedReason
+from policies.redaction import redact
+from policies.route_rules import Content
 from policies.tariffs import PriceSource
 from tests.gateway_process import ROOT, gateway_process, post
 from tests.scripted_upstream import ScriptedUpstream, answer, forever, request, send
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
 COST = (DOCS / "cost.md").read_text()
+TRACING = (DOCS / "tracing.md").read_text()
 PAGES = {path.name: path.read_text() for path in sorted(DOCS.glob("*.md"))}
 OURS = ("chargeback.md", "cost.md", "live.md", "observability.md", "tracing.md")
 """Pages whose commands and policies no other test reads."""
@@ -200,6 +205,34 @@ def test_buckets_have_no_rate_where_the_page_says_so() -> None:
         "input", "input_audio", "cache_write", "cache_write_1h", "output", "output_audio", "output_image", "search",
     }  # fmt: skip
     assert len(UnpricedReason) == 8, "a new reason wants a word on the page"
+
+
+# --- what traces show ---
+
+
+def test_every_profile_is_told_of_and_no_other() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \| (?:nothing|`)", TRACING, re.MULTILINE)) - set(Content) == set(PROFILES)
+
+
+def test_every_level_of_content_is_told_of_with_what_it_shows() -> None:
+    shown = dict(re.findall(r"^\| `(none|hash|redacted|full)` \| `?([^|`]+)`? \|$", TRACING, re.MULTILINE))
+    assert set(shown) == set(Content)
+    said = "mail jane@example.org, key sk-abcdefghijklmnop, password: hunter22, I am Jane Smith"
+    assert redact(said) == shown["redacted"]
+
+
+def test_each_attribute_of_ours_is_one() -> None:
+    told = re.sub(r"(pointsman\.[\w.]+)\.\{([\w,]+)\}", spelt_out, TRACING)
+    named = {name.rstrip(".") for name in re.findall(r"\bpointsman\.[a-z_.]+", told)}
+    shapes = (vars(conventions), vars(conventions.Attr), vars(conventions.Mark), vars(conventions.Happened))
+    known = {value for shape in shapes for value in shape.values() if isinstance(value, str)}
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not any(one == name or one.startswith(f"{name}.") for one in known)] == []
+
+
+def spelt_out(found: re.Match[str]) -> str:
+    """`a.{b,c}` as `a.b a.c`."""
+    return " ".join(f"{found[1]}.{one}" for one in found[2].split(","))
 
 
 # --- what pages point at ---
