@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.commands.admin_client import CommandError
 from gateway.commands.admin_target import client_of
+from gateway.commands.tables import terminal_width
 from gateway.commands.wait import backoff_s
 from gateway.watching.told_call import Paint, told_call
 
@@ -71,7 +72,7 @@ def command(arguments: argparse.Namespace) -> int:
     paint = Paint(sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     try:
         for event in Follower(client_of(arguments, os.environ), words_of(arguments)).events():
-            line = msgspec.json.encode(event).decode() if arguments.json else told_call(event, paint)
+            line = msgspec.json.encode(event).decode() if arguments.json else told_call(event, paint, terminal_width())
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
     except CommandError as error:

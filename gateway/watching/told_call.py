@@ -1,4 +1,4 @@
-"""One finished call on one line, for people."""
+"""One finished call on one line, or as many as a narrow terminal needs, for people."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ COLOURS: Final = {"ok": "\x1b[32m", "client_cancelled": "\x1b[33m"}
 THEIRS: Final = "\x1b[33m"
 OURS: Final = "\x1b[31m"
 DIM: Final = "\x1b[2m"
+GAP: Final = "  "
+INDENT: Final = " " * 10
 
 
 class Paint(NamedTuple):
@@ -26,22 +28,34 @@ class Paint(NamedTuple):
         return f"{colour}{text}{RESET}" if self.is_on else text
 
 
-def told_call(event: Mapping[str, Any], paint: Paint) -> str:
-    """`12:30:01 200 ok  smart > gpt-4o  1.24 s, first 120 ms  812+53 tokens  0.00123 USD  team/key  req_...`."""
+def told_call(event: Mapping[str, Any], paint: Paint, columns: int | None = None) -> str:
+    """`12:30:01 200 ok  smart > gpt-4o  1.24 s, first 120 ms  812+53 tokens  0.00123 USD  team/key  req_...`.
+
+    Where it is longer than a terminal has `columns`, it goes on below, indented, with a whole part.
+    """
     outcome = str(event.get("outcome", "?"))
     parts = [
-        paint(str(event.get("ts", ""))[11:19], DIM),
-        paint(f"{event.get('status', 0)} {printable(outcome, 40)}", _colour(outcome)),
-        _where(event),
-        _times(event.get("timing_ms") or {}),
-        _tokens(event.get("tokens")),
-        _cost(event),
-        _cache(event.get("cache")),
-        _who(event),
-        _trouble(event),
-        paint(printable(str(event.get("request_id", "")), 60), DIM),
+        (printable(str(event.get("ts", ""))[11:19]), DIM),
+        (f"{event.get('status', 0)} {printable(outcome, 40)}", _colour(outcome)),
+        (_where(event), ""),
+        (_times(event.get("timing_ms") or {}), ""),
+        (_tokens(event.get("tokens")), ""),
+        (_cost(event), ""),
+        (_cache(event.get("cache")), ""),
+        (_who(event), ""),
+        (_trouble(event), ""),
+        (printable(str(event.get("request_id", "")), 60), DIM),
     ]
-    return "  ".join(part for part in parts if part)
+    line, at = "", 0
+    for text, colour in parts:
+        if not text:
+            continue
+        if line and columns is not None and at + len(GAP) + len(text) > columns:
+            line, at = f"{line}\n{INDENT}", len(INDENT)
+        elif line:
+            line, at = line + GAP, at + len(GAP)
+        line, at = line + (paint(text, colour) if colour else text), at + len(text)
+    return line
 
 
 def _colour(outcome: str) -> str:

@@ -59,3 +59,14 @@ def test_what_foreign_words_would_do_to_a_terminal_they_do_not() -> None:
     told = told_call({**EVENT, **changed, "attempts": [{"deployment": hostile}]}, PLAIN)
     assert "\x1b" not in told
     assert "\n" not in told
+
+
+def test_on_a_narrow_terminal_it_goes_on_below_with_whole_parts() -> None:
+    told = told_call(EVENT, PLAIN, 60)
+    assert told.split("\n") == [
+        "12:30:01  200 ok  smart > llama > gpt-4o",
+        "          1.24 s, first 120 ms  812+53 tokens  0.00123 USD",
+        "          red/ci  req_1",
+    ]
+    assert told_call(EVENT, Paint(is_on=True), 60).count("\n") == 2
+    assert told_call(EVENT, PLAIN, 200) == told_call(EVENT, PLAIN)
