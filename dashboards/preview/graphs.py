@@ -272,7 +272,7 @@ def heatmap(canvas: Canvas, box: Box, panel: Json, show: Show) -> bool:
     left = max(canvas.width_of(name, 10) for name in names) + 14
     axes = canvas.axes(box.inner(left=left, right=8, top=6, bottom=24))
     edges = np.append(times, times[-1] + (times[-1] - times[-2] if len(times) > 1 else 1))
-    axes.pcolormesh(edges, np.arange(high - low + 1), cells[low:high], cmap=_HEAT, edgecolors="#181b1f", linewidth=0.2)
+    axes.pcolormesh(edges, np.arange(high - low + 1), cells[low:high], cmap=_HEAT, linewidth=0, antialiased=False)
     axes.set_yticks(np.arange(1, high - low + 1), names, fontsize=7.2, color=TEXT)
     _time(axes, show)
     axes.grid(visible=False)

@@ -66,7 +66,7 @@ class Observed:
 
 @asynccontextmanager
 async def observed(folder: Path, pace: Pace, every_s: float = EVERY_S) -> AsyncIterator[Observed]:
-    minutes = pace.seconds / 60
+    minutes = pace.seconds / 60 * pace.factor  # of spending as in tests
     async with AsyncExitStack() as stack:
         collector = stack.enter_context(OtlpReceiver())
         far = await stack.enter_async_context(Providers(pace.seed))
