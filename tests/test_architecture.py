@@ -68,6 +68,7 @@ HEAVY_AT_MODULE_LEVEL: dict[str, str] = {
     "gateway/local/choosing/vocabulary.py": "runs in the engine's worker process only",
     "gateway/signals/metric_otlp.py": "imported when the configuration sends metrics by OTLP",
     "gateway/signals/otlp.py": "imported when the configuration names an OTLP endpoint",
+    "gateway/signals/otlp_posting.py": "imported by the two above",
 }
 MUTABLE_GLOBALS: dict[str, str] = {}
 

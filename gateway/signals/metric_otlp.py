@@ -6,10 +6,6 @@ when asked to. `gen_ai.operation.name` is left out, for an attempt's metrics do 
 
 from __future__ import annotations
 
-import gzip
-import os
-import socket
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -17,11 +13,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
-from opentelemetry.sdk.resources import Resource
 
 from gateway.signals.conventions import Attr, Semconv, metric_name, provider_name
 from gateway.signals.metrics import HistogramValue
-from gateway.signals.sending import RETRYABLE, Sent
+from gateway.signals.otlp_posting import deliver, resource_of
 from gateway.signals.telemetry import SERVICE, Kind
 
 if TYPE_CHECKING:
@@ -29,9 +24,9 @@ if TYPE_CHECKING:
 
     from gateway.signals.metrics import FamilySnapshot, Labels
     from gateway.signals.posting import Poster
+    from gateway.signals.sending import Sent
     from gateway.signals.telemetry import Family
 
-_HEADERS: Final = {"content-type": "application/x-protobuf", "content-encoding": "gzip", "user-agent": SERVICE}
 _UNITS: Final = {"seconds": "s", "bytes": "By", "usd": "{USD}", "ratio": "1", "tokens": "{token}"}
 _TYPE: Final = "type"
 _GENAI_LABELS: Final = {"provider": Attr.PROVIDER, "model": Attr.REQUEST_MODEL, "deployment": Attr.DEPLOYMENT}
@@ -47,24 +42,12 @@ class OtlpMetrics:
         self._version = version
         self._semconv = semconv
         self._since_ns = since_ns
-        instance = f"{socket.gethostname()}:{os.getpid()}"
-        # What OTEL_RESOURCE_ATTRIBUTES says goes along.
-        self._resource = Resource.create(
-            {"service.name": SERVICE, "service.version": version, "service.instance.id": instance}
-        )
+        self._resource = resource_of(version)
 
     def send(self, snapshots: list[FamilySnapshot], at_ns: int) -> Sent:
         """What became of them. Blocks."""
-        request = self.encode(snapshots, at_ns)
-        try:
-            posted = self._poster.post(gzip.compress(request.SerializeToString(), compresslevel=1), _HEADERS)
-        except (OSError, HTTPException) as error:
-            return Sent(retry_after_s=0.0, why=str(error) or type(error).__name__)
-        if posted.status in RETRYABLE:
-            return Sent(retry_after_s=posted.retry_after_s or 0.0, why=f"status {posted.status}")
-        if not 200 <= posted.status < 300:
-            return Sent(refused=sum(len(one.values) for one in snapshots), why=f"status {posted.status}")
-        return Sent(refused=_rejected(posted.body))
+        points = sum(len(one.values) for one in snapshots)
+        return deliver(self._poster, self.encode(snapshots, at_ns).SerializeToString(), points, _rejected)
 
     def close(self) -> None:
         self._poster.close()
@@ -147,8 +130,4 @@ def _unit(family: Family) -> str:
 
 
 def _rejected(body: bytes) -> int:
-    """How many points a receiver took the rest without."""
-    try:
-        return max(0, int(ExportMetricsServiceResponse.FromString(body).partial_success.rejected_data_points))
-    except Exception:  # noqa: BLE001 - whatever protobuf makes of an answer that is none
-        return 0
+    return int(ExportMetricsServiceResponse.FromString(body).partial_success.rejected_data_points)

@@ -6,12 +6,7 @@ while the event loop waits for the interpreter's lock. A test holds what is made
 
 from __future__ import annotations
 
-import gzip
-import logging
-import os
-import socket
 import time
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -20,19 +15,17 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
-from opentelemetry.sdk.resources import Resource
 
+from gateway.signals.otlp_posting import deliver, resource_of
 from gateway.signals.posting import Poster
-from gateway.signals.sending import RETRYABLE, Sent
 from gateway.signals.span_values import Kind
 from gateway.signals.telemetry import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.signals.sending import Sent
     from gateway.signals.span_values import Span, Value
-
-log = logging.getLogger(__name__)
 
 _KINDS: Final = {
     Kind.SERVER: ProtoSpan.SPAN_KIND_SERVER,
@@ -42,7 +35,6 @@ _KINDS: Final = {
 _SAMPLED: Final = 1
 _LOCAL_PARENT: Final = 0x100 | _SAMPLED
 _REMOTE_PARENT: Final = 0x300 | _SAMPLED
-_HEADERS: Final = {"content-type": "application/x-protobuf", "content-encoding": "gzip", "user-agent": SERVICE}
 _SPANS_AT_A_TIME: Final = 32
 _PAUSE_S: Final = 0.0005
 
@@ -52,25 +44,12 @@ class OtlpSender:
 
     def __init__(self, url: str, headers: Mapping[str, str], version: str, timeout_s: float) -> None:
         self._poster = Poster(url, headers, timeout_s)
-        instance = f"{socket.gethostname()}:{os.getpid()}"
-        # What OTEL_RESOURCE_ATTRIBUTES says goes along.
-        self._resource = Resource.create(
-            {"service.name": SERVICE, "service.version": version, "service.instance.id": instance}
-        )
+        self._resource = resource_of(version)
         self._version = version
 
     def send(self, spans: list[Span]) -> Sent:
         """What became of them. Blocks."""
-        body = gzip.compress(self.encode(spans).SerializeToString(), compresslevel=1)
-        try:
-            posted = self._poster.post(body, _HEADERS)
-        except (OSError, HTTPException) as error:
-            return Sent(refused=0, retry_after_s=0.0, why=str(error) or type(error).__name__)
-        if posted.status in RETRYABLE:
-            return Sent(refused=0, retry_after_s=posted.retry_after_s or 0.0, why=f"status {posted.status}")
-        if not 200 <= posted.status < 300:
-            return Sent(refused=len(spans), why=f"status {posted.status}")
-        return Sent(refused=min(len(spans), _rejected(posted.body)))
+        return deliver(self._poster, self.encode(spans).SerializeToString(), len(spans), _rejected)
 
     def close(self) -> None:
         self._poster.close()
@@ -132,8 +111,4 @@ def _fill(attributes: Any, values: Mapping[str, Value]) -> None:  # noqa: ANN401
 
 
 def _rejected(body: bytes) -> int:
-    """How many spans a receiver took the rest without."""
-    try:
-        return max(0, int(ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans))
-    except Exception:  # noqa: BLE001 - whatever protobuf makes of an answer that is none
-        return 0
+    return int(ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans)
