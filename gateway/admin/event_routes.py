@@ -9,7 +9,7 @@ from gateway.admin.answers import Answer, Unavailable, as_json
 from gateway.admin.routes import Asked, Permission, Route, Told
 from gateway.records.live_events import LiveEvents, Page
 from gateway.records.request_event import RequestEvent
-from gateway.signals.telemetry import NANO, Outcome
+from gateway.signals.telemetry import FAULTS, NANO, Outcome
 
 EVENTS: Final = "/admin/v1/events"
 WATCHERS_MAX: Final = 16
@@ -70,7 +70,6 @@ class _Line(Struct):
 
 
 _READ: Final = msgspec.json.Decoder(_Line)
-_FAULTS: Final = frozenset((Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR))
 
 
 class EventRoutes:
@@ -120,7 +119,7 @@ class Wanted:
         told = _READ.decode(line)
         if any(getattr(told, name) != value for name, value in self._equal):
             return False
-        if self._errors and told.outcome not in _FAULTS:
+        if self._errors and told.outcome not in FAULTS:
             return False
         if self._nanousd and (told.cost is None or (told.cost.total_nano_usd or 0) < self._nanousd):
             return False

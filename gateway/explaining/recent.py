@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from gateway.explaining.decisions import kept, written
-from gateway.signals.telemetry import Outcome
+from gateway.signals.telemetry import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gateway.state.ledger.schema import LedgerRow
 
 KEPT_MAX: Final = 2_000
-FAULTS: Final = frozenset((Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR))
 
 
 class RecentDecisions:

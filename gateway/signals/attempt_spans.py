@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.signals.span_values import Value
 
 # OpenTelemetry's conventions have no name for reranking yet and allow others.
-OPERATIONS: Final = {
+_OPERATIONS: Final = {
     Endpoint.COMPLETIONS: "text_completion",
     Endpoint.EMBEDDINGS: "embeddings",
     Endpoint.RERANK: "rerank",
@@ -39,7 +39,7 @@ _LETTING_GO_NS: Final = 5_000_000
 def attempt_span(call: Call, settlement: Settlement, wording: Wording) -> Span:
     attempt, trace = settlement.attempt, call.trace
     deployment, endpoint = attempt.deployment, call.request.endpoint
-    operation, place = OPERATIONS.get(endpoint, "chat"), place_of(call, deployment)
+    operation, place = operation_of(endpoint), place_of(call, deployment)
     shows_usage = shows(wording, call)
     attributes = _asked(call, attempt, operation, place)
     attributes[Attr.OUTCOME] = settlement.outcome
@@ -69,6 +69,11 @@ def attempt_span(call: Call, settlement: Settlement, wording: Wording) -> Span:
         events=_events(call, attempt, attributes),
         told=told,
     )
+
+
+def operation_of(endpoint: Endpoint) -> str:
+    """What OpenTelemetry calls that which is asked for."""
+    return _OPERATIONS.get(endpoint, "chat")
 
 
 def shows(wording: Wording, call: Call) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.signals.telemetry import Outcome
+from gateway.signals.telemetry import FAULTS
 from gateway.signals.tracing import NEVER, draw_of, sampled_from
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from gateway.call import Call
     from gateway.records.settlement import SettledCall
-
-_ERRORS = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR})
 
 
 class SampledBy(StrEnum):
@@ -43,7 +41,7 @@ class Sampling(NamedTuple):
     def keeps(self, settled: SettledCall) -> SampledBy | None:
         """Why this call's trace is kept; None where it is not."""
         call = settled.call
-        if self.errors and settled.outcome in _ERRORS:
+        if self.errors and settled.outcome in FAULTS:
             return SampledBy.ERROR
         if self.errors and len(settled.attempts) > 1:
             return SampledBy.FALLBACK

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from gateway.signals.telemetry import NANO
 
 if TYPE_CHECKING:
@@ -81,6 +83,11 @@ class Span(NamedTuple):
 def system_message(shown: Shown) -> list[dict[str, Any]]:
     """Instructions as the first message, for whoever knows them no other way."""
     return [{"role": "system", "parts": shown.instructions}] if shown.instructions else []
+
+
+def json_text(value: object) -> str:
+    """For attributes that hold more than attributes can."""
+    return msgspec.json.encode(value).decode()
 
 
 def ns(seconds: float) -> int:

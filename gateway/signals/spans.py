@@ -12,11 +12,11 @@ import msgspec
 from gateway.explaining.cache_told import result_of
 from gateway.explaining.decisions import decision_of
 from gateway.scrubbing import printable
-from gateway.signals.attempt_spans import OPERATIONS, attempt_span, unix_ns
+from gateway.signals.attempt_spans import attempt_span, operation_of, unix_ns
 from gateway.signals.conventions import ERRAND, Attr, Happened, Wording
 from gateway.signals.span_values import Event, Kind, Link, Span, ns, usd
 from gateway.signals.stage_spans import stage_spans
-from gateway.signals.telemetry import Outcome
+from gateway.signals.telemetry import FAULTS
 
 if TYPE_CHECKING:
     from gateway.call import Cached, Call
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gateway.signals.span_values import Value
 
 USUAL: Final = Wording()
-_FAULTS: Final = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR})
 _ERRAND_KEY: Final = "cache:"
 """Begins the key of calls that the cache makes by itself; no caller's has a colon."""
 
@@ -63,7 +62,7 @@ def _request_span(settled: SettledCall, decision: Decision | None) -> Span:
         start_ns=call.received_at_ns,
         end_ns=call.received_at_ns + ns(settled.duration_s),
         attributes=attributes,
-        error=settled.outcome.value if settled.outcome in _FAULTS else None,
+        error=settled.outcome.value if settled.outcome in FAULTS else None,
         events=tuple(_further(settled)),
         links=() if trace.linked is None else (Link(*trace.linked),),
     )
@@ -140,7 +139,7 @@ def _add_cache(attributes: dict[str, Value], call: Call, cached: Cached) -> None
         Attr.CACHE_LOOKUP_S: cached.lookup_s,
         Attr.COST_SAVED: saved,
         Attr.CACHE_SAVED_TOKENS: used.input_tokens + used.output_tokens if used is not None else None,
-        Attr.OPERATION: OPERATIONS.get(call.request.endpoint, "chat") if cached.is_hit else None,
+        Attr.OPERATION: operation_of(call.request.endpoint) if cached.is_hit else None,
         Attr.RESPONSE_MODEL: printable(cached.model) or None if cached.is_hit else None,
         Attr.DEPLOYMENT: cached.deployment or None if cached.is_hit else None,
     }

@@ -7,7 +7,7 @@ Dashboards, alerts and people's scripts depend on these words, so they stand in 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 SERVICE = "pointsman"
 REQUEST_COMPLETED = "request.completed"
@@ -61,6 +61,10 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
     GATEWAY_ERROR = "gateway_error"
     CLIENT_CANCELLED = "client_cancelled"
+
+
+FAULTS: Final = frozenset({Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR})
+"""What no caller can help: errors on spans, kept by sampling, counted against availability."""
 
 
 class Finish(StrEnum):

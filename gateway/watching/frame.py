@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.signals.telemetry import Outcome
+from gateway.signals.telemetry import FAULTS
 from gateway.watching.scraped import Movement, total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-OUR_FAULTS: Final = (Outcome.UPSTREAM_ERROR, Outcome.TIMEOUT, Outcome.GATEWAY_ERROR)
 BREAKERS: Final = {0: "closed", 1: "half open", 2: "open"}
 HOUR_S: Final = 3600
 NANO: Final = 1e9
@@ -91,7 +90,7 @@ class Frame:
     def failed_share(self) -> float | None:
         """Of what went wrong here or upstream, not of what callers were refused."""
         everything = total(self.per_s)
-        return sum(self.per_s.get(fault, 0.0) for fault in OUR_FAULTS) / everything if everything else None
+        return sum(self.per_s.get(fault, 0.0) for fault in FAULTS) / everything if everything else None
 
 
 def frame_of(moved: Movement, beside: Beside = NOTHING_BESIDE) -> Frame:

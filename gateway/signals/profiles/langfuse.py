@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from gateway.signals.span_values import Kind, system_message, usd
+from gateway.signals.span_values import Kind, json_text, system_message, usd
 from policies.usage_parts import disjoint
 from policies.vocabulary import Endpoint
 
@@ -43,12 +41,12 @@ def _of_attempt(told: Told) -> dict[str, Value]:
         "langfuse.observation.model.name": told.model,
     }
     if told.shows_usage and told.usage is not None:
-        attributes["langfuse.observation.usage_details"] = _json(usage_details(told.usage))
+        attributes["langfuse.observation.usage_details"] = json_text(usage_details(told.usage))
     if told.shows_usage and told.cost is not None:
-        attributes["langfuse.observation.cost_details"] = _json(cost_details(told.cost))
+        attributes["langfuse.observation.cost_details"] = json_text(cost_details(told.cost))
     if told.shown is not None:
-        attributes["langfuse.observation.input"] = _json([*system_message(told.shown), *told.shown.asked])
-        attributes["langfuse.observation.output"] = _json(told.shown.answered)
+        attributes["langfuse.observation.input"] = json_text([*system_message(told.shown), *told.shown.asked])
+        attributes["langfuse.observation.output"] = json_text(told.shown.answered)
     return attributes
 
 
@@ -78,7 +76,3 @@ def cost_details(cost: Cost) -> dict[str, float]:
     }
     used = {name: usd(nanousd) for name, nanousd in parts.items() if nanousd or name in ("input", "output")}
     return used | {"total": usd(cost.total_nanousd)}
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

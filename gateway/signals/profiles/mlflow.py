@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from gateway.signals.span_values import Kind, system_message, usd
+from gateway.signals.span_values import Kind, json_text, system_message, usd
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
@@ -27,16 +25,16 @@ def mlflow(span: Span) -> Span:
     """The same span with MLflow's names added."""
     told = span.told
     if told is None:
-        of_span: dict[str, Value] = {"mlflow.spanType": _json("CHAIN" if span.kind is Kind.SERVER else "UNKNOWN")}
+        of_span: dict[str, Value] = {"mlflow.spanType": json_text("CHAIN" if span.kind is Kind.SERVER else "UNKNOWN")}
         return span._replace(attributes=span.attributes | of_span)
     return span._replace(attributes=span.attributes | _of_attempt(told))
 
 
 def _of_attempt(told: Told) -> dict[str, Value]:
     attributes: dict[str, Value] = {
-        "mlflow.spanType": _json(_TYPES.get(told.endpoint, "LLM")),
-        "mlflow.llm.model": _json(told.model),
-        "mlflow.llm.provider": _json(told.provider),
+        "mlflow.spanType": json_text(_TYPES.get(told.endpoint, "LLM")),
+        "mlflow.llm.model": json_text(told.model),
+        "mlflow.llm.provider": json_text(told.provider),
     }
     usage, cost = told.usage, told.cost
     if told.shows_usage and usage is not None:
@@ -49,7 +47,7 @@ def _of_attempt(told: Told) -> dict[str, Value]:
             tokens["cache_read_input_tokens"] = usage.cached_input_tokens
         if usage.cache_write_tokens:
             tokens["cache_creation_input_tokens"] = usage.cache_write_tokens
-        attributes["mlflow.chat.tokenUsage"] = _json(tokens)
+        attributes["mlflow.chat.tokenUsage"] = json_text(tokens)
     if told.shows_usage and cost is not None:
         # All that is not for output counts as input, so that the two come to the total.
         whole = {
@@ -57,12 +55,8 @@ def _of_attempt(told: Told) -> dict[str, Value]:
             "output_cost": usd(cost.output_nanousd),
             "total_cost": usd(cost.total_nanousd),
         }
-        attributes["mlflow.llm.cost"] = _json(whole)
+        attributes["mlflow.llm.cost"] = json_text(whole)
     if told.shown is not None:
-        attributes["mlflow.spanInputs"] = _json({"messages": [*system_message(told.shown), *told.shown.asked]})
-        attributes["mlflow.spanOutputs"] = _json({"messages": told.shown.answered})
+        attributes["mlflow.spanInputs"] = json_text({"messages": [*system_message(told.shown), *told.shown.asked]})
+        attributes["mlflow.spanOutputs"] = json_text({"messages": told.shown.answered})
     return attributes
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from gateway.signals.span_values import system_message
+from gateway.signals.span_values import json_text, system_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,16 +15,16 @@ if TYPE_CHECKING:
 def shown_to_openinference(shown: Shown) -> dict[str, Value]:
     asked = [*system_message(shown), *shown.asked]
     attributes: dict[str, Value] = {
-        "input.value": _json(asked),
+        "input.value": json_text(asked),
         "input.mime_type": "application/json",
-        "output.value": _json(shown.answered),
+        "output.value": json_text(shown.answered),
         "output.mime_type": "application/json",
     }
     for side, messages in (("llm.input_messages", asked), ("llm.output_messages", shown.answered)):
         for number, message in enumerate(messages):
             attributes.update(_message(f"{side}.{number}.message", message))
     for number, tool in enumerate(shown.tools):
-        attributes[f"llm.tools.{number}.tool.json_schema"] = _json(tool)
+        attributes[f"llm.tools.{number}.tool.json_schema"] = json_text(tool)
     return attributes
 
 
@@ -41,7 +39,7 @@ def _message(name: str, message: dict[str, Any]) -> Iterator[tuple[str, Value]]:
             call = f"{name}.tool_calls.{calls}.tool_call"
             calls += 1
             yield f"{call}.function.name", str(part.get("name", ""))
-            yield f"{call}.function.arguments", _json(part.get("arguments"))
+            yield f"{call}.function.arguments", json_text(part.get("arguments"))
             if isinstance(part.get("id"), str):
                 yield f"{call}.id", part["id"]
         elif part.get("type") == "tool_call_response":
@@ -55,8 +53,4 @@ def _message(name: str, message: dict[str, Any]) -> Iterator[tuple[str, Value]]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else _json(value)
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) else json_text(value)
