@@ -91,7 +91,7 @@ async def observed(folder: Path, pace: Pace, every_s: float = EVERY_S) -> AsyncI
             tasks.create_task(run(both, CREW_KINDS, pace, crew_callers))
             tasks.create_task(_incidents(main, both, pace))
         await _quiet(main)
-        await asyncio.sleep(2.5 * every_s)  # what was settled last is scraped, too
+        await _settled(server, every_s)
         seen = Observed(
             folder=folder,
             prometheus=server,
@@ -128,6 +128,17 @@ async def _quiet(gateway: GatewayProcess) -> None:
     async with asyncio.timeout(30.0):
         while any(one["in_flight"] for one in (await _admin(gateway, "GET", "/deployments"))["deployments"]):  # noqa: ASYNC110 - another process's state
             await asyncio.sleep(0.1)
+
+
+async def _settled(server: Prometheus, every_s: float) -> None:
+    """What was settled last is scraped, too: nothing has grown for three scrapes."""
+    growing = "sum(pointsman_requests_total) + sum(pointsman_upstream_attempts_total) + sum(pointsman_tokens_total)"
+    same: list[float] = []
+    async with asyncio.timeout(30.0 + 3 * every_s):
+        while len(same) < 3:
+            await asyncio.sleep(every_s)
+            (found,) = await asyncio.to_thread(server.instant, growing, time.time())
+            same = [*same, found.last] if not same or same[-1] == found.last else [found.last]
 
 
 async def _incidents(main: GatewayProcess, both: GatewayProcess, pace: Pace) -> None:
