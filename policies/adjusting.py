@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from policies.rounding import half_even
 from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
 
 if TYPE_CHECKING:
@@ -32,12 +33,6 @@ def adjusted(price: Price, adjustment: Adjustment) -> Price:
     return replace(charged, later=(begins_s, adjusted(then, adjustment)))
 
 
-def scaled(rate: int, numerator: int, denominator: int) -> int:
-    """A share of a rate, rounded half to even."""
-    whole, rest = divmod(rate * numerator, denominator)
-    return whole + (2 * rest + (whole & 1) > denominator)
-
-
 def mark(adjustment: Adjustment) -> str:
     """An adjustment as ids end on it: `-10%+5%`; nothing for none."""
     discount, margin = adjustment
@@ -55,7 +50,7 @@ def _changed(price: Price, adjustment: Adjustment) -> Price:
     numerator = (WHOLE_PPM - adjustment.discount_ppm) * (WHOLE_PPM + adjustment.margin_ppm)
 
     def change(rate: int | None) -> int | None:
-        return None if rate is None else scaled(rate, numerator, WHOLE_PPM**2)
+        return None if rate is None else half_even(rate * numerator, WHOLE_PPM**2)
 
     rates = _rates(
         Rates(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from policies.adjusting import WHOLE_PPM
 from policies.pricing import RATE_UNIT_TOKENS, Unpriced, UnpricedReason, components_of, cost_of
 from policies.rates import NO_RARE, applied
+from policies.rounding import half_even
 from policies.vocabulary import Cost
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Bill(NamedTuple):
         sums: dict[str, int] = {}
         for line in self.lines:
             sums[line.component] = sums.get(line.component, 0) + line.amount_femtousd
-        return {name: _rounded(femtousd) for name, femtousd in sums.items()}
+        return {name: half_even(femtousd, FEMTO_PER_NANO) for name, femtousd in sums.items()}
 
     @property
     def total_nanousd(self) -> int:
@@ -108,8 +109,3 @@ def _token_lines(usage: Usage, found: Applied) -> list[BillLine] | Unpriced:
             if tokens:
                 lines.append(BillLine(component, what, tokens, rate or 0))
     return lines
-
-
-def _rounded(femtousd: int) -> int:
-    whole, rest = divmod(femtousd, FEMTO_PER_NANO)
-    return whole + (2 * rest + (whole & 1) > FEMTO_PER_NANO)

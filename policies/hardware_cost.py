@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from policies.pricing import RATE_UNIT_TOKENS
+from policies.rounding import half_even
 
 PPM: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
@@ -67,16 +68,16 @@ class LocalRates(NamedTuple):
 
 def owned_nanousd_per_hour(owned: Owned) -> int:
     """(price - residual) / (life x availability) + power x PUE x price of a kWh + hosting."""
-    written_off = _ratio(
+    written_off = half_even(
         (owned.price_nanousd - owned.residual_nanousd) * PPM, max(1, owned.life_hours * owned.availability_ppm)
     )
-    power = _ratio(owned.milliwatts * owned.pue_ppm * owned.kwh_nanousd, MILLI * MILLI * PPM)
+    power = half_even(owned.milliwatts * owned.pue_ppm * owned.kwh_nanousd, MILLI * MILLI * PPM)
     return written_off + power + owned.hosting_nanousd_per_hour
 
 
 def of_all_gpus(nanousd_per_gpu_hour: int, milligpus: int) -> int:
     """What all of them cost in an hour."""
-    return _ratio(nanousd_per_gpu_hour * milligpus, MILLI)
+    return half_even(nanousd_per_gpu_hour * milligpus, MILLI)
 
 
 def local_rates(nanousd_per_hour: int, throughput: Throughput) -> LocalRates:
@@ -87,12 +88,12 @@ def local_rates(nanousd_per_hour: int, throughput: Throughput) -> LocalRates:
 
 
 def _rate(nanousd_per_hour: int, millitokens_per_s: int, utilisation_ppm: int) -> int:
-    return _ratio(nanousd_per_hour * MILLI * PPM * RATE_UNIT_TOKENS, 3600 * millitokens_per_s * utilisation_ppm)
+    return half_even(nanousd_per_hour * MILLI * PPM * RATE_UNIT_TOKENS, 3600 * millitokens_per_s * utilisation_ppm)
 
 
 def gpu_us(hardware_ns: int, milligpus: int, shares: int = 1) -> int:
     """Microseconds of GPUs in so much time of one of equal shares of the hardware."""
-    return _ratio(hardware_ns * milligpus, MILLI * MILLI * shares)
+    return half_even(hardware_ns * milligpus, MILLI * MILLI * shares)
 
 
 class Account(NamedTuple):
@@ -144,9 +145,3 @@ def divided(amount: int, parts: int) -> list[int]:
     """An amount in equal parts, the first ones larger by one where it does not come out even."""
     each, rest = divmod(amount, parts)
     return [each + (number < rest) for number in range(parts)]
-
-
-def _ratio(part: int, whole: int) -> int:
-    """Rounded half to even."""
-    quotient, rest = divmod(part, whole)
-    return quotient + (2 * rest + (quotient & 1) > whole)

@@ -13,14 +13,15 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from policies.adjusting import WHOLE_PPM, mark, scaled
-from policies.rates import NO_RARE, all_rates, applied, price_at
+from policies.adjusting import WHOLE_PPM, mark
+from policies.rates import NO_RARE, all_rates, applied, first_known, price_at
+from policies.rounding import half_even
 from policies.tariffs import Adjustment, PriceSource
 from policies.usage_parts import disjoint, parts_of
 from policies.vocabulary import Cost, Price, Usage
 
 if TYPE_CHECKING:
-    from policies.tariffs import RareRates, Rates
+    from policies.tariffs import Rates
 
 RATE_UNIT_TOKENS: Final = 1_000_000
 _new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
@@ -79,6 +80,7 @@ def component(tokens: int, rate_nanousd: int | None) -> int | None:
         return 0
     if rate_nanousd is None:
         return None
+    # As `half_even`, written out: every call comes by here, twice.
     whole, rest = divmod(tokens * rate_nanousd, RATE_UNIT_TOKENS)
     return whole + (2 * rest + (whole & 1) > RATE_UNIT_TOKENS)
 
@@ -141,7 +143,7 @@ def _billed(billed_nanousd: int, price: Price | None) -> Cost:
     told = billed_price(margin_ppm)
     if not margin_ppm:
         return Cost(0, 0, 0, 0, told, billed_nanousd)
-    return Cost(0, 0, 0, 0, told, scaled(billed_nanousd, WHOLE_PPM + margin_ppm, WHOLE_PPM), 0, billed_nanousd)
+    return Cost(0, 0, 0, 0, told, half_even(billed_nanousd * (WHOLE_PPM + margin_ppm), WHOLE_PPM), 0, billed_nanousd)
 
 
 @lru_cache(maxsize=64)
@@ -156,16 +158,20 @@ def components_of(usage: Usage, rates: Rates) -> tuple[tuple[Bucket, ...], ...]:
     """The buckets of input, cached input, cache writes and output."""
     reasons, rare = UnpricedReason, rates.rare or NO_RARE
     parts = parts_of(usage, reasoning_apart=rare.reasoning_nanousd is not None)
-    read, cached = rates.input_nanousd, _either(rates.cached_input_nanousd, rates.input_nanousd)
+    read, cached = rates.input_nanousd, first_known(rates.cached_input_nanousd, rates.input_nanousd)
     return (
         (
             (parts.input_text, read, reasons.NO_INPUT_RATE),
             (parts.input_audio, rare.input_audio_nanousd, reasons.NO_AUDIO_RATE),
-            (parts.input_image, _either(rare.input_image_nanousd, read), reasons.NO_INPUT_RATE),
+            (parts.input_image, first_known(rare.input_image_nanousd, read), reasons.NO_INPUT_RATE),
         ),
         (
             (parts.cached_text, cached, reasons.NO_INPUT_RATE),
-            (parts.cached_audio, _cached_audio(rare), reasons.NO_AUDIO_RATE),
+            (
+                parts.cached_audio,
+                first_known(rare.cached_audio_nanousd, rare.input_audio_nanousd),
+                reasons.NO_AUDIO_RATE,
+            ),
         ),
         (
             (parts.write_5m, rates.cache_write_nanousd, reasons.NO_CACHE_WRITE_RATE),
@@ -180,19 +186,10 @@ def components_of(usage: Usage, rates: Rates) -> tuple[tuple[Bucket, ...], ...]:
     )
 
 
-def _cached_audio(rare: RareRates) -> int | None:
-    return _either(rare.cached_audio_nanousd, rare.input_audio_nanousd)
-
-
-def _either(rate: int | None, other: int | None) -> int | None:
-    return other if rate is None else rate
-
-
 def _amount(buckets: tuple[Bucket, ...]) -> int | UnpricedReason:
     products = 0
     for tokens, rate, missing in buckets:
         if tokens and rate is None:
             return missing
         products += tokens * (rate or 0)
-    whole, rest = divmod(products, RATE_UNIT_TOKENS)
-    return whole + (2 * rest + (whole & 1) > RATE_UNIT_TOKENS)
+    return half_even(products, RATE_UNIT_TOKENS)

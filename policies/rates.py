@@ -73,21 +73,22 @@ def _for_all(rates: Rates) -> Rates:
     """What has no rate of its own costs what text does; writing to a cache what reading text costs."""
     rare = rates.rare or NO_RARE
     read, written = rates.input_nanousd, rates.output_nanousd
-    write = _first(rates.cache_write_nanousd, read)
+    write = first_known(rates.cache_write_nanousd, read)
     return Rates(
         read,
-        _first(rates.cached_input_nanousd, read),
+        first_known(rates.cached_input_nanousd, read),
         write,
         written,
         rare._replace(
-            cache_write_1h_nanousd=_first(rare.cache_write_1h_nanousd, write),
-            input_audio_nanousd=_first(rare.input_audio_nanousd, read),
-            output_audio_nanousd=_first(rare.output_audio_nanousd, written),
-            output_image_nanousd=_first(rare.output_image_nanousd, written),
-            search_nanousd=_first(rare.search_nanousd, 0),
+            cache_write_1h_nanousd=first_known(rare.cache_write_1h_nanousd, write),
+            input_audio_nanousd=first_known(rare.input_audio_nanousd, read),
+            output_audio_nanousd=first_known(rare.output_audio_nanousd, written),
+            output_image_nanousd=first_known(rare.output_image_nanousd, written),
+            search_nanousd=first_known(rare.search_nanousd, 0),
         ),
     )
 
 
-def _first(rate: int | None, other: int | None) -> int | None:
+def first_known(rate: int | None, other: int | None) -> int | None:
+    """A rate, or the one that stands in for it. Zero is a rate."""
     return other if rate is None else rate

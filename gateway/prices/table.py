@@ -27,7 +27,7 @@ from gateway.prices.lines import (
 )
 from gateway.prices.making import Named, ServiceWords, Terms, price_of, terms_of
 from gateway.prices.whose import listed_as, names_of
-from policies.adjusting import scaled
+from policies.rounding import half_even
 from policies.tariffs import PriceSource
 
 if TYPE_CHECKING:
@@ -238,8 +238,8 @@ def _nanousd(words: Words, provider: str) -> dict[str, int]:
     """The rates by their word in whole nano-USD, with what is known of a provider where the line says nothing."""
     rates = {word: _whole(word, rate) for word, rate in rate_words(words).items()}
     if "input" in rates:
-        for word, share in _SHARES_OF_INPUT.get(provider, {}).items():
-            rates.setdefault(word, scaled(rates["input"], *share))
+        for word, (share, of) in _SHARES_OF_INPUT.get(provider, {}).items():
+            rates.setdefault(word, half_even(rates["input"] * share, of))
     return rates
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.adjusting import WHOLE_PPM, adjusted, mark, scaled
+from policies.adjusting import WHOLE_PPM, adjusted, mark
 from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
 from policies.vocabulary import Price
 
@@ -77,11 +77,6 @@ def test_what_nobody_published_stays_unknown() -> None:
 )
 def test_ids_say_the_adjustment(adjustment: Adjustment, written: str) -> None:
     assert mark(adjustment) == written
-
-
-@pytest.mark.parametrize(("rate", "rounded"), [(1, 0), (3, 2), (5, 2), (7, 4), (2, 1)])
-def test_halves_go_to_the_even_side(rate: int, rounded: int) -> None:
-    assert scaled(rate, 1, 2) == rounded
 
 
 @given(st.integers(0, 10**15), st.integers(0, WHOLE_PPM), st.integers(0, 10 * WHOLE_PPM))
