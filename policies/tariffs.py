@@ -7,7 +7,10 @@ Rates of tokens are nano-USD per million of them; None where nobody published on
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+COMPONENTS: Final = ("input", "cached_input", "cache_write", "output", "request", "tool")
+"""What a cost is made of, in the words of metrics, logs and reports; `Cost` and ledger rows have them as `*_nanousd`."""
 
 
 class PriceSource(StrEnum):

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from policies.bills import Bill, bill_of
+from policies.tariffs import COMPONENTS
 from policies.vocabulary import Usage, UsageDetails
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from policies.bills import BillLine
     from policies.vocabulary import Price
 
-COMPONENTS: Final = ("input", "cached_input", "cache_write", "output", "request", "tool")
 USD_DIGITS: Final = 15
 
 

@@ -12,6 +12,7 @@ from gateway.signals.telemetry import NANO, NONE, OTHER, Finish, Outcome, Unpric
 from policies.attempts import AttemptKind
 from policies.matching import candidates, is_glob
 from policies.pricing import source_of
+from policies.tariffs import COMPONENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +33,6 @@ Meters = TypeVar("Meters")
 _UNPRICED = frozenset(Unpriced)
 _FINISHED = frozenset(Finish)
 _TOKEN_TYPES = ("input", "cached_input", "cache_write_input", "output", "reasoning")
-_COMPONENTS = ("input", "cached_input", "cache_write", "output", "request", "tool")
 MOST_BOUND = 10_000
 
 
@@ -107,7 +107,7 @@ class CostMeters:
     def __init__(self, registry: Registry, key: AttemptKey) -> None:
         provider, deployment, model, source, team = key
         cost = registry.cells(telemetry.COST)
-        self.components = [cost.at(provider, deployment, model, component, source) for component in _COMPONENTS]
+        self.components = [cost.at(provider, deployment, model, component, source) for component in COMPONENTS]
         self.team = registry.cells(telemetry.TEAM_COST).at(team, model)
 
     def add(self, cost: Cost) -> None:

@@ -15,6 +15,7 @@ from gateway.records.usual_cache import cache_kind, cache_numbers, cut_out_cache
 from gateway.signals.cut_out import MS, NUMBER, TEXT, template_from
 from gateway.signals.logs import timestamp
 from gateway.signals.telemetry import NANO, Outcome
+from policies.tariffs import COMPONENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,6 @@ CutOut = tuple[object, msgspec.Raw, tuple[str, ...]]
 
 MOST_TEMPLATES: Final = 512
 TOKENS: Final = ("input", "cached_input", "cache_write_5m", "cache_write_1h", "output", "reasoning")
-PARTS: Final = ("input", "cached_input", "cache_write", "output", "request", "tool")
 PLAIN: Final = ("input", "output")
 _new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 
@@ -222,7 +222,7 @@ def template_of(event: RequestEvent, *, plain: bool) -> str:
     assert tokens is not None  # noqa: S101 - a call with a cost has all three
     assert cost is not None  # noqa: S101 - as above
     assert cost.components is not None  # noqa: S101 - as above
-    tokens_told, parts_told = (PLAIN, PLAIN) if plain else (TOKENS, PARTS)
+    tokens_told, parts_told = (PLAIN, PLAIN) if plain else (TOKENS, COMPONENTS)
     cut_out = (
         *_of_call(event),
         (event.attempts[0], MS, ("ms",)),

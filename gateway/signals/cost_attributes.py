@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.signals.conventions import MODALITIES, Attr, CostNames
 from gateway.signals.span_values import usd
-from policies.pricing import source_of
+from policies.pricing import components_of, source_of
 from policies.rates import NO_RARE, applied
 from policies.tariffs import PriceSource
-from policies.usage_parts import parts_of
 
 if TYPE_CHECKING:
     from gateway.signals.conventions import Wording
@@ -27,6 +26,20 @@ _OPENTELEMETRYS: Final = (
     Attr.CACHE_WRITE_TOKENS,
     Attr.REASONING_TOKENS,
 )
+_PRICES: Final = (
+    Attr.PRICE_INPUT,
+    Attr.PRICE_INPUT_AUDIO,
+    Attr.PRICE_INPUT_IMAGE,
+    Attr.PRICE_CACHED_INPUT,
+    Attr.PRICE_CACHED_AUDIO,
+    Attr.PRICE_CACHE_WRITE,
+    Attr.PRICE_CACHE_WRITE_1H,
+    Attr.PRICE_OUTPUT,
+    Attr.PRICE_REASONING,
+    Attr.PRICE_OUTPUT_AUDIO,
+    Attr.PRICE_OUTPUT_IMAGE,
+)
+"""In the order of the buckets that a cost is made of."""
 # What no backend adds up, where the policy wants it so.
 _OURS: Final = (
     Attr.TOTAL_INPUT_TOKENS,
@@ -121,24 +134,15 @@ def _add_price(attributes: dict[str, Value], price: Price, usage: Usage) -> None
 
 
 def _rates(rates: Rates, usage: Usage) -> tuple[tuple[str, int | None], ...]:
-    """Every rate that was applied, those that stood in for others included."""
+    """Every rate that was applied, those that stood in for others included; and the three that everybody looks for."""
     rare, details = rates.rare or NO_RARE, usage.details
-    parts = parts_of(usage, reasoning_apart=rare.reasoning_nanousd is not None)
-    cached = rates.input_nanousd if rates.cached_input_nanousd is None else rates.cached_input_nanousd
-    cached_audio = rare.input_audio_nanousd if rare.cached_audio_nanousd is None else rare.cached_audio_nanousd
-    image = rates.input_nanousd if rare.input_image_nanousd is None else rare.input_image_nanousd
+    buckets = (bucket for buckets in components_of(usage, rates) for bucket in buckets)
+    charged = [(name, rate) for name, (tokens, rate, _) in zip(_PRICES, buckets, strict=True) if tokens]
     return (
         (Attr.PRICE_INPUT, rates.input_nanousd),
-        (Attr.PRICE_CACHED_INPUT, cached if parts.cached_text else rates.cached_input_nanousd),
-        (Attr.PRICE_CACHE_WRITE, rates.cache_write_nanousd if parts.write_5m else None),
-        (Attr.PRICE_CACHE_WRITE_1H, rare.cache_write_1h_nanousd if parts.write_1h else None),
+        (Attr.PRICE_CACHED_INPUT, rates.cached_input_nanousd),
         (Attr.PRICE_OUTPUT, rates.output_nanousd),
-        (Attr.PRICE_REASONING, rare.reasoning_nanousd if parts.reasoning else None),
-        (Attr.PRICE_INPUT_AUDIO, rare.input_audio_nanousd if parts.input_audio else None),
-        (Attr.PRICE_CACHED_AUDIO, cached_audio if parts.cached_audio else None),
-        (Attr.PRICE_INPUT_IMAGE, image if parts.input_image else None),
-        (Attr.PRICE_OUTPUT_AUDIO, rare.output_audio_nanousd if parts.output_audio else None),
-        (Attr.PRICE_OUTPUT_IMAGE, rare.output_image_nanousd if parts.output_image else None),
+        *charged,
         (Attr.PRICE_REQUEST, rare.request_nanousd),
         (Attr.PRICE_SEARCH, rare.search_nanousd if details is not None and details.searches else None),
     )
