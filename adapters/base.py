@@ -55,7 +55,8 @@ class Tally(msgspec.Struct):
     `usage` is None until the upstream reported it. `text` holds what was generated, in order, so that it can be counted
     when no usage comes; decoders stop adding beyond `adapters.openai.TEXT_KEPT_BYTES` and add to `text_dropped_chars`.
     `passages` say which parts of it were thoughts and calls, where decoders tell them apart; None where there are none.
-    `is_usage_early`: text came after the usage, which is a lower bound therefore.
+    `is_usage_early`: text came after the usage, which is a lower bound therefore. `service` is the tier that a stream
+    named, "" for the standard one.
     `damaged_events` could not be read and were left out. `engine` is None where the engine is not ours.
     """
 
@@ -69,6 +70,7 @@ class Tally(msgspec.Struct):
     engine: EngineTimes | None = None
     passages: list[Passage] | None = None
     is_usage_early: bool = False
+    service: str | None = None
 
     def add_reason(self, reason: str) -> None:
         """A choice has ended. What upstreams write is kept as long as records are, so there is an end to it."""

@@ -9,6 +9,7 @@ import msgspec
 from adapters.base import NAME_CHARS_KEPT, REASON_CHARS_KEPT, FailedStream
 from adapters.openai_events import EventDecoder, broken, truncated
 from adapters.openai_usage import read_usage
+from adapters.openai_usage_details import service_of
 
 _ENDS: Final = frozenset(("response.completed", "response.incomplete"))
 _FAILS: Final = frozenset(("response.failed", "error"))
@@ -84,6 +85,8 @@ class ResponsesDecoder(EventDecoder):
         tally = self.tally
         usage = read_usage(response.usage, response.service_tier, self._searches)
         tally.usage = tally.usage if usage is None else usage
+        if response.service_tier:
+            tally.service = service_of(response.service_tier)
         if type(response.id) is str and response.id:
             tally.id = response.id[:NAME_CHARS_KEPT]
         if type(response.model) is str and response.model:

@@ -10,6 +10,7 @@ from adapters.base import NAME_CHARS_KEPT, FailedStream
 from adapters.openai_events import DONE, DamagedEvent, EventDecoder, broken, damaged, truncated
 from adapters.openai_text import Choice, add_delta
 from adapters.openai_usage import read_usage
+from adapters.openai_usage_details import service_of
 
 if TYPE_CHECKING:
     from adapters.schema import InferenceRequest
@@ -65,7 +66,9 @@ class ChatDecoder(EventDecoder):
                 self._take_choice(choice)
         if self.tally.id is None or self.tally.model is None:
             self._take_names(chunk)
-        self._service = chunk.service_tier or self._service
+        if chunk.service_tier and chunk.service_tier != self._service:
+            self._service = chunk.service_tier
+            self.tally.service = service_of(chunk.service_tier)
         usage = chunk.usage or (chunk.x_groq and _of_groq(chunk.x_groq))
         if usage and not self._take_usage(usage, chunk):
             return b""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from gateway.errors import LimitError
+from gateway.limits.extras import extras_of
 from gateway.signals.telemetry import Estimated, Outcome, Unpriced
 from policies import pricing, usage_parts
 from policies.rates import price_at
 from policies.usage_parts import TOKENS_MAX
-from policies.vocabulary import Cost, FailureKind, Usage
+from policies.vocabulary import Cost, FailureKind, Usage, UsageDetails
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
     from gateway.call import Attempt, Call
-    from policies.vocabulary import Price, UsageDetails
+    from policies.vocabulary import Price
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ async def _count(call: Call, attempt: Attempt, counts: TokenCounts) -> Usage:
     input_tokens = await counts.count_request(attempt.request or call.request, model)
     output_tokens = await _count_answer(attempt.tally, model, counts)
     seen = _reported(attempt) or _NOTHING
-    return Usage(
+    usage = Usage(
         input_tokens=max(input_tokens, seen.input_tokens),
         output_tokens=max(output_tokens, seen.output_tokens),
         cached_input_tokens=seen.cached_input_tokens,
@@ -126,6 +127,23 @@ async def _count(call: Call, attempt: Attempt, counts: TokenCounts) -> Usage:
         estimated=True,
         details=_of_a_part(seen.details),
     )
+    return usage if usage.details is not None and usage.details.service else _served(call, attempt, usage)
+
+
+def _served(call: Call, attempt: Attempt, usage: Usage) -> Usage:
+    """With the tier of service that the answer named before it ended; where it named none, with the one that was asked
+    for if that is dearer: else whoever leaves early would have it at the price of the standard one.
+    """
+    told = None if attempt.tally is None else attempt.tally.service
+    service = extras_of(attempt.request or call.request).service if told is None else told
+    if not service:
+        return usage
+    there = usage._replace(details=(usage.details or UsageDetails())._replace(service=service))
+    if told is not None:
+        return there
+    (cost_there, _), (cost_here, _) = price_at_most(there, attempt), price_at_most(usage, attempt)
+    is_dearer = cost_there is not None and cost_here is not None and cost_there.total_nanousd > cost_here.total_nanousd
+    return there if is_dearer else usage
 
 
 def _of_a_part(details: UsageDetails | None) -> UsageDetails | None:

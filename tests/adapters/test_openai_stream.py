@@ -77,8 +77,10 @@ def test_text_after_the_last_usage_makes_it_a_lower_bound() -> None:
 def test_the_tier_of_service_may_stand_in_any_chunk() -> None:
     stream = decoder()
     named = chunk({"content": "x"}, service_tier="flex")
+    assert stream.tally.service is None
     stream.feed(named + TEXT + event(choices=[], usage={"prompt_tokens": 9, "completion_tokens": 3}) + STOP + DONE)
     assert stream.tally.usage == Usage(9, 3, details=UsageDetails(service="flex"))
+    assert stream.tally.service == "flex"
 
 
 def test_zeros_at_the_end_take_nothing_back() -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from gateway.limits.admitted import Admitted
 from gateway.records.settlement import (
@@ -19,6 +20,7 @@ from gateway.records.settlement import (
 from gateway.signals.telemetry import Estimated, Outcome, Unpriced
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.pricing import billed_price
+from policies.tariffs import Rates, Tariff
 from policies.vocabulary import Deployment, Failure, FailureKind, Price, Usage, UsageDetails
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
 
@@ -135,6 +137,34 @@ async def test_usage_seen_before_the_break_is_a_lower_bound() -> None:
     finished = call(attempt(early, cancelled=True, text=("a b c d",)), cancelled=True)
     await count_missing(finished, FakeCounts())
     assert settle(finished).attempts[0].usage == Usage(400, 4, 300, estimated=True)
+
+
+PRIORITY, FLEX = Tariff(Rates(2_000_000, output_nanousd=2_000_000)), Tariff(Rates(1, output_nanousd=1))
+TIERS = Price(
+    "p", "override", "", 1_000_000, output_nanousd=1_000_000, services=(("flex", FLEX), ("priority", PRIORITY))
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "service"),
+    [
+        ("priority", None, "priority"),
+        ("flex", None, ""),
+        ("gold", None, ""),
+        ("priority", "", ""),
+        ("flex", "flex", "flex"),
+        ("auto", "priority", "priority"),
+    ],
+)
+async def test_who_leaves_early_pays_for_the_service_that_was_had(asked: str, told: str | None, service: str) -> None:
+    tried = attempt(cancelled=True, text=("one two",), deployment=Deployment("d", "p", "openai", "m", price=TIERS))
+    left = call(tried, status=499, cancelled=True, stream=True)
+    left.request.members["service_tier"] = Raw(f'"{asked}"'.encode())
+    assert tried.tally is not None
+    tried.tally.service = told
+    await count_missing(left, FakeCounts())
+    assert tried.usage is not None
+    assert ("" if tried.usage.details is None else tried.usage.details.service) == service
 
 
 async def test_usage_that_text_came_after_is_a_lower_bound_even_of_a_good_answer() -> None:
