@@ -58,15 +58,13 @@ def blocks(text: str, language: str) -> list[str]:
 
 def commands_of(text: str) -> list[list[str]]:
     """Each `pointsman ...` of the page's blocks, as words; what it is piped into is another matter."""
-    lines = [
-        line.strip().removeprefix("$ ")
-        for language in ("console", "sh", "")
-        for block in blocks(text, language)
-        for line in block.replace("\\\n", " ").splitlines()
-    ]
-    return [
-        shlex.split(re.split(r" [|>] |  #", line)[0], comments=True) for line in lines if line.startswith("pointsman ")
-    ]
+    found = []
+    for language in ("console", "sh", ""):
+        for block in blocks(text, language):
+            lines = [line.strip() for line in block.replace("\\\n", " ").splitlines()]
+            typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")] or lines
+            found += [line for line in typed if line.startswith("pointsman ")]
+    return [shlex.split(re.split(r" [|>] |  #", line)[0], comments=True) for line in found]
 
 
 COMMANDS = [(page, words) for page in (*OURS, "README.md") for words in commands_of(PAGES.get(page, README))]
