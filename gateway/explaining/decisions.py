@@ -16,18 +16,20 @@ from msgspec import Struct
 from gateway.explaining.cache_told import CacheTold, cache_told
 from gateway.records.settlement import CANCELLED, OK
 from gateway.scrubbing import printable, scrub
+from gateway.state.ledger.schema import LedgerRow, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from gateway.call import Attempt, Cached, Call
-    from gateway.state.ledger.schema import LedgerRow
     from policies.choosing import Choice
     from policies.route_rules import Needs
     from policies.vocabulary import Deployment, Failure, Price, Principal, Route
 
 MODEL_CHARS: Final = 200
 DETAIL_CHARS: Final = 200
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack: Final = msgspec.msgpack.Decoder(tuple[list[LedgerRow], list[tuple[str, float]]]).decode
 _new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 SET_ASIDE: Final = "set_aside"
 
@@ -111,7 +113,11 @@ class Ended(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What is kept of a call, to be written out when somebody asks. `rows` are those that the ledger was handed."""
+    """What is kept of a call, to be written out when somebody asks.
+
+    `packed` are the rows that the ledger was handed and the stages' marks, in one piece: thousands of calls' small
+    objects, each let go of long after it was made, would cost every later call cold memory.
+    """
 
     id: str
     received_at_ns: int
@@ -127,11 +133,18 @@ class Kept(NamedTuple):
     error: str | None
     replay_of: str | None
     cached: Cached | None
-    rows: Sequence[LedgerRow] = ()
-    marks: Sequence[tuple[str, float]] = ()
+    packed: bytes
     received_s: float = 0.0
     ended_s: float = 0.0
     outcome: str = ""
+
+    @property
+    def rows(self) -> list[LedgerRow]:
+        return _unpack(self.packed)[0]
+
+    @property
+    def marks(self) -> list[tuple[str, float]]:
+        return _unpack(self.packed)[1]
 
 
 def kept(call: Call, rows: Sequence[LedgerRow] = (), outcome: str = "") -> Kept:
@@ -151,8 +164,7 @@ def kept(call: Call, rows: Sequence[LedgerRow] = (), outcome: str = "") -> Kept:
         call.error_code,
         call.replay_of,
         call.cached,
-        rows,
-        call.marks,
+        _packed(call, rows),
         call.received_s,
         call.ended_s,
         outcome,
@@ -189,6 +201,13 @@ def decision_of(call: Call) -> Decision:
 def decision_text(call: Call) -> str:
     """The record as compact JSON."""
     return msgspec.json.encode(decision_of(call)).decode()
+
+
+def _packed(call: Call, rows: Sequence[LedgerRow]) -> bytes:
+    try:
+        return _pack((rows, call.marks))
+    except (OverflowError, UnicodeError):  # as the ledger has them, then
+        return _pack(([storable(row) for row in rows], call.marks))
 
 
 def _asked(needs: Needs) -> Asked:

@@ -4,9 +4,12 @@ from random import Random
 import msgspec
 
 from gateway.explaining.decisions import Decision, decision_of, decision_text, kept, written
+from gateway.records.ledger_rows import ledger_rows
+from gateway.records.settlement import settle
+from gateway.state.ledger.schema import storable
 from policies.choosing import Choice, Refused, Rejection
 from policies.route_rules import Capability, Needs, Requirements
-from policies.vocabulary import Deployment, Failure, FailureKind
+from policies.vocabulary import Deployment, Failure, FailureKind, Usage
 from tests.gateway.calls import DEAR, FREE_OF_PRICE, RECEIVED_S, attempt, cached_hit, call
 
 SECOND = Deployment("gpt-4o", "openai", "openai", "gpt-4o", credential="b")
@@ -106,3 +109,11 @@ def test_what_the_cache_did_is_part_of_the_decision() -> None:
     assert told["cache"]["level"] == "semantic"
     assert (told["cache"]["risk"], told["cache"]["bar"], told["cache"]["saved_nano_usd"]) == (0.0042, 0.01, 350_000)
     assert "cache" not in msgspec.json.decode(decision_text(call(attempt())))
+
+
+def test_a_row_that_cannot_be_packed_is_kept_as_the_ledger_has_it() -> None:
+    made = call(attempt(Usage(100, 10)))
+    (row,) = ledger_rows(settle(made))
+    assert kept(made, [row], "ok").rows == [row]
+    for strange in (row._replace(cost_nanousd=1 << 70), row._replace(model_requested="\ud800")):
+        assert kept(made, [strange], "ok").rows == [storable(strange)]
