@@ -26,7 +26,8 @@ GC_PAUSE = Family(
 TELEMETRY_DROPPED = Family(
     "pointsman_telemetry_dropped_total",
     Kind.COUNTER,
-    "Spans, log lines and exports of metrics thrown away, by signal and, where there are several, destination.",
+    "Spans, log lines, points of metrics that were refused and exports of them that did not arrive, by signal and, "
+    "where there are several, destination.",
     ("signal",),
 )
 SERIES_REJECTED = Family(
