@@ -9,7 +9,7 @@ import sys
 import time
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,7 +19,7 @@ from gateway.errors import MissingExtra
 from gateway.extras import TOP, require
 from gateway.scrubbing import printable
 from gateway.signals.telemetry import NANO
-from gateway.watching.frame import Beside, frame_of, near_limits
+from gateway.watching.frame import Beside, LimitLine, frame_of, near_limits
 from gateway.watching.scraped import Movement, read_scrape
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Looks:
         self._clock = clock
         self._before: deque[Scrape] = deque()
         self._beside_at_s = 0.0
-        self._levels: list[Any] = []
+        self._limits: tuple[LimitLine, ...] = ()
         self._today_usd: float | None = None
         self._missing = ""
 
@@ -69,17 +69,19 @@ class Looks:
         if not is_first and now.at_s >= self._beside_at_s:
             self._beside_at_s = now.at_s + LIMITS_EVERY_S
             self._look_beside()
-        return frame_of(moved, Beside(tuple(near_limits(self._levels)), self._today_usd, self._missing))
+        return frame_of(moved, Beside(self._limits, self._today_usd, self._missing))
 
     def _look_beside(self) -> None:
         """Limits and the ledger's sum are asked for more seldom; where they are not told, the view says why."""
         try:
-            self._levels = self._client.ask("GET", "/admin/v1/limits").body["limits"]
+            self._limits = tuple(near_limits(self._client.ask("GET", "/admin/v1/limits").body["limits"]))
             today = datetime.now(UTC).date().isoformat()
             spent = self._client.ask("GET", f"/admin/v1/usage?by=day&since={today}").body["total"]["cost_nanousd"]
             self._today_usd, self._missing = None if spent is None else spent / NANO, ""
         except CommandError as error:
             self._missing = f"no limits and sums: {error}"
+        except (LookupError, TypeError, ValueError, ArithmeticError):
+            self._missing = "no limits and sums: what came is not a gateway's answer"
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ Series = dict[str, dict[Labels, float]]
 Where = dict[str, str]
 
 SERIES_MAX: Final = 200_000
+VALUE_MAX: Final = 1e30
 _SAMPLE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ([^ ]+)")
 _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 _ESCAPED: Final = re.compile(r"\\(.)")
@@ -39,7 +40,8 @@ def read_scrape(text: str, at_s: float) -> Scrape:
         if count > SERIES_MAX:
             break
         found = None if line.startswith("#") else _SAMPLE.match(line)
-        if found is not None and (value := _number(found[3])) is not None:
+        value = None if found is None else _number(found[3])
+        if found is not None and value is not None and abs(value) <= VALUE_MAX:  # no NaN is
             series[found[1]][tuple(_labels(found[2] or ""))] = value
     return Scrape(at_s, dict(series))
 

@@ -101,6 +101,15 @@ def test_who_may_read_metrics_only_sees_those() -> None:
     assert frame.beside == Beside(missing="no limits and sums: not for you")
 
 
+@pytest.mark.parametrize("body", [None, [], {}, {"limits": 5}, {"limits": [{}]}, {"limits": [{"amount": "x"}]}, "x"])
+def test_whoever_answers_with_something_else_is_said_to(body: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = ToldClient()
+    monkeypatch.setattr(client, "ask", lambda *_: Reply(body, None))
+    looks = looks_of(client, 0.0, 100.0)
+    looks.look()
+    assert looks.look().beside == Beside((), None, "no limits and sums: what came is not a gateway's answer")
+
+
 def test_a_gateway_that_is_not_there_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(ONCE) == 1
     assert "cannot be asked" in capsys.readouterr().err

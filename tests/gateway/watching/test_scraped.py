@@ -87,3 +87,8 @@ def test_quantiles_are_reckoned_as_prometheus_does(
 def test_no_text_whatever_breaks_the_reader(text: str) -> None:
     for values in read_scrape(text, 0.0).series.values():
         assert all(isinstance(value, float) for value in values.values())
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e308", "-1e300"])
+def test_a_number_beyond_all_measure_is_left_out(value: str) -> None:
+    assert read_scrape(f'a{{b="c"}} {value}\na{{b="d"}} 2\n', 0.0).series == {"a": {(("b", "d"),): 2.0}}
