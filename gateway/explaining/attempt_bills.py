@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
+from gateway.usd import usd_text_of_femto
 from policies.bills import Bill, bill_of
 from policies.tariffs import COMPONENTS
 from policies.vocabulary import Usage, UsageDetails
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from gateway.state.ledger.schema import LedgerRow
     from policies.bills import BillLine
     from policies.vocabulary import Price
-
-USD_DIGITS: Final = 15
 
 
 class TokensTold(Struct, omit_defaults=True):
@@ -151,12 +150,6 @@ def usage_of(row: LedgerRow) -> Usage:
     )
 
 
-def usd(femtousd: int) -> str:
-    """Exactly, without zeros at its end."""
-    sign, (whole, part) = "-" if femtousd < 0 else "", divmod(abs(femtousd), 10**USD_DIGITS)
-    return f"{sign}{whole}.{part:0{USD_DIGITS}d}".rstrip("0").rstrip(".")
-
-
 def _details(row: LedgerRow) -> UsageDetails | None:
     if row.service is None and row.usage_details is None:
         return None
@@ -196,7 +189,7 @@ def _price(row: LedgerRow, price: Price | None, bill: Bill | None) -> PriceTold:
 
 
 def _line(line: BillLine) -> LineTold:
-    amount = usd(line.amount_femtousd)
+    amount = usd_text_of_femto(line.amount_femtousd)
     return LineTold(line.component, line.what, line.quantity, line.unit, line.rate_nanousd, line.per, amount)
 
 

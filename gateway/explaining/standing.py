@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.compile_routes import called
 from gateway.config.route_names import route_names
+from gateway.usd import usd_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -105,4 +106,4 @@ def _price(deployment: Deployment) -> str | None:
     if price is None:
         return None
     rates = (price.input_nanousd, price.output_nanousd)
-    return "/".join("?" if rate is None else f"{rate / 1e9:g}" for rate in rates) + " USD per million in/out"
+    return "/".join("?" if rate is None else usd_text(rate) for rate in rates) + " USD per million in/out"

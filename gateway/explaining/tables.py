@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.explaining.attempt_bills import usd
-from policies.bills import FEMTO_PER_NANO
+from gateway.usd import usd_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +54,7 @@ def _cache(told: CacheTold) -> str:
     if told.veto is not None:
         parts.append(f"ruled out by {told.veto}")
     if told.saved_tokens is not None:
-        cost = "" if told.saved_nano_usd is None else f"{usd(told.saved_nano_usd * FEMTO_PER_NANO)} USD and "
+        cost = "" if told.saved_nano_usd is None else f"{usd_text(told.saved_nano_usd)} USD and "
         parts.append(f"saved {cost}{told.saved_tokens} tokens")
     return ", ".join(parts)
 

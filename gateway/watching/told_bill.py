@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.explaining.attempt_bills import usd
+from gateway.usd import usd_text
 from policies.adjusting import WHOLE_PPM
-from policies.bills import BILLED, FEMTO_PER_NANO, REQUEST, SEARCH, TOKEN
+from policies.bills import BILLED, REQUEST, SEARCH, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ def told_bill(told: AttemptTold) -> Iterator[str]:
         yield from _price(told.price)
     yield from _sums(told)
     if told.upstream_nanousd is not None:
-        yield f"{SPACES}of which the provider bills {nano(told.upstream_nanousd)} USD; the rest is margin"
+        yield f"{SPACES}of which the provider bills {usd_text(told.upstream_nanousd)} USD; the rest is margin"
     for one in told.mismatches:
         yield (
             f"{SPACES}MISMATCH in {one.part}: the ledger has {_nano(one.ledger_nanousd)} USD, "
@@ -42,13 +42,8 @@ def told_bill(told: AttemptTold) -> Iterator[str]:
         )
 
 
-def nano(nanousd: int) -> str:
-    """Exactly, in USD, without zeros at its end."""
-    return usd(nanousd * FEMTO_PER_NANO)
-
-
 def _nano(nanousd: int | None) -> str:
-    return "no amount in" if nanousd is None else nano(nanousd)
+    return "no amount in" if nanousd is None else usd_text(nanousd)
 
 
 def _tokens(tokens: TokensTold) -> str:
@@ -81,9 +76,9 @@ def _sums(told: AttemptTold) -> Iterator[str]:
     """Lines are exact; a component is rounded once, half to even, to a billionth of a dollar."""
     rows = [(line.what.replace("_", " "), _times(line), line.usd, line.component) for line in told.lines]
     if not rows:
-        rows = [(name.replace("_", " "), "", nano(amount), name) for name, amount in told.components.items()]
+        rows = [(name.replace("_", " "), "", usd_text(amount), name) for name, amount in told.components.items()]
     counts = max((len(times) for _, times, _, _ in rows), default=0)
-    whole = nano(told.cost_nanousd or 0)
+    whole = usd_text(told.cost_nanousd or 0)
     width = max(_whole(amount) for amount in (whole, *(amount for _, _, amount, _ in rows)))
     for at, (what, times, amount, component) in enumerate(rows):
         yield f"{SPACES}  {what:<14} {times:<{counts}} = {_aligned(amount, width)} USD"
@@ -105,21 +100,21 @@ def _whole(amount: str) -> int:
 def _rounded(told: AttemptTold) -> dict[str, str]:
     """Components whose lines do not come to a whole number of nano-USD, as the ledger has them."""
     has_rest = {line.component for line in told.lines if len(line.usd.partition(".")[2]) > 9}
-    return {name: nano(told.components.get(name, 0)) for name in has_rest}
+    return {name: usd_text(told.components.get(name, 0)) for name in has_rest}
 
 
 def _times(line: LineTold) -> str:
     if line.unit == BILLED:
         margin = line.quantity - WHOLE_PPM
-        said = f"{nano(line.rate_nanousd)} USD, says the provider"
+        said = f"{usd_text(line.rate_nanousd)} USD, says the provider"
         return f"{said}, x {line.quantity / WHOLE_PPM:g}" if margin else said
     per = "M tokens" if line.unit == TOKEN else line.unit
     unit = line.unit if line.quantity == 1 else MANY[line.unit]
-    return f"{line.quantity:,} {unit} x {nano(line.rate_nanousd)} USD/{per}"
+    return f"{line.quantity:,} {unit} x {usd_text(line.rate_nanousd)} USD/{per}"
 
 
 def _saved(told: AttemptTold) -> str:
-    cost = "" if told.saved_nanousd is None else f"{nano(told.saved_nanousd)} USD"
+    cost = "" if told.saved_nanousd is None else f"{usd_text(told.saved_nanousd)} USD"
     tokens = "" if told.saved_tokens is None else f"{told.saved_tokens:,} tokens"
     saved = " and ".join(filter(None, (cost, tokens))) or "an unknown amount"
     return f"from the cache ({told.cache}): it cost nothing, and saved {saved}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.scrubbing import printable
-from gateway.signals.telemetry import NANO
+from gateway.usd import usd_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,14 +93,8 @@ def _cost(event: Mapping[str, Any]) -> str:
     nanousd = cost.get("total_nano_usd")
     if isinstance(nanousd, int):
         saved = cost.get("saved_nano_usd")
-        return f"{_usd(nanousd)} USD" + (f", saved {_usd(saved)}" if isinstance(saved, int) else "")
+        return f"{usd_text(nanousd)} USD" + (f", saved {usd_text(saved)}" if isinstance(saved, int) else "")
     return f"unpriced: {printable(str(cost['unpriced']), 40)}" if cost.get("unpriced") else ""
-
-
-def _usd(nanousd: int) -> str:
-    """Exactly, without zeros at its end."""
-    whole, part = divmod(nanousd, NANO)
-    return f"{whole}.{part:09d}".rstrip("0").rstrip(".")
 
 
 def _cache(cache: Mapping[str, Any] | None) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.explaining.tables import shown
 from gateway.scrubbing import printable
-from gateway.watching.told_bill import nano, told_bill
+from gateway.usd import usd_text
+from gateway.watching.told_bill import told_bill
 from gateway.watching.waterfall import Bar, ms, waterfall
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _sum(told: TracedCall) -> Iterator[str]:
         if told.attempts and not unpriced:
             yield "COST OF THE CALL  nothing"
         return
-    sums = f" = {' + '.join(map(nano, priced))}" if len(priced) > 1 else ""
-    yield f"COST OF THE CALL  {nano(told.cost_nanousd)} USD{sums}"
+    sums = f" = {' + '.join(map(usd_text, priced))}" if len(priced) > 1 else ""
+    yield f"COST OF THE CALL  {usd_text(told.cost_nanousd)} USD{sums}"
     if sum(priced) != told.cost_nanousd:
-        yield f"MISMATCH: its attempts cost {nano(sum(priced))} USD"
+        yield f"MISMATCH: its attempts cost {usd_text(sum(priced))} USD"

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from gateway.explaining.attempt_bills import Mismatch, attempt_told, usage_of, usd
+from gateway.explaining.attempt_bills import Mismatch, attempt_told, usage_of
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from gateway.state.ledger.price_reading import price_from
@@ -102,11 +102,3 @@ def test_estimates_say_whose_rates_they_take() -> None:
 @pytest.mark.parametrize("text", ["{", "[]", '{"bribe": 1}', '{"searches": "1"}'])
 def test_details_that_cannot_be_read_are_none(text: str) -> None:
     assert usage_of(PLAIN._replace(usage_details=text, service="flex")).details == UsageDetails(service="flex")
-
-
-@pytest.mark.parametrize(
-    ("femtousd", "text"),
-    [(0, "0"), (1, "0.000000000000001"), (10**15, "1"), (1_234 * 10**12, "1.234"), (-5 * 10**14, "-0.5")],
-)
-def test_amounts_are_exact(femtousd: int, text: str) -> None:
-    assert usd(femtousd) == text
