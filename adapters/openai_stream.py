@@ -9,7 +9,7 @@ import msgspec
 from adapters.base import NAME_CHARS_KEPT, FailedStream
 from adapters.openai_events import DONE, DamagedEvent, EventDecoder, broken, damaged, truncated
 from adapters.openai_text import Choice, add_delta
-from adapters.openai_usage import read_usage
+from adapters.openai_usage import gone_on_with, read_usage
 from adapters.openai_usage_details import service_of
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class ChatDecoder(EventDecoder):
         """Whether its event goes on: the chunk that we asked for ourselves is not for a caller who did not."""
         read = read_usage(usage, self._service)
         if read is not None and (read.input_tokens or read.output_tokens or self.tally.usage is None):
-            self.tally.usage = read
+            self.tally.usage = read if self.tally.usage is None else gone_on_with(self.tally.usage, read)
             self._is_counted = True
             self._pieces_counted = self._text.pieces
         return bool(chunk.choices) or self._request.include_usage

@@ -32,6 +32,17 @@ def read_usage(value: object, service: object = None, searches: int = 0) -> Usag
     return _read_any(value, service, searches)
 
 
+def gone_on_with(before: Usage, now: Usage) -> Usage:
+    """The last usage of a stream counts. Where it has nothing of one side, that was told before: a translation of
+    Anthropic's stream may tell of the prompt at its start and of the answer at its end.
+    """
+    if before.input_tokens and not now.input_tokens:
+        return before._replace(output_tokens=now.output_tokens, reasoning_tokens=now.reasoning_tokens)
+    if before.output_tokens and not now.output_tokens:
+        return now._replace(output_tokens=before.output_tokens, reasoning_tokens=before.reasoning_tokens)
+    return now
+
+
 def read_ranking_usage(usage: object, meta: object) -> Usage | None:
     """The usage of a ranking that names no prompt tokens: Jina's and Voyage's total, or what Cohere has read or bills.
 

@@ -63,6 +63,13 @@ def test_the_last_usage_wins() -> None:
     assert stream.tally.usage == Usage(9, 3)
 
 
+def test_a_side_that_the_last_usage_leaves_out_was_told_before() -> None:
+    stream = decoder()
+    start = chunk({"content": "x"}, usage={"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 4})
+    stream.feed(start + STOP + event(choices=[], usage={"prompt_tokens": 0, "completion_tokens": 5}) + DONE)
+    assert stream.tally.usage == Usage(9, 5, 4)
+
+
 def test_text_after_the_last_usage_makes_it_a_lower_bound() -> None:
     """Who translates Anthropic's form may tell of the prompt at the start, and forget to tell of the rest."""
     early, whole, beside, without = (decoder() for _ in range(4))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.openai_usage import read_usage
+from adapters.openai_usage import gone_on_with, read_usage
 from adapters.usage_fields import TOKENS_BELIEVED
 from policies.vocabulary import Usage, UsageDetails
 
@@ -205,3 +205,16 @@ def test_the_tier_of_service_is_named_as_prices_name_it(service: object, expecte
 def test_what_an_answer_looked_up_is_counted_beside_its_usage() -> None:
     usage = read_usage({"input_tokens": 9, "output_tokens": 3}, None, 2)
     assert usage == Usage(9, 3, details=UsageDetails(searches=2))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "both"),
+    [
+        (Usage(9, 1, 4), Usage(0, 5, reasoning_tokens=2), Usage(9, 5, 4, 0, 2)),
+        (Usage(0, 5), Usage(9, 0, 4), Usage(9, 5, 4)),
+        (Usage(9, 5), Usage(8, 4), Usage(8, 4)),
+        (Usage(), Usage(8, 4), Usage(8, 4)),
+    ],
+)
+def test_what_a_later_usage_leaves_out_stands(before: Usage, now: Usage, both: Usage) -> None:
+    assert gone_on_with(before, now) == both
