@@ -13,7 +13,7 @@ from multidict import istr
 
 from adapters.sse import EventSplitter, read_event
 from gateway.records.settlement import cost_so_far
-from gateway.signals.telemetry import NANO
+from gateway.usd import usd_text
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ _DONE: Final = b"[DONE]"
 _DONE_WITHIN_BYTES: Final = 24
 _decode: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any: Final = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-def usd_text(nanousd: int) -> str:
-    """The amount as a decimal number, without zeros that say nothing."""
-    whole, rest = divmod(nanousd, NANO)
-    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
 
 
 def cost_headers(call: Call) -> Headers:

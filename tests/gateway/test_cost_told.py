@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from decimal import Decimal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gateway.cost_told import StreamCost, body_told, cost_headers, cost_lines, usd_text
+from gateway.cost_told import StreamCost, body_told, cost_headers, cost_lines
 from policies.vocabulary import Endpoint, Failure, FailureKind, Usage
 from tests.gateway.calls import FREE_OF_PRICE, PRINCIPAL, ROUTE, answered, attempt, cached_hit, call
 
@@ -34,20 +31,6 @@ def quiet(one: Call) -> Call:
 
 def event(**members: object) -> bytes:
     return b"data: " + json.dumps(members).encode() + b"\n\n"
-
-
-@pytest.mark.parametrize(
-    ("nanousd", "text"),
-    [(0, "0"), (1, "0.000000001"), (123_000, "0.000123"), (10**9, "1"), (1_500_000_000, "1.5"), (10**12, "1000"),
-     (10**18 + 1, "1000000000.000000001")],
-)  # fmt: skip
-def test_amounts_are_written_out(nanousd: int, text: str) -> None:
-    assert usd_text(nanousd) == text
-
-
-@given(st.integers(0, 10**20))
-def test_no_nano_usd_is_lost_on_the_way(nanousd: int) -> None:
-    assert Decimal(usd_text(nanousd)) * 10**9 == nanousd
 
 
 TOLD = {
