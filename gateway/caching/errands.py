@@ -19,7 +19,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from gateway.call import Call, TraceContext
 from gateway.errors import GatewayError, InternalError, UpstreamError
 from gateway.records.settlement import price_of
-from gateway.signals.cache_telemetry import Purpose
+from gateway.signals.cache_telemetry import ERRAND_KEY, Purpose
 from gateway.stages.admit import keep_priced
 from policies.caller_view import caller_view
 from policies.capabilities import filter_candidates
@@ -109,7 +109,7 @@ class Errands:
         if route is None or route.targets != tuple(map(Target, found)):
             if len(self._routes) >= KEPT:
                 self._routes.clear()
-            route = self._routes[key] = _route(f"cache:{purpose.value}/{deployment}", found, within_s, requires)
+            route = self._routes[key] = _route(f"{ERRAND_KEY}{purpose.value}/{deployment}", found, within_s, requires)
         candidates, _ = filter_candidates(route, found, NO_NEEDS._replace(requires=binding))
         if not candidates:
             raise ErrandFailed("nobody")
@@ -209,7 +209,7 @@ class Errands:
         if found is None:
             if len(self._principals) >= KEPT:
                 self._principals.clear()
-            name = f"cache:{purpose.value}"
+            name = f"{ERRAND_KEY}{purpose.value}"
             # Somebody waits for judges and embeddings, and nobody for a shadow.
             priority = Priority.LOW if purpose is Purpose.SHADOW else Priority.NORMAL
             found = self._principals[key] = Principal(name, name, org=org, priority=priority, uses_cache=False)

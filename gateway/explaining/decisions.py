@@ -67,6 +67,11 @@ class Step(Struct, omit_defaults=True):
     ended_ms: float | None = None
 
 
+def deployment_id(one: Candidate | Step) -> str:
+    """As `Deployment.id` has it: with its credential, where it has several."""
+    return f"{one.deployment}@{one.credential}" if one.credential else one.deployment
+
+
 class Asked(Struct, omit_defaults=True):
     """What the request needs of whoever answers it. Tokens are upper bounds."""
 

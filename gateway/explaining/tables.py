@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.explaining.decisions import deployment_id
 from gateway.usd import usd_text
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _cache(told: CacheTold) -> str:
 
 
 def _row(candidate: Candidate, strategy: str | None) -> tuple[str, ...]:
-    name = f"{candidate.deployment}@{candidate.credential}" if candidate.credential else candidate.deployment
+    name = deployment_id(candidate)
     if candidate.refused is not None:
         why = f"{candidate.refused}: {candidate.detail}" if candidate.detail else candidate.refused
         return "-", name, "", "", why

@@ -32,6 +32,9 @@ class Purpose(StrEnum):
     EMBEDDING = "embedding"
 
 
+ERRAND_KEY: Final = "cache:"
+"""Begins the keys of calls that a cache makes by itself, before their purpose; no caller's key has a colon."""
+
 _LOOKUP: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 2.5)
 _AGE: Final = (1, 10, 60, 300, 900, 3600, 14_400, 86_400, 259_200, 604_800, 2_592_000)
 

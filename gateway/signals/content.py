@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from adapters.said import input_messages, instructions, output_messages, tool_definitions
+from gateway.signals.cache_telemetry import ERRAND_KEY
 from gateway.signals.conventions import Attr
-from gateway.signals.span_values import Shown
+from gateway.signals.span_values import Shown, json_text
 from policies.redaction import redact
 from policies.route_rules import Content
 
@@ -33,7 +34,6 @@ MARGIN_CHARS: Final = 4_096
 PART_BYTES: Final = 48
 """About what a part takes besides its text."""
 DEPTH_MAX: Final = 12
-_ERRAND_KEY: Final = "cache:"
 
 
 class ContentCapture:
@@ -48,7 +48,7 @@ class ContentCapture:
         principal = settled.call.principal
         level = self._rules.level(principal)
         # What the cache asks for by itself may hold the words of anybody.
-        if level is Content.NONE or (principal is not None and principal.key_id.startswith(_ERRAND_KEY)):
+        if level is Content.NONE or (principal is not None and principal.key_id.startswith(ERRAND_KEY)):
             return spans
         attempts = iter(settled.attempts)
         return [span if span.told is None else self._with(settled, next(attempts), span, level) for span in spans]
@@ -161,4 +161,4 @@ def _attributes(shown: Shown, level: Content) -> dict[str, Value]:
         (Attr.TOOL_DEFINITIONS, shown.tools),
     )
     told: dict[str, Value] = {Attr.CONTENT_LEVEL: level.value}
-    return told | {name: msgspec.json.encode(said).decode() for name, said in sides if said}
+    return told | {name: json_text(said) for name, said in sides if said}

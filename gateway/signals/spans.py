@@ -13,6 +13,7 @@ from gateway.explaining.cache_told import result_of
 from gateway.explaining.decisions import decision_of
 from gateway.scrubbing import printable
 from gateway.signals.attempt_spans import attempt_span, operation_of, unix_ns
+from gateway.signals.cache_telemetry import ERRAND_KEY
 from gateway.signals.conventions import ERRAND, Attr, Happened, Wording
 from gateway.signals.span_values import Event, Kind, Link, Span, ns, usd
 from gateway.signals.stage_spans import stage_spans
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from gateway.signals.span_values import Value
 
 USUAL: Final = Wording()
-_ERRAND_KEY: Final = "cache:"
-"""Begins the key of calls that the cache makes by itself; no caller's has a colon."""
 
 
 def spans_of(settled: SettledCall, wording: Wording = USUAL) -> list[Span]:
@@ -71,7 +70,7 @@ def _request_span(settled: SettledCall, decision: Decision | None) -> Span:
 def _errand(call: Call) -> str | None:
     """What the cache made this call for; None for a caller's own."""
     key = "" if call.principal is None else call.principal.key_id
-    return key.removeprefix(_ERRAND_KEY) if key.startswith(_ERRAND_KEY) else None
+    return key.removeprefix(ERRAND_KEY) if key.startswith(ERRAND_KEY) else None
 
 
 def _about(settled: SettledCall, path: str) -> dict[str, Value]:

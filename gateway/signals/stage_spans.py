@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.explaining.decisions import deployment_id
 from gateway.signals.attempt_spans import unix_ns
 from gateway.signals.conventions import Attr, Happened, Mark
 from gateway.signals.span_values import Event, Kind, Span, ns
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.call import Call
-    from gateway.explaining.decisions import Candidate, Decision
+    from gateway.explaining.decisions import Decision
     from gateway.signals.span_values import Value
 
 ORDER: Final = (Mark.AUTH, Mark.READ, Mark.REPLAY, Mark.ROUTE, Mark.LIMITS, Mark.CACHE)
@@ -84,12 +85,10 @@ def _add_route(attributes: dict[str, Value], decision: Decision) -> None:
         attributes[Attr.STRATEGY] = decision.strategy
     ordered = [one for one in decision.candidates if one.refused is None]
     if ordered:
-        attributes[Attr.CANDIDATES] = tuple([_name(one) for one in ordered])
-    if scored := tuple([f"{_name(one)}={one.score:g}" for one in ordered if one.score is not None]):
+        attributes[Attr.CANDIDATES] = tuple([deployment_id(one) for one in ordered])
+    if scored := tuple([f"{deployment_id(one)}={one.score:g}" for one in ordered if one.score is not None]):
         attributes[Attr.SCORES] = scored
-    if refused := tuple([f"{_name(one)}: {one.refused}" for one in decision.candidates if one.refused is not None]):
+    if refused := tuple(
+        [f"{deployment_id(one)}: {one.refused}" for one in decision.candidates if one.refused is not None]
+    ):
         attributes[Attr.REJECTIONS] = refused
-
-
-def _name(candidate: Candidate) -> str:
-    return f"{candidate.deployment}@{candidate.credential}" if candidate.credential else candidate.deployment

@@ -6,6 +6,7 @@ import textwrap
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from gateway.explaining.decisions import deployment_id
 from gateway.explaining.tables import shown
 from gateway.scrubbing import printable
 from gateway.usd import usd_text
@@ -92,17 +93,15 @@ def _bars(told: TracedCall) -> Iterator[Bar]:
         total_ms = 0.0 if told.timings is None else told.timings.total_ms
         for step in told.decision.attempts:
             ended_ms = total_ms if step.ended_ms is None else step.ended_ms
-            yield Bar(f"{step.attempt} {_where(step)}", step.began_ms, ended_ms, step.first_token_ms, step.outcome)
+            yield Bar(
+                f"{step.attempt} {deployment_id(step)}", step.began_ms, ended_ms, step.first_token_ms, step.outcome
+            )
         return
     for one in told.attempts:
         if one.cache is None:
             first_ms = None if one.ttft_ms is None else float(one.after_ms + one.ttft_ms)
             ended_ms = one.after_ms + one.duration_ms
             yield Bar(f"{one.attempt} {one.deployment}", one.after_ms, ended_ms, first_ms, one.outcome)
-
-
-def _where(step: Step) -> str:
-    return f"{step.deployment}@{step.credential}" if step.credential else step.deployment
 
 
 def _attempts(told: TracedCall) -> Iterator[str]:
@@ -122,7 +121,7 @@ def _head(one: AttemptTold, step: Step | None) -> str:
     if one.cache is not None:
         return f"0 kept answer of {one.deployment} ({one.model})"
     kind = "" if step is None else f" {step.kind}"
-    where = one.deployment if step is None else _where(step)
+    where = one.deployment if step is None else deployment_id(step)
     why = (step.code if step is not None else one.error) or ""
     ended = [one.outcome, str(one.status) if one.status else "", "" if why == one.outcome else why]
     told = " ".join(filter(None, ended if one.outcome != "ok" else ended[:1]))
