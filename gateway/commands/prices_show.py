@@ -161,7 +161,10 @@ def _row(deployment: Deployment) -> list[object]:
 
 def _text(found: Listing) -> str:
     model, price = found.model, found.price
-    lines = [f"{printable(model.provider)}/{printable(model.name)}, table of {found.table_date}", _price_text(price)]
+    lines = [
+        f"{printable(model.provider)}/{printable(model.name)}, table of {printable(found.table_date)}",
+        _price_text(price),
+    ]
     if len(model.lines) > 1:
         lines += ["history", *(f"  {_line_text(line)}" for line in model.lines)]
     if lacks := sorted({word for line in model.lines for word in line.lacks}):

@@ -128,6 +128,18 @@ def test_why_there_is_nothing_to_show(
     assert why in err
 
 
+def test_no_word_of_a_table_reaches_a_terminal_raw(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    esc = "\x1b[31m"
+    source = {"package": esc, "version": esc, "licence": esc, "as_of": esc}
+    line = {"source": "s", "input": 1, "services": {esc: {"input": 2}}}
+    table = {"format": 2, "date": esc, "unit": "u", "sources": {"s": source}}
+    own = policy.parent / "own.json"
+    own.write_text(json.dumps(table | {"providers": {"openai": {"models": {"gpt-4o": line}}}}))
+    policy.write_text(f"prices: {{file: own.json}}\n{POLICY}")
+    for question in (Question("openai/gpt-4o", None, policy, None), Question(None, None, policy, None)):
+        assert "\x1b" not in shown(capsys, question)
+
+
 def test_a_broken_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "own.json").write_text("{}")
     path = tmp_path / "policy.yaml"
