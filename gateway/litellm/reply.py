@@ -232,8 +232,8 @@ def _packed(vector: list[float]) -> str:
     return base64.b64encode(numbers.tobytes()).decode("ascii")
 
 
-def _count(members: dict[str, Any], name: str) -> int:
-    value = members.get(name)
+def _count(members: object, name: str) -> int:
+    value = members.get(name) if isinstance(members, dict) else None
     return value if isinstance(value, int) and value > 0 else 0
 
 

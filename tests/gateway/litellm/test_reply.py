@@ -128,6 +128,7 @@ def test_tool_calls_under_stop_are_put_right_where_a_provider_does_that() -> Non
 def test_zeros_that_litellm_fills_in_are_no_usage() -> None:
     assert usage_of({"prompt_tokens": 0, "completion_tokens": 0}) is None
     assert usage_of({}) is None
+    assert usage_of({"prompt_tokens": 9, "prompt_tokens_details": 5, "completion_tokens_details": "x"}) == Usage(9)
 
 
 def test_parts_of_the_usage_never_exceed_the_whole() -> None:
