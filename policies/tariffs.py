@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 COMPONENTS: Final = ("input", "cached_input", "cache_write", "output", "request", "tool")
-"""What a cost is made of, in the words of metrics, logs and reports; `Cost` and ledger rows have them as `*_nanousd`."""
+"""What a cost is made of, as metrics, logs and reports call it; `Cost` and ledger rows have them as `*_nanousd`."""
 
 
 class PriceSource(StrEnum):
