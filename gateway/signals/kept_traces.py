@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING_CALLS: Final = 2_048
 MOST_WAITING_BYTES: Final = 64 << 20
+MOST_UNWRITTEN_CALLS: Final = 10_000
+"""Whose rows are not in the ledger yet; while it is away, the write of what comes beyond is linked to nothing."""
 LINKS_MAX: Final = 128
 """OpenTelemetry's own bound of links on one span."""
 BUILD_EVERY_S: Final = 0.1
@@ -53,6 +55,13 @@ class Kept(NamedTuple):
     """A call that some destinations keep, each for a reason of its own; None for those that do not."""
 
     settled: SettledCall
+    reasons: tuple[SampledBy | None, ...]
+
+
+class Unwritten(NamedTuple):
+    """What is left of a kept call until its rows are written: no prompt waits for a ledger that is away."""
+
+    link: Link
     reasons: tuple[SampledBy | None, ...]
 
 
@@ -88,8 +97,8 @@ class Traces:
         self._stores = StoreNotes()
         self._waiting_bytes = 0
         self._taken_bytes = 0
-        self._unlinked: list[Kept] = []
-        self._linked: deque[tuple[int, list[Kept]]] = deque()
+        self._kept_now: list[Unwritten] = []
+        self._unwritten: deque[tuple[int, Unwritten]] = deque()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -112,7 +121,7 @@ class Traces:
         kept = Kept(settled, reasons)
         self._waiting_bytes += size_bytes
         self._waiting.append(kept)
-        self._unlinked.append(kept)
+        self._kept_now.append(Unwritten(_link(settled.call), reasons))
         self._note(self._stores.kept(settled.call, reasons))
         return True
 
@@ -126,15 +135,17 @@ class Traces:
 
     def rows_follow(self) -> None:
         """The ledger has been handed the rows of all that was kept until now."""
-        if self._unlinked:
-            self._linked.append((self._handed_over(), self._unlinked))
-            self._unlinked = []
+        if self._kept_now:
+            if len(self._unwritten) < MOST_UNWRITTEN_CALLS:
+                last_row = self._handed_over()
+                self._unwritten.extend([(last_row, one) for one in self._kept_now])
+            self._kept_now.clear()
 
     # -- the ledger's thread ------------------------------------------------------------------------------------------
 
     def committed(self, rows: int, written: int, took_ns: tuple[int, int]) -> None:
         """Rows were written, from one moment to another."""
-        if self._linked and len(self._waiting) < MOST_WAITING_CALLS:
+        if self._unwritten and len(self._waiting) < MOST_WAITING_CALLS:
             self._waiting.append(Committed(rows, written, *took_ns))
 
     # -- start and end ------------------------------------------------------------------------------------------------
@@ -195,11 +206,11 @@ class Traces:
 
     def _tell_of_write(self, committed: Committed) -> None:
         """A trace of its own: a call's would be stretched to when its rows happened to be written."""
-        of: list[Kept] = []
-        while self._linked and self._linked[0][0] <= committed.written:
-            of += self._linked.popleft()[1]
+        of: list[Unwritten] = []
+        while self._unwritten and self._unwritten[0][0] <= committed.written:
+            of.append(self._unwritten.popleft()[1])
         for index, destination in enumerate(self.destinations):
-            links = [_link(kept.settled.call) for kept in of if kept.reasons[index] is not None]
+            links = [one.link for one in of if one.reasons[index] is not None]
             if links:
                 destination.export.offer(
                     [self._after(LEDGER_WRITE, committed[2:], links, {Attr.LEDGER_ROWS: committed.rows})]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from random import Random
 from typing import TYPE_CHECKING
@@ -130,6 +131,28 @@ def test_a_write_has_no_more_links_than_a_span_may(monkeypatch: pytest.MonkeyPat
     traces.rows_follow()
     traces.committed(3, 3, (0, 1))
     assert len(spans[-1].links) == 2
+
+
+def test_while_the_ledger_is_away_no_call_is_held_on_to_and_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_traces, "MOST_UNWRITTEN_CALLS", 2)
+    spans: list[Span] = []
+    traces, ledger = linked(spans)
+    held = []
+    for _ in range(4):
+        settled = settle(answered())
+        before = sys.getrefcount(settled)
+        traces.keep(settled)
+        ledger.handed_over += 1
+        traces.rows_follow()
+        held.append(sys.getrefcount(settled) - before)
+    assert held == [0, 0, 0, 0]
+    traces.committed(4, 4, (0, 1))
+    assert len(spans[-1].links) == 2
+    traces.keep(settle(answered()))
+    ledger.handed_over += 1
+    traces.rows_follow()
+    traces.committed(1, 5, (2, 3))
+    assert len(spans[-1].links) == 1
 
 
 def test_what_was_kept_is_sent_before_close_returns() -> None:
