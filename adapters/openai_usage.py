@@ -33,13 +33,11 @@ def read_usage(value: object, service: object = None, searches: int = 0) -> Usag
 
 
 def gone_on_with(before: Usage, now: Usage) -> Usage:
-    """The last usage of a stream counts. Where it has nothing of one side, that was told before: a translation of
-    Anthropic's stream may tell of the prompt at its start and of the answer at its end.
+    """The last usage of a stream counts, and no output is none; but there is no call without a prompt: a translation of
+    Anthropic's stream may tell of it at the start, and at the end of the answer only.
     """
     if before.input_tokens and not now.input_tokens:
         return before._replace(output_tokens=now.output_tokens, reasoning_tokens=now.reasoning_tokens)
-    if before.output_tokens and not now.output_tokens:
-        return now._replace(output_tokens=before.output_tokens, reasoning_tokens=before.reasoning_tokens)
     return now
 
 

@@ -63,7 +63,7 @@ def test_the_last_usage_wins() -> None:
     assert stream.tally.usage == Usage(9, 3)
 
 
-def test_a_side_that_the_last_usage_leaves_out_was_told_before() -> None:
+def test_a_prompt_that_the_last_usage_leaves_out_was_told_before() -> None:
     stream = decoder()
     start = chunk({"content": "x"}, usage={"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 4})
     stream.feed(start + STOP + event(choices=[], usage={"prompt_tokens": 0, "completion_tokens": 5}) + DONE)

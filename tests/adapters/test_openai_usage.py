@@ -211,10 +211,10 @@ def test_what_an_answer_looked_up_is_counted_beside_its_usage() -> None:
     ("before", "now", "both"),
     [
         (Usage(9, 1, 4), Usage(0, 5, reasoning_tokens=2), Usage(9, 5, 4, 0, 2)),
-        (Usage(0, 5), Usage(9, 0, 4), Usage(9, 5, 4)),
+        (Usage(9, 5), Usage(9, 0, 4), Usage(9, 0, 4)),
         (Usage(9, 5), Usage(8, 4), Usage(8, 4)),
         (Usage(), Usage(8, 4), Usage(8, 4)),
     ],
 )
-def test_what_a_later_usage_leaves_out_stands(before: Usage, now: Usage, both: Usage) -> None:
+def test_a_prompt_that_a_later_usage_leaves_out_stands(before: Usage, now: Usage, both: Usage) -> None:
     assert gone_on_with(before, now) == both
