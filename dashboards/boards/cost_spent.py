@@ -21,7 +21,8 @@ ANSWERED: Final = 'pointsman_requests_total{*,outcome="ok"}'
 COST: Final = "pointsman_cost_usd_total{**}"
 TOKENS: Final = 'pointsman_tokens_total{**,type=~"input|output"}'
 OUTPUT_TOKENS: Final = 'pointsman_tokens_total{**,type="output"}'
-OUTPUT_COST: Final = 'pointsman_cost_usd_total{**,component="output"}'
+# A bill that comes with an answer is one sum: of what its output cost nothing is known, which is not 0.
+OUTPUT_COST: Final = 'pointsman_cost_usd_total{**,component="output",source!="provider"}'
 TEAM_COST: Final = "pointsman_team_cost_usd_total{**}"
 _TEAM_TOKENS: Final = 'pointsman_team_tokens_total{**,type=~"input|output"}'
 _A_DAY: Final = "needs more than a day of history"

@@ -43,7 +43,7 @@ _PRICE: Final = Row(
             Show.GRAPH,
             "USD per 1M output tokens",
             "What a million written tokens cost by model: it should be the price list's number, after discount and "
-            "margin.",
+            "margin. Models whose provider bills whole answers are not here.",
             "currencyUSD",
             (Query(per_million(OUTPUT_COST, OUTPUT_TOKENS, "model"), "{{model}}"),),
             decimals=2,

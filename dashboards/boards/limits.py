@@ -62,9 +62,10 @@ _NOW: Final = Row(
         Panel(
             Show.STAT,
             "Budgets spent",
-            "Budgets of teams and orgs of which nothing is left: their callers hear 429 until the window ends.",
+            "Budgets of teams and orgs that are used to 99 %: their callers hear 429 until the window ends. The last "
+            "cent is hardly ever spent, since a call that may cost more than is left is refused.",
             "short",
-            (Query(or_zero(f"count({_USED} >= 1)")),),
+            (Query(or_zero(f"count({_USED} >= 0.99)")),),
             width=6,
             height=4,
             decimals=0,

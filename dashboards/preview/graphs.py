@@ -92,10 +92,12 @@ def _lines(axes: Axes, panel: Json, drawn: Sequence[Frame], frames: Sequence[Fra
         shade = series_colour(panel, frame.name, frames.index(frame))
         in_stack = stacked and own.get("custom.stacking", {}).get("mode") != "none"
         values = np.array(frame.values)
-        ground = np.array([grounds.get(time, 0.0) for time in frame.times]) if in_stack else np.zeros(len(values))
-        tops = np.where(np.isnan(values), 0.0, values) + ground if in_stack else values
+        moments = [round(time, 1) for time in frame.times]
+        ground = np.array([grounds.get(moment, 0.0) for moment in moments]) if in_stack else np.zeros(len(values))
+        tops = values + ground
         if in_stack:
-            grounds.update(zip(frame.times, tops.tolist(), strict=True))
+            said = ((moment, top) for moment, top in zip(moments, tops.tolist(), strict=True) if not math.isnan(top))
+            grounds.update(said)
         dashes = "--" if own.get("custom.lineStyle", {}).get("fill") == "dash" else "-"
         axes.plot(frame.times, tops, color=shade, linewidth=1.1, linestyle=dashes)
         if fill := own.get("custom.fillOpacity", opacity * 100) / 100:

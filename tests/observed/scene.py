@@ -142,7 +142,7 @@ async def _settled(server: Prometheus, every_s: float) -> None:
 
 
 async def _incidents(main: GatewayProcess, both: GatewayProcess, pace: Pace) -> None:
-    """A third into the run the policy changes, at its half a worker dies, and later an invoice comes."""
+    """A third into the run the policy changes, at its half a worker dies, and near its end an invoice comes."""
     await asyncio.sleep(pace.seconds * 0.33)
     policy = yaml.safe_load(main.policy_file.read_text())
     policy["routes"][0]["retry"] = {"attempts": 3, "max_wait": "1ms"}
@@ -151,7 +151,7 @@ async def _incidents(main: GatewayProcess, both: GatewayProcess, pace: Pace) -> 
     await asyncio.sleep(pace.seconds * 0.17)
     with contextlib.suppress(ProcessLookupError):
         os.kill((await _admin(both, "GET", "/workers"))[0]["pid"], signal.SIGKILL)
-    await asyncio.sleep(pace.seconds * 0.25)
+    await asyncio.sleep(pace.seconds * 0.42)
     bill: dict[str, Any] = {"provider": "broker", "nanousd": 1, "month": f"{datetime.now(UTC):%Y-%m}"}
     reckoned = (await _admin(main, "PUT", "/admin/v1/invoices", bill))["ledger_nanousd"]
     await _admin(main, "PUT", "/admin/v1/invoices", bill | {"nanousd": round(reckoned * BILLED)})
