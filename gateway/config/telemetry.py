@@ -100,7 +100,12 @@ class ContentSettings(Shape):
     default: Content = Field(default=Content.NONE, description="For keys of which neither they nor their owners say.")
     most: Content = Field(default=Content.REDACTED, alias="max", description="Nobody gets more, whatever they say.")
     bytes_max: Size = Field(
-        default=32 << 10, ge=256, le=1 << 20, alias="max_bytes", description="Of a request, and of its answer."
+        # One pattern over hostile text holds the interpreter for half a millisecond per KiB.
+        default=32 << 10,
+        ge=256,
+        le=64 << 10,
+        alias="max_bytes",
+        description="Of a request, and of its answer.",
     )
 
     @model_validator(mode="after")

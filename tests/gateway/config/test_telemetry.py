@@ -94,6 +94,7 @@ def test_names_are_those_of_a_version(made: Callable[..., Config], semconv: str)
         ),
         ("{content: {default: full}}", "content: default: full is more than max: redacted allows"),
         ("{content: {max_bytes: 1B}}", "content.max_bytes: must be at least 256"),
+        ("{content: {max_bytes: 65KiB}}", "content.max_bytes: must be at most 65536"),
         (
             "{otlp: [{endpoint: 'http://a'}, {endpoint: 'http://b'}]}",
             "has two destinations of one name in otlp; give them names",
