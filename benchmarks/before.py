@@ -34,9 +34,9 @@ KINDS: Final = {"request, c=64": 64, "request, c=16": 16, "streamed chunk, c=64"
 STREAMS_S: Final = 2
 ABOUT: Final = """\
 Measured by `python -m benchmarks.before CHECKOUT --rounds {rounds} --write`, with a checkout of the code before
-metrics, traces and exact costs. Processor time of the whole gateway, its threads and the ledger's writes included; three
-gateways take turns on one core. The aim is a ratio of 1.03. `ratio` is the median of the rounds' ratios to `before`,
-with their quartiles; `before, again` is the same code as `before`, and tells what this machine adds by itself."""
+metrics, traces and exact costs. Processor time of the whole gateway, its threads and the ledger's writes included;
+three gateways take turns on one core. The aim is a ratio of 1.03. `ratio` is the median of the rounds' ratios to
+`before`, with their quartiles; `before, again` is the same code as `before`, and tells what this machine adds."""
 
 
 class Gateway(NamedTuple):
