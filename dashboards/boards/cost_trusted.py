@@ -222,9 +222,16 @@ _TRUST: Final = Row(
         Panel(
             Show.GRAPH,
             "Estimated usage by provider",
-            "Share of a provider's attempts whose tokens were counted by us, by why.",
+            "Share of a provider's attempts whose tokens were counted by us, by why; and counts that a provider told and "
+            "that cannot be, such as a part above its whole, as a share of its attempts.",
             "percentunit",
             (
+                Query(
+                    f"{rate('pointsman_usage_corrected_total{**}', 'provider')} / on (provider) "
+                    f"({rate(_ATTEMPTS, 'provider')} > 0)",
+                    "{{provider}}, corrected",
+                    empty="all counts could be",
+                ),
                 Query(
                     f"{rate('pointsman_estimated_usage_total{**}', 'provider, reason')} / on (provider) group_left () "
                     f"({rate(_ATTEMPTS, 'provider')} > 0)",

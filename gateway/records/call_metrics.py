@@ -139,6 +139,7 @@ class CallMetrics:
         self._per_token = registry.histograms(telemetry.PER_TOKEN)
         self._unpriced = registry.cells(telemetry.UNPRICED)
         self._estimated = registry.cells(telemetry.ESTIMATED)
+        self._corrected = registry.cells(telemetry.CORRECTED)
         self._phases = registry.histograms(engine_telemetry.LOCAL_PHASE)
         self._compute = registry.cells(engine_telemetry.LOCAL_COMPUTE)
         self._fallbacks = registry.cells(telemetry.FALLBACKS)
@@ -230,6 +231,8 @@ class CallMetrics:
             self._unpriced.at(deployment.provider, deployment.model, reason).inc()
         if settlement.estimated is not None:
             self._estimated.at(deployment.provider, settlement.estimated.value).inc()
+        if settlement.clamps:
+            self._corrected.at(deployment.provider, deployment.model).inc(settlement.clamps)
         tally = settlement.attempt.tally
         if tally is not None and tally.engine is not None:
             self._add_engine(deployment.name, team, tally.engine)

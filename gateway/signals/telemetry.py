@@ -196,6 +196,12 @@ UNPRICED = Family(
 ESTIMATED = Family(
     "pointsman_estimated_usage_total", Kind.COUNTER, "Attempts whose usage is an estimate.", ("provider", "reason")
 )
+CORRECTED = Family(
+    "pointsman_usage_corrected_total",
+    Kind.COUNTER,
+    "Counts of tokens that an upstream told and that cannot be, such as a part above its whole: cut to what can.",
+    ("provider", "model"),
+)
 FALLBACKS = Family(
     "pointsman_fallbacks_total",
     Kind.COUNTER,

@@ -107,6 +107,11 @@ def test_what_has_no_price_is_flagged_and_not_counted_as_free(registry: Registry
     assert registry.cells(telemetry.COST).children == {}
 
 
+def test_counts_that_cannot_be_are_told_of(registry: Registry, metrics: CallMetrics) -> None:
+    metrics.add(settle(answered(Usage(10, 5, cached_input_tokens=40, reasoning_tokens=9))))
+    assert values(registry, telemetry.CORRECTED) == {("openai", WHERE[2]): 2}
+
+
 def test_a_callers_own_words_never_become_labels(registry: Registry, metrics: CallMetrics) -> None:
     for number in range(20):
         metrics.add(settle(call(attempt(Usage(1, 1)), model=f"gpt-junk-{number}")))
