@@ -150,7 +150,8 @@ def _time(axes: Axes, show: Show) -> None:
     axes.set_xlim(start_s, end_s)
     span_s = end_s - start_s
     step_s = next(step for step in (5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 10_800) if span_s / step <= 7)
-    ticks = np.arange(math.ceil(start_s / step_s) * step_s, end_s, step_s)
+    first_s = start_s + 0.05 * span_s  # further left it would run into the other axis
+    ticks = np.arange(math.ceil(first_s / step_s) * step_s, end_s, step_s)
     axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
     form = "%H:%M:%S" if step_s < 60 else "%H:%M"
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: datetime.fromtimestamp(value, UTC).strftime(form)))
