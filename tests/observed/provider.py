@@ -40,6 +40,7 @@ class Habit(NamedTuple):
     cached: float = 0.0  # of the prompt, on every other call
     thinks: float = 0.0  # reasoning tokens beside those of the text
     hears: int = 0  # audio tokens of the prompt
+    miscounts: float = 0.0  # tells more of them than the prompt had tokens
     searches: int = 0
     bills_nanousd: int = 0  # per token, told as usage.cost
     tier: str = "default"
@@ -56,7 +57,7 @@ HABITS = {
     "sturdy-1": Habit(first_s=0.06, token_s=0.002, tokens=30, cached=0.3),
     "spare-1": Habit(first_s=0.06, token_s=0.002, tokens=30),
     "thinker-1": Habit(first_s=0.25, tokens=20, thinks=3.0, fails=0.05),
-    "listener-1": Habit(hears=40, tokens=12),
+    "listener-1": Habit(hears=40, miscounts=0.3, tokens=12),
     "seeker-1": Habit(searches=2, tier="priority"),
     "broker-1": Habit(bills_nanousd=900, fails=0.05, status=429),
     "busy-1": Habit(fails=0.35, status=429),
@@ -203,12 +204,13 @@ class Providers:
     def _usage(self, body: dict[str, Any], habit: Habit, count: int) -> dict[str, Any]:
         given = _tokens_of(body) + habit.hears
         thought = round(count * habit.thinks * self._rng.random())
+        heard = habit.hears if self._rng.random() > habit.miscounts else given + 1
         cached = round(given * habit.cached) if self._rng.random() < 0.5 else 0
         usage: dict[str, Any] = {
             "prompt_tokens": given,
             "completion_tokens": count + thought,
             "total_tokens": given + count + thought,
-            "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": habit.hears},
+            "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": heard},
             "completion_tokens_details": {"reasoning_tokens": thought},
         }
         if habit.searches:
