@@ -38,7 +38,8 @@ ASSIGNED: Final = re.compile(
 
 _KEY = re.compile(rf"(?<![A-Za-z])(?:{KEY_SHAPES})")
 _SCHEME = re.compile(r"(?i)\b(bearer|basic)(\s++)([\w.~+/=-]{8,}+)")
-_OPAQUE = re.compile(r"(?<![\w+/=-])[\w+/=-]{40,}+")
+_OPAQUE_CHARS: Final = 40
+_OPAQUE = re.compile(rf"(?<![\w+/=-])[\w+/=-]{{{_OPAQUE_CHARS},}}+")
 _PASSWORD = re.compile(
     r"""(?i)(pass(?:word|wd|phrase)|\bpwd|secret|api[-_ ]?key|access[-_ ]?key|token|authorization|cookie)"""
     r"""(["'\\]{0,2}\s{0,8}+[=:]\s{0,8}+["'\\]{0,2}+)[^\s"'\\&,;}]++"""
@@ -149,7 +150,18 @@ def _opaque(found: re.Match[str]) -> str:
     """A long run of letters and digits is a secret, a digest or a picture; none of them tells a reader anything."""
     run = found[0]
     has_both = any(char.isdigit() for char in run) and any(char.isalpha() for char in run)
-    return SECRET if has_both else run
+    return SECRET if has_both and not _is_path(run) else run
+
+
+def _is_path(run: str) -> bool:
+    """`/var/lib/pointsman2/policy`: words between slashes. Of base64 each part would mix cases and digits."""
+    return run[0] == "/" and not any(map(_is_mixed, run.split("/")))
+
+
+def _is_mixed(part: str) -> bool:
+    if len(part) >= _OPAQUE_CHARS or "+" in part or "=" in part:
+        return True
+    return any(map(str.isdigit, part)) and any(map(str.isupper, part)) and any(map(str.islower, part))
 
 
 def _iban(found: re.Match[str]) -> str:

@@ -160,12 +160,12 @@ def check_answer(exchange: Exchange) -> None:
 
 
 def _events(body: bytes) -> Iterator[bytes]:
-    """The data of each event of a chunked stream."""
+    """The data of each event of a chunked stream; comments have none."""
     text, rest = b"", body
     while rest:
         size, _, rest = rest.partition(b"\r\n")
         text, rest = text + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
-    yield from (event.removeprefix(b"data: ") for event in text.split(b"\n\n") if event)
+    yield from (event.removeprefix(b"data: ") for event in text.split(b"\n\n") if event and event[:1] != b":")
 
 
 def footprints(pid: int) -> dict[str, tuple[int, int, int]]:

@@ -26,6 +26,7 @@ KEYS = (
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl",
     "hf_abcdefghijklmnopqrstuvwxyz",
     "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "/9j4AAQSkZJRgABAQ/AAAQABAAD2wBDAAgGBgcGBQgHBwcJ",
 )
 PERSONAL = (
     "ada.lovelace+x@mail.example.co.uk",
@@ -81,6 +82,7 @@ def test_every_known_shape_is_hidden(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "at /srv/pointsman2/policies-of-the-platform-team/eu-west-1/policy.yaml:2",
         "A basic understanding of what a bearer certificate is.",
         "std::vector at 10:32:01 on 2026-11-22, v1.2.3, 12 of 100 (see RFC 9110)",
         "task-force work is risk-averse; desk-bound people ask-around",

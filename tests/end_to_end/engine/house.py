@@ -133,7 +133,8 @@ class House:
         assert answer.headers["content-type"].startswith("text/event-stream")
         *events, done, nothing = text.split("\n\n")
         assert (done, nothing) == ("data: [DONE]", "")
-        return Stream([json.loads(event.removeprefix("data: ")) for event in events], answer.headers)
+        told = [event for event in events if not event.startswith(":")]  # comments, such as what it cost
+        return Stream([json.loads(event.removeprefix("data: ")) for event in told], answer.headers)
 
     def live(self, name: str) -> dict[str, Any]:
         """What operators see of a deployment's engine."""

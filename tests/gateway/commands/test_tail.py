@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 TOKEN = "the-operators-own-token-0123456789"
 
+# A shell's background jobs, and what they start, ignore SIGINT unless they say otherwise.
+RUN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from gateway.__main__ import main; sys.exit(main())"
+)
+
 
 class ToldClient(AdminClient):
     """Answers with these pages, or fails where one is an error."""
@@ -87,7 +93,7 @@ async def test_calls_are_seen_as_they_end(tmp_path: Path, workers: int, log: str
             policy["state"] = {"url": redis_server().url}
         async with gateway_process(policy, tmp_path) as gateway:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", "tail", "--json", "--route", "m",
+                sys.executable, "-c", RUN, "tail", "--json", "--route", "m",
                 "--url", f"http://127.0.0.1:{gateway.admin_port}",
                 stdout=asyncio.subprocess.PIPE, env=os.environ | {"POINTSMAN_ADMIN_TOKEN": TOKEN},
             )  # fmt: skip
