@@ -222,8 +222,8 @@ _TRUST: Final = Row(
         Panel(
             Show.GRAPH,
             "Estimated usage by provider",
-            "Share of a provider's attempts whose tokens were counted by us, by why; and counts that a provider told and "
-            "that cannot be, such as a part above its whole, as a share of its attempts.",
+            "Share of a provider's attempts whose tokens were counted by us, by why; and counts that a provider told "
+            "and that cannot be, such as a part above its whole, as a share of its attempts.",
             "percentunit",
             (
                 Query(
