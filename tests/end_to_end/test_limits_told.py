@@ -131,7 +131,7 @@ async def test_an_edited_limit_keeps_what_was_used(state: str, tmp_path: Path) -
         if state == "redis":
             more["state"] = {"url": servers.enter_context(own_server()).url, "timeout": "2s"}
         async with metered() as meter, gateway_process(limited(meter.url, caller, **more), tmp_path) as gateway:
-            await press([gateway], caller, callers=4, calls=5)
+            assert (await press([gateway], caller, callers=4, calls=5)).statuses == {200: 20}
             spent = (await settled(gateway))["edited cost"]["used"]
             for value, expected in (("2000/h", 1500), ("400/h", 0), ("1000/h", 500)):
                 await edit(gateway, amount(value))

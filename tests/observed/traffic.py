@@ -78,7 +78,7 @@ KINDS = (
     Kind("busy", "busy", 0.6),
     Kind("cut", "shaky", 0.3, streams=1.0, trouble=True),
     Kind("resumed", "resumed", 0.3, streams=1.0),
-    Kind("mute", "mute", 0.8, streams=1.0),
+    Kind("mute", "mute", 1.2, streams=1.0),
     Kind("late", "hedged", 0.5, ("search-app",), streams=1.0),
     Kind("stuck", "stuck", 0.15, trouble=True),
     Kind("unpriced", "mystery", 0.3, ("helpdesk",)),
