@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from adapters.schema import InferenceRequest
-    from policies.vocabulary import Failure, Usage
+    from policies.usage import Usage
+    from policies.vocabulary import Failure
 
 
 class WireRequest(msgspec.Struct, frozen=True):

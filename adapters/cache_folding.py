@@ -16,7 +16,7 @@ from adapters.sse import EventSplitter, read_event
 from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
-    from policies.vocabulary import Usage
+    from policies.usage import Usage
 
 _OF_PIECES: Final = frozenset(("obfuscation", "x_groq", "choices", "usage"))
 _OF_FILTERS: Final = FILTERS | {"content_filter_offsets"}

@@ -14,7 +14,7 @@ import msgspec
 
 from adapters.dialects import Kind, Reader, dialect_named, tool_types
 from adapters.llama_cpp_logprobs import chat_logprobs, completion_logprobs
-from policies.vocabulary import Endpoint, Usage
+from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adapters.dialects import Dialect, Piece
     from adapters.llama_cpp_job import ChosenLogprob, Delta, Finished, Job
     from adapters.schema import InferenceRequest
+    from policies.usage import Usage
 
 _JSON = msgspec.json.Encoder()
 DONE = b"data: [DONE]\n\n"

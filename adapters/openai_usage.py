@@ -11,7 +11,7 @@ from typing import Final
 
 from adapters.openai_usage_details import STANDARD, read_details
 from adapters.usage_fields import TOKENS_BELIEVED, count, details_in, first
-from policies.vocabulary import Usage
+from policies.usage import Usage
 
 _PLAIN: Final = frozenset(
     {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}

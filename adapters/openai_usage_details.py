@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Final
 
 from adapters.usage_fields import count, details_in, first
-from policies.vocabulary import UsageDetails
+from policies.usage import UsageDetails
 
 STANDARD: Final = frozenset(("default", "standard", "auto", "on_demand", ""))
 """Names of the service that prices are published for."""

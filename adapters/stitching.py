@@ -9,7 +9,7 @@ import msgspec
 from adapters.openai_text import TEXT_KEPT_BYTES
 from adapters.openai_usage import read_usage
 from adapters.sse import read_event
-from policies.vocabulary import Usage
+from policies.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -41,19 +41,19 @@ from policies import limits
 from policies.calendars import Calendars
 from policies.limit_index import LimitIndex
 from policies.limits import Account, Ask, Granted, Kind, Phase
+from policies.tariffs import Price
+from policies.usage import Usage
 from policies.vocabulary import (
     Deployment,
     Endpoint,
     Limit,
     LimitScope,
     Period,
-    Price,
     Principal,
     Resource,
     Route,
     Strategy,
     Target,
-    Usage,
 )
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from policies.choosing import Asked, Caller, Line, Seen
 from policies.latency import UNKNOWN_LATENCY, Sample, observe, ttft_quantile_s
 from policies.route_plan import fresh
 from policies.route_rules import NO_REQUIREMENTS, Affinity, AffinityBy, Capability, Needs, SpillRules
-from policies.vocabulary import Deployment, Price, Route, Strategy, Target
+from policies.tariffs import Price
+from policies.vocabulary import Deployment, Route, Strategy, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -39,7 +39,7 @@ from gateway.signals.sampling import Sampling
 from gateway.signals.span_export import SpanExport
 from gateway.signals.spans import spans_of
 from gateway.signals.tracing import trace_context
-from policies.vocabulary import Usage
+from policies.usage import Usage
 from tests.gateway.calls import answered, attempt, call
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from gateway.records.settlement import SettledCall
     from gateway.signals.sending import Sent
     from gateway.signals.span_values import Span
-    from policies.vocabulary import Price
+    from policies.tariffs import Price
 
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 TITLE: Final = "Observing"

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from gateway.upstream import Answer
     from policies.cache_rules import Bypass, Level
     from policies.choosing import Choice
-    from policies.vocabulary import Cost, Deployment, Failure, Price, Principal, Route, Timeouts, Usage
+    from policies.tariffs import Price
+    from policies.usage import Cost, Usage
+    from policies.vocabulary import Deployment, Failure, Principal, Route, Timeouts
 
 
 def no_peer() -> str:

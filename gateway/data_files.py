@@ -23,6 +23,14 @@ def data_dir() -> Path:
     raise FileNotFoundError(f"Pointsman's data files are missing; reinstall it (looked in {tried})")
 
 
+def newest_table(kind: str) -> Path:
+    """The shipped table of `prices` or `models` with the latest date in its name. Raises `FileNotFoundError`."""
+    folder = data_dir() / kind
+    if not (tables := sorted(folder.glob(f"{kind}-*.json"))):
+        raise FileNotFoundError(f"no table in {folder}: run scripts/make_{kind}.py")
+    return tables[-1]
+
+
 def _places() -> list[Path]:
     """Candidates in order. Beside an installed package `config` could be anyone's, so a checkout must show itself."""
     is_checkout = (_PACKAGE_PARENT / "pyproject.toml").is_file() and (_PACKAGE_PARENT / "policies").is_dir()

@@ -17,7 +17,8 @@ from gateway.errors import GatewayError, InternalError, UpstreamError
 from policies.failures import blames_request
 from policies.resuming import Joined, Joint, Sent, end, hindrance, join, may_go_on, may_repeat, open_ways
 from policies.route_rules import Resume
-from policies.vocabulary import Endpoint, Usage
+from policies.usage import Usage
+from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from adapters.schema import InferenceRequest

@@ -15,7 +15,7 @@ from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from policies.vocabulary import Price
+    from policies.tariffs import Price
 
 WHOLE_PPM: Final = 1_000_000
 

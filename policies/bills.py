@@ -12,11 +12,12 @@ from policies.adjusting import WHOLE_PPM
 from policies.pricing import RATE_UNIT_TOKENS, Unpriced, UnpricedReason, components_of, cost_of
 from policies.rates import NO_RARE, applied
 from policies.rounding import half_even
-from policies.vocabulary import Cost
+from policies.usage import Cost
 
 if TYPE_CHECKING:
     from policies.rates import Applied
-    from policies.vocabulary import Price, Usage
+    from policies.tariffs import Price
+    from policies.usage import Usage
 
 TOKEN: Final = "token"  # noqa: S105 - what is counted
 REQUEST: Final = "request"

@@ -16,8 +16,8 @@ from policies.vocabulary import Endpoint, Resource
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from policies.tariffs import Rates, Tier
-    from policies.vocabulary import Deployment, Price
+    from policies.tariffs import Price, Rates, Tier
+    from policies.vocabulary import Deployment
 
 OUTPUT_TOKENS_DEFAULT: Final = 4096
 """Where neither the caller nor a policy says anything: what most chat models could write at most until 2024, longer

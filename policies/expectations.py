@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from policies.choosing import Asked, Seen
     from policies.route_rules import Needs
-    from policies.tariffs import Rates
-    from policies.vocabulary import Price
+    from policies.tariffs import Price, Rates
 
 BYTES_PER_TOKEN: Final = 4
 """What English text and JSON come to. Where nobody counted, a bound of input counts bytes: a quarter is likely."""

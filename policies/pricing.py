@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from policies.adjusting import WHOLE_PPM, mark
 from policies.rates import NO_RARE, all_rates, applied, first_known, price_at
 from policies.rounding import half_even
-from policies.tariffs import Adjustment, PriceSource
+from policies.tariffs import Adjustment, Price, PriceSource
+from policies.usage import Cost, Usage
 from policies.usage_parts import disjoint, parts_of
-from policies.vocabulary import Cost, Price, Usage
 
 if TYPE_CHECKING:
     from policies.tariffs import Rates

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from policies.tariffs import PriceSource, RareRates, Rates, Tariff
 
 if TYPE_CHECKING:
-    from policies.vocabulary import Price, Usage
+    from policies.tariffs import Price
+    from policies.usage import Usage
 
 NO_RARE: Final = RareRates()
 _FOR_ALL: Final = frozenset((PriceSource.ASSUMED.value, PriceSource.LOCAL_STANDARD.value))

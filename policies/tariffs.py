@@ -6,6 +6,7 @@ Rates of tokens are nano-USD per million of them; None where nobody published on
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -67,3 +68,36 @@ class Adjustment(NamedTuple):
 
     discount_ppm: int = 0
     margin_ppm: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one deployment's tokens cost, in nano-USD per million tokens; None where nobody published a rate.
+
+    `id`, `source` (a `PriceSource`), `version` and `as_of` (ISO date) say where the rates come from; an id never means
+    two sets of rates. The four rates are those of standard service and short prompts. `services` are the tariffs of
+    other service tiers by the name that answers give them, `batch` among them.
+    All rates are as charged: `adjusted` says what was taken off and put on before, and `upstream` is the price without
+    the margin, where there is one. `later` takes this one's place at a moment (Unix seconds) that is to come. Where it
+    `is_plain`, usage without details costs what the four rates make of it.
+    """
+
+    id: str
+    source: str
+    as_of: str
+    input_nanousd: int | None = None
+    cached_input_nanousd: int | None = None
+    cache_write_nanousd: int | None = None
+    output_nanousd: int | None = None
+    rare: RareRates | None = None
+    tiers: tuple[Tier, ...] = ()
+    services: tuple[tuple[str, Tariff], ...] = ()
+    version: str = ""
+    adjusted: Adjustment | None = None
+    upstream: Price | None = None
+    later: tuple[float, Price] | None = None
+    is_plain: bool = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rare = self.rare is not None and (self.rare.request_nanousd, self.rare.reasoning_nanousd) != (None, None)
+        object.__setattr__(self, "is_plain", not (self.tiers or self.later or self.upstream or rare))

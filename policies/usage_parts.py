@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from policies.vocabulary import Usage, UsageDetails
+from policies.usage import Usage, UsageDetails
 
 # No request that the gateway takes or answer that it forwards comes near; a larger count is a broken upstream's.
 TOKENS_MAX: Final = 100_000_000

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from policies.cache_rules import CacheRules
     from policies.hardware_cost import Hardware
     from policies.route_rules import Content, QueueRules
-    from policies.tariffs import Adjustment, RareRates, Tariff, Tier
+    from policies.tariffs import Price
 
 
 class Endpoint(StrEnum):
@@ -84,39 +84,6 @@ class Timeouts:
     idle_s: float = 60.0
     total_s: float = 600.0
     write_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What one deployment's tokens cost, in nano-USD per million tokens; None where nobody published a rate.
-
-    `id`, `source` (a `PriceSource`), `version` and `as_of` (ISO date) say where the rates come from; an id never means
-    two sets of rates. The four rates are those of standard service and short prompts. `services` are the tariffs of
-    other service tiers by the name that answers give them, `batch` among them.
-    All rates are as charged: `adjusted` says what was taken off and put on before, and `upstream` is the price without
-    the margin, where there is one. `later` takes this one's place at a moment (Unix seconds) that is to come. Where it
-    `is_plain`, usage without details costs what the four rates make of it.
-    """
-
-    id: str
-    source: str
-    as_of: str
-    input_nanousd: int | None = None
-    cached_input_nanousd: int | None = None
-    cache_write_nanousd: int | None = None
-    output_nanousd: int | None = None
-    rare: RareRates | None = None
-    tiers: tuple[Tier, ...] = ()
-    services: tuple[tuple[str, Tariff], ...] = ()
-    version: str = ""
-    adjusted: Adjustment | None = None
-    upstream: Price | None = None
-    later: tuple[float, Price] | None = None
-    is_plain: bool = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        rare = self.rare is not None and (self.rare.request_nanousd, self.rare.reasoning_nanousd) != (None, None)
-        object.__setattr__(self, "is_plain", not (self.tiers or self.later or self.upstream or rare))
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,62 +271,6 @@ class Principal:
     trusts_trace: bool = False
     content: Content | None = None
     cost_in_body: bool = False
-
-
-class UsageDetails(NamedTuple):
-    """What few answers have. Each count is a part of one of `Usage`: 1 h writes of cache writes, cached audio of cached
-    input, the rest of input or output. `service` is the tier that the upstream says it has billed, "" for the standard
-    one; `billed_nanousd` what it says that the answer cost; `searches` what it looked up, each at a price.
-    """
-
-    cache_write_1h_tokens: int = 0
-    input_audio_tokens: int = 0
-    cached_audio_tokens: int = 0
-    input_image_tokens: int = 0
-    output_audio_tokens: int = 0
-    output_image_tokens: int = 0
-    searches: int = 0
-    service: str = ""
-    billed_nanousd: int | None = None
-
-
-# Usage and Cost are made for every call, and a named tuple costs a third of a frozen dataclass to make.
-class Usage(NamedTuple):
-    """Tokens of one attempt. Totals are inclusive: input holds cached and cache-written, output holds reasoning.
-
-    `details` is None where an answer has text alone, in standard service, and does not name its cost.
-    """
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    estimated: bool = False
-    details: UsageDetails | None = None
-
-
-class Cost(NamedTuple):
-    """What one attempt cost, in nano-USD by component; `total_nanousd` is their sum.
-
-    `request_nanousd` is what is paid for the request as such, or all of it where the provider names but a sum;
-    `tool_nanousd` what it looked up. `upstream_nanousd` is what the provider is expected to bill where a margin makes
-    the sum another one, else None.
-    """
-
-    input_nanousd: int
-    cached_input_nanousd: int
-    cache_write_nanousd: int
-    output_nanousd: int
-    price: Price
-    request_nanousd: int = 0
-    tool_nanousd: int = 0
-    upstream_nanousd: int | None = None
-
-    @property
-    def total_nanousd(self) -> int:
-        input_, cached, written, output, _, request, tool, _ = self
-        return input_ + cached + written + output + request + tool
 
 
 class FailureKind(StrEnum):

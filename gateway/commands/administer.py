@@ -11,7 +11,7 @@ import msgspec
 from gateway.commands import cache_commands, key_commands, owner_commands
 from gateway.commands.admin_client import CommandError
 from gateway.commands.admin_target import client_of
-from gateway.commands.tables import table, terminal_width
+from gateway.tables import table, terminal_width
 
 if TYPE_CHECKING:
     import argparse

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.commands.admin_client import CommandError, NotFoundError
 from gateway.commands.shown import Shown, path_of, query_of
-from gateway.commands.tables import day
 from gateway.scrubbing import printable
+from gateway.tables import day
 
 if TYPE_CHECKING:
     import argparse

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from gateway.commands.asked_policy import policy_of
-from gateway.commands.tables import table, terminal_width
 from gateway.config.compile_prices import tables_of
 from gateway.errors import StartError
 from gateway.prices.comparing import compared, in_force
 from gateway.prices.table import PriceTable, PriceTables, day_s
 from gateway.prices.updating import BYTES_MAX
 from gateway.prices.whose import listed_as
+from gateway.tables import table, terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

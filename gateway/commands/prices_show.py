@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from gateway.commands.asked_policy import policy_of
-from gateway.commands.tables import table, terminal_width
 from gateway.config.compile import deployments
 from gateway.config.compile_prices import tables_of
 from gateway.config.owners import moment
@@ -21,6 +20,7 @@ from gateway.prices.table import PriceTables
 from gateway.prices.whose import listed_as
 from gateway.scrubbing import printable
 from gateway.state.ledger.prices import rates_of
+from gateway.tables import table, terminal_width
 from policies.adjusting import mark
 from policies.rates import base_rates
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.prices.lines import Line, Model
     from gateway.prices.table import PriceTable
-    from policies.tariffs import Rates, Tier
-    from policies.vocabulary import Deployment, Price
+    from policies.tariffs import Price, Rates, Tier
+    from policies.vocabulary import Deployment
 
 OK: Final = 0
 REFUSED: Final = 2

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.commands.prices_diff import read_table, text
+from gateway.data_files import newest_table
 from gateway.prices.comparing import GREAT_FACTOR, compared, in_force
 from gateway.prices.lines import Model, render
-from gateway.prices.table import PriceTable, day_s, newest_table
+from gateway.prices.table import PriceTable, day_s
 from gateway.prices.updating import BYTES_MAX, read, updated
 from gateway.scrubbing import printable
 
@@ -32,7 +33,7 @@ def run(source: Path, out: Path | None, *, is_dry: bool, today: str | None = Non
     today = today or f"{datetime.now(UTC):%Y-%m-%d}"
     out = out or Path(f"prices-{today}.json")
     try:
-        old = (read_table(out) if out.exists() else PriceTable.load(newest_table())).table()
+        old = (read_table(out) if out.exists() else PriceTable.load(newest_table("prices"))).table()
         with source.open("rb") as file:
             found = read(file.read(BYTES_MAX + 1), today)
         new = updated(old, found, today)

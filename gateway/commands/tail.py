@@ -12,8 +12,8 @@ import msgspec
 
 from gateway.commands.admin_client import CommandError
 from gateway.commands.admin_target import client_of
-from gateway.commands.tables import terminal_width
 from gateway.commands.wait import backoff_s
+from gateway.tables import terminal_width
 from gateway.watching.told_call import Paint, told_call
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from gateway.admin.routes import NAMES
 from gateway.commands.admin_client import CommandError, NotFoundError
 from gateway.commands.admin_target import client_of
 from gateway.commands.shown import path_of
-from gateway.commands.tables import terminal_width
 from gateway.commands.usage import ledger_url
 from gateway.errors import MissingExtra
 from gateway.explaining.traced import Sources, TracedCall, traced
@@ -23,6 +22,7 @@ from gateway.state.database import Database
 from gateway.state.ledger.lookup import last_request, rows_of
 from gateway.state.ledger.schema import LedgerError
 from gateway.state.migrating import require_current
+from gateway.tables import terminal_width
 from gateway.watching.told_trace import told_trace
 
 if TYPE_CHECKING:

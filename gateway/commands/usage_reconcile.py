@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.commands.invoice_lines import lines_of, nanousd_of
-from gateway.commands.tables import table
 from gateway.commands.usage_shown import NOTHING, UNPRICED, usd
 from gateway.errors import MissingExtra
 from gateway.scrubbing import printable
@@ -19,6 +18,7 @@ from gateway.state.ledger.invoices import Invoice, captured, captured_by_model, 
 from gateway.state.ledger.reports import ALL_TIME_MS, Span
 from gateway.state.ledger.schema import LedgerError
 from gateway.state.migrating import require_current
+from gateway.tables import table
 
 if TYPE_CHECKING:
     from pathlib import Path

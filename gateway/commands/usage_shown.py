@@ -12,6 +12,7 @@ from gateway.commands.csv_cells import cell_of
 from gateway.scrubbing import printable
 from gateway.signals.telemetry import NANO
 from gateway.state.ledger.rollups import COMPONENTS
+from gateway.tables import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,21 +102,14 @@ def as_table(report: Report) -> str:
     rest = [""] * (len(report.by) - 1)
     total = ["total", *rest, *(column.cell(report.total) for column in asked)]
     below = [_names(idle.names) + [_idle_cell(idle, column) for column in asked] for idle in report.idle]
-    rows = [heads, *lines, total, *below]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    shown = ["  ".join(_aligned(row, widths, len(report.by))).rstrip() for row in rows]
-    rule = "-" * (sum(widths) + 2 * len(widths) - 2)
+    shown = aligned([heads, *lines, total, *below], len(report.by))
+    rule = "-" * max(map(len, shown))
     body = [shown[0], rule, *shown[1 : len(lines) + 1], rule, *shown[len(lines) + 1 :]]
     return "\n".join(body if report.hardware is None else [*body, _variance(report.hardware)])
 
 
 def _names(names: Sequence[str | None]) -> list[str]:
     return [NOTHING if name is None else printable(name) for name in names]
-
-
-def _aligned(row: list[str], widths: list[int], left: int) -> list[str]:
-    cells = zip(row, widths, strict=True)
-    return [cell.ljust(width) if at < left else cell.rjust(width) for at, (cell, width) in enumerate(cells)]
 
 
 def _idle_cell(idle: Idle, column: Column) -> str:

@@ -27,7 +27,8 @@ from policies.route_rules import (
     Priority,
     Requirements,
 )
-from policies.vocabulary import Deployment, Endpoint, LimitScope, OnDisconnect, Price
+from policies.tariffs import Price
+from policies.vocabulary import Deployment, Endpoint, LimitScope, OnDisconnect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

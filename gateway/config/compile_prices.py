@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.config.pricing import AdjustedShape, PriceSettings, StandInSettings, TierSettings
     from gateway.prices.making import Terms
-    from policies.vocabulary import Price
+    from policies.tariffs import Price
 
 
 def tables_of(config: Config, now_s: float | None = None) -> PriceTables:

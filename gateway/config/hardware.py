@@ -20,8 +20,7 @@ from policies.hardware_cost import (
     of_all_gpus,
     owned_nanousd_per_hour,
 )
-from policies.tariffs import PriceSource
-from policies.vocabulary import Price
+from policies.tariffs import Price, PriceSource
 
 YEARS: Final = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,2})?)y")
 GPUS_MAX: Final = 10_000

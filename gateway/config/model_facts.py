@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from gateway.data_files import data_dir
+from gateway.data_files import newest_table
 from gateway.prices.lines import Source  # noqa: TC001 - msgspec reads the annotation
 from gateway.prices.whose import listed_as, names_of
 from policies.route_rules import Capability
@@ -115,7 +115,7 @@ class ModelTable:
 
 def load(path: Path | None = None) -> TableFile:
     """The file at `path`, or the newest that ships. Raises `FileNotFoundError`, or `ValueError` for a broken one."""
-    path = path or newest_table()
+    path = path or newest_table("models")
     try:
         file = msgspec.json.decode(path.read_bytes(), type=TableFile)
     except msgspec.DecodeError as error:
@@ -123,14 +123,6 @@ def load(path: Path | None = None) -> TableFile:
     if file.format != FORMAT:
         raise ValueError(f"{path} has model table format {file.format}; this Pointsman reads format {FORMAT}")
     return file
-
-
-def newest_table() -> Path:
-    """The shipped table with the latest date in its name."""
-    tables = sorted((data_dir() / "models").glob("models-*.json"))
-    if not tables:
-        raise FileNotFoundError(f"no table of models in {data_dir() / 'models'}: run scripts/make_models.py")
-    return tables[-1]
 
 
 def _as_reached(line: Line, kind: str, provider: str) -> ModelFacts:

@@ -10,14 +10,14 @@ from msgspec import Struct
 from gateway.usd import usd_text_of_femto
 from policies.bills import Bill, bill_of
 from policies.tariffs import COMPONENTS
-from policies.vocabulary import Usage, UsageDetails
+from policies.usage import Usage, UsageDetails
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.state.ledger.schema import LedgerRow
     from policies.bills import BillLine
-    from policies.vocabulary import Price
+    from policies.tariffs import Price
 
 
 class TokensTold(Struct, omit_defaults=True):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from gateway.call import Attempt, Cached, Call
     from policies.choosing import Choice
     from policies.route_rules import Needs
-    from policies.vocabulary import Deployment, Failure, Price, Principal, Route
+    from policies.tariffs import Price
+    from policies.vocabulary import Deployment, Failure, Principal, Route
 
 MODEL_CHARS: Final = 200
 DETAIL_CHARS: Final = 200
@@ -201,11 +202,6 @@ def written(of: Kept) -> Decision:
 
 def decision_of(call: Call) -> Decision:
     return written(kept(call))
-
-
-def decision_text(call: Call) -> str:
-    """The record as compact JSON."""
-    return msgspec.json.encode(decision_of(call)).decode()
 
 
 def _packed(call: Call, rows: Sequence[LedgerRow]) -> bytes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.explaining.decisions import deployment_id
+from gateway.tables import aligned
 from gateway.usd import usd_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from gateway.explaining.cache_told import CacheTold
     from gateway.explaining.decisions import Candidate, Decision
@@ -40,7 +41,7 @@ def _lines(decision: Decision) -> Iterator[str]:
     if not decision.candidates:
         return
     yield ""
-    yield from _aligned([HEAD, *(_row(candidate, decision.strategy) for candidate in decision.candidates)])
+    yield from aligned([HEAD, *(_row(candidate, decision.strategy) for candidate in decision.candidates)], len(HEAD))
 
 
 def _cache(told: CacheTold) -> str:
@@ -77,9 +78,3 @@ def _score(score: float, strategy: str | None) -> str:
             return f"{score:.3g} s"
         case _:
             return f"{score:.3g}"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

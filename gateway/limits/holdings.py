@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.state.answers.store import Used
     from gateway.state.limits.store import LimitStore
     from policies.limits import Granted, Hold
-    from policies.vocabulary import Usage
+    from policies.usage import Usage
 
 _UNKNOWN: Final = (1, None, None, None, 0, None)
 

@@ -16,7 +16,8 @@ import msgspec
 from adapters.base import FailedStream, Tally
 from adapters.openai_usage_details import read_details
 from gateway.litellm.failure import failure_of
-from policies.vocabulary import FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import FailureKind
 
 TEXT_KEPT_CHARS: Final = 256 * 1024
 DONE: Final = b"data: [DONE]\n\n"

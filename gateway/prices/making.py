@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from policies.tariffs import RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Price
+from policies.tariffs import Price, RareRates, Rates, Tariff, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.data_files import data_dir
+from gateway.data_files import newest_table
 from gateway.prices.lines import (
     FORMAT,
     NANO,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.prices.lines import Line, Words
-    from policies.vocabulary import Price
+    from policies.tariffs import Price
 
 RATE_MAX_USD: Final = 1_000_000
 _FORMAT_1: Final = 1
@@ -72,7 +72,7 @@ class PriceTable:
     @classmethod
     def load(cls, path: Path | None = None, now_s: float | None = None) -> PriceTable:
         """The table at `path`, or the newest that ships. Raises `OSError`, or `ValueError` for a broken file."""
-        path = path or newest_table()
+        path = path or newest_table("prices")
         try:
             return cls.of_bytes(path.read_bytes(), now_s)
         except ValueError as error:
@@ -209,14 +209,6 @@ def _of_another_format(
 
 def _wrong(form: int) -> str:
     return f"has price table format {form}; this Pointsman reads formats 1 and {FORMAT}"
-
-
-def newest_table() -> Path:
-    """The shipped table with the latest date in its name."""
-    tables = sorted((data_dir() / "prices").glob("prices-*.json"))
-    if not tables:
-        raise FileNotFoundError(f"no price table in {data_dir() / 'prices'}: run scripts/make_prices.py")
-    return tables[-1]
 
 
 def day_s(date: str) -> float:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from gateway.records.settlement import SettledCall, Settlement
     from gateway.signals.cache_metrics import CacheMeters
     from gateway.signals.metrics import Histogram, Registry
-    from policies.vocabulary import Cost, Route, Usage
+    from policies.usage import Cost, Usage
+    from policies.vocabulary import Route
 
 RequestKey = tuple[str, str, str, bool, str]
 AttemptKey = tuple[str, str, str, str, str]

@@ -15,8 +15,8 @@ from gateway.scrubbing import printable
 from gateway.state.ledger.schema import LedgerRow
 from policies.estimate import output_default
 from policies.tariffs import PriceSource
+from policies.usage import Usage
 from policies.usage_parts import TOKENS_MAX
-from policies.vocabulary import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from adapters.schema import InferenceRequest
     from gateway.call import Attempt, Call
     from gateway.limits.admitted import Admitted
-    from policies.vocabulary import Cost, Deployment, Principal, Route
+    from policies.usage import Cost
+    from policies.vocabulary import Deployment, Principal, Route
 
 UNKNOWN: Final = "unknown"
 MOST_KINDS: Final = 512

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from gateway.call import Attempt, Cached, Call
     from gateway.records.settlement import SettledCall, Settlement
     from policies.cache_rules import Level
-    from policies.vocabulary import Cost, Principal, Usage
+    from policies.usage import Cost, Usage
+    from policies.vocabulary import Principal
 
 Who = tuple[str | None, str | None, str | None, str | None]
 Shared = tuple[Who, tuple[str | None, str, str], tuple[str | None, str | None]]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.records.settlement import TokenCounts
     from gateway.signals.kept_traces import Traces
     from gateway.state.ledger.schema import LedgerRow
-    from policies.vocabulary import Price
+    from policies.tariffs import Price
 
 log = logging.getLogger(__name__)
 

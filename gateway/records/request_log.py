@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gateway.call import Attempt, Cached, Call
     from gateway.records.origins import Origins
     from gateway.records.settlement import SettledCall, Settlement
-    from policies.vocabulary import Cost, Usage
+    from policies.usage import Cost, Usage
 
 METHOD: Final = "POST"
 """Of everything that is recorded: reading a list of models is no call."""

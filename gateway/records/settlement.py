@@ -16,8 +16,9 @@ from gateway.limits.extras import extras_of
 from gateway.signals.telemetry import Estimated, Outcome, Unpriced
 from policies import pricing, usage_parts
 from policies.rates import price_at
+from policies.usage import Cost, Usage, UsageDetails
 from policies.usage_parts import TOKENS_MAX
-from policies.vocabulary import Cost, FailureKind, Usage, UsageDetails
+from policies.vocabulary import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from adapters.base import Tally
     from adapters.schema import InferenceRequest
     from gateway.call import Attempt, Call
-    from policies.vocabulary import Price
+    from policies.tariffs import Price
 
 log = logging.getLogger(__name__)
 

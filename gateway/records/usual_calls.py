@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from gateway.records.origins import Origins
     from gateway.records.usual_cache import CacheKind
     from gateway.signals.cache_metrics import CacheMeters
-    from policies.vocabulary import Cost, Deployment, Price, Principal, Route, Usage
+    from policies.tariffs import Price
+    from policies.usage import Cost, Usage
+    from policies.vocabulary import Deployment, Principal, Route
 
 Key = tuple["str | int | tuple[str, ...] | CacheKind | None", ...]
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from gateway.records.request_event import RequestEvent
     from gateway.records.settlement import SettledCall, Settlement
     from gateway.records.usual_cache import CacheKind
-    from policies.vocabulary import Cost, Deployment, Price, Principal, Route, Usage
+    from policies.tariffs import Price
+    from policies.usage import Cost, Usage
+    from policies.vocabulary import Deployment, Principal, Route
 
 Kind = tuple["str | int | tuple[str, ...] | CacheKind | None", ...]
 

@@ -15,8 +15,8 @@ from policies.tariffs import PriceSource
 if TYPE_CHECKING:
     from gateway.signals.conventions import Wording
     from gateway.signals.span_values import Value
-    from policies.tariffs import Rates
-    from policies.vocabulary import Cost, Price, Usage, UsageDetails
+    from policies.tariffs import Price, Rates
+    from policies.usage import Cost, Usage, UsageDetails
 
 _MILLION: Final = 1_000_000
 _OPENTELEMETRYS: Final = (

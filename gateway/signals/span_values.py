@@ -12,7 +12,8 @@ from gateway.signals.telemetry import NANO
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from policies.vocabulary import Cost, Endpoint, Usage
+    from policies.usage import Cost, Usage
+    from policies.vocabulary import Endpoint
 
 Value = str | int | float | bool | tuple[str, ...] | tuple[float, ...]
 

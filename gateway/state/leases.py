@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gateway.state.breakers import Breaker, Breakers, Credential
     from policies.retry_budget import RetryBudget
     from policies.route_rules import Needs
-    from policies.vocabulary import Deployment, Failure, Usage
+    from policies.usage import Usage
+    from policies.vocabulary import Deployment, Failure
 
 # An answer weighs at most so much among tokens in flight: bounds are often set far beyond what is used, and must not
 # make one call look like a hundred.

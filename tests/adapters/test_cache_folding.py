@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from adapters.cache_folding import fold
-from policies.vocabulary import Endpoint, Usage
+from policies.usage import Usage
+from policies.vocabulary import Endpoint
 
 GOLDEN = Path(__file__).parent / "golden"
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5, "model": "m"}

@@ -10,7 +10,8 @@ from adapters.dialects import dialect_named
 from adapters.llama_cpp_answer import Shape, StreamEncoder, WholeEncoder, usage_json
 from adapters.llama_cpp_job import ChosenLogprob, Delta, Finished, Job, TokenLogprob
 from adapters.openai_request import parse
-from policies.vocabulary import Endpoint, Usage
+from policies.usage import Usage
+from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,8 @@ from adapters.llama_cpp_vectors import INPUTS_KEPT, Wish, answer_pieces, ignored
 from adapters.openai_answer import read_answer
 from adapters.openai_request import parse
 from adapters.schema import InferenceRequest, InvalidRequest
-from policies.vocabulary import Endpoint, Usage
+from policies.usage import Usage
+from policies.vocabulary import Endpoint
 
 HERE = Place("team", scope="org")
 EMBED = Wish(Endpoint.EMBEDDINGS, "mini")

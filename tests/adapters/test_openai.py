@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -15,8 +15,11 @@ from adapters.base import FailedStream, StreamDecoder, Tally
 from adapters.openai import OpenAIAdapter
 from adapters.openai_request import parse
 from adapters.schema import InferenceRequest, InvalidRequest
-from policies.vocabulary import Endpoint, FailureKind, Usage
+from policies.vocabulary import Endpoint, FailureKind
 from tests.wire_recordings import FAMILIES, IN_OPENAIS_FORMAT, Recording
+
+if TYPE_CHECKING:
+    from policies.usage import Usage
 
 ADAPTER = OpenAIAdapter()
 ASKED = [{"role": "user", "content": "Hi"}]

@@ -6,7 +6,8 @@ import pytest
 
 from adapters.base import NAME_CHARS_KEPT, FailedStream
 from adapters.openai_answer import read_answer
-from policies.vocabulary import Endpoint, FailureKind, Usage, UsageDetails
+from policies.usage import Usage, UsageDetails
+from policies.vocabulary import Endpoint, FailureKind
 
 GOOD: dict[Endpoint, dict[str, object]] = {
     Endpoint.CHAT: {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}}]},

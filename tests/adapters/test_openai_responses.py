@@ -8,7 +8,8 @@ from adapters.base import FailedStream
 from adapters.openai_answer import read_answer
 from adapters.openai_responses import ResponsesDecoder
 from adapters.schema import InferenceRequest
-from policies.vocabulary import Endpoint, FailureKind, Usage, UsageDetails
+from policies.usage import Usage, UsageDetails
+from policies.vocabulary import Endpoint, FailureKind
 
 
 def decoder() -> ResponsesDecoder:

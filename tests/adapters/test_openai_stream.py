@@ -10,7 +10,8 @@ from adapters.base import NAME_CHARS_KEPT, REASON_CHARS_KEPT, REASONS_KEPT, Fail
 from adapters.openai_events import DONE
 from adapters.openai_stream import ChatDecoder
 from adapters.schema import InferenceRequest
-from policies.vocabulary import Endpoint, FailureKind, Usage, UsageDetails
+from policies.usage import Usage, UsageDetails
+from policies.vocabulary import Endpoint, FailureKind
 
 
 def decoder(*, choices: int = 1, include_usage: bool = False) -> ChatDecoder:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from adapters.openai_usage import gone_on_with, read_usage
 from adapters.usage_fields import TOKENS_BELIEVED
-from policies.vocabulary import Usage, UsageDetails
+from policies.usage import Usage, UsageDetails
 
 REPORTS = {
     "chat": ({"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}, Usage(9, 3)),

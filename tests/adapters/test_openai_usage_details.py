@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.openai_usage_details import read_details, service_of
+from policies.usage import UsageDetails
 from policies.usage_parts import BILLED_MAX_NANOUSD
-from policies.vocabulary import UsageDetails
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),

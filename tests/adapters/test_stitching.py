@@ -10,7 +10,7 @@ import pytest
 from adapters.openai_events import DONE
 from adapters.openai_text import TEXT_KEPT_BYTES
 from adapters.stitching import Shown, Stitch, Unjoined, add_up, usage_event
-from policies.vocabulary import Usage
+from policies.usage import Usage
 
 FIRST = {"id": "c-1", "object": "chat.completion.chunk", "created": 5, "model": "gpt-4o", "system_fingerprint": "fp_1"}
 SECOND = {"id": "c-2", "object": "chat.completion.chunk", "created": 9, "model": "llama", "service_tier": "flex"}

@@ -25,7 +25,8 @@ from gateway.stages.cache import Aside, CacheStage, Tools
 from gateway.state.answers.in_process import InProcessAnswers
 from policies.cache_curves import SHIPPED
 from policies.cache_rules import CacheRules, SemanticRules
-from policies.vocabulary import Deployment, Endpoint, Principal, Route, Strategy, Target, Usage
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Endpoint, Principal, Route, Strategy, Target
 from tests.gateway.stages.a_call import a_call
 
 if TYPE_CHECKING:

@@ -18,7 +18,9 @@ from gateway.signals.conventions import Mark
 from gateway.signals.tracing import trace_context
 from gateway.state.answers.store import Used
 from policies.cache_rules import Level
-from policies.vocabulary import Deployment, Endpoint, Price, Principal, Route, Strategy, Target, Usage
+from policies.tariffs import Price
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Endpoint, Principal, Route, Strategy, Target
 
 if TYPE_CHECKING:
     from gateway.generation import Generation

@@ -17,25 +17,25 @@ from gateway.signals.metrics import Registry
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.calendars import Calendars
 from policies.limit_index import LimitIndex
+from policies.tariffs import Price
 from policies.vocabulary import (
     Deployment,
     Endpoint,
     Limit,
     LimitScope,
     Period,
-    Price,
     Principal,
     Resource,
     Route,
     Strategy,
     Target,
-    Usage,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from policies.limits import Account
+    from policies.usage import Usage
 
 NOW_S = 1_795_305_600.0  # 2026-11-22T00:00:00Z
 PRICE = Price("a", "override", "", 1_000_000_000, None, None, 2_000_000_000)  # $1 and $2 per million tokens

@@ -11,8 +11,9 @@ import yaml
 
 from gateway.app import Gateway, compiled, digest_of, tls_context
 from gateway.config import Config, examine_text
+from gateway.data_files import newest_table
 from gateway.errors import StartError
-from gateway.prices.table import day_s, newest_table
+from gateway.prices.table import day_s
 from policies.breaker import Phase
 from policies.vocabulary import Failure, FailureKind
 
@@ -167,7 +168,7 @@ async def test_other_prices_leave_connections_and_breakers_alone(tmp_path: Path)
     price = after.deployments["a"].price
     assert price is not None
     assert price.input_nanousd == 2 * 10**9
-    assert after.prices_date == newest_table().stem.removeprefix("prices-")
+    assert after.prices_date == newest_table("prices").stem.removeprefix("prices-")
     await gateway.close()
 
 
@@ -187,7 +188,7 @@ async def test_a_price_table_that_cannot_be_read_stops_the_start(tmp_path: Path)
 
 
 def test_a_broken_line_that_is_needed_stops_the_start(tmp_path: Path) -> None:
-    shipped = newest_table().read_bytes()
+    shipped = newest_table("prices").read_bytes()
     (tmp_path / "own.json").write_bytes(shipped.replace(b'"gpt-4o":{"input":2.5', b'"gpt-4o":{"input":-2.5'))
     openai = {"p": {"kind": "openai", "api_key": "none"}}
     config = policy(tmp_path, prices={"file": "own.json"}, providers=openai)

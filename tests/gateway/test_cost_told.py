@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from gateway.cost_told import StreamCost, body_told, cost_headers, cost_lines
-from policies.vocabulary import Endpoint, Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Endpoint, Failure, FailureKind
 from tests.gateway.calls import FREE_OF_PRICE, PRINCIPAL, ROUTE, answered, attempt, cached_hit, call
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from adapters.base import Tally
 from gateway.call import Reply
 from gateway.drains import DrainableAnswer, Drains, outlive
 from gateway.errors import RequestError, UpstreamError
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import DEAR
 
 

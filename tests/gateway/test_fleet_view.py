@@ -10,7 +10,8 @@ from gateway.call import Attempt
 from gateway.fleet_view import describe_deployments
 from gateway.state.fleet import Fleet
 from policies.route_rules import HealthRules
-from policies.vocabulary import Deployment, Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Failure, FailureKind
 
 A = Deployment("a", "openai", "openai", "gpt-4o", region="eu")
 FIRST = Deployment("c", "q", "openai", "m", credential="first")

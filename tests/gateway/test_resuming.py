@@ -12,7 +12,8 @@ from gateway.call import Reply
 from gateway.errors import LimitError, RequestError, UpstreamError
 from gateway.resuming import resumable
 from policies.route_rules import Resume
-from policies.vocabulary import Endpoint, Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Endpoint, Failure, FailureKind
 from tests.gateway.broken_streams import (
     ALIGN,
     BOTH,

@@ -11,7 +11,8 @@ from policies.latency import UNKNOWN_LATENCY, Sample, observe
 from policies.matching import candidates
 from policies.route_plan import fresh
 from policies.route_rules import Needs
-from policies.vocabulary import Deployment, Price, Route, Strategy, Target
+from policies.tariffs import Price
+from policies.vocabulary import Deployment, Route, Strategy, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

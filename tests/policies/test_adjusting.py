@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.adjusting import WHOLE_PPM, adjusted, mark
-from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Price
+from policies.tariffs import Adjustment, Price, RareRates, Rates, Tariff, Tier
 
 RARE = RareRates(*range(1_000, 1_000 + 100 * len(RareRates._fields), 100))
 RATES = Rates(100, 200, 300, 400, RARE)

@@ -12,7 +12,8 @@ from policies.balancing import EXPLORE_EVERY, STALE_S, STRATEGIES
 from policies.choosing import Asked, Caller, Line, Seen
 from policies.matching import candidates
 from policies.route_rules import Affinity, AffinityBy, Needs
-from policies.vocabulary import Price, Strategy
+from policies.tariffs import Price
+from policies.vocabulary import Strategy
 from tests.policies.a_choice import NEEDS, NOW_S, Choosing, aside, asked, deployment, ids, priced, quick, route
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from policies.adjusting import adjusted
 from policies.bills import BILLED, Bill, BillLine, bill_of
 from policies.pricing import Unpriced, UnpricedReason, billed_price, cost_of
-from policies.tariffs import Adjustment, PriceSource, RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Cost, Price, Usage, UsageDetails
+from policies.tariffs import Adjustment, Price, PriceSource, RareRates, Rates, Tariff, Tier
+from policies.usage import Cost, Usage, UsageDetails
 
 USD = 1_000_000_000
 counts = st.integers(-100, 300_000)

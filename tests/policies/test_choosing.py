@@ -15,7 +15,8 @@ from policies.latency import UNKNOWN_LATENCY, Sample, observe
 from policies.matching import candidates
 from policies.route_plan import fresh
 from policies.route_rules import Affinity, AffinityBy, Capability, Needs, SpillRules
-from policies.vocabulary import Deployment, Price, Route, Strategy, Target
+from policies.tariffs import Price
+from policies.vocabulary import Deployment, Route, Strategy, Target
 
 NOW_S = 500.0
 WITH_TOOLS = Needs(frozenset({Capability.TOOLS}), 100, 50)

@@ -24,8 +24,9 @@ from policies.estimate import (
 )
 from policies.limits import EXACT_MAX
 from policies.pricing import cost_of
-from policies.tariffs import RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Cost, Deployment, Endpoint, Price, Resource, Usage, UsageDetails
+from policies.tariffs import Price, RareRates, Rates, Tariff, Tier
+from policies.usage import Cost, Usage, UsageDetails
+from policies.vocabulary import Deployment, Endpoint, Resource
 
 RATES = st.none() | st.integers(0, 10**12)
 TOKENS = st.integers(0, 10**7)

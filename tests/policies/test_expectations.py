@@ -15,8 +15,7 @@ from policies.expectations import (
     expected_wait_s,
 )
 from policies.route_rules import Needs
-from policies.tariffs import RareRates, Rates, Tier
-from policies.vocabulary import Price
+from policies.tariffs import Price, RareRates, Rates, Tier
 from tests.policies.a_choice import NOW_S, quick, route
 
 PRICE = Price("p", "override", "", 2 * 10**9, 5 * 10**8, None, 8 * 10**9)

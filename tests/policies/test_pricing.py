@@ -18,9 +18,9 @@ from policies.pricing import (
     source_of,
 )
 from policies.rates import base_rates
-from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
+from policies.tariffs import Adjustment, Price, RareRates, Rates, Tariff, Tier
+from policies.usage import Cost, Usage, UsageDetails
 from policies.usage_parts import disjoint
-from policies.vocabulary import Cost, Price, Usage, UsageDetails
 
 USD = 1_000_000_000
 SONNET = Price("sonnet", "test", "2026-01-01", 3 * USD, 3 * USD // 10, 15 * USD // 4, 15 * USD)

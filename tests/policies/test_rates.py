@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from policies.rates import all_rates, applied, base_rates, price_at
-from policies.tariffs import RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Price, Usage, UsageDetails
+from policies.tariffs import Price, RareRates, Rates, Tariff, Tier
+from policies.usage import Usage, UsageDetails
 
 LOW, MIDDLE, HIGH, FLEX, LONG_FLEX = (Rates(rate, rate, rate, rate) for rate in range(1, 6))
 PRICE = Price(

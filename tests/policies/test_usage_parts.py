@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.usage import Usage, UsageDetails
 from policies.usage_parts import BILLED_MAX_NANOUSD, TOKENS_MAX, disjoint, parts_of, sane
-from policies.vocabulary import Usage, UsageDetails
 
 counts = st.integers(-1_000, 10_000_000)
 details = st.builds(

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.data_files import newest_table
 from gateway.prices.lines import Above, Line, Service, Table, TableFile, render
-from gateway.prices.table import PriceTable, newest_table
+from gateway.prices.table import PriceTable
 from scripts.make_prices import build, genai_document, litellm_map, supplemented
 
 if any(importlib.util.find_spec(name) is None for name in ("genai_prices", "litellm")):
@@ -32,11 +33,11 @@ def made(entries: dict[str, dict[str, Any]]) -> Table:
 
 
 def test_the_shipped_table_is_reproducible(made: Table) -> None:
-    shipped = msgspec.json.decode(newest_table().read_bytes(), type=TableFile)
+    shipped = msgspec.json.decode(newest_table("prices").read_bytes(), type=TableFile)
     if any(version(source.package) != source.version for source in shipped.sources.values()):
         pytest.skip("other versions of the sources are installed than the table was made from")
     assert shipped.date == made.date
-    assert render(made) == newest_table().read_bytes()
+    assert render(made) == newest_table("prices").read_bytes()
 
 
 def test_genai_prices_goes_before_litellm_which_adds_what_it_alone_knows(made: Table) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.local.serving.ticket import Ticket
     from gateway.upstream import Exchange
-    from policies.vocabulary import Usage
+    from policies.usage import Usage
 
 Headers = tuple[tuple[str, str], ...]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from adapters.llama_cpp_job import Delta, Event, Failed, Finished, Scores, Started, Vectors
-from policies.vocabulary import Usage
+from policies.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from gateway.signals.span_values import Span, Told, Value
-    from policies.vocabulary import Cost, Usage
+    from policies.usage import Cost, Usage
 
 _COUNTED: Final = "gen_ai.usage."
 

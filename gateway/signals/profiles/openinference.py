@@ -13,7 +13,7 @@ from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from gateway.signals.span_values import Span, Told, Value
-    from policies.vocabulary import Cost, Usage
+    from policies.usage import Cost, Usage
 
 _KINDS: Final = {Endpoint.EMBEDDINGS: "EMBEDDING", Endpoint.RERANK: "RERANKER"}
 _MODEL: Final = {Endpoint.EMBEDDINGS: "embedding.model_name", Endpoint.RERANK: "reranker.model_name"}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gateway.state.ledger.schema import LedgerRow
     from gateway.state.ledger.writer import Committed
-    from policies.vocabulary import Price
+    from policies.tariffs import Price
 
 log = logging.getLogger(__name__)
 

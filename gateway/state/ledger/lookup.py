@@ -11,7 +11,7 @@ from gateway.state.ledger.schema import LedgerRow
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from policies.vocabulary import Price
+    from policies.tariffs import Price
 
 _NAMES: Final = ", ".join(f'"{name}"' for name in LedgerRow._fields)
 _ROWS: Final = f"SELECT {_NAMES} FROM attempts WHERE request_id = :id ORDER BY attempt"  # noqa: S608 - our words

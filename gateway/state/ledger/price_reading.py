@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Price
+from policies.tariffs import Adjustment, Price, RareRates, Rates, Tariff, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from policies.tariffs import Rates, Tariff
-    from policies.vocabulary import Price
+    from policies.tariffs import Price, Rates, Tariff
 
 PriceRow = tuple[str, str, int]
 """Id, rates as JSON, and when it was first seen, in Unix milliseconds."""

@@ -7,7 +7,7 @@ from gateway.records.settlement import settle
 from gateway.state.database import DatabaseUnavailable
 from gateway.state.ledger.prices import rates_of
 from gateway.state.ledger.sql import append
-from policies.vocabulary import Usage
+from policies.usage import Usage
 from tests.gateway.admin.listening import listening
 from tests.gateway.calls import PRICE, answered, call
 

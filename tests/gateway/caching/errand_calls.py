@@ -19,18 +19,9 @@ from gateway.generation import InUse
 from gateway.pipeline import compose
 from policies.limit_index import LimitIndex
 from policies.route_rules import NO_NEEDS
-from policies.vocabulary import (
-    Deployment,
-    Endpoint,
-    OnDisconnect,
-    Price,
-    Principal,
-    Route,
-    Strategy,
-    Target,
-    Timeouts,
-    Usage,
-)
+from policies.tariffs import Price
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Endpoint, OnDisconnect, Principal, Route, Strategy, Target, Timeouts
 from tests.gateway.stages.attempt_calls import Whole, a_stage
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from gateway.embedding.embedder import EmbedderUnavailable
 from gateway.errors import UpstreamError
 from gateway.state.answers.store import Entry, Kept, Record, Used
 from policies.cache_rules import JudgeRules, SemanticRules, ShadowRules
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind
 from tests.gateway.caching.errand_calls import Rig, a_caller, answer
 
 ALWAYS = ShadowRules(share=1.0)

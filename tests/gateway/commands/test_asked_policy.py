@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gateway.commands.asked_policy import policy_of
-from gateway.prices.table import newest_table
+from gateway.data_files import newest_table
 from tests.gateway.explaining.a_policy import POLICY
 
 SECRETS = POLICY.replace("api_key: none", 'api_key: "${env:UNSET_UPSTREAM_KEY}"').replace(
@@ -58,5 +58,5 @@ def test_a_price_table_that_is_not_here_is_told(tmp_path: Path, capsys: pytest.C
     file.write_text(POLICY + "\nprices: {file: own.json}\n")
     assert policy_of(file) is None
     assert f"{file}: prices.file: " in capsys.readouterr().err
-    (tmp_path / "own.json").write_bytes(newest_table().read_bytes())
+    (tmp_path / "own.json").write_bytes(newest_table("prices").read_bytes())
     assert policy_of(file) is not None

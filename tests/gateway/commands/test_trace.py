@@ -9,7 +9,7 @@ from gateway.__main__ import main
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from gateway.state.ledger.ledger import Ledger
-from policies.vocabulary import Usage
+from policies.usage import Usage
 from tests.gateway.calls import PRICE, answered
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from gateway.records.settlement import settle
 from gateway.state.answers.store import Used
 from gateway.state.ledger.ledger import Ledger
 from policies.cache_rules import Level
-from policies.vocabulary import Failure, FailureKind, Principal, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind, Principal
 from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from policies.route_rules import (
     Priority,
     Requirements,
 )
+from policies.tariffs import Price
 from policies.vocabulary import (
     Deployment,
     Endpoint,
@@ -27,7 +28,6 @@ from policies.vocabulary import (
     LimitScope,
     OnDisconnect,
     Period,
-    Price,
     Principal,
     Resource,
     Subject,

@@ -8,11 +8,11 @@ import pytest
 
 from gateway.config import compile as compiled
 from gateway.config.compile_prices import tables_of, unpriced_of
+from gateway.data_files import newest_table
 from gateway.errors import StartError
-from gateway.prices.table import day_s, newest_table
+from gateway.prices.table import day_s
 from policies.pricing import billed_price
-from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Price
+from policies.tariffs import Adjustment, Price, RareRates, Rates, Tariff, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +120,7 @@ def test_the_operators_table_goes_first_and_a_broken_one_stops_the_start(
 ) -> None:
     path = tmp_path / "own.json"
     config = made(prices="{file: own.json}")
-    path.write_bytes(newest_table().read_bytes().replace(b'"gpt-4o":{"input":2.5', b'"gpt-4o":{"input":9.5'))
+    path.write_bytes(newest_table("prices").read_bytes().replace(b'"gpt-4o":{"input":2.5', b'"gpt-4o":{"input":9.5'))
     price = tables_of(config, NOW_S).price_of("openai", None, "gpt-4o")
     assert price is not None
     assert price.input_nanousd == 95 * USD // 10

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.config.model_facts import BUNDLED, UNKNOWN, ModelTable, load, newest_table
+from gateway.config.model_facts import BUNDLED, UNKNOWN, ModelTable, load
+from gateway.data_files import newest_table
 from policies.route_rules import Capability
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def test_the_shipped_table_is_sorted_consistent_and_quick_to_load() -> None:
     assert len(names) > 3000
     assert not [line for line in models if set(line.has) & set(line.lacks)]
     assert all(line.context_tokens is None or line.context_tokens > 0 for line in models)
-    assert newest_table().read_bytes().count(b"\n") == len(names) + 2
+    assert newest_table("models").read_bytes().count(b"\n") == len(names) + 2
     assert min(_load_s() for _ in range(5)) < 0.03
 
 

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.prices.table import newest_table
+from gateway.data_files import newest_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SHIPPED = newest_table().stem.removeprefix("prices-").encode()
+SHIPPED = newest_table("prices").stem.removeprefix("prices-").encode()
 HEAD = b'{"format":2,"date":"3000-01-01","unit":"u","sources":{},"providers":'
 BROKEN = HEAD + b'{"openai":{"models":{"gpt-4o":{"source":"s","input":-1}}}}}'
 
@@ -22,7 +22,7 @@ BROKEN = HEAD + b'{"openai":{"models":{"gpt-4o":{"source":"s","input":-1}}}}}'
         (b"{}", "is not a price table"),
         (BROKEN, "has a rate that cannot be: input -1"),
         (
-            newest_table().read_bytes().replace(SHIPPED, b"2020-01-01", 1),
+            newest_table("prices").read_bytes().replace(SHIPPED, b"2020-01-01", 1),
             "is a table of 2020-01-01, older than the shipped",
         ),
     ],
@@ -38,7 +38,7 @@ def test_a_table_that_cannot_be_used_is_a_warning(
 
 
 def test_a_good_table_is_none(problems: Callable[..., list[str]], tmp_path: Path) -> None:
-    (tmp_path / "own.json").write_bytes(newest_table().read_bytes())
+    (tmp_path / "own.json").write_bytes(newest_table("prices").read_bytes())
     assert problems(prices="{file: own.json}") == []
 
 

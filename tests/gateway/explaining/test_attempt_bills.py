@@ -11,7 +11,7 @@ from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from gateway.state.ledger.price_reading import price_from
 from gateway.state.ledger.prices import rates_of
-from policies.vocabulary import Price, Usage, UsageDetails
+from policies.usage import Usage, UsageDetails
 from tests.gateway.calls import PRICE, answered, attempt, call
 from tests.gateway.records.test_four_sinks import calls
 from tests.gateway.state.ledger_rows import PLAIN
@@ -19,6 +19,7 @@ from tests.gateway.state.ledger_rows import PLAIN
 if TYPE_CHECKING:
     from gateway.call import Call
     from gateway.state.ledger.schema import LedgerRow
+    from policies.tariffs import Price
 
 PRICES = {PRICE.id: PRICE}
 

@@ -1,16 +1,23 @@
+from __future__ import annotations
+
 import math
 from random import Random
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.explaining.decisions import Decision, decision_of, decision_text, kept, written
+from gateway.explaining.decisions import Decision, decision_of, kept, written
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from gateway.state.ledger.schema import storable
 from policies.choosing import Choice, Refused, Rejection
 from policies.route_rules import Capability, Needs, Requirements
-from policies.vocabulary import Deployment, Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Failure, FailureKind
 from tests.gateway.calls import DEAR, FREE_OF_PRICE, RECEIVED_S, attempt, cached_hit, call
+
+if TYPE_CHECKING:
+    from gateway.call import Call
 
 SECOND = Deployment("gpt-4o", "openai", "openai", "gpt-4o", credential="b")
 BLIND = Deployment("blind", "p", "openai", "m")
@@ -24,11 +31,15 @@ CHOICE = Choice(
 )
 
 
+def as_json(made: Call) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(decision_of(made)))
+
+
 def test_every_candidate_is_told_with_its_place_and_score_or_why_it_is_none() -> None:
     made = call(attempt())
     made.choice = CHOICE
     made.needs = Needs(frozenset({Capability.IMAGES}), 120, None, Requirements(frozenset({"eu"}), frozenset()))
-    told = msgspec.json.decode(decision_text(made))
+    told = as_json(made)
     assert told["candidates"] == [
         {"deployment": "gpt-4o", "place": 1, "score": 0.25},
         {"deployment": "gpt-4o", "credential": "b", "place": 2},
@@ -45,7 +56,7 @@ def test_who_was_set_aside_has_no_place_and_says_for_how_long() -> None:
     made = call(attempt(deployment=SECOND))
     made.choice = CHOICE
     made.set_aside = {DEAR.id: RECEIVED_S + 59.94, FREE_OF_PRICE.id: math.inf}
-    told = msgspec.json.decode(decision_text(made))["candidates"]
+    told = as_json(made)["candidates"]
     assert told[0] == {"deployment": "gpt-4o", "refused": "set_aside", "detail": "for 59.9 s"}
     assert told[1]["place"] == 1
     assert [(c["deployment"], c.get("part"), c["refused"]) for c in told[2:4]] == [
@@ -101,14 +112,14 @@ def test_an_answer_that_was_given_before_names_the_call_it_was_given_to() -> Non
 def test_the_record_as_text_reads_back() -> None:
     made = call(attempt(), model=f"ä{Random(1).random()}")
     made.choice = CHOICE
-    assert msgspec.json.decode(decision_text(made), type=Decision) == decision_of(made)
+    assert msgspec.convert(as_json(made), Decision) == decision_of(made)
 
 
 def test_what_the_cache_did_is_part_of_the_decision() -> None:
-    told = msgspec.json.decode(decision_text(cached_hit()))
+    told = as_json(cached_hit())
     assert told["cache"]["level"] == "semantic"
     assert (told["cache"]["risk"], told["cache"]["bar"], told["cache"]["saved_nano_usd"]) == (0.0042, 0.01, 350_000)
-    assert "cache" not in msgspec.json.decode(decision_text(call(attempt())))
+    assert "cache" not in as_json(call(attempt()))
 
 
 def test_a_row_that_cannot_be_packed_is_kept_as_the_ledger_has_it() -> None:

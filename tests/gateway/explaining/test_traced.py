@@ -8,7 +8,8 @@ from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from gateway.signals.conventions import Mark
 from gateway.state.ledger.lookup import Found
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import PRICE, RECEIVED_S, attempt, cached_hit, call
 
 NOTHING = Found([], {})

@@ -19,7 +19,8 @@ from gateway.state.answers.store import Used
 from policies import cache_rules
 from policies.cache_rules import CacheRules
 from policies.calendars import Calendars
-from policies.vocabulary import FailureKind, Period, Usage
+from policies.usage import Usage
+from policies.vocabulary import FailureKind, Period
 from tests.gateway.limited_calls import NOW_S, A, B, Gate, Prompts, Spent, held, limit
 
 if TYPE_CHECKING:

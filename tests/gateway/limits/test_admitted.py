@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 
-from policies.vocabulary import Period, Usage
+from policies.usage import Usage
+from policies.vocabulary import Period
 from tests.gateway.limited_calls import NOW_S, Gate, limit
 
 

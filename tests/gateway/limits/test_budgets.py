@@ -11,7 +11,8 @@ from gateway.signals.limit_metrics import BudgetStanding
 from gateway.signals.metrics import Registry
 from gateway.state.limits.store import StoreUnavailable
 from policies.calendars import Calendars
-from policies.vocabulary import Limit, LimitScope, Period, Resource, Usage
+from policies.usage import Usage
+from policies.vocabulary import Limit, LimitScope, Period, Resource
 from tests.gateway.limited_calls import Gate, limit
 
 if TYPE_CHECKING:

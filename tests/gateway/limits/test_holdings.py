@@ -12,7 +12,8 @@ from gateway.state.answers.store import Used
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.estimate import Amounts
 from policies.limits import Granted
-from policies.vocabulary import Deployment, Period, Usage
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Period
 from tests.gateway.limited_calls import NOW_S, A, limit
 
 LIMITS = (

@@ -14,7 +14,8 @@ from gateway.signals.exposition import render
 from gateway.signals.metrics import Registry
 from gateway.state.limits.chunk_leases import ChunkLeases
 from gateway.state.limits.in_process import InProcessLimitStore
-from policies.vocabulary import Period, Usage
+from policies.usage import Usage
+from policies.vocabulary import Period
 from tests.gateway.limited_calls import Gate, Spent, limit
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import pytest
 
 from gateway.limits.view import LimitsView
 from policies.calendars import Calendars
-from policies.vocabulary import LimitScope, Period, Usage
+from policies.usage import Usage
+from policies.vocabulary import LimitScope, Period
 from tests.gateway.limited_calls import A, Gate, limit
 
 LIMITS = (

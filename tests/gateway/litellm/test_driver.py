@@ -17,7 +17,8 @@ import pytest
 
 from gateway.errors import StartError, UpstreamError
 from gateway.litellm.driver import LitellmUpstream
-from policies.vocabulary import Deployment, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Deployment, FailureKind
 from tests.gateway.litellm_calls import (
     KEY,
     LITELLMS_WARNINGS,

@@ -7,7 +7,8 @@ import pytest
 
 from adapters.base import FailedStream
 from gateway.litellm.reply import TEXT_KEPT_CHARS, StreamTranslator, embeddings_answer, usage_of, whole_answer
-from policies.vocabulary import FailureKind, Usage, UsageDetails
+from policies.usage import Usage, UsageDetails
+from policies.vocabulary import FailureKind
 
 
 def chunk(finish: str | None = None, usage: dict[str, Any] | None = None, **delta: object) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import importlib.util
 import pytest
 
 from gateway.errors import UpstreamError
-from policies.vocabulary import FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import FailureKind
 from tests.gateway.litellm_calls import (
     BEGINNING,
     ENDING,

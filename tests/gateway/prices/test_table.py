@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from gateway.data_files import newest_table
 from gateway.prices.lines import Above, Line, Service, Source, Table, render
-from gateway.prices.table import PriceTable, PriceTables, day_s, newest_table
+from gateway.prices.table import PriceTable, PriceTables, day_s
 from policies.tariffs import RareRates, Rates, Tariff, Tier
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from policies.vocabulary import Price
+    from policies.tariffs import Price
 
 USD = 1_000_000_000
 NOW_S = day_s("2026-11-22")
@@ -224,7 +225,7 @@ def test_a_service_without_tiers_has_no_rates_for_prompts_that_cost_more_elsewhe
 
 
 def test_the_shipped_table_is_sorted_one_line_per_model_and_whole() -> None:
-    content = newest_table().read_text()
+    content = newest_table("prices").read_text()
     document = json.loads(content)
     for provider in document["providers"].values():
         assert list(provider["models"]) == sorted(provider["models"])

@@ -8,7 +8,8 @@ import pytest
 from gateway.records.agreement import CountedRows, watch_agreement
 from gateway.signals import telemetry
 from gateway.signals.metrics import Registry
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
 from tests.gateway.records.test_recorder import Heard
 from tests.gateway.state.ledger_rows import a_hit, a_row, unpriced

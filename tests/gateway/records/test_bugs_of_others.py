@@ -18,8 +18,9 @@ from adapters.schema import InferenceRequest
 from gateway.records.settlement import settle
 from gateway.signals.profiles.langfuse import cost_details, usage_details
 from policies.pricing import cost_of
-from policies.tariffs import RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Cost, Deployment, Endpoint, Failure, FailureKind, Price, Usage
+from policies.tariffs import Price, RareRates, Rates, Tariff, Tier
+from policies.usage import Cost, Usage
+from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind
 from tests.gateway.calls import answered, attempt, call
 from tests.gateway.records.test_recorder import tell
 

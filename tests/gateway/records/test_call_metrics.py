@@ -13,7 +13,8 @@ from gateway.signals import cache_telemetry, engine_telemetry, telemetry
 from gateway.signals.metrics import Registry
 from policies.attempts import AttemptKind
 from policies.cache_rules import CacheRules
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import FREE_OF_PRICE, ROUTE, answered, attempt, cached_hit, call, from_an_engine
 
 if TYPE_CHECKING:

@@ -29,8 +29,9 @@ from gateway.signals.logs import LogSink
 from gateway.signals.metrics import Registry
 from gateway.state.ledger.ledger import Ledger
 from policies.attempts import AttemptKind
-from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Deployment, Failure, FailureKind, Price, Usage, UsageDetails
+from policies.tariffs import Adjustment, Price, RareRates, Rates, Tariff, Tier
+from policies.usage import Usage, UsageDetails
+from policies.vocabulary import Deployment, Failure, FailureKind
 from tests.gateway.calls import DEAR, FREE_OF_PRICE, attempt, cached_hit, call
 from tests.gateway.kept_spans import traces_to
 from tests.gateway.records.test_recorder import FakeCounts

@@ -12,7 +12,8 @@ from gateway.records.settlement import settle
 from gateway.state.journal.frames import intent_frame
 from policies.estimate import OUTPUT_TOKENS_DEFAULT, OutputBound
 from policies.limits import Hold, Kind
-from policies.vocabulary import Principal, Usage
+from policies.usage import Usage
+from policies.vocabulary import Principal
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
 
 if TYPE_CHECKING:

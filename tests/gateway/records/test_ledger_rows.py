@@ -6,7 +6,8 @@ from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from gateway.state.answers.store import Used
 from policies.cache_rules import Bypass, Level
-from policies.vocabulary import Failure, FailureKind, Period, Principal, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind, Period, Principal
 from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call, from_an_engine
 from tests.gateway.limited_calls import NOW_S, Gate, limit
 

@@ -23,7 +23,8 @@ from gateway.signals.logs import LogSink
 from gateway.signals.metrics import Registry
 from gateway.signals.sampling import Sampling
 from gateway.signals.telemetry import NANO
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import answered, attempt, cached_hit, call
 from tests.gateway.kept_spans import EVERYTHING, traces_to
 from tests.gateway.limited_calls import Gate, limit

@@ -25,7 +25,8 @@ from gateway.signals.telemetry import ATTEMPT_TOKENS
 from gateway.state.fleet import Fleet
 from gateway.state.journal.journal import Journal
 from gateway.state.journal.slots import claim
-from policies.vocabulary import Deployment, Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Failure, FailureKind
 from tests.gateway.calls import answered
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from gateway.records.settlement import HEDGE_LOST, settle
 from gateway.signals.conventions import Mark
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.attempts import AttemptKind
-from policies.vocabulary import Failure, FailureKind, LimitScope, Usage, UsageDetails
+from policies.usage import Usage, UsageDetails
+from policies.vocabulary import Failure, FailureKind, LimitScope
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, cached_hit, call, from_an_engine
 
 if TYPE_CHECKING:

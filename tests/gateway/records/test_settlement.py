@@ -20,8 +20,9 @@ from gateway.records.settlement import (
 from gateway.signals.telemetry import Estimated, Outcome, Unpriced
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.pricing import billed_price
-from policies.tariffs import Rates, Tariff
-from policies.vocabulary import Deployment, Failure, FailureKind, Price, Usage, UsageDetails
+from policies.tariffs import Price, Rates, Tariff
+from policies.usage import Usage, UsageDetails
+from policies.vocabulary import Deployment, Failure, FailureKind
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
 
 if TYPE_CHECKING:

@@ -20,7 +20,9 @@ from gateway.signals.exposition import render
 from gateway.signals.metrics import Registry
 from gateway.state.answers.store import Used
 from policies.cache_rules import Bypass
-from policies.vocabulary import Deployment, Failure, FailureKind, Price, Principal, Usage
+from policies.tariffs import Price
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Failure, FailureKind, Principal
 from tests.gateway.calls import (
     DEAR,
     FREE_OF_PRICE,

@@ -20,7 +20,8 @@ from gateway.signals.exposition import render
 from gateway.signals.metrics import Registry
 from gateway.state.answers.store import Used
 from policies.cache_rules import Bypass, Level
-from policies.vocabulary import Principal, Usage
+from policies.usage import Usage
+from policies.vocabulary import Principal
 from tests.gateway.calls import DEAR, ROUTE, attempt, bystanders, cached_hit, call
 
 if TYPE_CHECKING:

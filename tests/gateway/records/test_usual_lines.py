@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from gateway.records.request_log import request_event
 from gateway.records.settlement import settle
 from gateway.records.usual_lines import MOST_TEMPLATES, UsualLines
-from policies.tariffs import RareRates
-from policies.vocabulary import Deployment, Failure, FailureKind, Price, Principal, Usage, UsageDetails
+from policies.tariffs import Price, RareRates
+from policies.usage import Usage, UsageDetails
+from policies.vocabulary import Deployment, Failure, FailureKind, Principal
 from tests.gateway.calls import FREE_OF_PRICE, Unlimited, answered, attempt, bystanders, call
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from gateway.records.settlement import settle
 from gateway.signals.attempt_spans import attempt_span
 from gateway.signals.conventions import Attr, UsageShown, Wording
 from gateway.signals.span_values import Kind, Told
-from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind
 from tests.gateway.calls import RECEIVED_AT_NS, answered, attempt, call, from_an_engine
 
 if TYPE_CHECKING:

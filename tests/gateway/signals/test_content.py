@@ -20,7 +20,8 @@ from gateway.signals.spans import spans_of
 from policies.content import ContentRules
 from policies.redaction import redact
 from policies.route_rules import Content
-from policies.vocabulary import Principal, Usage
+from policies.usage import Usage
+from policies.vocabulary import Principal
 from tests.gateway.calls import PRINCIPAL, attempt, call
 
 CANARY = "sk-proj-abcdefghijklmnop1234"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from gateway.signals.conventions import Attr, CostNames, Semconv, Wording
 from gateway.signals.cost_attributes import add_cost, add_usage
 from policies.pricing import Unpriced, cost_of
-from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Cost, Price, Usage, UsageDetails
+from policies.tariffs import Adjustment, Price, RareRates, Rates, Tariff, Tier
+from policies.usage import Cost, Usage, UsageDetails
 from tests.gateway.calls import PRICE
 
 if TYPE_CHECKING:

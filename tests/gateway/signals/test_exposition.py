@@ -18,7 +18,7 @@ from gateway.signals.exposition import LINES_AT_ONCE, OPENMETRICS, PROMETHEUS, R
 from gateway.signals.metrics import Registry
 from gateway.signals.telemetry import Family, Kind
 from gateway.signals.vitals import sample_process
-from policies.vocabulary import Usage
+from policies.usage import Usage
 from tests.gateway.calls import ROUTE, answered
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from gateway.signals.otlp import OtlpSender
 from gateway.signals.sending import Sent
 from gateway.signals.span_values import Event, Kind, Link, Span
 from gateway.signals.spans import spans_of
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import attempt, call
 from tests.gateway.otlp_receiver import OtlpReceiver
 

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from gateway.call import TraceContext
 from gateway.records.settlement import settle
 from gateway.signals.sampling import SampledBy, Sampling, outlook
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import answered, attempt, call
 
 if TYPE_CHECKING:

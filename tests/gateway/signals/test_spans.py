@@ -15,7 +15,8 @@ from gateway.signals.tracing import attempt_span_id
 from policies.attempts import AttemptKind
 from policies.cache_rules import Bypass
 from policies.choosing import Choice, Refused, Rejection
-from policies.vocabulary import Failure, FailureKind, Principal, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind, Principal
 from tests.gateway.calls import DEAR, FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, cached_hit, call, from_an_engine
 
 GOLDEN = Path(__file__).parent / "golden" / "trace.json"

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.errors import LimitError, RequestError
 from gateway.stages.admit import Admit
-from policies.vocabulary import Endpoint, Price
+from policies.tariffs import Price
+from policies.vocabulary import Endpoint
 from tests.gateway.limited_calls import A, B, Gate, Spent, limit
 from tests.gateway.stages.a_call import Next
 

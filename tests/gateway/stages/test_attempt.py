@@ -10,16 +10,8 @@ import pytest
 from adapters.schema import InferenceRequest
 from gateway.errors import CancelledUnsent, LimitError, RequestError, UpstreamError
 from policies.limit_index import LimitIndex
-from policies.vocabulary import (
-    Deployment,
-    Endpoint,
-    Failure,
-    FailureKind,
-    OnDisconnect,
-    Period,
-    Target,
-    Usage,
-)
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Endpoint, Failure, FailureKind, OnDisconnect, Period, Target
 from tests.gateway.limited_calls import Gate, Spent, limit
 from tests.gateway.stages.attempt_calls import A, B, Whole, Written, a_call, a_stage, upstream
 

@@ -19,7 +19,7 @@ from gateway.state.journal.slots import claim
 from gateway.state.ledger import sql as ledger_sql
 from gateway.state.ledger.ledger import Ledger
 from gateway.state.ledger.schema import LedgerRow
-from policies.vocabulary import Usage
+from policies.usage import Usage
 from tests.gateway.calls import answered
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from policies.breaker import Phase
 from policies.expectations import BYTES_PER_TOKEN, OUTPUT_TOKENS_USUAL
 from policies.latency import UNKNOWN_LATENCY, expected_s, ttft_quantile_s
 from policies.route_rules import Needs
-from policies.vocabulary import Deployment, Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Deployment, Failure, FailureKind
 
 A = Deployment("a", "p", "openai", "m")
 DOWN = Failure(FailureKind.CONNECT)

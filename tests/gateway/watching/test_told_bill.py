@@ -11,9 +11,9 @@ from gateway.explaining.attempt_bills import AttemptTold, attempt_told
 from gateway.records.ledger_rows import details_of
 from gateway.watching.told_bill import told_bill
 from policies.pricing import billed_price, cost_of, source_of
-from policies.tariffs import Adjustment
+from policies.tariffs import Adjustment, Price
+from policies.usage import Cost, Usage, UsageDetails
 from policies.usage_parts import sane
-from policies.vocabulary import Cost, Price, Usage, UsageDetails
 from tests.gateway.state.ledger_rows import PLAIN as ROW
 from tests.policies.test_bills import prices, usages
 

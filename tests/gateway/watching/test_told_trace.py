@@ -11,7 +11,8 @@ from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from gateway.state.ledger.lookup import Found
 from gateway.watching.told_trace import told_trace
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import PRICE, attempt, call
 
 hostile = st.text(max_size=90) | st.sampled_from(("\x1b]0;owned\x07", "a\nb", "\u202egpt", "x" * 300, "\x9b31m"))

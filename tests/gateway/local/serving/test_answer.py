@@ -13,7 +13,8 @@ from gateway.errors import RequestError, UpstreamError
 from gateway.local.serving.answer import LocalAnswer
 from gateway.local.serving.ticket import Ticket
 from gateway.upstream import Exchange
-from policies.vocabulary import Endpoint, FailureKind, Timeouts, Usage
+from policies.usage import Usage
+from policies.vocabulary import Endpoint, FailureKind, Timeouts
 
 STARTED = Started(1, 10, 4, ("tools",))
 HELLO = Delta(1, 0, "hello", 2)

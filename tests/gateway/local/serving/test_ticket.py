@@ -6,7 +6,7 @@ import pytest
 
 from adapters.llama_cpp_job import Delta, Failed, Finished, Scores, Started, Vectors
 from gateway.local.serving.ticket import Ticket
-from policies.vocabulary import Usage
+from policies.usage import Usage
 
 
 def never(_: Ticket) -> None:

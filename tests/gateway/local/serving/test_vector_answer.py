@@ -13,7 +13,8 @@ from gateway.errors import RequestError, UpstreamError
 from gateway.local.serving.ticket import Ticket
 from gateway.local.serving.vector_answer import VectorAnswer
 from gateway.upstream import Exchange
-from policies.vocabulary import Endpoint, FailureKind, Timeouts, Usage
+from policies.usage import Usage
+from policies.vocabulary import Endpoint, FailureKind, Timeouts
 
 EMBED = Wish(Endpoint.EMBEDDINGS, "mini")
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from gateway.records.settlement import settle
 from gateway.signals.profiles.langfuse import langfuse, usage_details
 from gateway.signals.spans import spans_of
-from policies.vocabulary import Failure, FailureKind, Usage
+from policies.usage import Usage
+from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import answered, attempt, call
 
 COUNT = st.integers(0, 10**6)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.records.settlement import settle
 from gateway.signals.profiles.mlflow import mlflow
 from gateway.signals.spans import spans_of
-from policies.vocabulary import Usage
+from policies.usage import Usage
 from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, call
 
 COUNT = st.integers(0, 10**6)

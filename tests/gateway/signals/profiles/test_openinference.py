@@ -4,7 +4,8 @@ from gateway.records.settlement import settle
 from gateway.signals.conventions import UsageShown, Wording
 from gateway.signals.profiles.openinference import openinference
 from gateway.signals.spans import spans_of
-from policies.vocabulary import Endpoint, Usage, UsageDetails
+from policies.usage import Usage, UsageDetails
+from policies.vocabulary import Endpoint
 from tests.gateway.calls import answered
 
 USAGE = Usage(100, 10, 40, 20, 5, details=UsageDetails(output_audio_tokens=2))

@@ -17,7 +17,7 @@ from gateway.state.journal.journal import Journal
 from gateway.state.journal.replay import Replay, rows_of
 from gateway.state.journal.slots import Slot, claim
 from gateway.state.ledger.schema import LARGEST
-from policies.vocabulary import Usage
+from policies.usage import Usage
 from tests.gateway.calls import answered
 
 if TYPE_CHECKING:

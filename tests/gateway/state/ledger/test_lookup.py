@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.state.ledger.lookup import Found, last_request, rows_of
 from gateway.state.ledger.prices import rates_of
 from gateway.state.ledger.sql import append
-from policies.vocabulary import Price
+from policies.tariffs import Price
 from tests.gateway.state.ledger_rows import a_row
 
 if TYPE_CHECKING:

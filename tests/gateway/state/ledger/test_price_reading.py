@@ -14,7 +14,8 @@ from policies.pricing import billed_price
 from tests.policies.test_bills import prices, usages
 
 if TYPE_CHECKING:
-    from policies.vocabulary import Price, Usage
+    from policies.tariffs import Price
+    from policies.usage import Usage
 
 
 @given(prices(), usages)

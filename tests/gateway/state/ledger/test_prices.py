@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.state.ledger.prices import PriceBook, prices_by_id, rates_of
 from gateway.state.ledger.sql import append
-from policies.tariffs import Adjustment, RareRates, Rates, Tariff, Tier
-from policies.vocabulary import Price
+from policies.tariffs import Adjustment, Price, RareRates, Rates, Tariff, Tier
 from tests.gateway.state.ledger_rows import a_row, asked
 from tests.gateway.state.ledgers import read, rows, started
 

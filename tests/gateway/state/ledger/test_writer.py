@@ -14,7 +14,7 @@ from gateway.state.journal.slots import claim
 from gateway.state.ledger import sql as ledger_sql
 from gateway.state.ledger.schema import LedgerError, LedgerRow
 from gateway.state.ledger.writer import LedgerWriter
-from policies.vocabulary import Usage
+from policies.usage import Usage
 from tests.gateway.calls import answered
 
 if TYPE_CHECKING:

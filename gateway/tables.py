@@ -28,6 +28,14 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], width: int | N
     return "\n".join(GAP.join(map(_fit, line, widths)).rstrip() for line in lines)
 
 
+def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """The rows as lines, no column cut: so many columns to the left, the others, which are numbers, to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    pads = [str.ljust if column < left else str.rjust for column in range(len(widths))]
+    lines = [[pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)] for row in rows]
+    return [GAP.join(line).rstrip() for line in lines]
+
+
 def cell(value: object) -> str:
     """A value on one line, with nothing in it that a terminal would act upon."""
     if value is None or value == []:

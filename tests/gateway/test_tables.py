@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.commands.tables import cell, day, table, terminal_width
+from gateway.tables import aligned, cell, day, table, terminal_width
 
 ROWS: list[list[object]] = [["a", "a name of some length"], ["bbbb", None]]
 
@@ -21,6 +21,11 @@ def test_the_widest_column_is_cut_where_the_terminal_is_narrow(width: int) -> No
 
 def test_nothing_is_cut_to_nothing() -> None:
     assert table(("ID", "NAME"), ROWS, 1).splitlines()[1] == "a     a nam…"
+
+
+def test_names_stand_to_the_left_and_numbers_to_the_right() -> None:
+    rows = [["who", "what", "USD"], ["a", "", "10.5"], ["bcde", "x", ""]]
+    assert aligned(rows, 2) == ["who   what   USD", "a           10.5", "bcde  x"]
 
 
 def test_cells_are_plain() -> None:
