@@ -33,7 +33,7 @@ semantic: $(STAMPS)/project $(STAMPS)/semantic ## add what `cache: {semantic: ..
 
 test: $(STAMPS)/compiler $(STAMPS)/dev $(STAMPS)/project $(STAMPS)/model $(LLAMA) $(STAMPS)/minilm $(STAMPS)/semantic $(CLIENTS)/.stamp tests/clients/node/node_modules/.stamp tests/grafana/node_modules/.stamp ## run the whole suite, real servers and real clients included (PYTEST_ARGS='-k streams')
 	@scripts/test_servers.sh
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-all: PYTEST_ARGS += -m 'slow or not slow'
 test-all: .venv-phoenix/.stamp test ## the same, and the long proofs marked slow; installs Phoenix (855 MB)

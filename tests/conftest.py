@@ -14,6 +14,9 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from types import FrameType
 
+    from xdist.remote import Producer
+    from xdist.scheduler import Scheduling
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
@@ -70,6 +73,16 @@ def _refuse_to_block(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_refuse)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """What `--dist loadfile` means here."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from tests.distribution import ByPlace  # noqa: PLC0415 - xdist need not be there
+
+    return ByPlace(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.siege import Siege
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("bad_auth")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FRESH = generate("live", random.Random(1))  # a key that opens nothing
 MISTYPED = FRESH[:-1] + ("a" if FRESH[-1] != "a" else "b")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.siege import Siege
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("bad_bodies")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 GOOD = json.dumps(GOOD_BODY).encode()
 LIMIT_BYTES = 32 << 20

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.siege import Siege
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("bad_framing")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BODY = json.dumps(GOOD_BODY).encode()
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)

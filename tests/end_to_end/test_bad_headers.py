@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.siege import Siege
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("bad_headers")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOWHERE = (
     "/", "/v1", "/v1/", "/v2/chat/completions", f"{CHAT}/", "/v1//chat/completions", "//v1/chat/completions",

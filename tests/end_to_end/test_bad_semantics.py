@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.siege import Siege
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("bad_semantics")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BODIES: dict[str, dict[str, Any]] = {
     CHAT: GOOD_BODY,

@@ -13,7 +13,7 @@ from tests.end_to_end.test_secrets import forms
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("canaries")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # What each sink holds of what was done, so that an empty or unread one would be noticed.
 CONTROLS: dict[str, tuple[bytes, ...]] = {

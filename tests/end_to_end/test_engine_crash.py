@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from tests.gateway_process import GatewayProcess
 
-pytestmark = pytest.mark.xdist_group("engine_crash")
-
 CALLERS = 16
 ENGINE, BACKUP = "engine", "backup"
 SIGNALS = (signal.SIGKILL, signal.SIGABRT)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tests.gateway.admin.listening import Listening, Told
 
 pytest.importorskip("llama_cpp")
-pytestmark = pytest.mark.xdist_group("engine_crash")
-
 # Nobody has ended before everybody is there.
 LONG = 450
 POISONED = (sys.executable, "-P", str(Path(__file__).with_name("poisoned_worker.py")))

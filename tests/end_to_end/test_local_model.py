@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from tests.end_to_end.other_clients import Client
     from tests.gateway_process import GatewayProcess
 
-pytestmark = pytest.mark.xdist_group("local_model")
-
 NAME = "smollm2-135m"
 SEA: Any = {"model": "local", "messages": [{"role": "user", "content": "Write one sentence about the sea."}]}
 # Of these answers the model is sure: each token is far likelier than the next, so no rounding decides between them.

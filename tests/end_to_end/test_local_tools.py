@@ -15,8 +15,6 @@ from tests.gateway_process import KEY, ROOT, gateway_process
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.xdist_group("local_model")
-
 WEATHER: Any = {
     "type": "function",
     "function": {

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from tests.gateway_process import GatewayProcess
 
-pytestmark = pytest.mark.xdist_group("local_model")
-
 MINILM = "package:all_minilm_l6_v2"
 SMALL_KEY = "sk-has-a-small-limit-0123456789"
 TEXTS = ["A man is eating food.", "Somebody eats a meal.", "Interest rates rose again in March."]

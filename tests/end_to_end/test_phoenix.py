@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.xdist_group("phoenix"),
     pytest.mark.skipif(not PYTHON.exists(), reason="make test-all installs .venv-phoenix"),
 ]
 

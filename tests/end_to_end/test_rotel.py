@@ -17,7 +17,7 @@ from tests.scripted_upstream import ScriptedUpstream, forever
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("rotel")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OPEN, CLOSED, HASHED = "a-key-that-shows-0123456789", "a-key-that-does-not-0123456789", "a-key-hashed-0123456789"
 CANARY = "sk-proj-promptcanary0123456789"

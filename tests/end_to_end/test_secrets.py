@@ -8,8 +8,6 @@ import json
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from gateway.keys.virtual_keys import generate
 from tests.end_to_end.siege import CHAT, COMPLETED, GOOD_BODY
 from tests.gateway_process import gateway_process, post
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
     from tests.gateway_process import GatewayProcess
     from tests.scripted_upstream import Step
-
-pytestmark = pytest.mark.xdist_group("secrets")
 
 # Upstream credentials come in two forms: one that any scrubber knows, and one that looks like a word.
 CANARIES = {

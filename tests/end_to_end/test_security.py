@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.siege import Answered, Siege
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("security")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ADMIN_TOKEN = "canary-admin-token-0123456789abcdef"
 ANYTHING: Any = None

@@ -9,8 +9,6 @@ import pytest
 if TYPE_CHECKING:
     from tests.observed.scene import Observed
 
-pytestmark = pytest.mark.xdist_group("observed")
-
 
 @pytest.mark.parametrize(
     "family", ["pointsman_request_duration_seconds_bucket", "pointsman_time_to_first_token_seconds_bucket"]

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from dashboards.queries import PanelQuery
     from tests.observed.scene import Observed
 
-pytestmark = pytest.mark.xdist_group("observed")
-
 OF_LINES = [query for query in queries() if query.source is Source.LOKI]
 OF_SPANS = [query for query in queries() if query.source is Source.TEMPO]
 FIELDS = re.compile(r'(\w+)="([\w.\[\]]+)"')

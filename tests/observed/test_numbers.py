@@ -12,8 +12,6 @@ from gateway.signals.telemetry import NANO, NONE, Outcome
 if TYPE_CHECKING:
     from tests.observed.scene import Observed
 
-pytestmark = pytest.mark.xdist_group("observed")
-
 SHADOW = "cache:shadow"
 WHOLE = (
     "swift-1",

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tests.observed.prometheus_server import Series
     from tests.observed.scene import Observed
 
-pytestmark = pytest.mark.xdist_group("observed")
-
 ASKED = [query for query in queries() if query.source is Source.PROMETHEUS]
 NOTES = [(board, note) for board in BOARDS for note in board.notes]
 CHOICES = [(board, variable.name) for board in BOARDS for variable in board.variables]

@@ -13,8 +13,6 @@ from tests.observed.scene import RULES
 if TYPE_CHECKING:
     from tests.observed.scene import Observed
 
-pytestmark = pytest.mark.xdist_group("observed")
-
 
 def written() -> list[dict[str, Any]]:
     found = []

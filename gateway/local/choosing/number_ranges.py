@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_DIGITS = 16
 _MOST = 10**MAX_DIGITS - 1
@@ -23,8 +26,8 @@ def numbers_of(schema: dict[str, Any]) -> str:
     low, high = _bounds(schema)
     ways = [whole_numbers(low, high)] if low is None or high is None or low <= high else []
     # Fractions lie between whole numbers, so they may go up to a bound that is none of the numbers itself.
-    least = _outer(low, schema, "exclusiveMinimum")
-    most = _outer(high, schema, "exclusiveMaximum")
+    least = _outer(low, schema.get("exclusiveMinimum"), _whole(schema, "minimum", math.ceil))
+    most = _outer(high, schema.get("exclusiveMaximum"), _whole(schema, "maximum", math.floor))
     least, most = -_MOST if least is None else least, _MOST if most is None else most
     if most > max(0, least):
         ways.append(f"({whole_numbers(max(0, least), most - 1)}) {_FRACTION}")
@@ -37,21 +40,32 @@ def numbers_of(schema: dict[str, Any]) -> str:
 
 def _bounds(schema: dict[str, Any]) -> tuple[int | None, int | None]:
     """The least and the greatest whole number that are allowed."""
-    lows = [math.ceil(schema["minimum"])] if schema.get("minimum") is not None else []
-    if schema.get("exclusiveMinimum") is not None:
-        lows.append(math.floor(schema["exclusiveMinimum"]) + 1)
-    highs = [math.floor(schema["maximum"])] if schema.get("maximum") is not None else []
-    if schema.get("exclusiveMaximum") is not None:
-        highs.append(math.ceil(schema["exclusiveMaximum"]) - 1)
-    return max(lows, default=None), min(highs, default=None)
+    lows = [
+        _whole(schema, "minimum", math.ceil),
+        _whole(schema, "exclusiveMinimum", lambda bound: math.floor(bound) + 1),
+    ]
+    highs = [
+        _whole(schema, "maximum", math.floor),
+        _whole(schema, "exclusiveMaximum", lambda bound: math.ceil(bound) - 1),
+    ]
+    return (
+        max((low for low in lows if low is not None), default=None),
+        min((high for high in highs if high is not None), default=None),
+    )
 
 
-def _outer(bound: int | None, schema: dict[str, Any], name: str) -> int | None:
-    """The whole number up to which fractions go: a bound that excludes itself is one, if a double can tell."""
-    excluded = schema.get(name)
-    if bound is None or excluded is None or abs(excluded - bound) != 1 or abs(excluded) >= _EXACT_BELOW:
+def _whole(schema: dict[str, Any], name: str, rounded: Callable[[float], int]) -> int | None:
+    bound = schema.get(name)
+    return None if bound is None else rounded(bound)
+
+
+def _outer(bound: int | None, excluded: float | None, included: int | None) -> int | None:
+    """The whole number up to which fractions go: a bound that excludes itself is one, if a double can tell, unless the
+    other, that is part of its range, comes before.
+    """
+    if bound is None or excluded is None or bound == included:
         return bound
-    return int(excluded)
+    return int(excluded) if abs(excluded - bound) == 1 and abs(excluded) < _EXACT_BELOW else bound
 
 
 def whole_numbers(low: int | None, high: int | None) -> str:

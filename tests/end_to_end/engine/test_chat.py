@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.engine.house import House
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 TURNS: Any = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Name a river."}]
 ASK: Any = {**conversation("steady", TURNS), "max_tokens": 12}
 PROMPT = rendered(("system", "Be short."), ("user", "Name a river."))

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.engine.house import House
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 PROMPT = "The river and the sea"
 ASK: Any = {"model": "steady", "prompt": PROMPT, "temperature": 0, "max_tokens": 12}
 # Ids of single bytes are those bytes in the tiny models' vocabulary.

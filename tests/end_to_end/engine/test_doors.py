@@ -13,8 +13,6 @@ from tests.gateway_process import KEY
 if TYPE_CHECKING:
     from tests.end_to_end.engine.house import House
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 BODIES: Any = {
     CHAT: conversation("steady", "Hi") | {"max_tokens": 2},
     COMPLETIONS: {"model": "steady", "prompt": "Hi", "max_tokens": 2},

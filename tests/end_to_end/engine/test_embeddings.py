@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.engine.house import House
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 TEXTS = ["the cat and the dog", "the moon", "a river in the city of the king"]
 WIDTH = 32
 CLS, SEP = 2, 3

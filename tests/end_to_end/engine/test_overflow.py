@@ -11,8 +11,6 @@ from tests.end_to_end.engine.house import CHAT, COMPLETIONS, conversation, rende
 if TYPE_CHECKING:
     from tests.end_to_end.engine.house import House
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 CONTEXT = 256
 FULL: Any = list(b"x1" * 128)  # ids of tokens: exactly as many as there is room for
 ONE_LEFT: Any = FULL[:-1]

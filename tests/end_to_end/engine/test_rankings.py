@@ -11,8 +11,6 @@ from tests.end_to_end.engine.house import RERANK
 if TYPE_CHECKING:
     from tests.end_to_end.engine.house import House
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 DOCUMENTS = ["the cat and the dog", "a king in a city", "the moon", "a river to the sea"]
 ASK: Any = {"model": "rank", "query": "the sun and the moon", "documents": DOCUMENTS}
 

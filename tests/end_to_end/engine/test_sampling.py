@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.engine.house import House
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 ASK: Any = {**conversation("steady", "Name a river."), "max_tokens": 24}
 LOGPROBS: Any = ASK | {"logprobs": True, "top_logprobs": 10}
 

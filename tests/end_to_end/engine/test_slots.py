@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.engine.house import House
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 SLOTS, PLACES = 2, 2
 LONG: Any = {"model": "crowded", "prompt": "Go on", "temperature": 0, "max_tokens": 1000}
 

@@ -13,8 +13,6 @@ from tests.end_to_end.engine.house import CHAT, conversation
 if TYPE_CHECKING:
     from tests.end_to_end.engine.house import House
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 ASK: Any = {**conversation("steady", "Write an example."), "temperature": 1, "max_tokens": 300}
 CITY: Any = {
     "type": "object",

@@ -12,8 +12,6 @@ from tests.end_to_end.engine.house import CHAT, COMPLETIONS, conversation
 if TYPE_CHECKING:
     from tests.end_to_end.engine.house import House
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 PROMPT = "Look into the glass"
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.engine.house import House, Stream
 
-pytestmark = pytest.mark.xdist_group("engine_house")
-
 
 def function(name: str, **properties: Any) -> dict[str, Any]:
     parameters = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}

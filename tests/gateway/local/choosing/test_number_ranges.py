@@ -60,6 +60,9 @@ def obeys(value: float, schema: dict[str, float]) -> bool:
 
 
 @given(BOUNDED, st.lists(VALUES, min_size=1, max_size=20))
+@example({"minimum": -18, "exclusiveMinimum": -19}, [-18.5])
+@example({"maximum": 18, "exclusiveMaximum": 19}, [18.5])
+@example({"minimum": -18.5, "exclusiveMinimum": -19}, [-18.75])
 def test_nothing_is_allowed_that_the_schema_forbids(schema: dict[str, float], values: list[float]) -> None:
     for make in (integers_of, numbers_of):
         try:
