@@ -54,7 +54,7 @@ _CARD = re.compile(
 )
 _PHONE = re.compile(
     r"(?<![\w.+-])(?:"
-    r"(?:\+|00)[1-9]\d{0,2}(?:[ ./-]{0,2}\(?\d{1,5}\)?){2,6}+"  # international
+    r"(?:\+|00)[1-9]\d{0,2}(?:[ ./-]{0,2}\(?\d{1,5}(?:\)(?![^\W\d]))?){2,6}+"  # international; no bracket before words
     r"|\(\d{2,5}\)[ .-]?\d{3,4}[ .-]?\d{3,6}|[2-9]\d{2}[ .-]\d{3}[ .-]\d{4}"  # (030) 1234567, 555-123-4567
     r"|0\d{1,4}[ /-]\d{3,4}(?:[ -]?\d{2,4}){1,3}+"  # national, with a leading 0
     r")(?![\w])"
@@ -194,8 +194,9 @@ def is_luhn(digits: list[int]) -> bool:
 
 
 def _phone(found: re.Match[str]) -> str:
+    """Other digits may come right behind one that says by its + what it is."""
     digits = sum(char.isdigit() for char in found[0])
-    return PHONE if 7 <= digits <= 17 else found[0]
+    return PHONE if digits >= 7 and (digits <= 17 or found[0][0] == "+") else found[0]
 
 
 def _address(found: re.Match[str]) -> str:

@@ -99,6 +99,8 @@ def test_plain_words_stay(text: str) -> None:
 
 
 @given(st.lists(st.text(max_size=20)), st.sampled_from((*KEYS, *PERSONAL)), st.text(max_size=20), AROUND, AROUND)
+@example([], "+49 30 901820", "A", " ", ")")
+@example([], "+49 30 901820", "000000000000", " ", " ")
 def test_no_canary_survives_in_whatever_company(
     before: list[str], canary: str, after: str, left: str, right: str
 ) -> None:
