@@ -94,6 +94,7 @@ def name_of(path: Path) -> str:
 
 
 @functools.cache
+@functools.cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 

@@ -30,13 +30,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 SEED = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(10**6)))
-LENGTHS = [pytest.param(20.0, id="short"), pytest.param(900.0, id="long", marks=pytest.mark.slow)]
+LENGTHS = [pytest.param(12.0, id="short"), pytest.param(900.0, id="long", marks=pytest.mark.slow)]
 SLOTS = 4
 # Caches fill during the first part; what grows afterwards leaks.
 SETTLING = 0.3
-# Caches and the allocator take some 10 MB in the first minutes, all that a short run sees; in a long one, with forty
+# Caches and the allocator take some 10 MB in the first minutes, all that a short run sees; in a long one, with seventy
 # times the jobs, a leak of 0.7 kB a job would show.
-GROWTH_BYTES = {20.0: 16 * 1024 * 1024, 900.0: 8 * 1024 * 1024}
+GROWTH_BYTES = {12.0: 16 * 1024 * 1024, 900.0: 8 * 1024 * 1024}
 GATEWAY_GROWTH_BYTES = 24 * 1024 * 1024
 
 

@@ -144,7 +144,7 @@ def segments(folder: Path) -> list[Path]:
     return list(folder.rglob("*.segment"))
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [6, pytest.param(100, marks=pytest.mark.slow)])
 async def test_killed_at_random_instants_it_loses_no_attempt(tmp_path: Path, kills: int) -> None:
     rng = random.Random(kills)
     meter = Meter(random.Random(kills + 1))

@@ -132,22 +132,24 @@ async def test_every_kind_of_call_is_told_whole_and_the_ledger_alone_tells_the_s
         }
         for name, request_id in asked.items():
             await written(gateway, request_id, 2 if name in ("fallback", "stream") else 1)
-        online = {name: await traced(gateway, request_id) for name, request_id in asked.items()}
-        offline = {name: await traced(gateway, request_id, offline=True) for name, request_id in asked.items()}
-        text = "".join([(await trace(gateway, one)).out for one in asked.values()])
+        online = dict(zip(asked, await asyncio.gather(*(traced(gateway, one) for one in asked.values())), strict=True))
+        by_ledger = [traced(gateway, one, offline=True) for one in asked.values()]
+        offline = dict(zip(asked, await asyncio.gather(*by_ledger), strict=True))
+        told = await asyncio.gather(*(trace(gateway, asked[name]) for name in ("fallback", "unpriced")))
+        text = "".join(one.out for one in told)
         away = await ask(gateway, "nowhere")
         nobody = await traced(gateway, away)
         unwritten = await trace(gateway, away, offline=True)
-    for name, told in online.items():
-        assert "unknown" not in told, name
-        assert not told.get("disagreeing")
-        assert told["attempts"] == offline[name]["attempts"]
-        assert told.get("cost_nanousd") == offline[name].get("cost_nanousd")
-        assert {**told["call"], "at_ms": 0} == {**offline[name]["call"], "at_ms": 0}
+    for name, call in online.items():
+        assert "unknown" not in call, name
+        assert not call.get("disagreeing")
+        assert call["attempts"] == offline[name]["attempts"]
+        assert call.get("cost_nanousd") == offline[name].get("cost_nanousd")
+        assert {**call["call"], "at_ms": 0} == {**offline[name]["call"], "at_ms": 0}
         assert "decision" not in offline[name]
         assert "the decision" in offline[name]["unknown"][0]
-        assert all("mismatches" not in one for one in told["attempts"])
-        stages = [stage["stage"] for stage in told["timings"]["stages"]]
+        assert all("mismatches" not in one for one in call["attempts"])
+        stages = [stage["stage"] for stage in call["timings"]["stages"]]
         assert stages[:3] == ["auth", "read", "route"]
     # 7 tokens are new at 2.3625, 4 cached at 1.18125, 7 out at 9.45 USD per million: 10 % off and 5 % on.
     fallen = online["fallback"]
@@ -212,7 +214,8 @@ async def test_a_ledger_that_was_changed_by_hand_is_told_as_a_mismatch(tmp_path:
 async def test_a_call_that_nobody_knows_is_said_so(tmp_path: Path) -> None:
     names = (f"req_{7:028x}", "req_nonsense", "../../metrics", "\x1b[2Jreq")
     async with ground(tmp_path, 1) as gateway:
-        found = [await trace(gateway, name, offline=offline) for name in names for offline in (False, True)]
+        ways = [trace(gateway, name, offline=offline) for name in names for offline in (False, True)]
+        found = await asyncio.gather(*ways)
     for told in found:
         assert (told.code, told.out) == (2, "")
         assert told.err.startswith("pointsman trace: ")

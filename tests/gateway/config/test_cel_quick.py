@@ -128,7 +128,7 @@ def subjects(draw: Callable[[Any], Any]) -> Subject:
     return Subject(draw(who), Endpoint.CHAT, model, stream, sent, headers, lambda: tokens, lambda: 0, now_s, known)
 
 
-@settings(max_examples=1500)
+@settings(max_examples=600)
 @given(conditions, subjects())
 def test_what_the_closures_decide_the_library_decides_the_same(when: str, subject: Subject) -> None:
     try:

@@ -132,7 +132,7 @@ async def answered(store: LimitStore, name: str, asks: list[Ask], knows: LimitSt
     return answer
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(STEPS)
 def test_a_random_history_has_the_answers_that_it_has_in_process(steps: list[tuple[str, float, int]]) -> None:
     server = redis_server()
@@ -164,7 +164,7 @@ class RedisMachine(LimitMachine):
 
 
 TestRedisHistories = RedisMachine.TestCase
-TestRedisHistories.settings = settings(max_examples=60, stateful_step_count=30)
+TestRedisHistories.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 # --- what Redis keeps, and for how long ---
