@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from gateway.state.keys.records import Key, Member, Org, PriorityWord
+from gateway.state.keys.records import ContentWord, Key, Member, Org, PriorityWord
 
 LIMIT_ENTRY = "LimitEntry"
 """The component that says how limits are written; the policy file's own schema."""
@@ -31,6 +31,13 @@ ModelPattern = Annotated[
 Network = Annotated[str, Meta(min_length=2, max_length=60, description="CIDR, such as 10.0.0.0/8.")]
 Moment = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="Unix milliseconds.")]
 UsesCache = Annotated[bool, Meta(description="False: its calls are never answered from a cache, nor do they fill it.")]
+ContentLevel = Annotated[
+    ContentWord, Meta(description="The most that traces may show of what is said; no more than its owners let.")
+]
+CostInBody = Annotated[bool, Meta(description="True: its answers say in their usage what they cost, usage.cost.")]
+TrustsTrace = Annotated[
+    bool, Meta(description="True: its calls go on the trace that their traceparent names, and are kept with it.")
+]
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 Weight = Annotated[int, Meta(ge=1, le=1000, description="Its share of a queue against the others'.")]
 Zone = Annotated[str, Meta(min_length=1, max_length=100, description="An IANA time zone, such as Europe/Berlin.")]
@@ -59,6 +66,9 @@ class KeyToCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     output_tokens_default: Tokens | None = None
     priority: PriorityWord = "normal"
     uses_cache: UsesCache = True
+    content: ContentLevel | None = None
+    cost_in_body: CostInBody = False
+    trust_trace_context: TrustsTrace = False
     require_region: Region | None = None
     require_data_classes: DataClasses = ()
     not_before_ms: Moment | None = None
@@ -78,6 +88,9 @@ class KeyToChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     output_tokens_default: Tokens | UnsetType | None = UNSET
     priority: PriorityWord | UnsetType = UNSET
     uses_cache: UsesCache | UnsetType = UNSET
+    content: ContentLevel | UnsetType | None = UNSET
+    cost_in_body: CostInBody | UnsetType = UNSET
+    trust_trace_context: TrustsTrace | UnsetType = UNSET
     require_region: Region | UnsetType | None = UNSET
     require_data_classes: DataClasses | UnsetType = UNSET
     not_before_ms: Moment | UnsetType | None = UNSET

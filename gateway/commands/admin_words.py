@@ -39,7 +39,16 @@ def _add_keys(leaf: Leaf) -> None:
     for name in ("org", "team", "user", "tag"):
         listing.add_argument(f"--{name}", metavar=name.upper())
     listing.add_argument("--all", action="store_true", help="revoked keys too")
-    _add_terms(leaf("create", "make a key; the key alone goes to standard output, once"))
+    create = leaf("create", "make a key; the key alone goes to standard output, once")
+    create.add_argument("--name", required=True, metavar="NAME")
+    for name in ("org", "env"):
+        create.add_argument(f"--{name}", metavar=name.upper())
+    _add_terms(create)
+    change = _named(leaf("change", "give a key other terms; what is not said stays, lists are replaced whole"))
+    change.add_argument("--name", metavar="NAME", help="what it is called from now on")
+    text = "an option such as expires: back to what it is where nobody says anything; may be repeated"
+    change.add_argument("--unset", action="append", default=[], metavar="OPTION", help=text)
+    _add_terms(change)
     for verb, said in (
         ("show", "one key"),
         ("rotate", "give a key a new secret; it alone goes to standard output, once"),
@@ -47,18 +56,21 @@ def _add_keys(leaf: Leaf) -> None:
         ("enable", "accept a disabled key again"),
         ("revoke", "refuse a key for good"),
     ):
-        one = leaf(verb, said)
-        one.add_argument("key", metavar="KEY", help="its public id, or its name")
-        one.add_argument("--org", default="default", metavar="ORG", help="of which KEY is a name")
+        one = _named(leaf(verb, said))
         if verb == "rotate":
             text = "how long the secret before still works, as 24h; 0s: no longer"
             one.add_argument("--overlap", required=True, metavar="TIME", help=text)
 
 
-def _add_terms(create: argparse.ArgumentParser) -> None:
-    create.add_argument("--name", required=True, metavar="NAME")
-    for name in ("org", "team", "user", "env"):
-        create.add_argument(f"--{name}", metavar=name.upper())
+def _named(one: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    one.add_argument("key", metavar="KEY", help="its public id, or its name")
+    one.add_argument("--org", default="default", metavar="ORG", help="of which KEY is a name")
+    return one
+
+
+def _add_terms(key: argparse.ArgumentParser) -> None:
+    for name in ("team", "user"):
+        key.add_argument(f"--{name}", metavar=name.upper())
     for name, metavar, said in (
         ("route", "MODEL", "what it may ask for; all routes without one"),
         ("network", "CIDR", "from where it may be used; anywhere without one"),
@@ -66,14 +78,17 @@ def _add_terms(create: argparse.ArgumentParser) -> None:
         ("data-class", "CLASS", "binds whoever answers: cleared for it"),
         ("limit", "RESOURCE=AMOUNT", "such as tokens=100k/min, concurrent=4 or cost='20 USD/month'"),
     ):
-        create.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=f"{said}; may be repeated")
-    create.add_argument(
-        "--output-tokens", type=int, metavar="N", help="stands in for a max_tokens that callers left out"
-    )
-    create.add_argument("--require-region", metavar="REGION", help="binds whoever answers: in it, as eu or eu-west-1")
-    create.add_argument("--priority", metavar="WORD", help="low, normal, high or critical: who is served first")
-    create.add_argument("--no-cache", action="store_true", help="no cache answers its calls, or keeps answers to them")
-    create.add_argument("--expires", metavar="WHEN", help="a date, a time, or a span such as 90d")
+        key.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=f"{said}; may be repeated")
+    key.add_argument("--output-tokens", type=int, metavar="N", help="stands in for a max_tokens that callers left out")
+    key.add_argument("--require-region", metavar="REGION", help="binds whoever answers: in it, as eu or eu-west-1")
+    key.add_argument("--priority", metavar="WORD", help="low, normal, high or critical: who is served first")
+    key.add_argument("--no-cache", action="store_true", help="no cache answers its calls, or keeps answers to them")
+    said = "the most that traces may show of what is said: none, hash, redacted or full"
+    key.add_argument("--content", metavar="LEVEL", help=said)
+    key.add_argument("--cost-in-body", action="store_true", help="its answers say in their usage what they cost")
+    said = "its calls go on the trace that their traceparent names"
+    key.add_argument("--trust-trace-context", action="store_true", help=said)
+    key.add_argument("--expires", metavar="WHEN", help="a date, a time, or a span such as 90d")
 
 
 def _add_orgs(leaf: Leaf) -> None:

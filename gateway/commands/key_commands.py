@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.commands.admin_client import CommandError, NotFoundError
+from gateway.commands.key_terms import changes_of, span_s, terms_of
 from gateway.commands.shown import Shown, path_of, query_of
 from gateway.scrubbing import printable
 from gateway.tables import day
@@ -33,8 +33,6 @@ HEADS: Final = (
 )
 PAGE: Final = 1000
 _ID: Final = re.compile(r"[0-9A-Za-z]{12}")
-_SPAN: Final = re.compile(r"([0-9]{1,7})([smhd])")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def list_keys(client: AdminClient, arguments: argparse.Namespace) -> Shown:
@@ -51,25 +49,16 @@ def list_keys(client: AdminClient, arguments: argparse.Namespace) -> Shown:
 
 
 def create_key(client: AdminClient, arguments: argparse.Namespace) -> Shown:
-    body: dict[str, object] = {
-        "name": arguments.name,
-        "org": arguments.org,
-        "env": arguments.env,
-        "team": arguments.team,
-        "user": arguments.user,
-        "routes": arguments.route or None,
-        "networks": arguments.network or None,
-        "tags": arguments.tag,
-        "limits": [limit_of(text) for text in arguments.limit],
-        "output_tokens_default": arguments.output_tokens,
-        "priority": arguments.priority,
-        "uses_cache": False if arguments.no_cache else None,
-        "require_region": arguments.require_region,
-        "require_data_classes": arguments.data_class,
-        "expires_at_ms": None if arguments.expires is None else moment_ms(arguments.expires, time.time()),
-    }
-    reply = client.ask("POST", path_of("keys"), {name: value for name, value in body.items() if value is not None})
-    return issued(reply.body, "made")
+    once = {"org": arguments.org, "env": arguments.env}
+    body = {name: word for name, word in once.items() if word is not None} | terms_of(arguments, time.time())
+    return issued(client.ask("POST", path_of("keys"), body).body, "made")
+
+
+def change_key(client: AdminClient, arguments: argparse.Namespace) -> Shown:
+    changes = changes_of(arguments, time.time())
+    path = path_of("keys", key_id(client, arguments))
+    now = client.ask("GET", path)
+    return _one(client.ask("PATCH", path, changes, now.etag).body)
 
 
 def show_key(client: AdminClient, arguments: argparse.Namespace) -> Shown:
@@ -134,36 +123,12 @@ def state_of(key: dict[str, Any]) -> str:
     return "expired" if is_over else "active"
 
 
-def limit_of(text: str) -> dict[str, object]:
-    """`tokens=100k/min` as the API has it. What the words may be is for the API to say."""
-    resource, separator, amount = text.partition("=")
-    if not separator or not amount:
-        raise CommandError("--limit must look like tokens=100k/min", 2)
-    return {resource: int(amount) if amount.isdecimal() else amount}
-
-
-def span_s(text: str, option: str) -> int:
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise CommandError(f"{option} must be a span such as 30m, 24h or 7d", 2)
-    return int(found[1]) * _SECONDS[found[2]]
-
-
-def moment_ms(text: str, now_s: float) -> int:
-    """Unix milliseconds of an ISO date or time (UTC where it names no zone), or of a span from now."""
-    if _SPAN.fullmatch(text):
-        return int((now_s + span_s(text, "--expires")) * 1000)
-    try:
-        moment = datetime.fromisoformat(text)
-        return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise CommandError("--expires must be a date such as 2027-01-31, a time, or a span such as 90d", 2) from None
-
-
 def _one(key: dict[str, Any]) -> Shown:
     rows = [*zip((head.lower() for head in HEADS), row_of(key), strict=True)]
     required = [*filter(None, [key["require_region"]]), *key["require_data_classes"]]
-    rows += [("priority", key["priority"]), ("requires", required), ("cache", "yes" if key["uses_cache"] else "no")]
+    rows += [("priority", key["priority"]), ("requires", required), ("cache", key["uses_cache"])]
+    rows += [("content", key["content"]), ("cost in body", key["cost_in_body"])]
+    rows += [("trusts trace", key["trust_trace_context"])]
     rows += [("networks", "all" if key["networks"] is None else key["networks"]), ("limits", _limits(key["limits"]))]
     rows += [("created (utc)", day(key["created_at_ms"])), ("former until (utc)", day(key["former_until_ms"]))]
     return Shown(key, ("KEY", key["id"]), rows[1:])
@@ -177,6 +142,7 @@ ACTS: Final[dict[str, Callable[[AdminClient, argparse.Namespace], Shown]]] = {
     "keys list": list_keys,
     "keys create": create_key,
     "keys show": show_key,
+    "keys change": change_key,
     "keys rotate": rotate_key,
     "keys disable": disable_key,
     "keys enable": enable_key,

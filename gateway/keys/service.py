@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.config.compile import content_of, held_keys, requires_of, route_words, trusts_trace_of, weight_of, zone_of
 from gateway.errors import StartError
 from gateway.keys.peppers import PepperError, Peppers, pepper_file
+from gateway.keys.stored_rules import StoredRules
 from gateway.keys.sync import KeySync
-from gateway.keys.view import KeyView, StoredKeys, StoredRules
+from gateway.keys.view import KeyView, StoredKeys
 from gateway.keys.virtual_keys import KeyRing
 from gateway.state.database import Database
 from gateway.state.keys.announcements import LocalAnnouncements, RedisAnnouncements

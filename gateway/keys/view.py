@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import replace
 from datetime import UTC
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,17 +17,17 @@ from gateway.config.owners import time_zone
 from gateway.config.residency import together
 from gateway.keys.peppers import PepperError
 from gateway.keys.virtual_keys import PREFIX, PUBLIC_ID, Digest, Entry, Hmac, Refusal, judge, nothing, sound
-from policies.route_rules import NO_REQUIREMENTS, Priority, Requirements
+from policies.route_rules import Content, Priority, Requirements
 from policies.vocabulary import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import tzinfo
 
     from gateway.keys.peppers import Peppers
+    from gateway.keys.stored_rules import StoredRules
     from gateway.keys.virtual_keys import KeyRing
     from gateway.state.keys.records import Changes, Key, ManagedOwners, Org, StoredKey, StoredSecret
-    from policies.route_rules import Content
     from policies.vocabulary import Limit
 
 log = logging.getLogger(__name__)
@@ -174,6 +173,9 @@ class StoredKeys:
                 requires=_requires(key),
                 priority=Priority[key.priority.upper()],
                 uses_cache=key.uses_cache,
+                trusts_trace=key.trust_trace_context,
+                content=None if key.content is None else Content(key.content),
+                cost_in_body=key.cost_in_body,
             ),
             newest=digests[0],
             former=digests[1] if len(digests) > 1 else nothing(digests[0].mac),
@@ -188,44 +190,6 @@ class StoredKeys:
         if mac is None:
             raise ValueError(f"it was made under the pepper {secret.pepper}, which is not configured")
         return Digest(mac, secret.digest, _seconds(secret.expires_at_ms, math.inf))
-
-
-def _unsaid(_org: str, _team: str | None) -> None:
-    """Nobody says anything."""
-
-
-def _untrusted(_org: str, _team: str | None) -> bool:
-    return False
-
-
-class StoredRules(NamedTuple):
-    """What a policy makes of keys that are not its own. `routes`: the names of the routes that a key means by a word;
-    what no route has matches nothing. `requires`: what an org and a team of it require of whoever answers; `content`:
-    how much they let be exported of what is said; `trusts_trace`: whether a team may say what its calls are part of.
-    """
-
-    routes: Mapping[str, frozenset[str]]
-    requires: Callable[[str, str | None], Requirements]
-    content: Callable[[str, str | None], Content | None] = _unsaid
-    trusts_trace: Callable[[str, str | None], bool] = _untrusted
-
-    def put_to(self, principal: Principal) -> Principal:
-        """The same object where the policy has nothing to say."""
-        owners = self.requires(principal.org, principal.team)
-        content = self.content(principal.org, principal.team)
-        is_trusted = self.trusts_trace(principal.org, principal.team)
-        if principal.routes is None and owners == NO_REQUIREMENTS and content is None and not is_trusted:
-            return principal
-        routes = principal.routes
-        if routes is not None:
-            routes = frozenset(name for word in routes for name in self.routes.get(word, ()))
-        return replace(
-            principal,
-            routes=routes,
-            requires=together((owners, principal.requires)),
-            content=content,
-            trusts_trace=is_trusted,
-        )
 
 
 class KeyView:

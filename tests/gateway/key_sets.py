@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.keys.peppers import Peppers, pepper_of
-from gateway.keys.view import KeyView, StoredKeys, StoredRules
+from gateway.keys.stored_rules import StoredRules
+from gateway.keys.view import KeyView, StoredKeys
 from gateway.keys.virtual_keys import HeldKey, KeyRing, generate, public_id
 from gateway.secret import Secret
 from gateway.state.keys.records import Changes, Key, ManagedOwners, Org, StoredKey, StoredSecret

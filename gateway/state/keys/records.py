@@ -7,12 +7,15 @@ that name a user; an audit log gets one in the order of revisions.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 PriorityWord = Literal["low", "normal", "high", "critical"]
+ContentWord = Literal["none", "hash", "redacted", "full"]
+FLAGS: Final = ("disabled", "uses_cache", "cost_in_body", "trust_trace_context")
+"""Of a key; numbers in the database."""
 
 
 class KeyStoreError(Exception):
@@ -91,7 +94,8 @@ class KeyTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     `routes` and `networks` (CIDR) None: all of them. `limits`: as the policy file has a key's own. `require_region` and
     `require_data_classes` bind every deployment that answers its calls. `uses_cache` False: no route's cache answers
-    them, or keeps what they were answered.
+    them, or keeps what they were answered. `content`, the most that may be exported of what is said, `cost_in_body` and
+    `trust_trace_context` are the policy file's.
     """
 
     name: str
@@ -104,6 +108,9 @@ class KeyTerms(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_default: int | None = None
     priority: PriorityWord = "normal"
     uses_cache: bool = True
+    content: ContentWord | None = None
+    cost_in_body: bool = False
+    trust_trace_context: bool = False
     require_region: str | None = None
     require_data_classes: tuple[str, ...] = ()
     not_before_ms: int | None = None
@@ -145,6 +152,9 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_default: int | UnsetType | None = UNSET
     priority: PriorityWord | UnsetType = UNSET
     uses_cache: bool | UnsetType = UNSET
+    content: ContentWord | UnsetType | None = UNSET
+    cost_in_body: bool | UnsetType = UNSET
+    trust_trace_context: bool | UnsetType = UNSET
     require_region: str | UnsetType | None = UNSET
     require_data_classes: tuple[str, ...] | UnsetType = UNSET
     not_before_ms: int | UnsetType | None = UNSET

@@ -10,12 +10,12 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from gateway.config.fields import Flag, ModelPattern, Name, OrgName, Shape, Tag, Whole
 from gateway.config.limits import OneOrMoreLimits, limits_of_owner
-from gateway.config.owners import OutputTokens, Weight, time_zone
+from gateway.config.owners import ContentLevel, OutputTokens, Weight, time_zone
 from gateway.config.problems import written
 from gateway.config.residency import CLASSES_MAX
 from gateway.config.wording import PLAIN
 from gateway.keys.virtual_keys import ENV
-from gateway.state.keys.records import Invalid, PriorityWord
+from gateway.state.keys.records import FLAGS, Invalid, PriorityWord
 from policies.vocabulary import LimitScope
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 ENTRIES_MAX: Final = 100
 MOMENT_MAX_MS: Final = 253_402_300_799_999  # the last of year 9999, which every calendar still writes
 TAGS_MAX: Final = 20
-FLAGS: Final = ("disabled", "uses_cache")
-"""Numbers in the database."""
 MAPPED_BITS: Final = 96
 
 S = TypeVar("S", bound=Shape)
@@ -79,6 +77,9 @@ class TermsShape(StoreShape):
     output_tokens_default: OutputTokens | None = None
     priority: PriorityWord = "normal"
     uses_cache: Flag = True
+    content: ContentLevel = None
+    cost_in_body: Flag = False
+    trust_trace_context: Flag = False
     require_region: Name | None = None
     require_data_classes: Annotated[tuple[Name, ...], Field(max_length=CLASSES_MAX)] = ()
     not_before_ms: Moment | None = None

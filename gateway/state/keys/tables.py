@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text, select, update
 
-from gateway.state.keys.records import Key, Member, Org, StoredSecret
+from gateway.state.keys.records import FLAGS, Key, Member, Org, StoredSecret
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -39,9 +39,11 @@ USERS: Final = Table("users", METADATA, *_texts("org", "name"), *_numbers("revis
 KEYS: Final = Table(
     "virtual_keys",
     METADATA,
-    *_texts("id", "org", "name", "env", "last4", "team", "user", "priority", "require_region", *JSON_COLUMNS),
+    *_texts(
+        "id", "org", "name", "env", "last4", "team", "user", "priority", "require_region", "content", *JSON_COLUMNS
+    ),
     *_numbers("output_tokens_default", "not_before_ms", "expires_at_ms", "revoked_at_ms", "last_used_at_ms"),
-    *_numbers("disabled", "uses_cache", "created_at_ms", "revision"),
+    *_numbers(*FLAGS, "created_at_ms", "revision"),
 )
 SECRETS: Final = Table(
     "key_secrets",
@@ -93,7 +95,7 @@ def key_of(row: Row[Any], secrets: list[StoredSecret]) -> Key:
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
     values |= {name: _read(values[name]) for name in JSON_COLUMNS}
     former = secrets[1].expires_at_ms if len(secrets) > 1 else None
-    flags = {name: bool(values[name]) for name in ("disabled", "uses_cache")}
+    flags = {name: bool(values[name]) for name in FLAGS}
     return Key(**values | flags | {"former_until_ms": former})
 
 

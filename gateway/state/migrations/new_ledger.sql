@@ -3,7 +3,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0008');
+INSERT INTO "alembic_version" VALUES('0009');
 CREATE TABLE attempts (
 	request_id TEXT NOT NULL, 
 	attempt INTEGER NOT NULL, 
@@ -161,7 +161,7 @@ CREATE TABLE virtual_keys (
 	last_used_at_ms INTEGER, 
 	disabled INTEGER NOT NULL, 
 	created_at_ms INTEGER NOT NULL, 
-	revision INTEGER NOT NULL, priority TEXT DEFAULT 'normal' NOT NULL, require_region TEXT, require_data_classes TEXT DEFAULT '[]' NOT NULL, uses_cache INTEGER DEFAULT '1' NOT NULL, 
+	revision INTEGER NOT NULL, priority TEXT DEFAULT 'normal' NOT NULL, require_region TEXT, require_data_classes TEXT DEFAULT '[]' NOT NULL, uses_cache INTEGER DEFAULT '1' NOT NULL, content TEXT, cost_in_body INTEGER DEFAULT '0' NOT NULL, trust_trace_context INTEGER DEFAULT '0' NOT NULL, 
 	PRIMARY KEY (id)
 );
 CREATE INDEX attempts_by_start ON attempts (started_at_ms);

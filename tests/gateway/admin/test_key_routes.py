@@ -68,6 +68,20 @@ async def test_a_change_needs_to_have_seen_what_it_changes(tmp_path: Path) -> No
         assert (await here.ask("GET", place)).headers["etag"] != made.headers["etag"]
 
 
+async def test_what_may_be_told_of_a_keys_calls_is_said_shown_and_changed(tmp_path: Path) -> None:
+    async with listening(tmp_path) as here:
+        names = ("content", "cost_in_body", "trust_trace_context")
+        usual = await here.ask("POST", KEYS, {"name": "usual"})
+        assert [usual.body["key"][name] for name in names] == [None, False, False]
+        said = {"content": "hash", "cost_in_body": True, "trust_trace_context": True}
+        place = (await here.ask("POST", KEYS, {"name": "a"} | said)).headers["location"]
+        assert [(await here.ask("GET", place)).body[name] for name in names] == ["hash", True, True]
+        changed = await here.ask("PATCH", place, {"content": None, "trust_trace_context": False}, If_Match="*")
+        assert [changed.body[name] for name in names] == [None, True, False]
+        refused = await here.ask("PATCH", place, {"content": "FULL"}, If_Match="*")
+        assert (refused.status, refused.body["error"]["param"]) == (400, "content")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "param"),
     [
@@ -77,6 +91,9 @@ async def test_a_change_needs_to_have_seen_what_it_changes(tmp_path: Path) -> No
         ({"name": "a", "limits": [{"tokens": "5/min"}, {"cost": "5/min"}]}, 400, "limits[1].cost"),
         ({"name": "a", "limits": [{"tokens": "5/min", "when": "principal.nothing"}]}, 400, "limits[0].when"),
         ({"name": "a", "expires_at_ms": 1}, 400, "expires_at_ms"),
+        ({"name": "a", "content": "everything"}, 400, "content"),
+        ({"name": "a", "cost_in_body": "yes"}, 400, "cost_in_body"),
+        ({"name": "a", "trust_trace_context": 1}, 400, "trust_trace_context"),
         ({"name": "-"}, 400, "name"),
         ({"name": "a\n"}, 400, "name"),
         ({"name": "a", "secret": "sk-pm-mine"}, 400, None),

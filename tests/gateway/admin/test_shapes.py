@@ -51,6 +51,9 @@ def test_names_are_taken_by_both_or_neither(values: dict[str, object]) -> None:
         {"priority": "critical"}, {"priority": "urgent"}, {"priority": None}, {"require_region": "eu-west-1"},
         {"require_region": "e u"}, {"require_data_classes": ["a"] * 20}, {"require_data_classes": ["a"] * 21},
         {"routes": None, "networks": None, "team": None},
+        {"content": "none"}, {"content": "full"}, {"content": None}, {"content": "all"}, {"content": "Hash"},
+        {"content": ["hash"]}, {"content": 0}, {"cost_in_body": True}, {"cost_in_body": "true"}, {"cost_in_body": None},
+        {"trust_trace_context": False}, {"trust_trace_context": 1}, {"trust_trace_context": None},
     ],
 )  # fmt: skip
 def test_terms_are_taken_by_both_or_neither(values: dict[str, object]) -> None:

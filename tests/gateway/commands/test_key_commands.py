@@ -4,10 +4,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
-from gateway.commands.admin_client import CommandError
-from gateway.commands.key_commands import limit_of, moment_ms, span_s, state_of
+from gateway.commands.key_commands import state_of
 from gateway.keys.virtual_keys import check, public_id
 
 if TYPE_CHECKING:
@@ -71,6 +68,40 @@ def test_a_key_may_be_kept_off_caches(command: Command) -> None:
         assert json.loads(command("keys", "show", name, "--json")[1])["uses_cache"] is (shown == "yes")
 
 
+def lines_of(command: Command, name: str) -> dict[str, str]:
+    rows = [line.rsplit(maxsplit=1) for line in command("keys", "show", name)[1].splitlines()]
+    return {label.strip(): value for label, value in rows}
+
+
+def test_a_key_says_what_may_be_told_of_its_calls(command: Command) -> None:
+    said = ("--content", "hash", "--cost-in-body", "--trust-trace-context")
+    for name, options, shown in (("a", (), ["-", "no", "no"]), ("b", said, ["hash", "yes", "yes"])):
+        assert command("keys", "create", "--name", name, *options)[0] == 0
+        lines = lines_of(command, name)
+        assert [lines[label] for label in ("content", "cost in body", "trusts trace")] == shown
+    code, _, err = command("keys", "create", "--name", "c", "--content", "everything")
+    assert code == 1
+    assert err.startswith("pointsman keys create: content: Invalid enum value 'everything'")
+
+
+def test_a_key_is_given_other_terms_by_its_name(command: Command) -> None:
+    command("keys", "create", "--name", "ci", "--tag", "a", "--tag", "b", "--content", "full", "--expires", "1d")
+    before = json.loads(command("keys", "show", "ci", "--json")[1])
+    words = ("--name", "cd", "--content", "none", "--tag", "c", "--unset", "expires", "--trust-trace-context")
+    code, out, _ = command("keys", "change", "ci", *words, "--json")
+    assert code == 0
+    different = {"name": "cd", "content": "none", "tags": ["c"], "expires_at_ms": None, "trust_trace_context": True}
+    assert json.loads(out) == before | different | {"revision": json.loads(out)["revision"]}
+    assert command("keys", "change", "cd", "--unset", "content", "--unset", "trust-trace-context")[0] == 0
+    lines = lines_of(command, "cd")
+    assert (lines["content"], lines["trusts trace"], lines["tags"]) == ("-", "no", "c")
+    assert command("keys", "change", "cd")[::2] == (
+        2,
+        "pointsman keys change: say what is to be different, such as --tag blue or --unset expires\n",
+    )
+    assert command("keys", "change", "ci", "--tag", "x")[0] == 1, "nobody is called so any more"
+
+
 def test_a_list_shows_what_is_asked_for(command: Command) -> None:
     for name in ("a", "b", "twelveletter"):
         command("keys", "create", "--name", name, "--tag", f"t-{name}")
@@ -89,16 +120,6 @@ def test_what_the_api_refuses_is_said(command: Command) -> None:
     assert err.startswith("pointsman keys create: limits[0].tokens must be an amount and a window")
     assert command("keys", "create", "--name", "a", "--expires", "soon")[0] == 2
     assert command("keys", "create", "--name", "a", "--limit", "tokens")[0] == 2
-
-
-def test_spans_and_moments() -> None:
-    assert [span_s(text, "--overlap") for text in ("0s", "30m", "24h", "7d")] == [0, 1800, 86_400, 604_800]
-    with pytest.raises(CommandError, match="--overlap must be a span"):
-        span_s("-1h", "--overlap")
-    assert moment_ms("1d", 1_000.0) == (1_000 + 86_400) * 1000
-    assert moment_ms("2027-01-31", 0.0) == moment_ms("2027-01-31T01:00:00+01:00", 0.0) == 1_801_353_600_000
-    assert limit_of("concurrent=4") == {"concurrent": 4}
-    assert limit_of("cost=20 USD/month") == {"cost": "20 USD/month"}
 
 
 def test_a_key_has_one_state() -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from gateway.call import no_peer
 from gateway.keys import virtual_keys
 from gateway.keys.peppers import Peppers
-from gateway.keys.view import MISS_TTL_S, MISSES_MAX, KeyView, StoredKeys, StoredRules
-from gateway.keys.virtual_keys import KeyRing, Refusal, checksum, generate, public_id
-from gateway.state.keys.records import ManagedOwners, Org, StoredKey, StoredSecret
-from policies.route_rules import NO_REQUIREMENTS, Content, Priority, Requirements
+from gateway.keys.view import MISS_TTL_S, MISSES_MAX, StoredKeys
+from gateway.keys.virtual_keys import Refusal, checksum, generate, public_id
+from gateway.state.keys.records import Org, StoredKey, StoredSecret
+from policies.route_rules import Priority, Requirements
 from policies.vocabulary import Principal
 from tests.gateway.key_model import Modelled
 from tests.gateway.key_sets import (
@@ -73,16 +73,6 @@ def test_a_stored_key_is_bound_by_what_it_requires_and_what_its_owners_do() -> N
     alone = answer(stored, SECRET)
     assert isinstance(alone, Principal)
     assert alone.requires == Requirements(frozenset({"eu"}), frozenset({"phi"}))
-
-
-def test_what_owners_say_of_traces_binds_stored_keys_too() -> None:
-    stored = a_store(a_stored(SECRET, org="o", team="t"))
-    hashed = {("o", "t"): Content.HASH}
-    rules = StoredRules({}, lambda *_: NO_REQUIREMENTS, lambda *who: hashed.get(who), lambda *_: True)
-    view = KeyView(KeyRing((), b"p" * 32), stored, rules, ManagedOwners(), is_open=True)
-    found = [view.identify(SECRET, NOW_S, no_peer), answer(stored, SECRET)]
-    told = [(one.content, one.trusts_trace) for one in found if isinstance(one, Principal)]
-    assert told == [(Content.HASH, True), (None, False)]
 
 
 def test_a_model_that_several_routes_have_stands_for_each_of_them() -> None:

@@ -11,7 +11,8 @@ from adapters.base import Tally
 from adapters.schema import InferenceRequest
 from gateway.call import Call, Reply, TraceContext
 from gateway.keys.peppers import Peppers
-from gateway.keys.view import KeyView, StoredKeys, StoredRules
+from gateway.keys.stored_rules import StoredRules
+from gateway.keys.view import KeyView, StoredKeys
 from gateway.keys.virtual_keys import HeldKey, KeyRing
 from gateway.secret import Secret
 from gateway.state.keys.records import Changes, ManagedOwners

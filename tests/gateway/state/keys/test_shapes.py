@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.state.keys.records import Invalid
+from gateway.state.keys.records import ContentWord, Invalid
 from gateway.state.keys.shapes import MemberShape, NewKeyShape, accepted, check_timezone, limits_in, terms_of
+from policies.route_rules import Content
 from tests.gateway.state.key_stores import predicate
 
 NEW: dict[str, Any] = {"name": "k", "org": "default", "env": "live"}
@@ -84,6 +85,12 @@ def test_limits_are_the_policy_files() -> None:
     assert (requests.amount, requests.window, requests.holder) == (60, 60.0, "k")
     assert cost.amount == 2 * 10**9
     assert requests.applies is not None
+
+
+def test_levels_of_content_are_the_policy_files() -> None:
+    assert get_args(ContentWord) == tuple(Content)
+    kept = [terms_of(NewKeyShape, NEW | {"content": word}, predicate)["content"] for word in (None, *Content)]
+    assert kept == [None, "none", "hash", "redacted", "full"]
 
 
 def test_tags_are_named_once() -> None:

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from gateway.keys.peppers import PepperError
@@ -38,6 +39,9 @@ FULL: dict[str, Any] = {
     "output_tokens_default": 500,
     "priority": "high",
     "uses_cache": False,
+    "content": "redacted",
+    "cost_in_body": True,
+    "trust_trace_context": True,
     "require_region": "eu",
     "require_data_classes": ("phi", "pii"),
     "not_before_ms": NOW_MS + 1,
@@ -101,6 +105,11 @@ async def test_the_database_never_sees_the_secret(made: Stores, database: Databa
         ({"output_tokens_default": -1}, "output_tokens_default"),
         ({"output_tokens_default": 2**63}, "output_tokens_default"),
         ({"priority": "urgent"}, "priority"),
+        ({"content": "all"}, "content"),
+        ({"content": "FULL"}, "content"),
+        ({"content": True}, "content"),
+        ({"cost_in_body": 2}, "cost_in_body"),
+        ({"trust_trace_context": None}, "trust_trace_context"),
         ({"require_region": "e u"}, "require_region"),
         ({"require_data_classes": ("phi", "")}, "require_data_classes[1]"),
         ({"require_data_classes": tuple(f"c{number}" for number in range(21))}, "require_data_classes"),
@@ -145,6 +154,22 @@ async def test_a_change_touches_what_it_names_only(made: Stores) -> None:
     with pytest.raises(Invalid):
         await made.keys.update(key.id, KeyChange(networks=("x",)))
     assert await made.keys.get(key.id) == changed
+
+
+async def test_what_is_told_of_calls_is_changed_and_taken_back(made: Stores) -> None:
+    key = (await made.keys.create(NewKey(name="ci"))).key
+    assert (key.content, key.cost_in_body, key.trust_trace_context) == (None, False, False)
+    changed = await made.keys.update(key.id, KeyChange(content="none", cost_in_body=True))
+    assert (changed.content, changed.cost_in_body, changed.trust_trace_context) == ("none", True, False)
+    changed = await made.keys.update(key.id, KeyChange(trust_trace_context=True))
+    assert (changed.content, changed.cost_in_body, changed.trust_trace_context) == ("none", True, True)
+    assert type(changed.content) is str
+    usual = KeyChange(content=None, cost_in_body=False, trust_trace_context=False)
+    back = await made.keys.update(key.id, usual)
+    assert msgspec.structs.replace(back, revision=key.revision) == key
+    changes = await made.feed.changes(key.revision, 10)
+    assert changes is not None
+    assert [stored.key for stored in changes.keys] == [back], "other nodes hear of it as of any change"
 
 
 async def test_who_was_slower_hears_of_it(made: Stores) -> None:
