@@ -34,7 +34,7 @@ def test_json_has_the_secret_once(command: Command) -> None:
 
 def test_each_act_can_be_said() -> None:
     wanted = {
-        "keys": ["list", "create", "show", "rotate", "disable", "enable", "revoke"],
+        "keys": ["list", "create", "show", "change", "rotate", "disable", "enable", "revoke"],
         "orgs": ["list", "create", "change", "show", "delete"],
         "teams": ["list", "create", "show", "delete"],
         "users": ["list", "create", "show", "delete"],
