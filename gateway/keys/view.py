@@ -171,7 +171,7 @@ class StoredKeys:
                 limits=self._limits_of(key) if key.limits else (),
                 output_tokens_default=key.output_tokens_default,
                 requires=_requires(key),
-                priority=Priority[key.priority.upper()],
+                priority=_priority(key.priority),
                 uses_cache=key.uses_cache,
                 trusts_trace=key.trust_trace_context,
                 content=None if key.content is None else Content(key.content),
@@ -264,6 +264,13 @@ class KeyView:
 def _requires(key: Key) -> Requirements:
     regions = frozenset(filter(None, [key.require_region]))
     return together((Requirements(regions, frozenset(key.require_data_classes)),))
+
+
+def _priority(word: str) -> Priority:
+    try:
+        return Priority[word.upper()]
+    except KeyError:
+        raise ValueError(f"nobody knows the priority {word!r}") from None
 
 
 def _decoys(mac: Hmac) -> tuple[Entry, ...]:

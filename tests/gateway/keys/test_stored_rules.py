@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -65,8 +66,17 @@ def test_a_change_of_what_is_told_is_in_force_with_the_change() -> None:
     assert told(view) == (Content.NONE, False, False)
 
 
-def test_a_key_with_a_level_that_nobody_knows_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("terms", "problem"),
+    [
+        ({"content": "some"}, "'some' is not a valid Content"),
+        ({"priority": "some"}, "nobody knows the priority 'some'"),
+    ],
+)
+def test_a_key_with_a_word_that_nobody_knows_is_refused(
+    terms: dict[str, Any], problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Not shown more than somebody meant, nor anything else than was said."""
-    view = a_view(a_store(a_stored(SECRET, content="some")))
+    view = a_view(a_store(a_stored(SECRET, **terms)))
     assert view.identify(SECRET, NOW_S, no_peer) is Refusal.UNKNOWN
-    assert "'some' is not a valid Content" in caplog.text
+    assert problem in caplog.text
