@@ -5,7 +5,7 @@ These are msgspec structs because one of each is made per request, and a struct 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.drains import Drain
     from gateway.generation import Generation
     from gateway.limits.admitted import Admitted
+    from gateway.signals.cache_telemetry import Purpose
     from gateway.state.answers.store import Used
     from gateway.upstream import Answer
     from policies.cache_rules import Bypass, Level
@@ -47,6 +48,14 @@ class TraceContext(msgspec.Struct, frozen=True):
     parent_id: str | None
     sampled: bool
     linked: tuple[str, str] | None = None
+
+
+class MadeFor(NamedTuple):
+    """Why there is a call that no caller made: what a cache wants to know, and for which request on which route."""
+
+    purpose: Purpose
+    request_id: str
+    route: str
 
 
 class Attempt(msgspec.Struct):
@@ -93,6 +102,7 @@ class Call(msgspec.Struct):
     received_at_ns: int
     peer: Callable[[], str] = no_peer
     scope: Scope = msgspec.field(default_factory=Scope)
+    made_for: MadeFor | None = None  # None for a caller's own
     # each stage that takes time, when it is done: `Mark` in gateway.signals.conventions, on the event loop's clock
     marks: list[tuple[str, float]] = msgspec.field(default_factory=list)
     # authenticate

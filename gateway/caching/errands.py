@@ -1,9 +1,9 @@
 """Calls that the cache makes for its own sake: shadow checks, questions to judges, embeddings by a deployment.
 
 Each is a call like any other from its attempts on: it has an id of its own, a principal within its caller's org, rows
-in the ledger, metrics, a line in the log, and a span in the caller's trace; limits of deployments, breakers and lines
-of engines see it. What is the caller's (keys, limits, the cache itself) it does not pass through: he did not ask for it
-and does not pay for it.
+in the ledger, attempts, tokens and cost on metrics, a line in the log, and a span in the caller's trace; limits of
+deployments, breakers and lines of engines see it. What is the caller's (keys, limits, the cache itself) it does not
+pass through: he did not ask for it and does not pay for it. So it is nobody's request either, and is counted apart.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from gateway.call import Call, TraceContext
+from gateway.call import Call, MadeFor, TraceContext
 from gateway.errors import GatewayError, InternalError, UpstreamError
 from gateway.records.settlement import price_of
-from gateway.signals.cache_telemetry import ERRAND_KEY, Purpose
+from gateway.signals.cache_telemetry import Purpose
 from gateway.stages.admit import keep_priced
+from gateway.state.ledger.schema import ERRAND_KEY
 from policies.caller_view import caller_view
 from policies.capabilities import filter_candidates
 from policies.route_rules import NO_NEEDS, Needs, Priority, Requirements
@@ -79,12 +80,11 @@ class Office(NamedTuple):
 
 
 class Errands:
-    """Process scope. `spent` hears what each has cost: the caller's route, what for, nano-USD."""
+    """Process scope."""
 
-    def __init__(self, office: Office, rng: Random, spent: Callable[[str, Purpose, int], object]) -> None:
+    def __init__(self, office: Office, rng: Random) -> None:
         self._office = office
         self._rng = rng
-        self._spent = spent
         self._under_way = dict.fromkeys(Purpose, 0)
         self._principals: dict[tuple[Purpose, str], Principal] = {}
         self._routes: dict[tuple[Purpose, str, float, Requirements], Route] = {}
@@ -142,7 +142,7 @@ class Errands:
         finally:
             self._under_way[errand.purpose] -= 1
             call.ended_s = time.monotonic()
-            self._end(errand, call)
+            self._end(call)
 
     def close(self) -> None:
         """No further ones are made."""
@@ -176,6 +176,7 @@ class Errands:
             needs=errand.needs,
             candidates=errand.candidates,
             met=caller.met,
+            made_for=MadeFor(purpose, caller.id, "" if caller.route is None else caller.route.name),
         )
         call.generation.in_use.calls += 1
         call.scope.defer(partial(self._office.record, call))
@@ -188,19 +189,11 @@ class Errands:
             return TraceContext(ids[:32], ids[32:], None, trace.sampled, (trace.trace_id, trace.span_id))
         return TraceContext(trace.trace_id, ids[32:], trace.span_id, trace.sampled)
 
-    def _end(self, errand: Errand, call: Call) -> None:
+    def _end(self, call: Call) -> None:
         if call.drain is None:
-            self._close(errand, call)
+            _close(call)
         else:
-            self._office.drains.take_over(call.drain, partial(self._close, errand, call), at_once=True)
-
-    def _close(self, errand: Errand, call: Call) -> None:
-        call.scope.close()
-        call.generation.in_use.release()
-        cost_nanousd = sum(_cost_of(attempt) or 0 for attempt in call.attempts)
-        if cost_nanousd:
-            route = errand.caller.route
-            self._spent("" if route is None else route.name, errand.purpose, cost_nanousd)
+            self._office.drains.take_over(call.drain, partial(_close, call), at_once=True)
 
     def _principal(self, purpose: Purpose, org: str) -> Principal:
         """Always the same one, since what calls of one kind share is kept by its identity."""
@@ -220,6 +213,11 @@ def _route(name: str, found: tuple[Deployment, ...], within_s: float, requires: 
     timeouts = Timeouts(total_s=within_s)
     targets = tuple(map(Target, found))
     return Route(name, (), Strategy.ORDERED, targets, retry_attempts=1, timeouts=timeouts, requires=requires)
+
+
+def _close(call: Call) -> None:
+    call.scope.close()
+    call.generation.in_use.release()
 
 
 def _give_up(call: Call) -> None:

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from gateway.generation import Generation
     from gateway.server import Inbound, Outbound
     from gateway.signals.cache_metrics import RouteStanding
-    from gateway.signals.cache_telemetry import Purpose
     from gateway.signals.metrics import Registry
     from gateway.state.answers.sealing import Sealing
     from gateway.state.answers.store import AnswerStore
@@ -78,7 +77,7 @@ class Caching:
         self.curves = self.learning.curves
         self._watching: asyncio.Task[None] | None = None
         rng = Random(secrets.randbits(256))  # noqa: S311 - ids must be unique, not secret
-        self.errands = Errands(office, rng, self._spent)
+        self.errands = Errands(office, rng)
         judge = Judge(self.errands, self._judged)
         self._shadow = Shadow(self.errands, Scales(lambda: self._embedder, judge), self._learn, rng)
         self._keeper = Keeper(self.store, lambda: self._embedder, self._not_stored)
@@ -181,9 +180,6 @@ class Caching:
         self.learning.labelled(hit.where, hit.log_odds, wrong=label.wrong)
         self.store.note(hit.kept, good=not label.wrong, bad=label.wrong)
         self.metrics.labelled(hit.where.route, LabelSource.SHADOW, is_good=not label.wrong)
-
-    def _spent(self, route: str, purpose: Purpose, cost_nanousd: int) -> None:
-        self.metrics.spent(route, purpose, cost_nanousd)
 
     def _judged(self, route: str, verdict: str) -> None:
         self.metrics.judged(route, verdict)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.explaining.decisions import kept, written
 from gateway.signals.telemetry import FAULTS
+from gateway.state.ledger.schema import ERRAND_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ class RecentDecisions:
         self, limit: int, route: str | None = None, key: str | None = None, *, failed: bool = False
     ) -> list[Decision]:
         """The newest first, of one route or key where these are named; with `failed`, of those that went wrong here or
-        upstream.
+        upstream. What a cache asked by itself is among them where its key is named.
         """
         found: list[Decision] = []
         for decision in self._matching(route, key):
@@ -61,6 +62,9 @@ class RecentDecisions:
         for decision in reversed(self._kept.values()):
             if route is not None and (decision.route is None or decision.route.name != route):
                 continue
-            if key is not None and (decision.principal is None or decision.principal.key_name != key):
+            principal = decision.principal
+            if key is not None and (principal is None or principal.key_name != key):
+                continue
+            if key is None and principal is not None and principal.key_id.startswith(ERRAND_KEY):
                 continue
             yield decision

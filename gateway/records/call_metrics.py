@@ -165,10 +165,16 @@ class CallMetrics:
                 attempts.at(deployment.provider, deployment.name, deployment.model, OK)
 
     def add(self, settled: SettledCall, trace_id: str | None = None) -> None:
-        """Count one call. `trace_id` is that of a kept trace, to be shown as an exemplar."""
-        team = _team(settled.call)
-        self._request_meters(settled, team).add(settled.duration_s, settled.overhead_s, trace_id)
-        call = settled.call
+        """Count one call. `trace_id` is that of a kept trace, to be shown as an exemplar.
+
+        What a cache asks by itself is no request: the promises that metrics check are made to callers. Its attempts
+        count like all others, since tokens and money are the same whoever asked.
+        """
+        call, team = settled.call, _team(settled.call)
+        if call.made_for is None:
+            self._request_meters(settled, team).add(settled.duration_s, settled.overhead_s, trace_id)
+        else:
+            self._caches().made(call.made_for, settled.outcome, settled.cost_nanousd)
         if call.cached is not None and call.route is not None:
             self._caches().settled(call.route, call.cached)
         for settlement in settled.attempts:

@@ -86,6 +86,14 @@ class LimitsEvent(msgspec.Struct, gc=False):
     scope: str | None
 
 
+class MadeForEvent(msgspec.Struct, gc=False):
+    """Of a call that a cache made by itself: what for, and the request and its route for whose sake."""
+
+    purpose: str
+    request_id: str
+    route: str
+
+
 class BytesEvent(msgspec.Struct, gc=False):
     in_: int = msgspec.field(name="in")
     out: int = 0
@@ -135,3 +143,4 @@ class RequestEvent(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     limit: str | None = None
     replay_of: str | None = None
     engine_ms: EngineEvent | None = None
+    made_for: MadeForEvent | None = None

@@ -1,4 +1,6 @@
-"""The one line per request: `request.completed`, as JSON or, on a terminal, short enough to read as it goes by."""
+"""The one line per call: `request.completed`, as JSON or, on a terminal, short enough to read as it goes by. What a
+cache asks by itself is nobody's request, and its line has another name.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from gateway.records.request_event import (
     CostEvent,
     EngineEvent,
     LimitsEvent,
+    MadeForEvent,
     RequestEvent,
     TimingEvent,
     TokensEvent,
@@ -25,7 +28,14 @@ from gateway.records.settlement import HEDGE_LOST
 from gateway.records.usual_lines import UsualLines
 from gateway.scrubbing import printable, scrub
 from gateway.signals.logs import timestamp
-from gateway.signals.telemetry import LOG_SCHEMA_VERSION, NANO, REQUEST_COMPLETED, SERVICE, Outcome
+from gateway.signals.telemetry import (
+    CACHE_CALL_COMPLETED,
+    LOG_SCHEMA_VERSION,
+    NANO,
+    REQUEST_COMPLETED,
+    SERVICE,
+    Outcome,
+)
 from policies.attempts import AttemptKind
 from policies.failures import CONTENT_CODES
 from policies.tariffs import PriceSource
@@ -72,7 +82,7 @@ def request_event(settled: SettledCall, origins: Origins = ANYWHERE) -> RequestE
     event = RequestEvent(
         ts=timestamp(call.received_at_ns / NANO + settled.duration_s),
         level=_level(settled.outcome),
-        event=REQUEST_COMPLETED,
+        event=REQUEST_COMPLETED if call.made_for is None else CACHE_CALL_COMPLETED,
         schema_version=LOG_SCHEMA_VERSION,
         service=SERVICE,
         instance=origins.instance,
@@ -98,6 +108,9 @@ def request_event(settled: SettledCall, origins: Origins = ANYWHERE) -> RequestE
         _add_attempts(event, attempts, call.decisive or attempts[-1].attempt)
     if call.cached is not None:
         _add_cache(event, call.cached)
+    if call.made_for is not None:
+        purpose, request_id, route = call.made_for
+        event.made_for = MadeForEvent(purpose.value, request_id, route)
     return event
 
 
@@ -284,6 +297,8 @@ def terminal_line(settled: SettledCall) -> bytes:
             parts.append("unpriced" if cost.total_nano_usd is None else f"${cost.total_nano_usd / NANO:.6f}")
     if call.error_code is not None:
         parts.append(call.error_code)
+    if call.made_for is not None:
+        parts.append(f"{call.made_for.purpose} for {call.made_for.request_id}")
     endpoint, model = call.request.endpoint.value, printable(call.request.model)
     return f"{clock} {call.status} {settled.outcome} {endpoint} {model} -> {path} {', '.join(parts)}\n".encode()
 

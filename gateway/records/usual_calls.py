@@ -110,6 +110,8 @@ class UsualCalls:
 def _usual_attempt(call: Call) -> Attempt | None:
     if call.status >= 400 or call.error_code is not None or call.cancelled or call.request.stream:
         return None
+    if call.made_for is not None:  # each is told with the request that it was made for
+        return None
     if call.admitted is not None and call.admitted.waited_s:
         return None
     if call.cached is not None and call.cached.is_hit:

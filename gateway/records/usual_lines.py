@@ -100,7 +100,7 @@ class UsualLines:
 
 def _kind(settled: SettledCall, settlement: Settlement) -> Kind | None:
     """Everything in the line that is not cut out of its template. None without a cost, or an answer's tally, and
-    where an engine of ours, or a cache, has more to tell.
+    where an engine of ours, or a cache, has more to tell or has asked by itself.
     """
     call, attempt, cost = settled.call, settlement.attempt, settlement.cost
     tally, request, admitted = attempt.tally, call.request, call.admitted
@@ -108,6 +108,8 @@ def _kind(settled: SettledCall, settlement: Settlement) -> Kind | None:
         return None
     cached = cache_kind(call.cached)
     if tally.engine is not None or cached is None or (admitted is not None and admitted.waited_s):
+        return None
+    if call.made_for is not None:
         return None
     return (
         id(call.route),

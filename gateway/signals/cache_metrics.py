@@ -1,6 +1,7 @@
 """What caches of routes add to the metrics. Calls are counted when they are settled, everything else as it happens.
 
-`settled` is the recorder's; the cache calls the others. What has a value at every moment is read by scrapes alone.
+`settled` and `made` are the recorder's; the cache calls the others. What has a value at every moment is read by scrapes
+alone.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from policies.matching import candidates
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gateway.call import Cached
-    from gateway.signals.cache_telemetry import LabelSource, Purpose
+    from gateway.call import Cached, MadeFor
+    from gateway.signals.cache_telemetry import LabelSource
     from gateway.signals.metrics import Cell, Labels, Registry
-    from gateway.signals.telemetry import Family
+    from gateway.signals.telemetry import Family, Outcome
     from gateway.state.answers.store import Stock, Used
     from policies.vocabulary import Route
 
@@ -190,6 +191,7 @@ class CacheMetrics:
         self._saved_tokens = registry.cells(names.CACHE_SAVED_TOKENS)
         self._labels = registry.cells(names.CACHE_LABELS)
         self._cost = registry.cells(names.CACHE_COST)
+        self._calls = registry.cells(names.CACHE_CALLS)
         self._judged = registry.cells(names.CACHE_JUDGED)
         self._unavailable = registry.cells(names.CACHE_UNAVAILABLE)
         self._embedding = registry.histograms(names.EMBEDDER_DURATION)
@@ -212,6 +214,13 @@ class CacheMetrics:
             meters = self._bound[key] = CacheMeters(self._registry, kind)
         return meters
 
+    def made(self, made_for: MadeFor, outcome: Outcome, cost_nanousd: int | None) -> None:
+        """Count one call that a cache made by itself."""
+        route, purpose = made_for.route, made_for.purpose.value
+        self._calls.at(route, purpose, outcome.value).inc()
+        if cost_nanousd is not None:
+            self._cost.at(route, purpose).inc(cost_nanousd)
+
     def not_stored(self, route: str, reason: str) -> None:
         """`reason` is a word of an enum."""
         self._not_stored.at(route, reason).inc()
@@ -222,10 +231,6 @@ class CacheMetrics:
     def judged(self, route: str, verdict: str) -> None:
         """`verdict` is what the judge said, or why it did not: a word of an enum."""
         self._judged.at(route, verdict).inc()
-
-    def spent(self, route: str, purpose: Purpose, cost_nanousd: int) -> None:
-        """What the cache asked of a model by itself."""
-        self._cost.at(route, purpose.value).inc(cost_nanousd)
 
     def unavailable(self, part: str) -> None:
         """`part` is `store` or `embedder`."""

@@ -32,9 +32,6 @@ class Purpose(StrEnum):
     EMBEDDING = "embedding"
 
 
-ERRAND_KEY: Final = "cache:"
-"""Begins the keys of calls that a cache makes by itself, before their purpose; no caller's key has a colon."""
-
 _LOOKUP: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 2.5)
 _AGE: Final = (1, 10, 60, 300, 900, 3600, 14_400, 86_400, 259_200, 604_800, 2_592_000)
 
@@ -155,6 +152,13 @@ CACHE_COST = Family(
     "What the cache itself spent at models, in USD: shadow checks, judges, embeddings.",
     ("route", "purpose"),
     scale=NANO,
+)
+CACHE_CALLS = Family(
+    "pointsman_cache_own_calls_total",
+    Kind.COUNTER,
+    "Calls that caches made by themselves, by what for and how they ended, and by the route that they were made for. "
+    "They are no caller's requests; their attempts, tokens and cost count with all others.",
+    ("route", "purpose", "outcome"),
 )
 CACHE_JUDGED = Family(
     "pointsman_cache_judge_calls_total",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from adapters.said import input_messages, instructions, output_messages, tool_definitions
-from gateway.signals.cache_telemetry import ERRAND_KEY
 from gateway.signals.conventions import Attr
 from gateway.signals.span_values import Shown, json_text
 from policies.redaction import redact
@@ -45,10 +44,9 @@ class ContentCapture:
 
     def added(self, settled: SettledCall, spans: list[Span]) -> list[Span]:
         """These spans of the call, those of its attempts with what they may show."""
-        principal = settled.call.principal
-        level = self._rules.level(principal)
+        level = self._rules.level(settled.call.principal)
         # What the cache asks for by itself may hold the words of anybody.
-        if level is Content.NONE or (principal is not None and principal.key_id.startswith(ERRAND_KEY)):
+        if level is Content.NONE or settled.call.made_for is not None:
             return spans
         attempts = iter(settled.attempts)
         return [span if span.told is None else self._with(settled, next(attempts), span, level) for span in spans]

@@ -13,7 +13,6 @@ from gateway.explaining.cache_told import result_of
 from gateway.explaining.decisions import decision_of
 from gateway.scrubbing import printable
 from gateway.signals.attempt_spans import attempt_span, operation_of, unix_ns
-from gateway.signals.cache_telemetry import ERRAND_KEY
 from gateway.signals.conventions import ERRAND, Attr, Happened, Wording
 from gateway.signals.span_values import Event, Kind, Link, Span, ns, usd
 from gateway.signals.stage_spans import stage_spans
@@ -51,10 +50,10 @@ def _request_span(settled: SettledCall, decision: Decision | None) -> Span:
         attributes[Attr.REPLAY_OF] = call.replay_of
     if decision is not None:
         attributes[Attr.DECISION] = msgspec.json.encode(decision).decode()
-    purpose = _errand(call)
+    made_for = call.made_for
     return Span(
-        name=f"POST {path}" if purpose is None else f"{ERRAND}{purpose}",
-        kind=Kind.SERVER if purpose is None else Kind.INTERNAL,
+        name=f"POST {path}" if made_for is None else f"{ERRAND}{made_for.purpose}",
+        kind=Kind.SERVER if made_for is None else Kind.INTERNAL,
         trace_id=trace.trace_id,
         span_id=trace.span_id,
         parent_id=trace.parent_id,
@@ -65,12 +64,6 @@ def _request_span(settled: SettledCall, decision: Decision | None) -> Span:
         events=tuple(_further(settled)),
         links=() if trace.linked is None else (Link(*trace.linked),),
     )
-
-
-def _errand(call: Call) -> str | None:
-    """What the cache made this call for; None for a caller's own."""
-    key = "" if call.principal is None else call.principal.key_id
-    return key.removeprefix(ERRAND_KEY) if key.startswith(ERRAND_KEY) else None
 
 
 def _about(settled: SettledCall, path: str) -> dict[str, Value]:

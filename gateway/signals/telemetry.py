@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 SERVICE = "pointsman"
 REQUEST_COMPLETED = "request.completed"
+CACHE_CALL_COMPLETED = "cache.call.completed"
 LOG_SCHEMA_VERSION = 2
 
 

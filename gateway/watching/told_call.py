@@ -43,6 +43,7 @@ def told_call(event: Mapping[str, Any], paint: Paint, columns: int | None = None
         (_cost(event), ""),
         (_cache(event.get("cache")), ""),
         (_who(event), ""),
+        (_made_for(event.get("made_for")), DIM),
         (_trouble(event), ""),
         (printable(str(event.get("request_id", "")), 60), DIM),
     ]
@@ -106,6 +107,11 @@ def _cache(cache: Mapping[str, Any] | None) -> str:
 def _who(event: Mapping[str, Any]) -> str:
     named = [event.get(name) for name in ("team", "key_alias")]
     return "/".join(printable(str(name), 40) for name in named if name)
+
+
+def _made_for(told: Mapping[str, Any] | None) -> str:
+    """Of a call that a cache made by itself."""
+    return f"for {printable(str(told.get('request_id', '')), 60)}" if told else ""
 
 
 def _trouble(event: Mapping[str, Any]) -> str:

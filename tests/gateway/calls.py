@@ -12,8 +12,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from adapters.base import EngineTimes, Tally
 from adapters.schema import InferenceRequest
-from gateway.call import Attempt, Cached, Call
+from gateway.call import Attempt, Cached, Call, MadeFor
 from gateway.limits.admitted import Admitted
+from gateway.signals.cache_telemetry import Purpose
 from gateway.signals.conventions import Mark
 from gateway.signals.tracing import trace_context
 from gateway.state.answers.store import Used
@@ -119,6 +120,14 @@ def cached_hit(joined: str | None = None, *, stream: bool = False, judged: bool 
         lookup_s=0.0121,
         judged=judged,
     )
+    return made
+
+
+def errand(*attempts: Attempt, purpose: Purpose = Purpose.JUDGE, status: int = 200) -> Call:
+    """A call that a cache made by itself, for a request `req_1` of the route `faq`."""
+    name = f"cache:{purpose}"
+    made = call(*attempts, status=status, principal=Principal(name, name, uses_cache=False))
+    made.made_for = MadeFor(purpose, "req_1", "faq")
     return made
 
 

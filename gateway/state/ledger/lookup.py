@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.state.ledger.price_reading import price_from
 from gateway.state.ledger.prices import prices_by_id
-from gateway.state.ledger.schema import LedgerRow
+from gateway.state.ledger.schema import ERRAND_KEY, LedgerRow
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 _NAMES: Final = ", ".join(f'"{name}"' for name in LedgerRow._fields)
 _ROWS: Final = f"SELECT {_NAMES} FROM attempts WHERE request_id = :id ORDER BY attempt"  # noqa: S608 - our words
-_LAST: Final = "SELECT request_id FROM attempts ORDER BY started_at_ms DESC LIMIT 1"
+_CALLERS: Final = f"(key_id IS NULL OR substr(key_id, 1, {len(ERRAND_KEY)}) <> '{ERRAND_KEY}')"
+_LAST: Final = f"SELECT request_id FROM attempts WHERE {_CALLERS} ORDER BY started_at_ms DESC LIMIT 1"  # noqa: S608 - as above
 _GOOD: Final = "('ok', 'cache_hit', 'client_cancelled', 'hedge_lost', 'refused')"
 # What upstreams say is wrong with a request is its caller's fault.
 _LAST_FAILED: Final = (
-    f"SELECT request_id FROM attempts AS a WHERE outcome NOT IN {_GOOD} "  # noqa: S608 - as above
+    f"SELECT request_id FROM attempts AS a WHERE {_CALLERS} AND outcome NOT IN {_GOOD} "  # noqa: S608 - as above
     "AND NOT (status >= 400 AND status < 500 AND status <> 429) AND NOT EXISTS (SELECT 1 FROM attempts AS b "
     "WHERE b.request_id = a.request_id AND b.outcome IN ('ok', 'client_cancelled')) ORDER BY started_at_ms DESC LIMIT 1"
 )
@@ -43,7 +44,7 @@ async def rows_of(connection: AsyncConnection, request_id: str) -> Found:
 
 
 async def last_request(connection: AsyncConnection, *, failed: bool) -> str | None:
-    """Whose attempt began last; with `failed`, of calls that no deployment answered well."""
+    """The caller's whose attempt began last; with `failed`, of calls that no deployment answered well."""
     from sqlalchemy import text  # noqa: PLC0415 - as above
 
     found = (await connection.execute(text(_LAST_FAILED if failed else _LAST))).scalar()

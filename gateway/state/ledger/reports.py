@@ -11,6 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.state.ledger.rollups import COMPONENTS, HOUR_MS, MEASURES
+from gateway.state.ledger.schema import ERRAND_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,8 +37,11 @@ MONTH: Final = "(19[7-9][0-9]|[2-8][0-9]{3})-(0[1-9]|1[0-2])"
 _MONTH: Final = re.compile(MONTH)
 
 ALL_TIME_MS: Final = (0, 2**53)
+# What a cache asks by itself is no request of anybody's; sums by the hour have it as a call.
+_IS_ERRAND: Final = f"substr(coalesce(key_id, ''), 1, {len(ERRAND_KEY)}) = '{ERRAND_KEY}'"
 _FROM_ATTEMPTS: Final = (
-    "sum(CASE WHEN attempt <= 1 THEN 1 ELSE 0 END), sum(CASE WHEN attempt > 0 THEN 1 ELSE 0 END), "
+    f"sum(CASE WHEN attempt > 1 OR {_IS_ERRAND} THEN 0 ELSE 1 END), "
+    "sum(CASE WHEN attempt > 0 THEN 1 ELSE 0 END), "
     "sum(input_tokens), sum(cached_input_tokens), "
     "sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens), "
     "sum(CASE WHEN estimated = 1 THEN input_tokens + output_tokens ELSE 0 END), coalesce(sum(cost_nanousd), 0), "
@@ -47,7 +51,9 @@ _FROM_ATTEMPTS: Final = (
     "coalesce(sum(coalesce(upstream_nanousd, cost_nanousd)), 0), coalesce(sum(gpu_us), 0), "
     + ", ".join(f"coalesce(sum({name}), 0)" for name in COMPONENTS)
 )
-_FROM_SUMS: Final = ", ".join(f"sum({name})" for name in MEASURES)
+_FROM_SUMS: Final = f"sum(CASE WHEN {_IS_ERRAND} THEN 0 ELSE calls END), " + ", ".join(
+    f"sum({name})" for name in MEASURES if name != "calls"
+)
 
 Names = tuple[str | None, ...]
 
@@ -71,7 +77,8 @@ def month_span(text: str) -> Span:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """One line of a report. `requests` are the calls that began there: a fallback adds an attempt, but no request.
+    """One line of a report. `requests` are callers' calls that began there: a fallback adds an attempt, but no request,
+    and so does what a cache asks by itself.
 
     `name` is the first of `names`, of which there is one for each grouping. `cost_nanousd` is what has a price, and the
     components what it is made of; all are None when nothing in the group has one. `unsplit_nanousd` is what releases

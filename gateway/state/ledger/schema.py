@@ -83,6 +83,9 @@ class LedgerRow(NamedTuple):
 FROM_CACHE: Final = 0
 """The attempt that is none: the answer came from a cache."""
 
+ERRAND_KEY: Final = "cache:"
+"""Begins the ids of keys under which a cache makes calls by itself, before what for; no caller's key has a colon."""
+
 LARGEST: Final = 2**53
 """Numbers beyond are no count of anything, and sums over them would leave what databases hold."""
 

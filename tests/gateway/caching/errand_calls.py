@@ -27,8 +27,6 @@ from tests.gateway.stages.attempt_calls import Whole, a_stage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.signals.cache_telemetry import Purpose
-
 PRICE = Price("p", "test", "2026-11-22", input_nanousd=1_000_000, output_nanousd=2_000_000)
 MAIN = Deployment("main", "p", "openai", "m", price=PRICE)
 CHEAP = Deployment("cheap", "p", "openai", "mini", region="us", price=PRICE)
@@ -70,18 +68,17 @@ class Ledger:
 
 
 class Rig:
-    """Errands with everything that they share noted: calls recorded, money spent."""
+    """Errands with everything that they share noted: calls recorded."""
 
     def __init__(self, respond: Callable[[Call], Any] = lambda _: answer()) -> None:
         self.far_side = FarSide(respond)
         self.recorded: list[Call] = []
-        self.spent: list[tuple[str, Purpose, int]] = []
         self.ledger = Ledger()
         self.drains = Drains()
         stage, self.fleet = a_stage()
         handler = compose((stage,), self.far_side)
         office = Office(handler, self.recorded.append, cast("Any", self.ledger), self.drains)
-        self.errands = Errands(office, random.Random(1), lambda *told: self.spent.append(told))
+        self.errands = Errands(office, random.Random(1))
 
 
 def a_caller(*deployments: Deployment, route: Route = ROUTE, principal: Principal | None = ANN, **more: Any) -> Call:

@@ -1,6 +1,6 @@
 from gateway.explaining.recent import RecentDecisions
 from policies.vocabulary import Principal
-from tests.gateway.calls import attempt, call
+from tests.gateway.calls import attempt, call, errand
 
 
 def test_the_latest_are_kept_and_the_oldest_go() -> None:
@@ -26,3 +26,13 @@ def test_those_of_one_route_or_key_can_be_asked_for() -> None:
     assert [decision.request_id for decision in recent.latest(10, key="bob")] == [bob.id]
     assert recent.latest(10, route="other") == []
     assert [decision.request_id for decision in recent.latest(10, "smart", "ci")] == [ada.id]
+
+
+def test_what_a_cache_asked_by_itself_is_told_to_who_asks_for_it() -> None:
+    recent = RecentDecisions()
+    asked, judged = call(attempt()), errand(attempt())
+    for made in (asked, judged):
+        recent.add(made)
+    assert [decision.request_id for decision in recent.latest(10)] == [asked.id]
+    assert [decision.request_id for decision in recent.latest(10, key="cache:judge")] == [judged.id]
+    assert recent.of(judged.id) is not None

@@ -10,12 +10,13 @@ from gateway.call import Cached
 from gateway.records.call_metrics import CallMetrics, model_label
 from gateway.records.settlement import HEDGE_LOST, settle
 from gateway.signals import cache_telemetry, engine_telemetry, telemetry
+from gateway.signals.cache_telemetry import CACHE_CALLS, CACHE_COST, Purpose
 from gateway.signals.metrics import Registry
 from policies.attempts import AttemptKind
 from policies.cache_rules import CacheRules
 from policies.usage import Usage
 from policies.vocabulary import Failure, FailureKind
-from tests.gateway.calls import FREE_OF_PRICE, ROUTE, answered, attempt, cached_hit, call, from_an_engine
+from tests.gateway.calls import FREE_OF_PRICE, ROUTE, answered, attempt, cached_hit, call, errand, from_an_engine
 
 if TYPE_CHECKING:
     from gateway.signals.telemetry import Family
@@ -106,6 +107,24 @@ def test_what_has_no_price_is_flagged_and_not_counted_as_free(registry: Registry
     metrics.add(settle(call(attempt(Usage(5, 5), deployment=FREE_OF_PRICE))))
     assert values(registry, telemetry.UNPRICED) == {("vllm-eu", "llama-3.1-70b", "no_price"): 1}
     assert registry.cells(telemetry.COST).children == {}
+
+
+def test_what_a_cache_asks_by_itself_is_no_request_and_costs_all_the_same(
+    registry: Registry, metrics: CallMetrics
+) -> None:
+    failed = errand(attempt(failure=Failure(FailureKind.STATUS, status=503)), purpose=Purpose.SHADOW, status=502)
+    for made in (errand(attempt(Usage(12, 34))), failed):
+        metrics.add(settle(made))
+    for family in (telemetry.REQUESTS, telemetry.TEAM_REQUESTS):
+        assert values(registry, family) == {}
+    for family in (telemetry.REQUEST_DURATION, telemetry.OVERHEAD):
+        assert registry.histograms(family).children == {}
+    assert values(registry, CACHE_CALLS) == {("faq", "judge", "ok"): 1, ("faq", "shadow", "upstream_error"): 1}
+    assert values(registry, CACHE_COST) == {("faq", "judge"): 370_000}
+    assert sum(values(registry, telemetry.COST).values()) == values(registry, telemetry.TEAM_COST)["none", WHERE[2]]
+    assert sum(values(registry, telemetry.COST).values()) == 370_000
+    assert values(registry, telemetry.ATTEMPTS) == {(*WHERE, "ok"): 1, (*WHERE, "status"): 1}
+    assert values(registry, telemetry.TOKENS)[(*WHERE, "output")] == 34
 
 
 def test_counts_that_cannot_be_are_told_of(registry: Registry, metrics: CallMetrics) -> None:

@@ -23,6 +23,7 @@ from gateway.records.recorder import Recorder, Sinks
 from gateway.records.request_log import RequestLog
 from gateway.records.settlement import cost_so_far
 from gateway.signals import telemetry
+from gateway.signals.cache_telemetry import CACHE_CALLS, Purpose
 from gateway.signals.conventions import Attr
 from gateway.signals.exposition import render
 from gateway.signals.logs import LogSink
@@ -32,7 +33,7 @@ from policies.attempts import AttemptKind
 from policies.tariffs import Adjustment, Price, RareRates, Rates, Tariff, Tier
 from policies.usage import Usage, UsageDetails
 from policies.vocabulary import Deployment, Failure, FailureKind
-from tests.gateway.calls import DEAR, FREE_OF_PRICE, attempt, cached_hit, call
+from tests.gateway.calls import DEAR, FREE_OF_PRICE, attempt, cached_hit, call, errand
 from tests.gateway.kept_spans import traces_to
 from tests.gateway.records.test_recorder import FakeCounts
 
@@ -93,6 +94,8 @@ def calls(draw: st.DrawFn) -> Call:
         return cached_hit(stream=draw(st.booleans()))
     tried = [draw(attempts(number)) for number in range(1, draw(st.integers(1, 3)) + 1)]
     failed = tried[-1].failure is not None
+    if draw(st.integers(0, 4)) == 0:
+        return errand(*tried, purpose=draw(st.sampled_from(Purpose)), status=502 if failed else 200)
     return call(
         *tried,
         status=502 if failed else 200,
@@ -211,10 +214,28 @@ def assert_series_are_the_rows(books: Books) -> None:
             )
             expected[labels] = expected.get(labels, 0) + amount
     assert {labels: value for labels, value in series.items() if value} == {k: v for k, v in expected.items() if v}
+    assert_what_caches_spent_is_in_it(books)
     whole = sum(expected.values())
     assert sum(books.series("pointsman_team_cost_usd_total").values()) == whole
     cells = books.registry.cells(telemetry.COST).children.values()
     assert sum(cell.value for cell in cells) == whole
+
+
+def assert_what_caches_spent_is_in_it(books: Books) -> None:
+    rows = books.asked(
+        "SELECT key_id, count(DISTINCT request_id), sum(cost_nanousd) FROM attempts "
+        "WHERE key_id LIKE 'cache:%' GROUP BY key_id"
+    )
+    purposes = {key_id.removeprefix("cache:"): (count, cost) for key_id, count, cost in rows}
+    costs = books.series("pointsman_cache_cost_usd_total")
+    assert costs == {
+        f'{{route="faq",purpose="{purpose}"}}': cost for purpose, (_, cost) in purposes.items() if cost is not None
+    }
+    calls_made = books.registry.cells(CACHE_CALLS).children.values() if purposes else ()
+    assert sum(cell.value for cell in calls_made) == sum(count for count, _ in purposes.values())
+    requests = sum(cell.value for cell in books.registry.cells(telemetry.REQUESTS).children.values())
+    ((asked,),) = books.asked("SELECT count(DISTINCT request_id) FROM attempts WHERE key_id NOT LIKE 'cache:%'")
+    assert requests == asked
 
 
 def assert_spans_are_the_rows(books: Books) -> None:

@@ -10,14 +10,14 @@ from gateway.call import Cached
 from gateway.keys.peppers import digests_of
 from gateway.limits.admitted import Admitted
 from gateway.records.origins import Origins
-from gateway.records.request_log import RequestLog
+from gateway.records.request_log import RequestLog, terminal_line
 from gateway.records.settlement import HEDGE_LOST, settle
 from gateway.signals.conventions import Mark
 from gateway.state.limits.in_process import InProcessLimitStore
 from policies.attempts import AttemptKind
 from policies.usage import Usage, UsageDetails
 from policies.vocabulary import Failure, FailureKind, LimitScope
-from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, cached_hit, call, from_an_engine
+from tests.gateway.calls import FREE_OF_PRICE, answered, attempt, cached_hit, call, errand, from_an_engine
 
 if TYPE_CHECKING:
     from gateway.call import Attempt, Call
@@ -193,6 +193,18 @@ def test_whose_the_call_was_and_where_it_was_served_is_told_without_names() -> N
     assert (line["instance"], line["worker"], line["ip_trunc"]) == ("host:1", 3, "203.0.113.0/24")
     assert line["end_user_hash"] == origins.end_user(finished.request)
     assert "grace" not in json.dumps(line)
+
+
+def test_what_a_cache_asks_by_itself_is_no_completed_request() -> None:
+    made = errand(attempt(Usage(12, 34), finish=("stop",)))
+    told = logged(made)
+    assert told["event"] == "cache.call.completed"
+    assert told["made_for"] == {"purpose": "judge", "request_id": "req_1", "route": "faq"}
+    assert (told["key_id"], told["status"], told["outcome"]) == ("cache:judge", 200, "ok")
+    cost = told["cost"]
+    assert isinstance(cost, dict)
+    assert cost["total_nano_usd"] == 370_000
+    assert "judge for req_1" in terminal_line(settle(made)).decode()
 
 
 def test_on_a_terminal_a_call_is_one_short_line() -> None:

@@ -32,6 +32,7 @@ from tests.gateway.calls import (
     bystanders,
     cached_hit,
     call,
+    errand,
     from_an_engine,
 )
 
@@ -198,3 +199,4 @@ def test_a_call_whose_question_was_compared_takes_the_general_form() -> None:
     missed.cached = Cached(similarity=0.8)
     assert usual.take(missed) is None
     assert usual.take(cached_hit()) is None
+    assert usual.take(errand(attempt(Usage(1, 1), finish=("stop",)))) is None

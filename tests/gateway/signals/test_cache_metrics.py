@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.call import Cached
+from gateway.call import Cached, MadeFor
 from gateway.signals import cache_telemetry as names
 from gateway.signals.cache_metrics import CacheMetrics, RouteStanding
 from gateway.signals.cache_telemetry import LabelSource, Purpose
 from gateway.signals.metrics import HistogramValue, Registry
+from gateway.signals.telemetry import Outcome
 from gateway.state.answers.store import Stock, Used
 from policies.cache_rules import Bypass, CacheRules, Level, SemanticRules
 from policies.vocabulary import Deployment, Route, Strategy, Target
@@ -118,7 +119,8 @@ def test_what_happens_beside_calls_is_counted_as_it_happens() -> None:
     metrics.labelled("faq", LabelSource.SHADOW, is_good=True)
     metrics.labelled("faq", LabelSource.FEEDBACK, is_good=False)
     metrics.judged("faq", "same")
-    metrics.spent("faq", Purpose.SHADOW, 5_000)
+    metrics.made(MadeFor(Purpose.SHADOW, "req_1", "faq"), Outcome.OK, 5_000)
+    metrics.made(MadeFor(Purpose.SHADOW, "req_2", "faq"), Outcome.TIMEOUT, None)
     metrics.unavailable("embedder")
     metrics.embedded("minilm", 0.009)
     told = told_by(registry)
@@ -126,6 +128,7 @@ def test_what_happens_beside_calls_is_counted_as_it_happens() -> None:
     assert told[names.CACHE_LABELS.name] == {("faq", "shadow", "good"): 1, ("faq", "feedback", "bad"): 1}
     assert told[names.CACHE_JUDGED.name] == {("faq", "same"): 1}
     assert told[names.CACHE_COST.name] == {("faq", "shadow"): 5_000}
+    assert told[names.CACHE_CALLS.name] == {("faq", "shadow", "ok"): 1, ("faq", "shadow", "timeout"): 1}
     assert told[names.CACHE_UNAVAILABLE.name] == {("embedder",): 1}
     embedding = told[names.EMBEDDER_DURATION.name]["minilm",]
     assert isinstance(embedding, HistogramValue)

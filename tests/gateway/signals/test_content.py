@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,8 +20,10 @@ from policies.content import ContentRules
 from policies.redaction import redact
 from policies.route_rules import Content
 from policies.usage import Usage
-from policies.vocabulary import Principal
-from tests.gateway.calls import PRINCIPAL, attempt, call
+from tests.gateway.calls import PRINCIPAL, attempt, call, errand
+
+if TYPE_CHECKING:
+    from policies.vocabulary import Principal
 
 CANARY = "sk-proj-abcdefghijklmnop1234"
 SAID = [{"role": "user", "content": f"My key is {CANARY}, mail ada@example.com"}]
@@ -75,9 +76,19 @@ def test_digests_tell_equal_prompts_and_nothing_else() -> None:
     assert len(digest) == 64
 
 
-@pytest.mark.parametrize("principal", [None, Principal("cache:judge", "cache")])
-def test_nothing_of_strangers_nor_of_what_the_cache_asks_by_itself(principal: Principal | None) -> None:
-    assert not {Attr.CONTENT_LEVEL, *NAMES} & attributes(Content.FULL, principal=principal).keys()
+def test_nothing_of_strangers() -> None:
+    assert not {Attr.CONTENT_LEVEL, *NAMES} & attributes(Content.FULL, principal=None).keys()
+
+
+def test_nothing_of_what_the_cache_asks_by_itself() -> None:
+    made = errand(attempt(Usage(3, 4), text=("Yes.",), finish=("stop",)))
+    made.principal = replace(PRINCIPAL, content=Content.FULL)
+    settled = settle(made)
+    spans = spans_of(settled)
+    capture = ContentCapture(ContentRules(most=Content.FULL), digests_of("pepper"))
+    assert capture.added(settled, spans) is spans
+    made.made_for = None
+    assert capture.added(settled, spans) != spans
 
 
 def test_nothing_at_all_unless_somebody_asked() -> None:

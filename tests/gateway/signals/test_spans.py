@@ -16,8 +16,18 @@ from policies.attempts import AttemptKind
 from policies.cache_rules import Bypass
 from policies.choosing import Choice, Refused, Rejection
 from policies.usage import Usage
-from policies.vocabulary import Failure, FailureKind, Principal
-from tests.gateway.calls import DEAR, FREE_OF_PRICE, RECEIVED_AT_NS, answered, attempt, cached_hit, call, from_an_engine
+from policies.vocabulary import Failure, FailureKind
+from tests.gateway.calls import (
+    DEAR,
+    FREE_OF_PRICE,
+    RECEIVED_AT_NS,
+    answered,
+    attempt,
+    cached_hit,
+    call,
+    errand,
+    from_an_engine,
+)
 
 GOLDEN = Path(__file__).parent / "golden" / "trace.json"
 MS = 1_000_000
@@ -150,9 +160,7 @@ def test_an_attempt_at_an_engine_of_ours_says_where_its_time_went() -> None:
 
 
 def test_a_call_that_the_cache_makes_by_itself_is_no_request_of_anybodys() -> None:
-    errand = answered()
-    errand.principal = Principal("cache:judge", "cache:judge")
-    root, attempted = spans_of(settle(errand))
+    root, attempted = spans_of(settle(errand(attempt(Usage(12, 1)))))
     assert (root.name, root.kind) == ("pointsman.cache.judge", Kind.INTERNAL)
     assert (attempted.kind, attempted.parent_id) == (Kind.CLIENT, root.span_id)
 

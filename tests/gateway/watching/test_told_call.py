@@ -35,6 +35,7 @@ def test_a_call_is_told_on_one_line() -> None:
         ({"cost": {"total_nano_usd": None, "unpriced": "no_price"}}, "unpriced: no_price"),
         ({"cost": {"total_nano_usd": 0, "saved_nano_usd": 5_000_000_000}}, "0 USD, saved 5"),
         ({"cache": {"result": "hit", "kind": "semantic"}}, "hit (semantic)"),
+        ({"made_for": {"purpose": "judge", "request_id": "req_0", "route": "faq"}}, "red/ci  for req_0  req_1"),
         ({"error_code": "timeout", "error_message": "took too long"}, "timeout: took too long"),
     ],
 )

@@ -59,3 +59,11 @@ async def test_the_last_is_whose_attempt_began_last(database: Database) -> None:
     assert await last(database, failed=True) == "broke"
     await append(database, [rows[0]._replace(request_id="limited", started_at_ms=25, outcome="status", status=429)])
     assert await last(database, failed=True) == "limited"
+
+
+async def test_what_a_cache_asks_by_itself_is_not_the_last_call(database: Database) -> None:
+    asked = a_row()._replace(request_id="asked", started_at_ms=10, outcome="timeout", key_id=None)
+    shadow = a_row()._replace(request_id="own", started_at_ms=20, outcome="timeout", key_id="cache:shadow")
+    await append(database, [asked, shadow])
+    assert await last(database) == await last(database, failed=True) == "asked"
+    assert (await found(database, "own")).rows == [shadow]

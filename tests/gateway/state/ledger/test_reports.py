@@ -113,6 +113,19 @@ async def test_a_hit_is_a_request_that_costs_nothing_and_says_what_it_saved(data
         assert (total.cache_hits, total.saved_nanousd, total.saved_tokens) == (2, 350, 220)
 
 
+@pytest.mark.parametrize("span", [Span(), Span(NOON_MS - 1, NOON_MS + 1)], ids=["by the hour", "by attempts"])
+async def test_what_a_cache_asks_by_itself_costs_and_is_no_request(database: Database, span: Span) -> None:
+    own = [a_row(name)._replace(key_id="cache:judge", key_name="cache:judge") for name in ("req_2", "req_3")]
+    nobody = a_row("req_4")._replace(key_id=None, key_name=None)
+    await append(database, [a_row("req_1"), *own, nobody])
+    spends, total = await asked_for(database, "key", span)
+    told = {name: (spend.requests, spend.attempts, spend.cost_nanousd) for name, spend in spends.items()}
+    cost_nanousd = own[0].cost_nanousd or 0
+    assert told["cache:judge"] == (0, 2, 2 * cost_nanousd)
+    assert told["ci"] == told[None] == (1, 1, cost_nanousd)
+    assert (total.requests, total.attempts, total.cost_nanousd) == (2, 4, 4 * cost_nanousd)
+
+
 async def test_who_had_only_hits_paid_nothing_which_is_known(database: Database) -> None:
     await append(database, [a_hit(a_row("req_1"))])
     _, total = await asked_for(database, "team")
