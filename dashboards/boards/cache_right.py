@@ -141,10 +141,29 @@ _RIGHT: Final = Row(
             "Whether questions can be embedded. While it is red, only exact and near answers are found.",
             "none",
             (Query("min by (embedder) (pointsman_cache_embedder_up{*})", "{{embedder}}", empty=_NOT_SEMANTIC),),
-            width=12,
+            width=8,
             height=5,
             states=(State(1, "up", GREEN), State(0, "away", RED)),
             steps=up_to((1, GREEN), first=RED),
+        ),
+        Panel(
+            Show.GRAPH,
+            "The cache's own calls",
+            "Shadow checks, questions to judges and embeddings by deployments, per second, by how they ended; "
+            "`client_cancelled` is one that the cache gave up. They are no requests: the other boards' rates, and the "
+            "promise of availability, leave them out.",
+            "cps",
+            (
+                Query(
+                    rate("pointsman_cache_own_calls_total{**}", "purpose, outcome"),
+                    "{{purpose}}: {{outcome}}",
+                    empty=_NOT_SEMANTIC,
+                ),
+            ),
+            width=8,
+            height=5,
+            stacked=True,
+            overrides=(Override(".*: (upstream_error|timeout|gateway_error)", RED),),
         ),
         Panel(
             Show.GRAPH,
@@ -158,7 +177,7 @@ _RIGHT: Final = Row(
                     empty=_NOT_SEMANTIC,
                 ),
             ),
-            width=12,
+            width=8,
             height=5,
             stacked=True,
             overrides=(Override("shadow", YELLOW),),

@@ -103,7 +103,8 @@ ROWS: Final = (
                 Show.GRAPH,
                 "Attempts per request",
                 "Attempts upstream for each request that was let through. 1 is a calm day; below 1 the cache "
-                "answers; well above 1 callers are served by retries and fallbacks, at a price.",
+                "answers; well above 1 callers are served by retries and fallbacks, at a price. What caches ask by "
+                "themselves is among the attempts.",
                 "none",
                 (
                     Query(

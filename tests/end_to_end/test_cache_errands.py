@@ -106,7 +106,12 @@ async def test_judges_shadows_and_embeddings_are_on_the_books(tmp_path: Path) ->
     [hit] = [row for row in of(rows, "tests") if row["attempt"] == 0]
     assert hit["cost_nanousd"] == 0
     assert len(upstream.requests) == len(rows) - 1
-    assert 'purpose="judge"' in metrics
+    for purpose, calls in (("judge", 1), ("embedding", 2), ("shadow", 1)):
+        assert f'pointsman_cache_own_calls_total{{route="m",purpose="{purpose}",outcome="ok"}} {calls}\n' in metrics
+    assert 'pointsman_requests_total{route="m",model="m",outcome="ok"} 2\n' in metrics
+    assert 'route="cache:' not in metrics
+    made_for = {one["made_for"]["request_id"] for one in gateway.lines if one["event"] == "cache.call.completed"}
+    assert made_for == {row["request_id"] for row in of(rows, "tests")}
     assert not any(ASKED in line or ALIKE in line for line in gateway.text)
 
 

@@ -60,6 +60,6 @@ def test_a_line_of_each_request_names_a_trace_that_was_kept(seen: Observed) -> N
 
 
 def test_lines_cost_what_the_ledger_says(seen: Observed) -> None:
-    completed = [line for line in seen.lines if line.get("event") == "request.completed"]
+    completed = [line for line in seen.lines if line.get("event") in ("request.completed", "cache.call.completed")]
     told = sum((line.get("cost") or {}).get("total_nano_usd") or 0 for line in completed)
     assert told == sum(row["cost_nanousd"] or 0 for row in seen.ledger) > 0

@@ -12,7 +12,7 @@ from gateway.signals.telemetry import NANO, NONE, Outcome
 if TYPE_CHECKING:
     from tests.observed.scene import Observed
 
-SHADOW = "cache:shadow"
+OWN = "cache:"
 WHOLE = (
     "swift-1",
     "sturdy-1",
@@ -48,9 +48,16 @@ def of_ledger(seen: Observed, amount: str, *columns: str) -> Counter[tuple[str, 
 def test_requests_are_as_callers_saw_them_end(seen: Observed) -> None:
     assert seen.callers.lost == 0
     told = Counter({(outcome.value,): count for outcome, count in seen.callers.outcomes.items()})
-    # The cache's own questions are calls, too: a shadow check is counted beside those of callers.
-    told["ok",] += len({row["request_id"] for row in seen.ledger if row["key_name"] == SHADOW})
     assert counted(seen, "pointsman_requests_total", "outcome") == told
+
+
+def test_what_the_cache_asks_by_itself_is_counted_apart(seen: Observed) -> None:
+    rows = [row for row in seen.ledger if (row["key_name"] or "").startswith(OWN)]
+    calls = Counter((row["key_name"].removeprefix(OWN),) for row in rows if row["attempt"] == 1)
+    assert counted(seen, "pointsman_cache_own_calls_total", "purpose") == calls
+    assert calls.total() > 0
+    spent = sum(row["cost_nanousd"] or 0 for row in rows)
+    assert counted(seen, "pointsman_cache_cost_usd_total").total() == spent > 0
 
 
 def test_every_kind_of_outcome_was_there(seen: Observed) -> None:
