@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from adapters.openai_usage_details import STANDARD, read_details
-from adapters.usage_fields import TOKENS_BELIEVED, count, details_in, first
+from adapters.usage_fields import TOKENS_BELIEVED, count, cut_to_whole, details_in, first, not_believed
 from policies.usage import Usage
 
 _PLAIN: Final = frozenset(
@@ -79,8 +79,12 @@ def _read_plain(value: dict[str, object]) -> Usage | None:
 
 
 def _read_any(value: dict[str, object], service: object, searches: int) -> Usage | None:
-    if "promptTokenCount" in value:
-        value = _from_google(value)
+    odd = tuple(not_believed(value))
+    usage = _read_counts(_from_google(value) if "promptTokenCount" in value else value, service, searches)
+    return None if usage is None else cut_to_whole(usage, odd)
+
+
+def _read_counts(value: dict[str, object], service: object, searches: int) -> Usage | None:
     total = count(value.get("total_tokens"))
     input_tokens = first(value, "prompt_tokens", "input_tokens")
     output_tokens = first(value, "completion_tokens", "output_tokens")
@@ -106,8 +110,6 @@ def _read_any(value: dict[str, object], service: object, searches: int) -> Usage
         output_tokens = total - input_tokens
     if not input_tokens and not output_tokens:
         return _nothing(value)
-    cached = min(cached, input_tokens)
-    written = min(written, input_tokens - cached)
     details = read_details(value, service, searches)
     return Usage(input_tokens, output_tokens, cached, written, reasoning, details=details)
 

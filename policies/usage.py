@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from policies.tariffs import Price
 
 
+class Correction(StrEnum):
+    """Why a count is not what an upstream told."""
+
+    NEGATIVE = "negative"
+    TOO_LARGE = "too_large"
+    PART_ABOVE_WHOLE = "part_above_whole"
+
+
 class UsageDetails(NamedTuple):
     """What few answers have. Each count is a part of one of `Usage`: 1 h writes of cache writes, cached audio of cached
     input, the rest of input or output. `service` is the tier that the upstream says it has billed, "" for the standard
     one; `billed_nanousd` what it says that the answer cost; `searches` what it looked up, each at a price.
+
+    `corrected` has a word for each count that was told otherwise and could not be: for metrics, since it costs nothing.
     """
 
     cache_write_1h_tokens: int = 0
@@ -23,6 +34,7 @@ class UsageDetails(NamedTuple):
     searches: int = 0
     service: str = ""
     billed_nanousd: int | None = None
+    corrected: tuple[Correction, ...] = ()
 
 
 # Usage and Cost are made for every call, and a named tuple costs a third of a frozen dataclass to make.

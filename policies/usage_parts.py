@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from policies.usage import Usage, UsageDetails
+from policies.usage import Correction, Usage, UsageDetails
 
 # No request that the gateway takes or answer that it forwards comes near; a larger count is a broken upstream's.
 TOKENS_MAX: Final = 100_000_000
@@ -12,6 +12,8 @@ SEARCHES_MAX: Final = 10_000
 BILLED_MAX_NANOUSD: Final = 10_000 * 1_000_000_000
 """No single answer has cost a hundredth of it; what an upstream claims beyond is not believed."""
 _NO_DETAILS: Final = UsageDetails()
+_NAMES: Final = (*Usage._fields[:5], *UsageDetails._fields)
+_WHOLES: Final = frozenset({"input_tokens", "output_tokens", "searches", "billed_nanousd"})
 
 
 class Buckets(NamedTuple):
@@ -40,10 +42,10 @@ class Parts(NamedTuple):
 
 
 class Sane(NamedTuple):
-    """Usage that can be billed, and how many of the upstream's counts had to be corrected for that."""
+    """Usage that can be billed, and why the upstream's counts had to be corrected for that: a word for each."""
 
     usage: Usage
-    clamps: int
+    corrections: tuple[Correction, ...] = ()
 
 
 def disjoint(usage: Usage) -> Buckets:
@@ -105,10 +107,15 @@ def sane(usage: Usage, context_tokens: int | None = None, sequences: int = 1) ->
     if usage.details is not None:
         corrected = corrected._replace(details=_sane_details(usage.details, corrected))
     if corrected == usage:
-        return Sane(usage, 0)
-    return Sane(
-        corrected, sum(before != after for before, after in zip(_counts(usage), _counts(corrected), strict=True))
-    )
+        return Sane(usage)
+    pairs = zip(_NAMES, _counts(usage), _counts(corrected), strict=True)
+    return Sane(corrected, tuple(_why(name, before) for name, before, after in pairs if before != after))
+
+
+def _why(name: str, told: object) -> Correction:
+    if isinstance(told, int) and told < 0:
+        return Correction.NEGATIVE
+    return Correction.TOO_LARGE if name in _WHOLES else Correction.PART_ABOVE_WHOLE
 
 
 def _sane_details(details: UsageDetails, usage: Usage) -> UsageDetails:
@@ -129,6 +136,7 @@ def _sane_details(details: UsageDetails, usage: Usage) -> UsageDetails:
         within(details.searches, SEARCHES_MAX),
         details.service,
         billed if billed is not None and 0 <= billed <= BILLED_MAX_NANOUSD else None,
+        details.corrected,
     )
 
 

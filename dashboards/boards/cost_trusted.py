@@ -227,9 +227,9 @@ _TRUST: Final = Row(
             "percentunit",
             (
                 Query(
-                    f"{rate('pointsman_usage_corrected_total{**}', 'provider')} / on (provider) "
+                    f"{rate('pointsman_usage_corrected_total{**}', 'provider, reason')} / on (provider) group_left () "
                     f"({rate(_ATTEMPTS, 'provider')} > 0)",
-                    "{{provider}}, corrected",
+                    "{{provider}}, corrected: {{reason}}",
                     empty="all counts could be",
                 ),
                 Query(

@@ -15,6 +15,7 @@ import msgspec
 
 from adapters.base import FailedStream, Tally
 from adapters.openai_usage_details import read_details
+from adapters.usage_fields import count, cut_to_whole, not_believed
 from gateway.litellm.failure import failure_of
 from policies.usage import Usage
 from policies.vocabulary import FailureKind
@@ -152,14 +153,15 @@ def usage_of(usage: dict[str, Any], service: object = None) -> Usage | None:
         return None
     prompt_details = usage.get("prompt_tokens_details") or {}
     written = _count(prompt_details, "cache_creation_tokens") or _count(usage, "cache_creation_input_tokens")
-    return Usage(
+    read = Usage(
         input_tokens=prompt,
         output_tokens=completion,
-        cached_input_tokens=min(prompt, _count(prompt_details, "cached_tokens")),
-        cache_write_tokens=min(prompt, written),
-        reasoning_tokens=min(completion, _count(usage.get("completion_tokens_details") or {}, "reasoning_tokens")),
+        cached_input_tokens=_count(prompt_details, "cached_tokens"),
+        cache_write_tokens=written,
+        reasoning_tokens=_count(usage.get("completion_tokens_details") or {}, "reasoning_tokens"),
         details=read_details(_without_reckoning(usage), service, 0),
     )
+    return cut_to_whole(read, tuple(not_believed(usage)))
 
 
 def _without_reckoning(usage: dict[str, Any]) -> dict[str, Any]:
@@ -234,8 +236,7 @@ def _packed(vector: list[float]) -> str:
 
 
 def _count(members: object, name: str) -> int:
-    value = members.get(name) if isinstance(members, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0
+    return count(members.get(name)) or 0 if isinstance(members, dict) else 0
 
 
 def _event(value: dict[str, Any]) -> bytes:

@@ -238,8 +238,8 @@ class CallMetrics:
             self._unpriced.at(deployment.provider, deployment.model, reason).inc()
         if settlement.estimated is not None:
             self._estimated.at(deployment.provider, settlement.estimated.value).inc()
-        if settlement.clamps:
-            self._corrected.at(deployment.provider, deployment.model).inc(settlement.clamps)
+        for why in settlement.corrections:
+            self._corrected.at(deployment.provider, deployment.model, why.value).inc()
         tally = settlement.attempt.tally
         if tally is not None and tally.engine is not None:
             self._add_engine(deployment.name, team, tally.engine)

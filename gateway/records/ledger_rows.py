@@ -24,6 +24,8 @@ Shared = tuple[Who, tuple[str | None, str, str], tuple[str | None, str | None]]
 CACHE_HIT: Final = "cache_hit"
 UNKNOWN: Final = "unknown"
 
+_BESIDE: Final = frozenset({"service", "corrected"})
+"""Details that are no counts: one has a column of its own, the other is for metrics."""
 _NOBODY = (None, None, None, None)
 _NO_OWNER = (None, None)
 _NOT_CACHED = (None, None, None)
@@ -175,7 +177,7 @@ def details_of(usage: Usage) -> tuple[str | None, str | None]:
     details = usage.details
     if details is None:
         return None, None
-    told = {name: value for name, value in details._asdict().items() if name != "service" and value not in (0, None)}
+    told = {name: value for name, value in details._asdict().items() if name not in _BESIDE and value not in (0, None)}
     if details.billed_nanousd == 0:
         told["billed_nanousd"] = 0
     return details.service or None, msgspec.json.encode(told).decode() if told else None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from adapters.schema import InferenceRequest
     from gateway.call import Attempt, Call
     from policies.tariffs import Price
+    from policies.usage import Correction
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class TokenCounts(Protocol):
 
 class Settlement(msgspec.Struct):
     """One attempt, settled. `cost` is None when nothing was used, or, with `unpriced`, when its cost is unknown.
-    `clamps` of the upstream's counts could not be and were corrected.
+    `corrections` has a word for each of the upstream's counts that could not be.
     """
 
     attempt: Attempt
@@ -67,7 +68,7 @@ class Settlement(msgspec.Struct):
     unpriced: str | None
     estimated: Estimated | None
     duration_s: float
-    clamps: int = 0
+    corrections: tuple[Correction, ...] = ()
 
 
 class SettledCall(msgspec.Struct):
@@ -226,10 +227,13 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
     usage = _reported(attempt)
     unpriced: str | None = None
     cost: Cost | None = None
-    clamps = 0
+    corrections: tuple[Correction, ...] = ()
     if usage is not None:
+        if usage.details is not None:
+            corrections = usage.details.corrected
         if not is_plausible(usage):
-            usage, clamps = usage_parts.sane(usage)
+            usage, further = usage_parts.sane(usage)
+            corrections += further
         cost, unpriced = price_of(usage, attempt)
     elif _may_have_generated(attempt):
         usage, unpriced = _UNKNOWN, Unpriced.NO_USAGE.value
@@ -240,7 +244,7 @@ def _settle(call: Call, attempt: Attempt) -> Settlement:
     estimated = _estimate_reason(attempt) if usage.estimated else None
     ended_s = attempt.ended_s if attempt.ended_s is not None else call.ended_s
     duration_s = max(0.0, ended_s - attempt.started_s)
-    return Settlement(attempt, attempt_outcome(attempt), usage, cost, unpriced, estimated, duration_s, clamps)
+    return Settlement(attempt, attempt_outcome(attempt), usage, cost, unpriced, estimated, duration_s, corrections)
 
 
 def is_plausible(usage: Usage) -> bool:

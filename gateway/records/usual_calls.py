@@ -133,6 +133,8 @@ def _usual_usage(attempt: Attempt) -> Usage | None:
     usage = tally.usage
     if tally.text and not usage.input_tokens and not usage.output_tokens:
         return None
+    if usage.details is not None and usage.details.corrected:
+        return None
     return usage if is_plausible(usage) else None
 
 

@@ -200,8 +200,8 @@ ESTIMATED = Family(
 CORRECTED = Family(
     "pointsman_usage_corrected_total",
     Kind.COUNTER,
-    "Counts of tokens that an upstream told and that cannot be, such as a part above its whole: cut to what can.",
-    ("provider", "model"),
+    "Counts of tokens that an upstream told and that cannot be, by why: cut to what can be, or taken for none.",
+    ("provider", "model", "reason"),
 )
 FALLBACKS = Family(
     "pointsman_fallbacks_total",

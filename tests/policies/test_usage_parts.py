@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.usage import Usage, UsageDetails
-from policies.usage_parts import BILLED_MAX_NANOUSD, TOKENS_MAX, disjoint, parts_of, sane
+from policies.usage import Correction, Usage, UsageDetails
+from policies.usage_parts import BILLED_MAX_NANOUSD, SEARCHES_MAX, TOKENS_MAX, Sane, disjoint, parts_of, sane
 
 counts = st.integers(-1_000, 10_000_000)
 details = st.builds(
@@ -22,26 +22,26 @@ def test_buckets_hold_every_token_once(usage: Usage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("usage", "expected", "clamps"),
+    ("usage", "expected", "why"),
     [
-        (Usage(10, 20, 5, 5, 20), Usage(10, 20, 5, 5, 20), 0),
-        (Usage(-1, 20), Usage(0, 20), 1),
-        (Usage(10**18, 20), Usage(1000, 20), 1),
-        (Usage(10, 10**18), Usage(10, 1000), 1),
-        (Usage(10, 20, 11), Usage(10, 20, 10), 1),
-        (Usage(10, 20, 6, 6), Usage(10, 20, 6, 4), 1),
-        (Usage(10, 20, 0, 0, 21), Usage(10, 20, 0, 0, 20), 1),
-        (Usage(-1, -1, -1, -1, -1, estimated=True), Usage(estimated=True), 5),
+        (Usage(10, 20, 5, 5, 20), Usage(10, 20, 5, 5, 20), []),
+        (Usage(-1, 20), Usage(0, 20), ["negative"]),
+        (Usage(10**18, 20), Usage(1000, 20), ["too_large"]),
+        (Usage(10, 10**18), Usage(10, 1000), ["too_large"]),
+        (Usage(10, 20, 11), Usage(10, 20, 10), ["part_above_whole"]),
+        (Usage(10, 20, 6, 6), Usage(10, 20, 6, 4), ["part_above_whole"]),
+        (Usage(10, 20, 0, 0, 21), Usage(10, 20, 0, 0, 20), ["part_above_whole"]),
+        (Usage(-1, -1, -1, -1, -1, estimated=True), Usage(estimated=True), ["negative"] * 5),
     ],
 )
-def test_sane(usage: Usage, expected: Usage, clamps: int) -> None:
-    assert sane(usage, context_tokens=1000) == (expected, clamps)
+def test_sane(usage: Usage, expected: Usage, why: list[str]) -> None:
+    assert sane(usage, context_tokens=1000) == Sane(expected, tuple(map(Correction, why)))
 
 
 def test_a_batch_may_fill_one_window_per_sequence() -> None:
     usage = Usage(input_tokens=5_000)
-    assert sane(usage, context_tokens=1000, sequences=5) == (usage, 0)
-    assert sane(usage, context_tokens=1000, sequences=4).clamps == 1
+    assert sane(usage, context_tokens=1000, sequences=5) == Sane(usage)
+    assert sane(usage, context_tokens=1000, sequences=4).corrections == (Correction.TOO_LARGE,)
 
 
 def test_without_a_known_window_a_count_is_still_bounded() -> None:
@@ -57,26 +57,41 @@ def test_parts_hold_every_token_once(usage: Usage, reasoning_apart: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("told", "expected", "clamps"),
+    ("told", "expected", "why"),
     [
-        (UsageDetails(4, 7, 5, 1, 3, 2, 9, "flex", 12), UsageDetails(4, 7, 5, 1, 3, 2, 9, "flex", 12), 0),
-        (UsageDetails(cache_write_1h_tokens=6), UsageDetails(cache_write_1h_tokens=5), 1),
-        (UsageDetails(input_audio_tokens=91), UsageDetails(input_audio_tokens=5), 1),
-        (UsageDetails(cached_audio_tokens=91, input_audio_tokens=95), UsageDetails(0, 95, 90), 1),
-        (UsageDetails(output_audio_tokens=8, output_image_tokens=8), UsageDetails(0, 0, 0, 0, 8, 2), 1),
-        (UsageDetails(searches=-1), UsageDetails(), 1),
-        (UsageDetails(billed_nanousd=-1), UsageDetails(), 1),
-        (UsageDetails(billed_nanousd=BILLED_MAX_NANOUSD + 1), UsageDetails(), 1),
+        (UsageDetails(4, 7, 5, 1, 3, 2, 9, "flex", 12), UsageDetails(4, 7, 5, 1, 3, 2, 9, "flex", 12), None),
+        (UsageDetails(cache_write_1h_tokens=6), UsageDetails(cache_write_1h_tokens=5), "part_above_whole"),
+        (UsageDetails(input_audio_tokens=91), UsageDetails(input_audio_tokens=5), "part_above_whole"),
+        (UsageDetails(cached_audio_tokens=91, input_audio_tokens=95), UsageDetails(0, 95, 90), "part_above_whole"),
+        (
+            UsageDetails(output_audio_tokens=8, output_image_tokens=8),
+            UsageDetails(0, 0, 0, 0, 8, 2),
+            "part_above_whole",
+        ),
+        (UsageDetails(searches=-1), UsageDetails(), "negative"),
+        (UsageDetails(searches=10**9), UsageDetails(searches=SEARCHES_MAX), "too_large"),
+        (UsageDetails(billed_nanousd=-1), UsageDetails(), "negative"),
+        (UsageDetails(billed_nanousd=BILLED_MAX_NANOUSD + 1), UsageDetails(), "too_large"),
     ],
 )
-def test_details_are_parts_of_what_they_are_parts_of(told: UsageDetails, expected: UsageDetails, clamps: int) -> None:
+def test_details_are_parts_of_what_they_are_parts_of(
+    told: UsageDetails, expected: UsageDetails, why: str | None
+) -> None:
     usage = Usage(100, 10, 90, 5)
-    assert sane(usage._replace(details=told)) == (usage._replace(details=expected), clamps)
+    corrections = () if why is None else (Correction(why),)
+    assert sane(usage._replace(details=told)) == Sane(usage._replace(details=expected), corrections)
+
+
+def test_what_was_corrected_before_stays_said() -> None:
+    details = UsageDetails(searches=-1, corrected=(Correction.TOO_LARGE,))
+    found = sane(Usage(10, 5, details=details))
+    assert found.usage == Usage(10, 5, details=UsageDetails(corrected=(Correction.TOO_LARGE,)))
+    assert found.corrections == (Correction.NEGATIVE,)
 
 
 @given(usages, st.none() | st.integers(1, 2_000_000))
 def test_sane_usage_is_left_alone(usage: Usage, context_tokens: int | None) -> None:
     once = sane(usage, context_tokens)
-    assert (once.clamps == 0) == (once.usage == usage)
-    assert sane(once.usage, context_tokens) == (once.usage, 0)
+    assert (once.corrections == ()) == (once.usage == usage)
+    assert sane(once.usage, context_tokens) == Sane(once.usage)
     assert once.usage.estimated == usage.estimated

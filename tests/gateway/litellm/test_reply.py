@@ -7,7 +7,7 @@ import pytest
 
 from adapters.base import FailedStream
 from gateway.litellm.reply import TEXT_KEPT_CHARS, StreamTranslator, embeddings_answer, usage_of, whole_answer
-from policies.usage import Usage, UsageDetails
+from policies.usage import Correction, Usage, UsageDetails
 from policies.vocabulary import FailureKind
 
 
@@ -135,7 +135,13 @@ def test_zeros_that_litellm_fills_in_are_no_usage() -> None:
 def test_parts_of_the_usage_never_exceed_the_whole() -> None:
     details = {"cached_tokens": 99, "cache_creation_tokens": 98}
     used = usage_of({**USED, "prompt_tokens_details": details, "completion_tokens_details": {"reasoning_tokens": 97}})
-    assert used == Usage(9, 4, cached_input_tokens=9, cache_write_tokens=9, reasoning_tokens=4)
+    corrected = UsageDetails(corrected=(Correction.PART_ABOVE_WHOLE,) * 3)
+    assert used == Usage(9, 4, cached_input_tokens=9, cache_write_tokens=0, reasoning_tokens=4, details=corrected)
+
+
+def test_counts_that_cannot_be_are_none_and_said_to_have_been_told() -> None:
+    used = usage_of({**USED, "completion_tokens": -4, "prompt_tokens_details": {"cached_tokens": 10**12}})
+    assert used == Usage(9, details=UsageDetails(corrected=(Correction.NEGATIVE, Correction.TOO_LARGE)))
 
 
 @pytest.mark.parametrize("data", [None, [], [{}], [{"embedding": []}], [{"embedding": ["a"]}], [{"embedding": None}]])

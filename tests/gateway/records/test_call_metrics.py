@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from adapters.base import EngineTimes
+from adapters.openai_usage import read_usage
 from gateway.call import Cached
 from gateway.records.call_metrics import CallMetrics, model_label
 from gateway.records.settlement import HEDGE_LOST, settle
@@ -14,7 +15,7 @@ from gateway.signals.cache_telemetry import CACHE_CALLS, CACHE_COST, Purpose
 from gateway.signals.metrics import Registry
 from policies.attempts import AttemptKind
 from policies.cache_rules import CacheRules
-from policies.usage import Usage
+from policies.usage import Correction, Usage, UsageDetails
 from policies.vocabulary import Failure, FailureKind
 from tests.gateway.calls import FREE_OF_PRICE, ROUTE, answered, attempt, cached_hit, call, errand, from_an_engine
 
@@ -129,7 +130,15 @@ def test_what_a_cache_asks_by_itself_is_no_request_and_costs_all_the_same(
 
 def test_counts_that_cannot_be_are_told_of(registry: Registry, metrics: CallMetrics) -> None:
     metrics.add(settle(answered(Usage(10, 5, cached_input_tokens=40, reasoning_tokens=9))))
-    assert values(registry, telemetry.CORRECTED) == {("openai", WHERE[2]): 2}
+    read = read_usage({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 40}})
+    metrics.add(settle(answered(read)))
+    metrics.add(settle(answered(Usage(-3, 5, details=UsageDetails(corrected=(Correction.TOO_LARGE,))))))
+    metrics.add(settle(answered(Usage(10, 5, 10, reasoning_tokens=5))))
+    assert values(registry, telemetry.CORRECTED) == {
+        ("openai", WHERE[2], "part_above_whole"): 3,
+        ("openai", WHERE[2], "too_large"): 1,
+        ("openai", WHERE[2], "negative"): 1,
+    }
 
 
 def test_a_callers_own_words_never_become_labels(registry: Registry, metrics: CallMetrics) -> None:

@@ -31,7 +31,7 @@ from gateway.signals.metrics import Registry
 from gateway.state.ledger.ledger import Ledger
 from policies.attempts import AttemptKind
 from policies.tariffs import Adjustment, Price, RareRates, Rates, Tariff, Tier
-from policies.usage import Usage, UsageDetails
+from policies.usage import Correction, Usage, UsageDetails
 from policies.vocabulary import Deployment, Failure, FailureKind
 from tests.gateway.calls import DEAR, FREE_OF_PRICE, attempt, cached_hit, call, errand
 from tests.gateway.kept_spans import traces_to
@@ -61,6 +61,7 @@ tokens = st.integers(0, 5_000) | st.integers(0, 10**8)
 details = st.builds(
     UsageDetails, tokens, tokens, tokens, tokens, tokens, tokens, st.integers(0, 9),
     st.sampled_from(("", "flex", "scale")), st.none() | st.integers(0, 10**12),
+    st.sampled_from(((), tuple(Correction))),
 )  # fmt: skip
 usages = st.builds(Usage, tokens, tokens, tokens, tokens, tokens, st.just(value=False), st.none() | st.none() | details)
 

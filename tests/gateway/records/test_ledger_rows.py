@@ -6,7 +6,7 @@ from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from gateway.state.answers.store import Used
 from policies.cache_rules import Bypass, Level
-from policies.usage import Usage
+from policies.usage import Correction, Usage, UsageDetails
 from policies.vocabulary import Failure, FailureKind, Period, Principal
 from tests.gateway.calls import FREE_OF_PRICE, RECEIVED_AT_NS, attempt, call, from_an_engine
 from tests.gateway.limited_calls import NOW_S, Gate, limit
@@ -126,3 +126,13 @@ def test_time_on_hardware_is_as_it_was_measured_else_an_engines_own() -> None:
         one.tally.engine = EngineTimes(compute_s=0.5)
     nobody = attempt(Usage(1, 1))
     assert [ledger_rows(settle(call(one)))[0].gpu_us for one in (timed, told, nobody)] == [7, 500_000, None]
+
+
+def test_that_counts_were_corrected_is_no_matter_of_the_ledgers() -> None:
+    why = UsageDetails(corrected=(Correction.PART_ABOVE_WHOLE,))
+    (row,) = ledger_rows(settle(call(attempt(Usage(100, 10, 100, details=why)))))
+    (plain,) = ledger_rows(settle(call(attempt(Usage(100, 10, 100)))))
+    assert (row.service, row.usage_details) == (None, None)
+    assert row._replace(request_id=plain.request_id) == plain
+    (found,) = ledger_rows(settle(call(attempt(Usage(100, 10, details=why._replace(searches=2, service="flex"))))))
+    assert (found.service, found.usage_details) == ("flex", '{"searches":2}')

@@ -21,7 +21,7 @@ from gateway.signals.metrics import Registry
 from gateway.state.answers.store import Used
 from policies.cache_rules import Bypass
 from policies.tariffs import Price
-from policies.usage import Usage
+from policies.usage import Correction, Usage, UsageDetails
 from policies.vocabulary import Deployment, Failure, FailureKind, Principal
 from tests.gateway.calls import (
     DEAR,
@@ -191,6 +191,13 @@ def test_a_call_of_an_engine_takes_the_general_form() -> None:
     usual = UsualCalls(CallMetrics(Registry()), nobody_asks)
     assert usual.take(answered()) is not None
     assert usual.take(from_an_engine()) is None
+
+
+def test_a_call_whose_counts_were_corrected_takes_the_general_form() -> None:
+    usual = UsualCalls(CallMetrics(Registry()), nobody_asks)
+    details = UsageDetails(billed_nanousd=7, corrected=(Correction.NEGATIVE,))
+    assert usual.take(answered(Usage(1, 1, details=details))) is None
+    assert usual.take(answered(Usage(1, 1, details=details._replace(corrected=())))) is not None
 
 
 def test_a_call_whose_question_was_compared_takes_the_general_form() -> None:
