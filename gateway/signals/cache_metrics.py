@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from gateway.signals import cache_telemetry as names
-from gateway.signals.cache_telemetry import Result
-from gateway.signals.telemetry import NONE, OTHER
+from gateway.signals.cache_telemetry import Purpose, Result
+from gateway.signals.telemetry import NONE, OTHER, Outcome
 from policies.cache_rules import Bypass, Level
 from policies.matching import candidates
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.call import Cached, MadeFor
     from gateway.signals.cache_telemetry import LabelSource
     from gateway.signals.metrics import Cell, Labels, Registry
-    from gateway.signals.telemetry import Family, Outcome
+    from gateway.signals.telemetry import Family
     from gateway.state.answers.store import Stock, Used
     from policies.vocabulary import Route
 
@@ -247,6 +247,11 @@ class CacheMetrics:
             for level, _ in CacheKey(route, None, None, None, None, "").looks():
                 for result in Result:
                     self._registry.cells(names.CACHE_LOOKUPS).at(level.value, result.value)
+            semantic = None if route.cache is None else route.cache.semantic
+            asked = () if semantic is None else ((Purpose.SHADOW, semantic.shadow), (Purpose.JUDGE, semantic.judge))
+            for purpose, rules in asked:
+                if rules is not None:
+                    self._calls.at(route.name, purpose.value, Outcome.OK.value)
 
     def counts(self) -> dict[str, RouteCounts]:
         """For operators: what is counted, by route."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.call import Cached, MadeFor
@@ -9,7 +11,7 @@ from gateway.signals.cache_telemetry import LabelSource, Purpose
 from gateway.signals.metrics import HistogramValue, Registry
 from gateway.signals.telemetry import Outcome
 from gateway.state.answers.store import Stock, Used
-from policies.cache_rules import Bypass, CacheRules, Level, SemanticRules
+from policies.cache_rules import Bypass, CacheRules, Level, SemanticRules, ShadowRules
 from policies.vocabulary import Deployment, Route, Strategy, Target
 
 MODEL = Deployment("a", "p", "openai", "m-1")
@@ -137,9 +139,14 @@ def test_what_happens_beside_calls_is_counted_as_it_happens() -> None:
 
 def test_routes_begin_at_zero() -> None:
     registry = Registry()
-    CacheMetrics(registry).declare([FAQ])
+    assert FAQ.cache is not None
+    checked = replace(FAQ, name="checked", cache=replace(FAQ.cache, semantic=SemanticRules(shadow=ShadowRules())))
+    CacheMetrics(registry).declare([FAQ, checked])
     told = told_by(registry)
-    assert told[names.CACHE_REQUESTS.name] == {("faq", "miss", "none"): 0, ("faq", "bypass", "none"): 0}
+    assert told[names.CACHE_CALLS.name] == {("checked", "shadow", "ok"): 0}
+    assert told[names.CACHE_REQUESTS.name] == {
+        (route, result, "none"): 0 for route in ("faq", "checked") for result in ("miss", "bypass")
+    }
     levels, results = ("exact", "near", "semantic"), ("hit", "miss", "bypass", "error")
     assert told[names.CACHE_LOOKUPS.name] == {(level, result): 0 for level in levels for result in results}
 
