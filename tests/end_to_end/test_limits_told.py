@@ -131,10 +131,11 @@ async def test_an_edited_limit_keeps_what_was_used(state: str, tmp_path: Path) -
         if state == "redis":
             more["state"] = {"url": servers.enter_context(own_server()).url, "timeout": "2s"}
         async with metered() as meter, gateway_process(limited(meter.url, caller, **more), tmp_path) as gateway:
-            # Who comes while the ledger cannot say yet what was spent is refused, as a disk that stalls may bring about.
+            # Who comes before the ledger can say what was spent is refused; a disk that stalls may bring that about.
             admitted = (await press([gateway], caller, callers=4, calls=6)).admitted
             spent = (await settled(gateway))["edited cost"]["used"]
-            assert 425 < (used := meter.tokens[caller.model]) == admitted * CALL_TOKENS
+            used = meter.tokens[caller.model]
+            assert 425 < used == admitted * CALL_TOKENS
             for value, expected in (("2000/h", 2000 - used), ("400/h", 0), ("1000/h", 1000 - used)):
                 await edit(gateway, amount(value))
                 level = (await levels(gateway))["edited tokens"]
