@@ -20,6 +20,23 @@ from dashboards.building.values import (
     up_to,
 )
 
+
+def _seldom(title: str, about: str, counter: str, color: str) -> Panel:
+    """How often it happened over the time shown what should not happen at all."""
+    return Panel(
+        Show.STAT,
+        title,
+        about,
+        "short",
+        (Query(or_zero(f"sum(increase({counter}{{*}}[$__range]))"), instant=True),),
+        width=4,
+        height=4,
+        decimals=0,
+        steps=up_to((1, color)),
+        trend=False,
+    )
+
+
 _FULL: Final = Row(
     "Is a process full?",
     (
@@ -178,17 +195,11 @@ _CHANGED: Final = Row(
                 Override(".*: damaged", RED, right_unit="bytes"),
             ),
         ),
-        Panel(
-            Show.STAT,
+        _seldom(
             "Worker restarts",
             "Workers started anew after one that died, over the time shown.",
-            "short",
-            (Query(or_zero("sum(increase(pointsman_worker_restarts_total{*}[$__range]))"), instant=True),),
-            width=4,
-            height=4,
-            decimals=0,
-            steps=up_to((1, RED)),
-            trend=False,
+            "pointsman_worker_restarts_total",
+            RED,
         ),
         Panel(
             Show.STAT,
@@ -201,30 +212,18 @@ _CHANGED: Final = Row(
             decimals=0,
             steps=up_to((1, RED)),
         ),
-        Panel(
-            Show.STAT,
+        _seldom(
             "Unsettled attempts",
             "Attempts of processes that died whose end nobody knows, over the time shown; they are charged as "
             "estimated.",
-            "short",
-            (Query(or_zero("sum(increase(pointsman_ledger_unknown_attempts_total{*}[$__range]))"), instant=True),),
-            width=4,
-            height=4,
-            decimals=0,
-            steps=up_to((1, YELLOW)),
-            trend=False,
+            "pointsman_ledger_unknown_attempts_total",
+            YELLOW,
         ),
-        Panel(
-            Show.STAT,
+        _seldom(
             "Ledger writes failed",
             "Writes to the ledger that failed, over the time shown. Rows wait in the journal meanwhile.",
-            "short",
-            (Query(or_zero("sum(increase(pointsman_ledger_write_failures_total{*}[$__range]))"), instant=True),),
-            width=4,
-            height=4,
-            decimals=0,
-            steps=up_to((1, RED)),
-            trend=False,
+            "pointsman_ledger_write_failures_total",
+            RED,
         ),
         Panel(
             Show.STAT,
@@ -236,17 +235,11 @@ _CHANGED: Final = Row(
             height=4,
             steps=up_to((30, YELLOW), (300, RED)),
         ),
-        Panel(
-            Show.STAT,
+        _seldom(
             "Calls not settled",
             "Calls whose settlement raised an error, over the time shown: a bug.",
-            "short",
-            (Query(or_zero("sum(increase(pointsman_record_failures_total{*}[$__range]))"), instant=True),),
-            width=4,
-            height=4,
-            decimals=0,
-            steps=up_to((1, RED)),
-            trend=False,
+            "pointsman_record_failures_total",
+            RED,
         ),
     ),
 )
