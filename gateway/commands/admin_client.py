@@ -30,6 +30,10 @@ class NotFoundError(CommandError):
     """The API knows no such thing."""
 
 
+class SilentError(CommandError):
+    """Somebody takes the connection, or the packets go nowhere, and no answer comes."""
+
+
 class Reply(NamedTuple):
     """What the API answered. `etag` says which state of a record it is."""
 
@@ -51,11 +55,12 @@ class UnixConnection(http.client.HTTPConnection):
 class AdminClient:
     """`url` is http://, https:// (the certificate is verified) or unix:///PATH. Raises `CommandError` for another."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, timeout_s: float = TIMEOUT_S) -> None:
         if token is not None and not _TOKEN.fullmatch(token):
             raise CommandError("the admin token has a space, a line break or another character that none has", 2)
         self._url = url
         self._token = token
+        self._timeout_s = timeout_s
         self._prefix = ""
         self._connection = self._connect()
 
@@ -85,6 +90,8 @@ class AdminClient:
             self._connection.request(method, f"{self._prefix}{path}", data, headers)
             answer = self._connection.getresponse()
             content = answer.read(ANSWER_BYTES_MAX)
+        except TimeoutError as error:
+            raise SilentError(f"{printable(self._url)} does not answer: nothing for {self._timeout_s:g} s") from error
         except (OSError, http.client.HTTPException) as error:
             said = str(error) or type(error).__name__
             raise CommandError(f"{printable(self._url)} cannot be asked: {printable(said)}") from error
@@ -100,14 +107,14 @@ class AdminClient:
             raise CommandError("--url must look like http://127.0.0.1:8081", 2) from None
         self._prefix = parts.path.rstrip("/") if parts.scheme != "unix" else ""
         if parts.scheme == "unix" and parts.path:
-            return UnixConnection(unquote(parts.path), TIMEOUT_S)
+            return UnixConnection(unquote(parts.path), self._timeout_s)
         if parts.username is not None or parts.query or parts.fragment or not parts.hostname:
             raise CommandError("--url must look like http://127.0.0.1:8081, without a user, ? or #", 2)
         if parts.scheme == "https":
             context = ssl.create_default_context()
-            return http.client.HTTPSConnection(parts.hostname, port, timeout=TIMEOUT_S, context=context)
+            return http.client.HTTPSConnection(parts.hostname, port, timeout=self._timeout_s, context=context)
         if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.hostname, port, timeout=TIMEOUT_S)
+            return http.client.HTTPConnection(parts.hostname, port, timeout=self._timeout_s)
         raise CommandError("--url must begin with http://, https:// or unix:///", 2)
 
     def _read(self, status: int, content: bytes, etag: str | None) -> Reply:

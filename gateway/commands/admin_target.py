@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gateway.commands.admin_client import AdminClient, CommandError
+from gateway.commands.admin_client import TIMEOUT_S, AdminClient, CommandError
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +25,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8081"
 ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what listens there also listens here
 
 
-def client_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> AdminClient:
+def client_of(arguments: argparse.Namespace, environ: Mapping[str, str], timeout_s: float = TIMEOUT_S) -> AdminClient:
     """Raises `CommandError` where it is not said, or not rightly, whom to ask."""
     config = None if arguments.config is None else _policy(arguments.config, environ)
     token = None if arguments.token_file is None else _token_in(arguments.token_file)
@@ -35,7 +35,7 @@ def client_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Admi
     url = arguments.url or (DEFAULT_URL if config is None else url_of(config.server.admin))
     if token is not None and is_open_to_view(url):
         sys.stderr.write("pointsman: the admin token goes over plain HTTP to another machine; use https\n")
-    return AdminClient(url, token)
+    return AdminClient(url, token, timeout_s)
 
 
 def url_of(admin: Address) -> str:

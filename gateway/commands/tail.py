@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.commands.admin_client import CommandError
 from gateway.commands.admin_target import client_of
+from gateway.commands.silence import LATE_S, told_of_silence
 from gateway.commands.wait import backoff_s
 from gateway.tables import terminal_width
 from gateway.watching.told_call import Paint, told_call
@@ -59,7 +60,8 @@ class Follower:
 
     def _ask(self) -> dict[str, Any]:
         words = self._words if self._cursor is None else {**self._words, "after": self._cursor, "wait_s": str(WAIT_S)}
-        page: dict[str, Any] = self._client.ask("GET", f"{EVENTS}?{urlencode(words)}").body
+        with told_of_silence("tail", LATE_S + (0 if self._cursor is None else WAIT_S)):
+            page: dict[str, Any] = self._client.ask("GET", f"{EVENTS}?{urlencode(words)}").body
         self._cursor = page["cursor"]
         return page
 

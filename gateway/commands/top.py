@@ -15,9 +15,9 @@ import msgspec
 
 from gateway.commands.admin_client import CommandError
 from gateway.commands.admin_target import DEFAULT_URL, client_of
+from gateway.commands.looking import Looking
 from gateway.errors import MissingExtra
 from gateway.extras import TOP, require
-from gateway.scrubbing import printable
 from gateway.signals.telemetry import NANO
 from gateway.watching.frame import Beside, LimitLine, frame_of, near_limits
 from gateway.watching.scraped import Movement, read_scrape
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.watching.frame import Frame
     from gateway.watching.scraped import Scrape
 
-FIRST_LOOK_S: Final = 1.0
+PATIENCE_S: Final = 10.0
 ONCE_S: Final = 2.5
 WINDOW_S: Final = 4.0
 """What rates are of. Workers tell their supervisor what they counted once a second: of less, every other look would
@@ -88,12 +88,12 @@ def command(arguments: argparse.Namespace) -> int:
     """0 once somebody has seen enough, 1 where the gateway cannot be asked from the start, 2 where wrongly asked."""
     try:
         require(TOP)
-        looks = Looks(client_of(arguments, os.environ))
-        looks.look()
-        if arguments.json:
-            return _tell(looks)
+        looks = Looks(client_of(arguments, os.environ, PATIENCE_S))
         title = f"pointsman at {arguments.url or arguments.config or DEFAULT_URL}"
-        return _show_once(looks, title) if arguments.once else _follow(looks, title, arguments.every)
+        if not arguments.json and not arguments.once:
+            return _follow(Looking(looks.look, arguments.every), title)
+        looks.look()
+        return _tell(looks) if arguments.json else _show_once(looks, title)
     except MissingExtra as error:
         sys.stderr.write(f"pointsman top: {error}\n")
         return 2
@@ -123,30 +123,27 @@ def _show_once(looks: Looks, title: str) -> int:
     return 0
 
 
-def _follow(looks: Looks, title: str, every_s: float) -> int:
+def _follow(looking: Looking, title: str) -> int:
+    """Drawn anew with each look and key, and all the time where the gateway is in trouble."""
     from rich.console import Console  # noqa: PLC0415 - as above
     from rich.live import Live  # noqa: PLC0415 - as above
-    from rich.text import Text  # noqa: PLC0415 - as above
 
-    from gateway.watching.drawing import SORTS, drawn  # noqa: PLC0415 - as above
+    from gateway.watching.drawing import SORTS, drawn_sight  # noqa: PLC0415 - as above
 
-    console, sorts, at = Console(highlight=False), list(SORTS), 0
+    console, sorts, at, key = Console(highlight=False), list(SORTS), 0, ""
     with _keys() as pressed, Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
-        wait_s = FIRST_LOOK_S
         while True:
             try:
-                key = pressed(wait_s)
-                if key in ("q", "Q", "\x03"):
-                    return 0
-                at += key in ("s", "S")
-                sort = sorts[at % len(sorts)]
-                head = f"{title}   {time.strftime('%H:%M:%S')}   by {sort}   {KEYS}"
-                live.update(drawn(looks.look(), head, sort, console.width), refresh=True)
-            except CommandError as error:
-                live.update(Text(f"{title}\n\n{printable(str(error), 400)}\ntrying again"), refresh=True)
+                if looking.step() or key:
+                    sort = sorts[at % len(sorts)]
+                    head = f"{title}   {time.strftime('%H:%M:%S')}   by {sort}   {KEYS}"
+                    live.update(drawn_sight(looking.sight(), head, sort, console.width), refresh=True)
+                key = pressed(looking.wait_s)
             except KeyboardInterrupt:
                 return 0
-            wait_s = every_s
+            if key in ("q", "Q", "\x03"):
+                return 0
+            at += key in ("s", "S")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from gateway.admin.routes import NAMES
 from gateway.commands.admin_client import CommandError, NotFoundError
 from gateway.commands.admin_target import client_of
 from gateway.commands.shown import path_of
+from gateway.commands.silence import told_of_silence
 from gateway.commands.usage import ledger_url
 from gateway.errors import MissingExtra
 from gateway.explaining.traced import Sources, TracedCall, traced
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = 80
 REFUSED: Final = 2
+INTERRUPTED: Final = 130
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -45,6 +47,8 @@ def command(arguments: argparse.Namespace) -> int:
         return _refuse(error, error.exit_code)
     except (LedgerError, MissingExtra) as error:
         return _refuse(error, REFUSED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     if arguments.json:
         # In ASCII: whatever a terminal might act upon is an escape.
         sys.stdout.write(f"{json.dumps(msgspec.to_builtins(found), indent=2)}\n")
@@ -73,8 +77,9 @@ def _refuse(error: Exception, exit_code: int) -> int:
 
 def _asked(arguments: argparse.Namespace) -> TracedCall:
     client = client_of(arguments, os.environ)
-    request_id = _last_of(client, failed=arguments.errors) if arguments.last else arguments.request_id
-    body = client.ask("GET", path_of("requests", request_id)).body
+    with told_of_silence("trace"):
+        request_id = _last_of(client, failed=arguments.errors) if arguments.last else arguments.request_id
+        body = client.ask("GET", path_of("requests", request_id)).body
     try:
         return msgspec.convert(body, TracedCall)
     except msgspec.ValidationError as error:

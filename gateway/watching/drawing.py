@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from gateway.watching.frame import DeploymentLine, EngineLine, Frame, LimitLine
+    from gateway.watching.frame import DeploymentLine, EngineLine, Frame, LimitLine, Sight
 
 NOTHING: Final = "-"
 NARROW_COLUMNS: Final = 100
@@ -44,6 +45,30 @@ def drawn(frame: Frame, title: str, sort: str = "load", columns: int = 120) -> R
     if frame.beside.missing:
         parts.append(Text(printable(frame.beside.missing, 400), style="dim"))
     return Group(*parts)
+
+
+def drawn_sight(sight: Sight, title: str, sort: str = "load", columns: int = 120) -> RenderableType:
+    """The latest view; above it what is wrong and since when, for then it is a view of how things were."""
+    if sight.frame is None:
+        parts: list[RenderableType] = [Text(printable(title, columns), style="bold")]
+    else:
+        parts = [drawn(sight.frame, title, sort, columns)]
+    if sight.trouble:
+        told = f"{printable(sight.trouble, 400)}\nsince {_clock(sight.trouble_s)} ({_age(sight.trouble_s)}); asking on"
+        of = f"; below is how it was at {_clock(sight.frame_age_s)}" if sight.frame else ""
+        parts.insert(0, Text(told + of, style="bold red"))
+    elif sight.frame is None:
+        parts.append(Text("looking", style="dim"))
+    return Group(*parts)
+
+
+def _clock(ago_s: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(time.time() - ago_s))
+
+
+def _age(seconds: float) -> str:
+    """In whole seconds, so that it moves once a second."""
+    return f"{seconds:.0f} s" if seconds < 600 else duration(seconds)
 
 
 def _summary(frame: Frame, columns: int) -> Panel:

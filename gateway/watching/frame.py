@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.signals.telemetry import FAULTS
 from gateway.watching.scraped import Movement, total
@@ -91,6 +91,15 @@ class Frame:
         """Of what went wrong here or upstream, not of what callers were refused."""
         everything = total(self.per_s)
         return sum(self.per_s.get(fault, 0.0) for fault in FAULTS) / everything if everything else None
+
+
+class Sight(NamedTuple):
+    """What there is to show: the latest frame and how old it is; what is wrong now and for how long, "" for nothing."""
+
+    frame: Frame | None
+    frame_age_s: float = 0.0
+    trouble: str = ""
+    trouble_s: float = 0.0
 
 
 def frame_of(moved: Movement, beside: Beside = NOTHING_BESIDE) -> Frame:

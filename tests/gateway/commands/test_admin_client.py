@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.commands.admin_client import AdminClient, CommandError, NotFoundError
+from gateway.commands.admin_client import AdminClient, CommandError, NotFoundError, SilentError
+from tests.silent_listener import silent_listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,3 +100,11 @@ def test_https_is_verified() -> None:
     assert context.check_hostname
     assert context.verify_mode.name == "CERT_REQUIRED"
     assert client._prefix == "/prefix"
+
+
+def test_who_takes_the_connection_and_never_answers_is_told_from_who_is_not_there() -> None:
+    with silent_listener() as url, pytest.raises(SilentError, match=r"does not answer: nothing for 0\.05 s"):
+        AdminClient(url, None, 0.05).ask("GET", "/x")
+    with pytest.raises(CommandError, match="cannot be asked") as refused:
+        AdminClient("http://127.0.0.1:9", None, 0.05).ask("GET", "/x")
+    assert not isinstance(refused.value, SilentError)

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import sys
+import time
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from gateway.watching.frame import Beside
 from tests.gateway_process import gateway_process, one_route, post
 from tests.openai_upstream import speaks_openai
 from tests.scripted_upstream import ScriptedUpstream, forever
+from tests.silent_listener import silent_listener
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,6 +180,7 @@ async def test_in_a_terminal_it_goes_on_until_q(tmp_path: Path) -> None:
             )  # fmt: skip
             os.close(theirs)
             seen = await asyncio.to_thread(read_until, ours, b"by load")
+            seen += await asyncio.to_thread(read_until, ours, b"deployment")
             os.write(ours, b"ss")
             seen += await asyncio.to_thread(read_until, ours, b"by cost")
             os.write(ours, b"sq")
@@ -186,7 +189,29 @@ async def test_in_a_terminal_it_goes_on_until_q(tmp_path: Path) -> None:
                 assert await process.wait() == 0
             await draining
             os.close(ours)
-    assert b"deployment" in seen
+    assert b"looking" in seen
+
+
+async def test_a_gateway_that_never_answers_is_said_to_be_so_and_can_be_left() -> None:
+    with silent_listener() as url:
+        ours, theirs = pty.openpty()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "top", "--url", url,
+            stdin=theirs, stdout=theirs, stderr=theirs, env=os.environ | ENVIRON,
+        )  # fmt: skip
+        os.close(theirs)
+        seen = await asyncio.to_thread(read_until, ours, b"does not answer")
+        seen += await asyncio.to_thread(read_until, ours, b"(3 s)")
+        pressed_s = time.monotonic()
+        os.write(ours, b"q")
+        draining = asyncio.create_task(asyncio.to_thread(read_until, ours, b"there is no such text"))
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+        assert time.monotonic() - pressed_s < top.PATIENCE_S / 2
+        await draining
+        os.close(ours)
+    assert b"since" in seen
+    assert b"Traceback" not in seen
 
 
 def read_until(terminal: int, text: bytes) -> bytes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.__main__ import main
+from gateway.commands.admin_client import AdminClient
 from gateway.records.ledger_rows import ledger_rows
 from gateway.records.settlement import settle
 from gateway.state.ledger.ledger import Ledger
@@ -62,6 +63,17 @@ def test_a_question_that_is_none_is_refused(command: Command, words: tuple[str, 
 def test_a_gateway_that_is_not_there_is_exit_code_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trace", KNOWN, "--url", "http://127.0.0.1:9"]) == 1
     assert "cannot be asked" in capsys.readouterr().err
+
+
+def test_whoever_has_waited_enough_leaves_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AdminClient, "ask", interrupted)
+    assert main(["trace", KNOWN, "--url", "http://127.0.0.1:9"]) == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_ledger_alone_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

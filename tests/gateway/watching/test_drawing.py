@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import io
+import time
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 
-from gateway.watching.drawing import SORTS, drawn, duration, money, number, share
-from gateway.watching.frame import Beside, DeploymentLine, EngineLine, Frame, LimitLine
+from gateway.watching.drawing import SORTS, drawn, drawn_sight, duration, money, number, share
+from gateway.watching.frame import Beside, DeploymentLine, EngineLine, Frame, LimitLine, Sight
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 HOSTILE = "red\x1b[2J\x1b]0;owned\x07\nteam[bold]"
 
@@ -36,9 +41,16 @@ def frame(name: str = "gpt") -> Frame:
     )
 
 
+TITLE = "pointsman at http://127.0.0.1:8081"
+
+
 def text_of(shown: Frame, sort: str = "load", columns: int = 120) -> str:
+    return printed(drawn(shown, TITLE, sort, columns), columns)
+
+
+def printed(view: RenderableType, columns: int = 120) -> str:
     console = Console(file=io.StringIO(), width=columns, highlight=False)
-    console.print(drawn(shown, "pointsman at http://127.0.0.1:8081", sort, columns))
+    console.print(view)
     written = console.file
     assert isinstance(written, io.StringIO)
     return written.getvalue()
@@ -93,3 +105,22 @@ def test_numbers_are_short() -> None:
     durations = [duration(value) for value in (None, 0.0004, 1.5, 900, 90_000)]
     assert durations == ["-", "0.4 ms", "1.5 s", "15 min", "25 h"]
     assert [share(value) for value in (None, 0.123)] == ["-", "12.3%"]
+
+
+def test_trouble_stands_above_the_view_of_how_things_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_000_000_000.0)
+    monkeypatch.setattr(time, "localtime", time.gmtime)
+    lines = printed(drawn_sight(Sight(frame(), 74.0, f"silent {HOSTILE}", 72.4), TITLE)).splitlines()
+    assert lines[0].startswith("silent red")
+    assert "\x1b" not in lines[0]
+    assert lines[1].strip() == "since 01:45:27 (72 s); asking on; below is how it was at 01:45:26"
+    assert lines[2].strip() == TITLE
+    assert any("requests/s" in line for line in lines)
+
+
+def test_before_anything_was_seen_there_is_only_what_is_known() -> None:
+    assert printed(drawn_sight(Sight(None), TITLE)).split() == [*TITLE.split(), "looking"]
+    text = printed(drawn_sight(Sight(None, 0.0, "no answer", 3.0), TITLE))
+    assert "(3 s); asking on" in text
+    assert "below" not in text
+    assert "looking" not in text
