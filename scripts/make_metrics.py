@@ -75,7 +75,11 @@ together.
   What a policy makes possible begins at zero; histograms begin with their first sample.
 - **Several workers are one target.** They push what they counted to their supervisor each second; counters and
   histograms are added up and never go back, also when a worker dies, which costs at most its last second. Gauges are
-  those of the workers that are there, as one number by the rule in the table, and vanish with them.
+  those of the workers that are there, as one number: the sum, or what the table says behind the type. They vanish with
+  their workers.
+- **Each worker has bundled engines of its own.** With several workers slots, lines, cells, memory and tokens per second
+  are those of all their engines together, while times, the share of cells used and whether an engine is up are those of
+  the worst. An engine elsewhere (`base_url`) is one for all workers, and told of once.
 - **A reload** ends the gauges of what it removed. Counters stay until the process ends: a scraper may not have seen
   their last step.
 - **Exemplars** (`trace_id`) stand on durations and times to the first token of calls whose trace is kept.

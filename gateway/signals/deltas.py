@@ -145,7 +145,8 @@ def _now(series: Series[Cell]) -> Gauges:
 
 def _told(snapshot: FamilySnapshot) -> Gauges:
     """The plus makes a number of a bool."""
-    return Gauges(snapshot.family.name, tuple([(labels, +value) for labels, value in _sane(snapshot)]))
+    values = tuple([(labels, +value) for labels, value in _sane(snapshot)])
+    return Gauges(snapshot.family.name, values, tuple(snapshot.shared))
 
 
 def _sane(snapshot: FamilySnapshot) -> Iterable[tuple[Labels, float]]:

@@ -2,6 +2,10 @@
 
 What every deployment that tells its line has, the bundled engine's or one elsewhere, goes by the deployment; the rest,
 of engines of this process alone, by the name of the engine's provider, since several deployments may have one engine.
+
+Each worker of `server.workers` has engines of its own. What they hold, do and have in line is added up: it takes memory
+and serves callers side by side. Times, shares and whether one is up are told of the worst, which a sum would hide. An
+engine elsewhere is one for all workers, and each tells the same of it: its amounts are not added up.
 """
 
 from __future__ import annotations
@@ -58,7 +62,7 @@ LOCAL_MEMORY = Family(
 LOCAL_CALLS = Family(
     "pointsman_local_calls",
     Kind.GAUGE,
-    "Calls of this process at the engine, waiting or running.",
+    "Calls at the engine, waiting or running.",
     ("engine",),
 )
 LOCAL_SLOTS = Family(
@@ -66,21 +70,18 @@ LOCAL_SLOTS = Family(
     Kind.GAUGE,
     "Runs that the engine behind a deployment computes at once.",
     ("deployment",),
-    merge=Merge.LARGEST,
 )
 LOCAL_SLOTS_BUSY = Family(
     "pointsman_local_slots_busy",
     Kind.GAUGE,
-    "Runs that have a slot; with several workers of the busiest one's engine.",
+    "Runs that have a slot.",
     ("deployment",),
-    merge=Merge.LARGEST,
 )
 LOCAL_QUEUE = Family(
     "pointsman_local_queue",
     Kind.GAUGE,
-    "Runs in the engine's line; with several workers in the longest one.",
+    "Runs in the engine's line.",
     ("deployment",),
-    merge=Merge.LARGEST,
 )
 LOCAL_WAITING_TOKENS = Family(
     "pointsman_local_waiting_tokens",

@@ -107,4 +107,9 @@ SHED = Family(
     "Requests refused at the door, so that the others are served, by the priority of their key.",
     ("priority",),
 )
-SHEDDING = Family("pointsman_shedding_ratio", Kind.GAUGE, "The share of requests that is refused at the door now.")
+SHEDDING = Family(
+    "pointsman_shedding_ratio",
+    Kind.GAUGE,
+    "The share of requests that is refused at the door now.",
+    merge=Merge.LARGEST,
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from gateway.remote_engine import RemoteEngine
 from gateway.signals import engine_telemetry, telemetry
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def watch_lines(registry: Registry, upstreams: Callable[[], Upstreams]) -> None:
     """Let scrapes read the upstreams of the policy in force, each with its deployment."""
 
     def line(family: Family, read: Callable[[Line], int | None]) -> None:
-        registry.sample(family, lambda: _lines(upstreams(), read))
+        registry.sample(family, lambda: _lines(upstreams(), read), lambda: _elsewhere(upstreams()))
 
     line(telemetry.QUEUE_DEPTH, lambda line: line.queued)
     line(engine_telemetry.LOCAL_QUEUE, lambda line: line.queued)
@@ -40,6 +41,11 @@ def _lines(upstreams: Upstreams, read: Callable[[Line], int | None]) -> Samples:
     lines = ((deployment.name, upstream.line) for deployment, upstream in upstreams)
     values = ((name, None if line is None else read(line)) for name, line in lines)
     return _once(((name,), value) for name, value in values if value is not None)
+
+
+def _elsewhere(upstreams: Upstreams) -> set[tuple[str, ...]]:
+    """Each worker has its own engine of a model that is loaded here; one elsewhere is the same for all of them."""
+    return {(deployment.name,) for deployment, upstream in upstreams if isinstance(upstream, RemoteEngine)}
 
 
 def _up(upstreams: Upstreams) -> Samples:

@@ -1,8 +1,9 @@
 """Several workers' numbers as one scrape: counters and histograms added up, gauges by what they mean.
 
-A scraper sees one target however many workers there are. What was counted stays when its worker dies, so that no
-counter goes back; what a gauge of a worker said goes with its connection. Only the label `worker`, which the process's
-own numbers have, tells one from another, and it is set here: a worker does not say which one it is.
+An amount is a sum, unless it is of something that all workers see, such as an engine elsewhere: that is told of once,
+by whoever says most. A scraper sees one target however many workers there are. What was counted stays when its worker
+dies, so that no counter goes back; what a gauge of a worker said goes with its connection. Only the label `worker`,
+which the process's own numbers have, tells one from another, and it is set here: a worker does not say which one it is.
 """
 
 from __future__ import annotations
@@ -57,13 +58,7 @@ class MergedMetrics:
 
     def finished(self, copied: list[FamilySnapshot]) -> list[FamilySnapshot]:
         """Each family once, by name. Belongs to a thread: what gauges say is replaced by the loop, never changed."""
-        gauges = [
-            FamilySnapshot(
-                FAMILIES[one.name], [(_placed(FAMILIES[one.name], slot, at), value) for at, value in one.values]
-            )
-            for slot, found in list(self._gauges.values())
-            for one in found
-        ]
+        gauges = [_told_by(slot, one) for slot, found in list(self._gauges.values()) for one in found]
         return in_order(one_each([*copied, *self.own.sampled_apart(), *gauges]))
 
     def _count(self, slot: int, push: Push) -> None:
@@ -86,10 +81,11 @@ class MergedMetrics:
 
 def one_each(snapshots: Iterable[FamilySnapshot]) -> list[FamilySnapshot]:
     """Families that are told of in several places, each as one."""
-    found: dict[str, tuple[Family, dict[Labels, float | HistogramValue]]] = {}
+    found: dict[str, tuple[Family, dict[Labels, float | HistogramValue], set[Labels]]] = {}
     for snapshot in snapshots:
         family = snapshot.family
-        _, values = found.setdefault(family.name, (family, {}))
+        _, values, shared = found.setdefault(family.name, (family, {}, set()))
+        shared.update(snapshot.shared)
         if not values:
             values.update(snapshot.values)
             continue
@@ -97,10 +93,16 @@ def one_each(snapshots: Iterable[FamilySnapshot]) -> list[FamilySnapshot]:
         for labels, value in snapshot.values:
             before = values.get(labels)
             if isinstance(before, int | float) and isinstance(value, int | float):
-                values[labels] = rule(before, value)
+                values[labels] = (max if labels in shared and rule is _sum else rule)(before, value)
             else:
                 values[labels] = value
-    return [FamilySnapshot(family, list(values.items())) for family, values in found.values()]
+    return [FamilySnapshot(family, list(values.items())) for family, values, _ in found.values()]
+
+
+def _told_by(slot: int, told: Gauges) -> FamilySnapshot:
+    family = FAMILIES[told.name]
+    values: list[tuple[Labels, float | HistogramValue]] = [(_placed(family, slot, at), one) for at, one in told.values]
+    return FamilySnapshot(family, values, frozenset(_placed(family, slot, at) for at in told.shared))
 
 
 def _placed(family: Family, slot: int, labels: Labels) -> Labels:

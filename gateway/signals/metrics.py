@@ -23,6 +23,7 @@ SERIES_MAX: Final = 20_000
 
 Labels = tuple[str, ...]
 Sample = Callable[[], Iterable[tuple[Labels, float]]]
+Shared = Callable[[], Iterable[Labels]]
 
 
 class Cell:
@@ -125,8 +126,11 @@ class HistogramValue:
 
 @dataclass(frozen=True, slots=True)
 class FamilySnapshot:
+    """One family at one moment. `shared` are the label sets of things that other workers see as well as this one."""
+
     family: Family
     values: list[tuple[Labels, float | HistogramValue]]
+    shared: frozenset[Labels] = frozenset()
 
 
 class Registry:
@@ -136,8 +140,8 @@ class Registry:
         self._budget = Budget(series_max)
         self._cells: dict[str, Series[Cell]] = {}
         self._histograms: dict[str, Series[Histogram]] = {}
-        self._sampled: dict[str, tuple[Family, Sample]] = {}
-        self._apart: dict[str, tuple[Family, Sample]] = {}
+        self._sampled: dict[str, tuple[Family, Sample, Shared]] = {}
+        self._apart: dict[str, tuple[Family, Sample, Shared]] = {}
         self.sample(SERIES_REJECTED, self._rejections)
         self.sample(METRIC_SERIES_LIMIT, lambda: [((), self._budget.most)])
 
@@ -161,13 +165,15 @@ class Registry:
         """Whether somebody keeps this family."""
         return family.name in self._cells or family.name in self._histograms
 
-    def sample(self, family: Family, values: Sample) -> None:
-        """Ask `values` at each scrape for (label values, value) pairs. A later function replaces an earlier one."""
-        self._sampled[family.name] = (family, values)
+    def sample(self, family: Family, values: Sample, shared: Shared = tuple) -> None:
+        """Ask `values` at each scrape for (label values, value) pairs. A later function replaces an earlier one.
+        `shared` says which of them are of something that is one for all workers.
+        """
+        self._sampled[family.name] = (family, values, shared)
 
     def sample_apart(self, family: Family, values: Sample) -> None:
         """As `sample`, for what takes long to find out and may be asked in any thread."""
-        self._apart[family.name] = (family, values)
+        self._apart[family.name] = (family, values, tuple)
 
     def copied(self) -> list[FamilySnapshot]:
         """The numbers at this moment, but for those that are sampled apart. Belongs to the event loop."""
@@ -212,11 +218,11 @@ def in_order(snapshots: list[FamilySnapshot]) -> list[FamilySnapshot]:
     return sorted([*snapshots, counted], key=lambda snapshot: snapshot.family.name)
 
 
-def _sampled(sampled: dict[str, tuple[Family, Sample]]) -> list[FamilySnapshot]:
+def _sampled(sampled: dict[str, tuple[Family, Sample, Shared]]) -> list[FamilySnapshot]:
     taken = []
-    for family, values in sampled.values():
+    for family, values, shared in sampled.values():
         try:
-            taken.append(FamilySnapshot(family, list(values())))
+            taken.append(FamilySnapshot(family, list(values()), frozenset(shared())))
         except Exception:
             log.exception("the metric %s could not be sampled", family.name)
     return taken

@@ -71,8 +71,11 @@ class Histograms(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Gauges(msgspec.Struct, frozen=True, array_like=True):
+    """`shared` are the label sets of things that are one for all workers, such as an engine elsewhere."""
+
     name: str
     values: tuple[tuple[Labels, int | float], ...]
+    shared: tuple[Labels, ...] = ()
 
 
 class Push(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -142,11 +145,11 @@ def _look_at(push: Push) -> None:
         if not all(_can_be_seen(family, one) for one in histograms.seen):
             raise BadPush(f"{family.name} of another form")
     gauges = push.gauges or ()
-    if sum(len(one.values) for one in gauges) > GAUGES_MAX:
+    if sum(len(one.values) + len(one.shared) for one in gauges) > GAUGES_MAX:
         raise BadPush("too many gauges")
     for gauge in gauges:
         family = _family(gauge.name, Kind.GAUGE)
-        _labelled(family, (labels for labels, _ in gauge.values))
+        _labelled(family, (*(labels for labels, _ in gauge.values), *gauge.shared))
         if not all(isfinite(value) for _, value in gauge.values):
             raise BadPush(f"{family.name} without a value")
 

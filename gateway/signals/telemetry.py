@@ -24,7 +24,7 @@ class Kind(StrEnum):
 class Merge(StrEnum):
     """What a gauge of several processes is as one number."""
 
-    SUM = "sum"
+    SUM = "sum"  # an amount; of what is said to be shared the largest
     LARGEST = "largest"  # each sees all of it, or the worst is what matters
     SMALLEST = "smallest"
 
@@ -133,9 +133,8 @@ OPEN_STREAMS = Family("pointsman_open_streams", Kind.GAUGE, "Answers that are be
 QUEUE_DEPTH = Family(
     "pointsman_queue_depth",
     Kind.GAUGE,
-    "Calls that wait at a deployment which tells its line; with several workers the longest that one of them sees.",
+    "Calls that wait at a deployment which tells its line.",
     ("deployment",),
-    merge=Merge.LARGEST,
 )
 ATTEMPTS = Family(
     "pointsman_upstream_attempts_total", Kind.COUNTER, "Attempts by how they ended.", (*_WHERE, "outcome")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from gateway.remote_engine import RemoteEngine
 from gateway.signals.line_metrics import watch_lines
 from gateway.signals.metrics import Registry
 from policies.choosing import Line
@@ -12,6 +13,24 @@ if TYPE_CHECKING:
 
 ENGINE = Deployment("llama", "local", "llama_cpp", "m")
 OPENAI = Deployment("gpt", "openai", "openai", "gpt-4o")
+
+
+class EngineElsewhere(RemoteEngine):
+    """One of which only its line is asked."""
+
+    def __init__(self) -> None:
+        pass
+
+    @property
+    def line(self) -> Line:
+        return Line(3, 4, 8)
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    def describe(self) -> dict[str, str | int | float | None]:
+        return {}
 
 
 class StillUpstream:
@@ -56,3 +75,12 @@ def test_shares_that_are_none_are_left_out() -> None:
     for cells, known in ((0, 0), (10, 11), (10, -1), ("many", 3), (None, None)):
         shown = told((ENGINE, StillUpstream(Line(), cells=cells, known_cells=known)))
         assert shown["local_kv_used_ratio"] == {}
+
+
+def test_what_an_engine_elsewhere_tells_is_the_same_for_all_workers() -> None:
+    registry, far = Registry(), Deployment("far", "gpus", "llama_cpp", "m")
+    upstreams = [(ENGINE, cast("Upstream", StillUpstream(Line(1, 2, 4)))), (far, cast("Upstream", EngineElsewhere()))]
+    watch_lines(registry, lambda: upstreams)
+    shared = {one.family.name: one.shared for one in registry.snapshot() if one.shared}
+    lines = ("pointsman_queue_depth", "pointsman_local_queue", "pointsman_local_slots", "pointsman_local_slots_busy")
+    assert shared == dict.fromkeys(lines, frozenset({("far",)}))

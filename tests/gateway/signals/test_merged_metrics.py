@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.signals import cache_telemetry, engine_telemetry, telemetry, vitals_telemetry
+from gateway.signals import cache_telemetry, engine_telemetry, limit_telemetry, telemetry, vitals_telemetry
 from gateway.signals.deltas import Deltas
 from gateway.signals.exposition import render
 from gateway.signals.merged_metrics import MergedMetrics
@@ -79,6 +80,74 @@ def test_gauges_are_added_unless_adding_them_says_nothing() -> None:
     assert seen["pointsman_cache_false_hits_observed_max"] == {("r",): 0.008}
     assert seen["pointsman_cache_entries"] == {("redis",): 40}
     assert seen["pointsman_cache_unsent"] == {("redis",): 3}
+
+
+ENGINE_GAUGES = {
+    "local_up": 1,
+    "local_cold_start_seconds": 5,
+    "local_memory_bytes": 6,
+    "local_calls": 6,
+    "local_slots": 6,
+    "local_slots_busy": 6,
+    "local_queue": 6,
+    "local_waiting_tokens": 6,
+    "local_kv_cells": 6,
+    "local_kv_used_ratio": 5,
+    "local_step_seconds": 5,
+    "local_step_python_seconds": 5,
+    "local_longest_gap_seconds": 5,
+    "local_tokens_per_second": 6,
+}
+"""What 1 of one worker's engine and 5 of another's are together: what there is of all, and the worst where adding up
+says nothing.
+"""
+
+
+def merged_of(*values: int, shared: bool = False) -> Told:
+    """What workers are together of which each tells one of these values, of everything an engine has."""
+    merged, gauges = MergedMetrics(Registry()), [one for one in vars(engine_telemetry).values() if is_gauge(one)]
+    for slot, value in enumerate(values):
+        registry = Registry()
+        for family in (*gauges, telemetry.QUEUE_DEPTH):
+            labels = tuple("here" for _ in family.labels)
+            registry.sample(family, partial(list, [(labels, value)]), partial(tuple, [labels] if shared else []))
+        assert merged.take(slot, slot, on_the_wire(Deltas(registry, slot).next()))
+    return {name: found for name, found in told(merged).items() if "local" in name or "queue" in name}
+
+
+def is_gauge(named: object) -> bool:
+    return isinstance(named, telemetry.Family) and named.kind is telemetry.Kind.GAUGE
+
+
+def test_each_worker_has_engines_of_its_own_and_all_of_them_are_told_together() -> None:
+    seen = {name.removeprefix("pointsman_"): next(iter(found.values())) for name, found in merged_of(1, 5).items()}
+    assert seen.pop("queue_depth") == 6
+    assert seen == ENGINE_GAUGES
+
+
+def test_an_engine_elsewhere_is_one_however_many_workers_see_it() -> None:
+    for values in ((4, 4, 4), (4, 3, 0), (0, 3, 4)):
+        seen = merged_of(*values, shared=True)
+        assert seen["pointsman_local_slots"] == seen["pointsman_queue_depth"] == {("here",): 4}
+        assert seen["pointsman_local_up"] == {("here",): min(values)}
+
+
+def test_engines_here_and_elsewhere_stand_side_by_side() -> None:
+    merged = MergedMetrics(Registry())
+    for slot in range(2):
+        registry = Registry()
+        registry.sample(engine_telemetry.LOCAL_SLOTS, lambda: [(("here",), 4), (("far",), 8)], lambda: [("far",)])
+        assert merged.take(slot, slot, on_the_wire(Deltas(registry, slot).next()))
+    assert told(merged)["pointsman_local_slots"] == {("here",): 8, ("far",): 8}
+
+
+def test_the_share_that_is_refused_at_the_door_is_no_sum() -> None:
+    merged = MergedMetrics(Registry())
+    for slot, refused in enumerate((0.75, 0.5)):
+        registry = Registry()
+        registry.sample(limit_telemetry.SHEDDING, partial(list, [((), refused)]))
+        assert merged.take(slot, slot, on_the_wire(Deltas(registry, slot).next()))
+    assert told(merged)["pointsman_shedding_ratio"] == {(): 0.75}
 
 
 def test_the_process_s_own_numbers_are_told_apart_by_the_slot_that_pushed_them() -> None:

@@ -37,13 +37,14 @@ def a_push(
     spent_s: float = 0.5,
     exemplars: dict[int, tuple[str, float]] | None = None,
     gauge: tuple[tuple[str, ...], float] = (("r",), 1),
+    shared: tuple[tuple[str, ...], ...] = (),
 ) -> Push:
     return Push(
         7,
         1,
         (Counters(counter, (Growth(labels, by),)),),
         (Histograms(OVERHEAD.name, (Observations(("r",), counts, spent_s, exemplars or {}),)),),
-        (Gauges("pointsman_inflight_requests", (gauge,)),),
+        (Gauges("pointsman_inflight_requests", (gauge,), shared),),
     )
 
 
@@ -54,7 +55,13 @@ def said(push: Push | Hello) -> Push | Hello:
 
 
 def test_what_is_possible_comes_through_as_it_was() -> None:
-    for message in (Hello(3, 1 << 62), a_push(), a_push(exemplars={1: (TRACE, 0.0007)}), Push(1, 2)):
+    for message in (
+        Hello(3, 1 << 62),
+        a_push(),
+        a_push(exemplars={1: (TRACE, 0.0007)}),
+        Push(1, 2),
+        a_push(shared=(("r",),)),
+    ):
         assert said(message) == message
     assert read_heard(framed(Heard(9))[LENGTH_BYTES:]) == Heard(9)
 
@@ -68,6 +75,7 @@ def test_what_is_possible_comes_through_as_it_was() -> None:
         a_push(labels=("a", "ok", "more")),
         a_push(labels=("a" * 513, "ok")),
         a_push(by=-1),
+        a_push(shared=(("r", "more"),)),
         a_push(counts=COUNTS[1:]),
         a_push(counts=(*COUNTS[1:], -1)),
         a_push(spent_s=float("nan")),
