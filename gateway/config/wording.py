@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_or
 
 from pydantic import BaseModel
 
+from gateway.config.homes import belongs
 from gateway.config.model import Config
 from gateway.config.problems import did_you_mean, quoted
 from gateway.config.providers import KINDS
@@ -83,7 +84,8 @@ def _message(detail: ErrorDetails, place: Place, tree: Tree) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "extra_forbidden":
-        return f"unknown key '{place[-1]}'{did_you_mean(str(place[-1]), known_keys(place[:-1], tree))}"
+        hint = belongs(place, tree) or did_you_mean(str(place[-1]), known_keys(place[:-1], tree))
+        return f"unknown key '{place[-1]}'{hint}"
     if kind == "string_type" and isinstance(tree.at(place), int | float):
         return "must be text; put it in quotes"
     if kind in ("literal_error", "enum", "union_tag_invalid"):
