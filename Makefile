@@ -23,7 +23,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(STAMPS)/compiler $(STAMPS)/project $(STAMPS)/model $(LLAMA) .run/key ## install what is missing, then serve config/local.yaml (CONFIG=other.yaml for another)
-	@exec $(BIN)/pointsman serve --config $(CONFIG) --key-file .run/key
+	@exec $(BIN)/pointsman serve --config $(CONFIG) --key-file .run/key --user-socket .run/admin.sock
 
 install: $(STAMPS)/project ## set up .venv with the pointsman command; needs no compiler
 	@echo 'ready: $(BIN)/pointsman --help'

@@ -16,6 +16,8 @@ from gateway.commands.policy_words import add_policy_words
 from gateway.commands.prices_words import add_prices_words
 from gateway.commands.usage_words import add_usage_words
 
+SOCKET_HELP = "by which this user may look without a token (top, tail, trace), of one process whose policy sets none"
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -54,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start the gateway")
     serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="the policy file")
     serve.add_argument("--key-file", type=Path, metavar="FILE", help="a file whose key the greeting shows")
+    serve.add_argument("--user-socket", type=Path, metavar="FILE", help=SOCKET_HELP)
     serve.add_argument("--worker", metavar="PLACE", help=argparse.SUPPRESS)  # between a supervisor and its workers
     serve.set_defaults(run=_serve)
 
@@ -80,7 +83,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from gateway.commands import serve  # noqa: PLC0415 - each command pays for its own imports only
 
     if arguments.worker is None:
-        return serve.run(arguments.config, arguments.key_file)
+        return serve.run(arguments.config, arguments.key_file, user_socket=arguments.user_socket)
     from gateway.supervisor.place import parse_place  # noqa: PLC0415 - as above
 
     return serve.run(arguments.config, None, parse_place(arguments.worker))

@@ -11,7 +11,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.admin.gate import gate_of, refuse_shared_token
+from gateway.admin.gate import gate_of, gate_of_user, refuse_shared_token
 from gateway.admin.table import Parts, all_routes
 from gateway.attempts.legs import Desk
 from gateway.caching.errands import Office
@@ -138,7 +138,9 @@ class Gateway:
             lambda: self.caching if self.caching.is_used else None,
             self._capture.look,
         )
-        self.operations = Operations(all_routes(parts), gate_of(config.secrets.admin_token))
+        routes = all_routes(parts)
+        self.operations = Operations(routes, gate_of(config.secrets.admin_token))
+        self.window = Operations(routes, gate_of_user())
         self._probes = HealthProbes(self.fleet, random.Random(secrets.randbits(64)))  # noqa: S311 - jitter
         self._retiring: set[asyncio.Task[None]] = set()
         self._last_retired: asyncio.Task[None] | None = None

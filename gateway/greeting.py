@@ -22,6 +22,8 @@ Pointsman is listening on {base_url}  (health and metrics: {admin_url})
 
 The key: {key_line}
 """
+WATCHING: Final = """To watch it, from here: pointsman top, pointsman tail, pointsman trace --last
+"""
 
 
 def greeting(base_url: str, admin_url: str, model: str, key_file: Path | None, *, is_open: bool = False) -> str:

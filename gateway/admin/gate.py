@@ -33,6 +33,11 @@ AUTHORIZATION: Final = istr("Authorization")
 ALL: Final = frozenset(Permission)
 ANYBODY: Final = Operator("anybody", frozenset({Permission.OPEN}))
 LOCAL: Final = Operator("loopback", frozenset({Permission.OPEN, Permission.KNOWN, Permission.OPS_READ}))
+USER: Final = Operator(
+    "user",
+    LOCAL.permissions | {Permission.LIMITS_READ, Permission.USAGE_READ, Permission.DECISIONS_READ},
+)
+"""Whoever comes by a socket that is this user's alone: he may look, and no more."""
 NO_TOKEN: Final = (
     "This needs an admin token, and none is configured: set secrets.admin_token in the policy file"  # noqa: S105 - a sentence
     ' (such as "${env:POINTSMAN_ADMIN_TOKEN}") and restart.'
@@ -62,8 +67,11 @@ class AdminToken:
 class Gate:
     """Lets in, or raises `RequestError`: 401, 403, and 429 for addresses that keep failing."""
 
-    def __init__(self, token: AdminToken | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, token: AdminToken | None, clock: Callable[[], float] = time.monotonic, nameless: Operator = LOCAL
+    ) -> None:
         self._token = token
+        self._nameless = nameless
         self._failed = FailedAttempts(clock)
 
     def admit(self, inbound: Inbound, permission: Permission) -> Operator:
@@ -82,7 +90,7 @@ class Gate:
     def _identify(self, inbound: Inbound) -> Operator:
         if self._token is None:
             check_host(inbound)
-            return LOCAL
+            return self._nameless
         sent = inbound.headers.getall(AUTHORIZATION, ())
         # Of two, a proxy in front may have judged the other one.
         scheme, _, presented = (sent[0] if len(sent) == 1 else "").partition(" ")
@@ -112,6 +120,11 @@ class Gate:
 
 def gate_of(token: Secret | None) -> Gate:
     return Gate(None if token is None else AdminToken(token))
+
+
+def gate_of_user() -> Gate:
+    """Of a socket that the file system keeps for one user."""
+    return Gate(None, nameless=USER)
 
 
 def refuse_shared_token(token: Secret | None, keys: KeyView) -> None:

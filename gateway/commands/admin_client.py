@@ -64,6 +64,10 @@ class AdminClient:
         self._prefix = ""
         self._connection = self._connect()
 
+    @property
+    def url(self) -> str:
+        return self._url
+
     def ask(self, method: str, path: str, body: object = None, etag: str | None = None) -> Reply:
         """The answer to one request. Raises `CommandError` with the API's own message where it refuses."""
         headers = {"Accept": "application/json"}

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import sys
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from gateway.commands.admin_client import TIMEOUT_S, AdminClient, CommandError
+from gateway.user_socket import BESIDE_THE_KEY, is_answered, is_own
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
-    from pathlib import Path
 
     from gateway.config import Config
     from gateway.config.quantities import Address
@@ -32,10 +33,18 @@ def client_of(arguments: argparse.Namespace, environ: Mapping[str, str], timeout
     if token is None and config is not None and config.secrets.admin_token is not None:
         token = config.secrets.admin_token.reveal()
     token = token or environ.get(TOKEN_VARIABLE) or None
-    url = arguments.url or (DEFAULT_URL if config is None else url_of(config.server.admin))
+    url = arguments.url or (None if config is None else url_of(config.server.admin))
+    if url is None:
+        url = (None if token is not None else _nearby()) or DEFAULT_URL
     if token is not None and is_open_to_view(url):
         sys.stderr.write("pointsman: the admin token goes over plain HTTP to another machine; use https\n")
     return AdminClient(url, token, timeout_s)
+
+
+def _nearby() -> str | None:
+    """The socket that `make run` opens, of a gateway that runs and is this user's: nobody else's is asked."""
+    path = Path.cwd() / BESIDE_THE_KEY
+    return f"unix://{quote(str(path))}" if is_own(path) and is_answered(path) else None
 
 
 def url_of(admin: Address) -> str:

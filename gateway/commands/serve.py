@@ -15,10 +15,11 @@ import uvloop
 from gateway.app import Gateway, tls_context
 from gateway.config import ConfigProblems, Severity, examine, load
 from gateway.errors import StartError
-from gateway.greeting import greet, greeting
+from gateway.greeting import WATCHING, greet, greeting
 from gateway.listening import Listener
 from gateway.server import Server
 from gateway.supervisor.place import READY
+from gateway.window import window
 
 if TYPE_CHECKING:
     import ssl
@@ -40,10 +41,11 @@ SETTLE_S = 2.0
 NOT_RELOADED = "the policy file was not reloaded, the old policy stays"
 
 
-def run(path: Path, key_file: Path | None, place: Place | None = None) -> int:
+def run(path: Path, key_file: Path | None, place: Place | None = None, user_socket: Path | None = None) -> int:
     """Serve until told to stop. 0 after a drain, 2 when the policy file or what it needs is not there.
 
-    `place`: as one of several workers, which a supervisor of this same command has started.
+    `place`: as one of several workers, which a supervisor of this same command has started. `user_socket`: where this
+    user may look without a token, if the policy has none and there is one process.
     """
     stamp = stamp_of(path)  # before it is read, so that no change after that goes unseen
     config, findings = examine(path, os.environ)
@@ -56,7 +58,7 @@ def run(path: Path, key_file: Path | None, place: Place | None = None) -> int:
         if config.server.workers > 1 and place is None:
             uvloop.run(_supervise(path, config, key_file))
         else:
-            uvloop.run(Service(path, stamp, config, Manner(key_file, place)).run())
+            uvloop.run(Service(path, stamp, config, Manner(key_file, place, user_socket=user_socket)).run())
     except StartError as error:
         sys.stderr.write(f"pointsman: {error}\n")
         return 2
@@ -79,11 +81,14 @@ def _pushing(gateway: Gateway, place: Place) -> Pushing:
 
 
 class Manner(NamedTuple):
-    """How a gateway is run: with a key to show in its greeting, or as a worker in its place; `dress` adds to it."""
+    """How a gateway is run: with a key to show in its greeting and a socket for its user, or as a worker in its place;
+    `dress` adds to it.
+    """
 
     key_file: Path | None
     place: Place | None
     dress: Callable[[Gateway], None] | None = None
+    user_socket: Path | None = None
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -102,7 +107,8 @@ class Service:
         self._path = path
         self._stamp = stamp
         self._config = config
-        self._key_file, self._place, self._dress = manner
+        self._key_file, self._place, self._dress, user_socket = manner
+        self._user_socket = None if config.secrets.admin_token is not None else user_socket
         self._reload = asyncio.Event()
 
     async def run(self) -> None:
@@ -117,13 +123,15 @@ class Service:
             gc.freeze()  # what lives from here to the end need not be walked again
             gc.set_threshold(50_000, 20, 100)
             gateway.lifecycle.started = True
-            if self._place is None:
-                self._greet(gateway, *(listener.port for _, listener in listeners if isinstance(listener, Listener)))
-            else:
-                self._report_for_duty(gateway)
-                pushing = _pushing(gateway, self._place)
-            gateway.warm()
-            await self._serve(gateway, listeners)
+            async with window(self._user_socket, gateway.window) as is_open:
+                if self._place is None:
+                    ports = (listener.port for _, listener in listeners if isinstance(listener, Listener))
+                    self._greet(gateway, *ports, has_window=is_open)
+                else:
+                    self._report_for_duty(gateway)
+                    pushing = _pushing(gateway, self._place)
+                gateway.warm()
+                await self._serve(gateway, listeners)
         finally:
             await gateway.close()
             if pushing is not None:  # the last numbers come of closing
@@ -154,7 +162,7 @@ class Service:
             log.error("the supervisor is gone; this worker drains and stops")
             gateway.lifecycle.request_stop()
 
-    def _greet(self, gateway: Gateway, port: int, admin_port: int) -> None:
+    def _greet(self, gateway: Gateway, port: int, admin_port: int, *, has_window: bool) -> None:
         """With the ports as bound: a policy may ask for any free one."""
         server = self._config.server
         scheme = "http" if server.tls is None else "https"
@@ -162,7 +170,8 @@ class Service:
         model = next(iter(gateway.generation.index.names), "MODEL")
         admin_url = f"http://{server.admin._replace(port=admin_port)}"
         is_open = not gateway.generation.keys.required
-        greet(greeting(base_url, admin_url, model, self._key_file, is_open=is_open))
+        text = greeting(base_url, admin_url, model, self._key_file, is_open=is_open)
+        greet(f"{text}{WATCHING}" if has_window else text)
 
     def _catch_signals(self, gateway: Gateway) -> None:
         loop = asyncio.get_running_loop()

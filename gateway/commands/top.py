@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.commands.admin_client import CommandError
-from gateway.commands.admin_target import DEFAULT_URL, client_of
+from gateway.commands.admin_target import client_of
 from gateway.commands.looking import Looking
 from gateway.errors import MissingExtra
 from gateway.extras import TOP, require
@@ -88,8 +88,8 @@ def command(arguments: argparse.Namespace) -> int:
     """0 once somebody has seen enough, 1 where the gateway cannot be asked from the start, 2 where wrongly asked."""
     try:
         require(TOP)
-        looks = Looks(client_of(arguments, os.environ, PATIENCE_S))
-        title = f"pointsman at {arguments.url or arguments.config or DEFAULT_URL}"
+        client = client_of(arguments, os.environ, PATIENCE_S)
+        looks, title = Looks(client), f"pointsman at {arguments.config or client.url}"
         if not arguments.json and not arguments.once:
             return _follow(Looking(looks.look, arguments.every), title)
         looks.look()

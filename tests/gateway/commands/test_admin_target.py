@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.commands.admin_client import CommandError
-from gateway.commands.admin_target import client_of, is_open_to_view, url_of
+from gateway.commands.admin_target import DEFAULT_URL, client_of, is_open_to_view, url_of
 from gateway.config import Address
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from gateway.user_socket import BESIDE_THE_KEY, bound
 
 POLICY = """\
 server: {admin: "ADMIN"}
@@ -74,3 +73,27 @@ def test_a_token_in_the_open_is_warned_of(capsys: pytest.CaptureFixture[str]) ->
     here = ("http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", "https://a.example", "unix:///a")
     assert [url for url in (*here, "http://a.example") if is_open_to_view(url)] == ["http://a.example"]
     assert url_of(Address("::", 1)) == "http://[::1]:1"
+
+
+@pytest.fixture
+def typed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where `make run` may have been typed, and the commands after it."""
+    (tmp_path / ".run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return Path(BESIDE_THE_KEY)
+
+
+def test_what_make_run_serves_here_is_asked_without_a_word(typed_in: Path, tmp_path: Path) -> None:
+    with bound(typed_in) as listening:
+        listening.listen()
+        client = client_of(where(), {})
+        assert (client.url, client._token) == (f"unix://{tmp_path}/.run/admin.sock", None)
+        assert client_of(where(), {"POINTSMAN_ADMIN_TOKEN": "here"}).url == DEFAULT_URL
+        assert client_of(where(url="http://127.0.0.1:9"), {}).url == "http://127.0.0.1:9"
+        assert client_of(where(config=policy(tmp_path)), ENVIRON).url == "http://127.0.0.1:9000"
+    assert client_of(where(), {}).url == DEFAULT_URL
+
+
+def test_a_file_in_its_place_is_no_gateway(typed_in: Path) -> None:
+    typed_in.write_text("")
+    assert client_of(where(), {}).url == DEFAULT_URL
