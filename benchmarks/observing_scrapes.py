@@ -63,7 +63,7 @@ def five_thousand() -> Registry:
     for number in range(SERIES // 2):
         registry.cells(telemetry.TEAM_TOKENS).at(f"team-{number % 500}", f"type-{number // 500}").inc(number)
     for number in range(SERIES // 2 // telemetry.UPSTREAM_DURATION.series_each):
-        registry.histograms(telemetry.UPSTREAM_DURATION).at("p", f"deployment-{number}", "m").observe(0.1 * number)
+        registry.histograms(telemetry.UPSTREAM_DURATION).at("p", f"deployment-{number}", "m", "chat").observe(0.1 * number)
     return registry
 
 

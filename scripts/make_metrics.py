@@ -82,6 +82,9 @@ together.
   the worst. An engine elsewhere (`base_url`) is one for all workers, and told of once.
 - **A reload** ends the gauges of what it removed. Counters stay until the process ends: a scraper may not have seen
   their last step.
+- **By OTLP** (`telemetry.metrics.otlp`) durations, times to the first token and tokens of attempts are told under
+  OpenTelemetry's names as well, with the `gen_ai.operation.name` that those demand (`chat`, `text_completion`,
+  `embeddings`, `rerank`). It is kept for that alone: under the names below what differs in nothing else is added up.
 - **Exemplars** (`trace_id`) stand on durations and times to the first token of calls whose trace is kept.
 
 The last column is about how many series there are with 12 routes, 150 pairs of route and model, 30 deployments, 200

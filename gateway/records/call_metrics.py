@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 from gateway.records.settlement import OK
 from gateway.signals import engine_telemetry, telemetry
 from gateway.signals.cache_metrics import CacheMetrics
+from gateway.signals.conventions import operation_of
 from gateway.signals.telemetry import NANO, NONE, OTHER, Finish, Outcome, Unpriced
 from policies.attempts import AttemptKind
 from policies.matching import candidates, is_glob
 from policies.pricing import source_of
 from policies.tariffs import COMPONENTS
+from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 RequestKey = tuple[str, str, str, bool, str]
 AttemptKey = tuple[str, str, str, str, str]
-EndedKey = tuple[str, str, str, str, str, str | None]
+EndedKey = tuple[str, str, str, str, str, str | None, Endpoint]
 Key = TypeVar("Key")
 Meters = TypeVar("Meters")
 
@@ -57,22 +59,23 @@ class RequestMeters:
 
 
 class AttemptMeters:
-    """What one kind of attempt adds to: bound once per deployment, outcome, team and reason to stop."""
+    """What one kind of attempt adds to: bound once per deployment, outcome, team, reason to stop and endpoint."""
 
     __slots__ = ("attempts", "duration", "finish", "sizes", "team_tokens", "tokens")
 
     def __init__(self, registry: Registry, key: EndedKey) -> None:
-        provider, deployment, model, outcome, team, finish = key
+        provider, deployment, model, outcome, team, finish, endpoint = key
+        where, operation = (provider, deployment, model), operation_of(endpoint)
         reasons = registry.cells(telemetry.FINISH_REASONS)
         self.finish = None if finish is None else reasons.at(provider, deployment, model, finish)
         tokens, team_tokens = registry.cells(telemetry.TOKENS), registry.cells(telemetry.TEAM_TOKENS)
         self.sizes: tuple[Histogram, Histogram] | None = None
         if registry.has(telemetry.ATTEMPT_TOKENS):
             sizes = registry.histograms(telemetry.ATTEMPT_TOKENS)
-            self.sizes = sizes.at(provider, deployment, model, "input"), sizes.at(provider, deployment, model, "output")
+            self.sizes = sizes.at(*where, "input", operation), sizes.at(*where, "output", operation)
         self.attempts = registry.cells(telemetry.ATTEMPTS).at(provider, deployment, model, outcome)
-        self.duration = registry.histograms(telemetry.UPSTREAM_DURATION).at(provider, deployment, model)
-        self.tokens = [tokens.at(provider, deployment, model, kind) for kind in _TOKEN_TYPES]
+        self.duration = registry.histograms(telemetry.UPSTREAM_DURATION).at(*where, operation)
+        self.tokens = [tokens.at(*where, kind, operation) for kind in _TOKEN_TYPES]
         self.team_tokens = [team_tokens.at(team, kind) for kind in _TOKEN_TYPES]
 
     def add(self, duration_s: float, usage: Usage, trace_id: str | None = None) -> None:
@@ -178,9 +181,9 @@ class CallMetrics:
         if call.cached is not None and call.route is not None:
             self._caches().settled(call.route, call.cached)
         for settlement in settled.attempts:
-            self._add_attempt(settlement, team, trace_id)
+            self._add_attempt(settlement, team, call.request.endpoint, trace_id)
             if call.request.stream:
-                self._add_pace(settlement, trace_id)
+                self._add_pace(settlement, call.request.endpoint, trace_id)
         if len(settled.attempts) > 1:
             for before, after in pairwise(settled.attempts):
                 self._add_move(before, after)
@@ -191,7 +194,7 @@ class CallMetrics:
         assert settlement.cost is not None  # noqa: S101 - the caller looked
         return (
             self._request_meters(settled, team),
-            self._attempt_meters(settlement, team),
+            self._attempt_meters(settlement, team, settled.call.request.endpoint),
             self._cost_meters(settlement, settlement.cost, team),
         )
 
@@ -216,10 +219,10 @@ class CallMetrics:
         key = (route, model_label(call), settled.outcome._value_, call.request.stream, team)
         return self._requests.get(key) or self._bind(self._requests, RequestMeters, key)
 
-    def _attempt_meters(self, settlement: Settlement, team: str) -> AttemptMeters:
+    def _attempt_meters(self, settlement: Settlement, team: str, endpoint: Endpoint) -> AttemptMeters:
         deployment = settlement.attempt.deployment
         where = (deployment.provider, deployment.name, deployment.model)
-        key = (*where, settlement.outcome, team, finish_label(settlement))
+        key = (*where, settlement.outcome, team, finish_label(settlement), endpoint)
         return self._attempts.get(key) or self._bind(self._attempts, AttemptMeters, key)
 
     def _cost_meters(self, settlement: Settlement, cost: Cost, team: str) -> CostMeters:
@@ -228,9 +231,9 @@ class CallMetrics:
         key = (deployment.provider, deployment.name, deployment.model, source, team)
         return self._costs.get(key) or self._bind(self._costs, CostMeters, key)
 
-    def _add_attempt(self, settlement: Settlement, team: str, trace_id: str | None) -> None:
+    def _add_attempt(self, settlement: Settlement, team: str, endpoint: Endpoint, trace_id: str | None) -> None:
         deployment = settlement.attempt.deployment
-        self._attempt_meters(settlement, team).add(settlement.duration_s, settlement.usage, trace_id)
+        self._attempt_meters(settlement, team, endpoint).add(settlement.duration_s, settlement.usage, trace_id)
         if settlement.cost is not None:
             self._cost_meters(settlement, settlement.cost, team).add(settlement.cost)
         elif settlement.unpriced is not None:
@@ -258,11 +261,12 @@ class CallMetrics:
             bound[key] = meters
         return meters
 
-    def _add_pace(self, settlement: Settlement, trace_id: str | None) -> None:
+    def _add_pace(self, settlement: Settlement, endpoint: Endpoint, trace_id: str | None) -> None:
         attempt, usage = settlement.attempt, settlement.usage
         if attempt.first_token_s is None:
             return
-        where = (attempt.deployment.provider, attempt.deployment.name, attempt.deployment.model)
+        deployment = attempt.deployment
+        where = (deployment.provider, deployment.name, deployment.model, operation_of(endpoint))
         self._first_token.at(*where).observe(max(0.0, attempt.first_token_s - attempt.started_s), trace_id)
         if attempt.ended_s is not None and attempt.failure is None and usage.output_tokens > 1:
             spent_s = max(0.0, attempt.ended_s - attempt.first_token_s)

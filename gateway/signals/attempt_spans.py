@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Final
 from gateway.records.ledger_rows import gpu_us
 from gateway.records.settlement import OK
 from gateway.scrubbing import printable, scrub
-from gateway.signals.conventions import ENDED_EARLY, Attr, Happened, UsageShown, Wording
+from gateway.signals.conventions import ENDED_EARLY, Attr, Happened, UsageShown, Wording, operation_of
 from gateway.signals.cost_attributes import add_cost, add_usage
 from gateway.signals.provider_places import place_of
 from gateway.signals.request_attributes import add_request
 from gateway.signals.span_values import Event, Kind, Span, Told, ns
 from gateway.signals.tracing import attempt_span_id
-from policies.vocabulary import Endpoint
 
 if TYPE_CHECKING:
     from adapters.base import EngineTimes, Tally
@@ -25,12 +24,6 @@ if TYPE_CHECKING:
     from gateway.signals.provider_places import Place
     from gateway.signals.span_values import Value
 
-# OpenTelemetry's conventions have no name for reranking yet and allow others.
-_OPERATIONS: Final = {
-    Endpoint.COMPLETIONS: "text_completion",
-    Endpoint.EMBEDDINGS: "embeddings",
-    Endpoint.RERANK: "rerank",
-}
 MICRO: Final = 1_000_000
 _REASONS_MAX: Final = 16
 _LETTING_GO_NS: Final = 5_000_000
@@ -69,11 +62,6 @@ def attempt_span(call: Call, settlement: Settlement, wording: Wording) -> Span:
         events=_events(call, attempt, attributes),
         told=told,
     )
-
-
-def operation_of(endpoint: Endpoint) -> str:
-    """What OpenTelemetry calls that which is asked for."""
-    return _OPERATIONS.get(endpoint, "chat")
 
 
 def shows(wording: Wording, call: Call) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from policies.vocabulary import Endpoint
+
 
 class Attr:
     """Span attributes. `gen_ai.*` are OpenTelemetry's names as of v1.41, the rest our own."""
@@ -233,6 +235,19 @@ _PROVIDERS: Final = {
 def provider_name(known_as: str) -> str:
     """OpenTelemetry's word for a provider that price tables know by this one; others keep theirs, as is allowed."""
     return _PROVIDERS.get(known_as, known_as)
+
+
+# The conventions have no name for reranking yet and allow others.
+_OPERATIONS: Final = {
+    Endpoint.COMPLETIONS: "text_completion",
+    Endpoint.EMBEDDINGS: "embeddings",
+    Endpoint.RERANK: "rerank",
+}
+
+
+def operation_of(endpoint: Endpoint) -> str:
+    """What OpenTelemetry calls that which is asked for."""
+    return _OPERATIONS.get(endpoint, "chat")
 
 
 class Metric:

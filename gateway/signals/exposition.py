@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from gateway.signals.metrics import FamilySnapshot, HistogramValue
+from gateway.signals.metrics import FamilySnapshot, HistogramValue, as_scraped
 from gateway.signals.telemetry import Family, Kind
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Renderer:
         is_openmetrics = content_type == OPENMETRICS
         lines: list[str] = []
         children = 0
-        for snapshot in snapshots:
+        for snapshot in map(as_scraped, snapshots):
             children += len(snapshot.values)
             self._write(snapshot, lines, is_openmetrics=is_openmetrics)
         if is_openmetrics:
@@ -159,4 +159,4 @@ def _escape(text: str) -> str:
 
 def series_count(snapshots: Iterable[FamilySnapshot]) -> int:
     """How many time series a scrape of `snapshots` yields: the number to keep under the budget."""
-    return sum(snapshot.family.series_each * len(snapshot.values) for snapshot in snapshots)
+    return sum(snapshot.family.series_each * len(as_scraped(snapshot).values) for snapshot in snapshots)

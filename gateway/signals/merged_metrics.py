@@ -109,7 +109,8 @@ def _placed(family: Family, slot: int, labels: Labels) -> Labels:
     """With the worker that it is, whatever it calls itself."""
     if WORKER not in family.labels:
         return labels
-    return tuple([str(slot) if name == WORKER else value for name, value in zip(family.labels, labels, strict=True)])
+    named = zip(family.kept_labels, labels, strict=True)
+    return tuple([str(slot) if name == WORKER else value for name, value in named])
 
 
 def _rule(family: Family) -> Callable[[float, float], float]:

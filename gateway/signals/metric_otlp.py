@@ -1,7 +1,7 @@
 """Metrics in OTLP's protobuf, as they were copied for a scrape: sums since the process began, gauges, and histograms.
 
-Those that OpenTelemetry has a name for are told under it as well. Needs the `otlp` extra; `metric_export` imports it
-when asked to. `gen_ai.operation.name` is left out, for an attempt's metrics do not know what was asked for.
+Those that OpenTelemetry has a name for are told under it as well, by what was asked for, which its names demand. Needs
+the `otlp` extra; `metric_export` imports it when asked to.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
 
 from gateway.signals.conventions import Attr, Semconv, metric_name, provider_name
-from gateway.signals.metrics import HistogramValue
+from gateway.signals.metrics import HistogramValue, as_scraped
 from gateway.signals.otlp_posting import deliver, resource_of
-from gateway.signals.telemetry import SERVICE, Kind
+from gateway.signals.telemetry import OPERATION, SERVICE, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 _UNITS: Final = {"seconds": "s", "bytes": "By", "usd": "{USD}", "ratio": "1", "tokens": "{token}"}
 _TYPE: Final = "type"
-_GENAI_LABELS: Final = {"provider": Attr.PROVIDER, "model": Attr.REQUEST_MODEL, "deployment": Attr.DEPLOYMENT}
+_GENAI_LABELS: Final = {
+    "provider": Attr.PROVIDER,
+    "model": Attr.REQUEST_MODEL,
+    "deployment": Attr.DEPLOYMENT,
+    OPERATION: Attr.OPERATION,
+}
 
 Pairs = list[tuple[str, str]]
 
@@ -76,9 +81,10 @@ class _Written:
 
     def add(self, snapshot: FamilySnapshot) -> None:
         family = snapshot.family
-        for labels, value in snapshot.values:
+        for labels, value in as_scraped(snapshot).values:
             pairs = [(name, text) for name, text in zip(family.labels, labels, strict=True) if text]
             self._point(family.name, family, value, pairs)
+        for labels, value in snapshot.values:
             of_type = labels[family.labels.index(_TYPE)] if _TYPE in family.labels else ""
             named = metric_name(family.name, of_type, self._semconv)
             if named is not None:
@@ -119,7 +125,9 @@ def _fill(point: Any, family: Family, value: HistogramValue, at_ns: int) -> None
 
 def _genai(family: Family, labels: Labels) -> Pairs:
     found = [
-        (_GENAI_LABELS[name], text) for name, text in zip(family.labels, labels, strict=True) if name in _GENAI_LABELS
+        (_GENAI_LABELS[name], text)
+        for name, text in zip(family.kept_labels, labels, strict=True)
+        if name in _GENAI_LABELS
     ]
     return [(key, provider_name(text) if key == Attr.PROVIDER else text) for key, text in found]
 

@@ -103,8 +103,8 @@ class Series(Generic[Child]):
         return child if child is not None else self._admit(labels)
 
     def _admit(self, labels: Labels) -> Child:
-        if len(labels) != len(self.family.labels):
-            raise ValueError(f"{self.family.name} has the labels {self.family.labels}, not {len(labels)} values")
+        if len(labels) != len(self.family.kept_labels):
+            raise ValueError(f"{self.family.name} has the labels {self.family.kept_labels}, not {len(labels)} values")
         is_full = len(self.children) >= self.family.cap
         if labels and (is_full or not self._budget.take(self.family.series_each)):
             self.rejected += 1
@@ -213,9 +213,30 @@ class Registry:
 
 def in_order(snapshots: list[FamilySnapshot]) -> list[FamilySnapshot]:
     """By name, with the number of time series that they are."""
-    series = 1 + sum(found.family.series_each * len(found.values) for found in snapshots)
+    series = 1 + sum(found.family.series_each * len(as_scraped(found).values) for found in snapshots)
     counted = FamilySnapshot(METRIC_SERIES, [((), series)])
     return sorted([*snapshots, counted], key=lambda snapshot: snapshot.family.name)
+
+
+def as_scraped(snapshot: FamilySnapshot) -> FamilySnapshot:
+    """Without the labels that are kept for OTLP alone: what differs in nothing else is added up."""
+    family = snapshot.family
+    if not family.otlp_labels:
+        return snapshot
+    count, added = len(family.labels), dict[Labels, float | HistogramValue]()
+    for labels, value in snapshot.values:
+        key = labels[:count]
+        added[key] = _sum(added[key], value) if key in added else value
+    return FamilySnapshot(family, list(added.items()))
+
+
+def _sum(one: float | HistogramValue, other: float | HistogramValue) -> float | HistogramValue:
+    if isinstance(one, HistogramValue) and isinstance(other, HistogramValue):
+        counts = [mine + theirs for mine, theirs in zip(one.counts, other.counts, strict=True)]
+        return HistogramValue(counts, one.sum + other.sum, one.exemplars | other.exemplars)
+    assert not isinstance(one, HistogramValue)  # noqa: S101 - a family's values are of one kind
+    assert not isinstance(other, HistogramValue)  # noqa: S101 - as above
+    return one + other
 
 
 def _sampled(sampled: dict[str, tuple[Family, Sample, Shared]]) -> list[FamilySnapshot]:

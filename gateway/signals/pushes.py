@@ -162,7 +162,7 @@ def _family(name: str, kind: Kind) -> Family:
 
 
 def _labelled(family: Family, labels: Iterable[Labels]) -> None:
-    count = len(family.labels)
+    count = len(family.kept_labels)
     if any(len(one) != count for one in labels):
         raise BadPush(f"{family.name} with other labels")
 

@@ -12,8 +12,8 @@ import msgspec
 from gateway.explaining.cache_told import result_of
 from gateway.explaining.decisions import decision_of
 from gateway.scrubbing import printable
-from gateway.signals.attempt_spans import attempt_span, operation_of, unix_ns
-from gateway.signals.conventions import ERRAND, Attr, Happened, Wording
+from gateway.signals.attempt_spans import attempt_span, unix_ns
+from gateway.signals.conventions import ERRAND, Attr, Happened, Wording, operation_of
 from gateway.signals.span_values import Event, Kind, Link, Span, ns, usd
 from gateway.signals.stage_spans import stage_spans
 from gateway.signals.telemetry import FAULTS

@@ -31,7 +31,8 @@ class Merge(StrEnum):
 
 class Family(NamedTuple):
     """One metric: `scale` is how many of the kept integer make one exposed unit (nano-USD to USD), `cap` the most label
-    sets it may have. `merge` matters for gauges alone, for counters and histograms are added up.
+    sets it may have. `merge` matters for gauges alone, for counters and histograms are added up. `otlp_labels` are kept
+    behind the others for OpenTelemetry's names, which demand them; scrapes and our own names are told the sums.
     """
 
     name: str
@@ -42,6 +43,11 @@ class Family(NamedTuple):
     scale: int = 1
     cap: int = 2_000
     merge: Merge = Merge.SUM
+    otlp_labels: tuple[str, ...] = ()
+
+    @property
+    def kept_labels(self) -> tuple[str, ...]:
+        return self.labels + self.otlp_labels
 
     @property
     def series_each(self) -> int:
@@ -110,6 +116,8 @@ _FIRST_TOKEN = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6
 _PER_TOKEN = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
 _SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864)
 _WHERE = ("provider", "deployment", "model")
+OPERATION = "operation"
+"""What was asked for, in OpenTelemetry's words. A deployment nearly always does one thing, and boards tell by that."""
 
 REQUESTS = Family(
     "pointsman_requests_total", Kind.COUNTER, "Requests by how they ended.", ("route", "model", "outcome"), cap=5_000
@@ -146,7 +154,12 @@ FINISH_REASONS = Family(
     (*_WHERE, "reason"),
 )
 UPSTREAM_DURATION = Family(
-    "pointsman_upstream_duration_seconds", Kind.HISTOGRAM, "From an attempt's start to its end.", _WHERE, DURATION
+    "pointsman_upstream_duration_seconds",
+    Kind.HISTOGRAM,
+    "From an attempt's start to its end.",
+    _WHERE,
+    DURATION,
+    otlp_labels=(OPERATION,),
 )
 FIRST_TOKEN = Family(
     "pointsman_time_to_first_token_seconds",
@@ -154,6 +167,7 @@ FIRST_TOKEN = Family(
     "From an attempt's start to its first token; streams only.",
     _WHERE,
     _FIRST_TOKEN,
+    otlp_labels=(OPERATION,),
 )
 PER_TOKEN = Family(
     "pointsman_time_per_output_token_seconds",
@@ -161,12 +175,14 @@ PER_TOKEN = Family(
     "Mean time per output token after the first; streams only.",
     _WHERE,
     _PER_TOKEN,
+    otlp_labels=(OPERATION,),
 )
 TOKENS = Family(
     "pointsman_tokens_total",
     Kind.COUNTER,
     "Tokens. cached_input and cache_write_input are part of input, reasoning is part of output.",
     (*_WHERE, "type"),
+    otlp_labels=(OPERATION,),
 )
 ATTEMPT_TOKENS = Family(
     "pointsman_attempt_tokens",
@@ -174,6 +190,7 @@ ATTEMPT_TOKENS = Family(
     "Tokens of an attempt, read (input) and written (output). Kept where metrics are sent by OTLP, which asks for it.",
     (*_WHERE, "type"),
     _SIZES,
+    otlp_labels=(OPERATION,),
 )
 COST = Family(
     "pointsman_cost_usd_total",

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from adapters.base import EngineTimes
@@ -16,7 +17,7 @@ from gateway.signals.metrics import Registry
 from policies.attempts import AttemptKind
 from policies.cache_rules import CacheRules
 from policies.usage import Correction, Usage, UsageDetails
-from policies.vocabulary import Failure, FailureKind
+from policies.vocabulary import Endpoint, Failure, FailureKind
 from tests.gateway.calls import FREE_OF_PRICE, ROUTE, answered, attempt, cached_hit, call, errand, from_an_engine
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def test_one_good_call_is_counted_in_every_family_it_belongs_to(registry: Regist
     assert values(registry, telemetry.REQUESTS) == {("smart", "smart", "ok"): 1}
     assert values(registry, telemetry.ATTEMPTS) == {(*WHERE, "ok"): 1}
     tokens = {"input": 100, "cached_input": 40, "cache_write_input": 20, "output": 10, "reasoning": 5}
-    assert values(registry, telemetry.TOKENS) == {(*WHERE, kind): count for kind, count in tokens.items()}
+    assert values(registry, telemetry.TOKENS) == {(*WHERE, kind, "chat"): count for kind, count in tokens.items()}
     assert values(registry, telemetry.TEAM_TOKENS) == {("platform", kind): count for kind, count in tokens.items()}
     # 40 at 2.50, 40 at 1.25, 20 at 3, 10 at 10 USD per million
     parts = {"input": 100_000, "cached_input": 50_000, "cache_write": 60_000, "output": 100_000}
@@ -53,6 +54,22 @@ def test_one_good_call_is_counted_in_every_family_it_belongs_to(registry: Regist
     assert values(registry, telemetry.TEAM_REQUESTS) == {("platform", "ok"): 1}
     assert values(registry, telemetry.UNPRICED) == {}
     assert values(registry, telemetry.ESTIMATED) == {}
+
+
+def test_what_was_asked_for_is_kept_apart(registry: Registry, metrics: CallMetrics) -> None:
+    metrics.add(settle(answered(Usage(100, 10))))
+    for endpoint in (Endpoint.EMBEDDINGS, Endpoint.EMBEDDINGS, Endpoint.RERANK, Endpoint.RESPONSES):
+        made = answered(Usage(7, 0))
+        made.request = msgspec.structs.replace(made.request, endpoint=endpoint)
+        metrics.add(settle(made))
+    durations = registry.histograms(telemetry.UPSTREAM_DURATION).children
+    assert {labels[-1]: sum(one.counts) for labels, one in durations.items()} == {
+        "chat": 2,
+        "embeddings": 2,
+        "rerank": 1,
+    }
+    tokens = values(registry, telemetry.TOKENS)
+    assert (tokens[*WHERE, "input", "chat"], tokens[*WHERE, "input", "embeddings"]) == (107, 14)
 
 
 def test_the_engines_time_is_told_by_phase_and_by_who_had_it(registry: Registry, metrics: CallMetrics) -> None:
@@ -163,8 +180,8 @@ def test_only_streams_have_a_first_token_and_a_pace(registry: Registry, metrics:
     metrics.add(settle(call(attempt(Usage(1, 11), first_token_s=first_token_s))))
     assert registry.histograms(telemetry.FIRST_TOKEN).children == {}
     metrics.add(settle(call(attempt(Usage(1, 11), first_token_s=first_token_s), stream=True)))
-    assert registry.histograms(telemetry.FIRST_TOKEN).at(*WHERE).sum == pytest.approx(0.1)
-    assert registry.histograms(telemetry.PER_TOKEN).at(*WHERE).sum == pytest.approx((0.5 - 0.102) / 10)
+    assert registry.histograms(telemetry.FIRST_TOKEN).at(*WHERE, "chat").sum == pytest.approx(0.1)
+    assert registry.histograms(telemetry.PER_TOKEN).at(*WHERE, "chat").sum == pytest.approx((0.5 - 0.102) / 10)
 
 
 def test_what_caches_did_is_counted_by_route(registry: Registry, metrics: CallMetrics) -> None:

@@ -4,7 +4,8 @@ import pytest
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, server_attributes
 from opentelemetry.semconv.attributes import error_attributes, http_attributes
 
-from gateway.signals.conventions import MODALITIES, Attr, Happened, Mark, Semconv, Wording, provider_name
+from gateway.signals.conventions import MODALITIES, Attr, Happened, Mark, Semconv, Wording, operation_of, provider_name
+from policies.vocabulary import Endpoint
 
 # Published with v1.41's package, which the lock file pins: a new package must not rename anything by itself.
 PUBLISHED = {
@@ -79,3 +80,12 @@ def test_others_keep_their_name() -> None:
         "openrouter",
         "llama_cpp",
     ]
+
+
+def test_what_is_asked_for_has_the_published_word() -> None:
+    told = {endpoint: operation_of(endpoint) for endpoint in Endpoint}
+    published = {one.value for one in gen_ai_attributes.GenAiOperationNameValues}
+    assert told[Endpoint.CHAT] == told[Endpoint.RESPONSES] == "chat"
+    assert told[Endpoint.COMPLETIONS] == "text_completion"
+    assert told[Endpoint.EMBEDDINGS] == "embeddings"
+    assert set(told.values()) - published == {"rerank"}, "which the conventions have no word for"

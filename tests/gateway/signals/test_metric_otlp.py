@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 
 from gateway.signals import telemetry, vitals_telemetry
@@ -17,16 +18,24 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 def encoded(semconv: Semconv = Semconv.V1_41) -> dict[str, Any]:
+    return sent(filled(), semconv)
+
+
+def filled() -> Registry:
     registry = Registry()
     registry.cells(telemetry.TEAM_COST).at("t", "gpt-4o").inc(1_500_000_000)
-    registry.cells(telemetry.TOKENS).at(*WHERE, "cached_input").inc(7)
-    registry.histograms(telemetry.UPSTREAM_DURATION).at(*WHERE).observe(0.3, TRACE)
-    registry.histograms(telemetry.UPSTREAM_DURATION).at("openai", "b", "gpt-4o").observe(0.3)
-    registry.histograms(telemetry.ATTEMPT_TOKENS).at(*WHERE, "input").observe(100)
-    registry.histograms(telemetry.ATTEMPT_TOKENS).at(*WHERE, "output").observe(10)
+    registry.cells(telemetry.TOKENS).at(*WHERE, "cached_input", "chat").inc(7)
+    registry.histograms(telemetry.UPSTREAM_DURATION).at(*WHERE, "chat").observe(0.3, TRACE)
+    registry.histograms(telemetry.UPSTREAM_DURATION).at("openai", "b", "gpt-4o", "chat").observe(0.3)
+    registry.histograms(telemetry.ATTEMPT_TOKENS).at(*WHERE, "input", "chat").observe(100)
+    registry.histograms(telemetry.ATTEMPT_TOKENS).at(*WHERE, "output", "chat").observe(10)
     registry.sample(telemetry.DEPLOYMENT_UP, lambda: [(("a",), True)])
     registry.sample(telemetry.KEY_UP, lambda: [(("a", ""), True)])
     registry.sample(vitals_telemetry.PROCESS_START, lambda: [(("0",), 100.5)])
+    return registry
+
+
+def sent(registry: Registry, semconv: Semconv = Semconv.V1_41) -> dict[str, Any]:
     sender = OtlpMetrics(Poster("http://127.0.0.1:1/v1/metrics", {}, 1.0), "0.1", semconv, since_ns=5)
     request = ExportMetricsServiceRequest.FromString(sender.encode(registry.snapshot(), 9).SerializeToString())
     (of_resource,) = request.resource_metrics
@@ -97,3 +106,39 @@ def test_the_newest_names_are_those_of_the_conventions_own_repository() -> None:
 @pytest.mark.parametrize("semconv", Semconv)
 def test_our_own_names_stand_beside_them(semconv: Semconv) -> None:
     assert {"pointsman_tokens_total", "pointsman_upstream_duration_seconds"} < encoded(semconv).keys()
+
+
+@pytest.mark.parametrize("semconv", Semconv)
+def test_what_opentelemetry_names_says_what_was_asked_for(semconv: Semconv) -> None:
+    """`gen_ai.operation.name` is required on each of these metrics, in both versions."""
+    operations = {one.value for one in gen_ai_attributes.GenAiOperationNameValues}
+    registry = filled()
+    registry.histograms(telemetry.FIRST_TOKEN).at(*WHERE, "text_completion").observe(0.1)
+    registry.histograms(telemetry.PER_TOKEN).at(*WHERE, "text_completion").observe(0.01)
+    named = {name: metric for name, metric in sent(registry, semconv).items() if name.startswith("gen_ai.")}
+    assert len(named) >= 4
+    for metric in named.values():
+        for point in (*metric.histogram.data_points, *metric.sum.data_points):
+            assert attributes(point)[gen_ai_attributes.GEN_AI_OPERATION_NAME] in operations
+
+
+def test_one_deployment_s_two_operations_are_two_points_there_and_one_under_our_name() -> None:
+    registry = filled()
+    registry.histograms(telemetry.UPSTREAM_DURATION).at(*WHERE, "embeddings").observe(2.0)
+    registry.cells(telemetry.TOKENS).at(*WHERE, "cached_input", "text_completion").inc(5)
+    told = sent(registry, Semconv.LATEST)
+    theirs = {
+        attributes(one)["gen_ai.operation.name"]: one.count
+        for one in told["gen_ai.client.inference.duration"].histogram.data_points
+        if attributes(one)["pointsman.deployment"] == "a"
+    }
+    assert theirs == {"chat": 1, "embeddings": 1}
+    (ours,) = (
+        one
+        for one in told["pointsman_upstream_duration_seconds"].histogram.data_points
+        if attributes(one)["deployment"] == "a"
+    )
+    assert (ours.count, round(ours.sum, 9), sum(ours.bucket_counts)) == (2, 2.3, 2)
+    assert attributes(ours) == {"provider": "openai", "deployment": "a", "model": "gpt-4o"}
+    (tokens,) = told["pointsman_tokens_total"].sum.data_points
+    assert tokens.as_int == 12

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.signals.metrics import Histogram, HistogramValue, Registry
+from gateway.signals import telemetry
+from gateway.signals.exposition import series_count
+from gateway.signals.metrics import Histogram, HistogramValue, Registry, as_scraped
 from gateway.signals.telemetry import OVERFLOW, Family, Kind
 from gateway.signals.vitals_telemetry import METRIC_SERIES, METRIC_SERIES_LIMIT, SERIES_REJECTED
 
@@ -107,3 +109,19 @@ def test_what_is_sampled_apart_is_asked_apart() -> None:
     assert "slow" not in {found.family.name for found in registry.copied()}
     assert [found.family.name for found in registry.sampled_apart()] == ["slow"]
     assert "slow" in {found.family.name for found in registry.snapshot()}
+
+
+def test_scrapes_are_told_the_sum_of_what_otlp_alone_tells_apart() -> None:
+    registry = Registry()
+    for operation, count in (("chat", 3), ("embeddings", 4)):
+        registry.cells(telemetry.TOKENS).at("p", "d", "m", "input", operation).inc(count)
+        registry.histograms(telemetry.FIRST_TOKEN).at("p", "d", "m", operation).observe(0.02, f"{count:032x}")
+    registry.histograms(telemetry.FIRST_TOKEN).at("p", "d", "m", "chat").observe(100.0, f"{9:032x}")
+    scraped = {one.family.name: dict(as_scraped(one).values) for one in registry.snapshot()}
+    assert scraped["pointsman_tokens_total"] == {("p", "d", "m", "input"): 7}
+    whole = scraped["pointsman_time_to_first_token_seconds"]["p", "d", "m"]
+    assert isinstance(whole, HistogramValue)
+    assert (sum(whole.counts), whole.counts[1], whole.counts[-1]) == (3, 2, 1)
+    assert whole.sum == pytest.approx(100.04)
+    assert {trace for trace, _ in whole.exemplars.values()} == {f"{4:032x}", f"{9:032x}"}
+    assert scraped[METRIC_SERIES.name] == {(): series_count(registry.snapshot())}

@@ -24,8 +24,8 @@ def busy(registry: Registry) -> None:
     """What ten seconds of one deployment's work add."""
     for outcome, count in ((Outcome.OK, 30), (Outcome.TIMEOUT, 5), (Outcome.DENIED_RATE, 15)):
         cells(registry, "pointsman_requests_total", "smart", "smart", outcome.value, by=count)
-    cells(registry, "pointsman_tokens_total", *WHERE, "input", by=1000)
-    cells(registry, "pointsman_tokens_total", *WHERE, "output", by=500)
+    cells(registry, "pointsman_tokens_total", *WHERE, "input", "chat", by=1000)
+    cells(registry, "pointsman_tokens_total", *WHERE, "output", "chat", by=500)
     cells(registry, "pointsman_cost_usd_total", *WHERE, "input", "table", by=NANO // 100)
     cells(registry, "pointsman_team_cost_usd_total", "red", "gpt-4o", by=NANO // 100)
     cells(registry, "pointsman_upstream_attempts_total", *WHERE, "ok", by=30)
@@ -35,7 +35,7 @@ def busy(registry: Registry) -> None:
     cells(registry, "pointsman_cache_requests_total", "smart", "bypass", "none", by=96)
     cells(registry, "pointsman_ratelimit_decisions_total", "key", "requests", "denied", by=15)
     for took_s in (0.1, 0.2, 0.3):
-        registry.histograms(FAMILIES["pointsman_time_to_first_token_seconds"]).at(*WHERE).observe(took_s)
+        registry.histograms(FAMILIES["pointsman_time_to_first_token_seconds"]).at(*WHERE, "chat").observe(took_s)
 
 
 @pytest.fixture
