@@ -142,7 +142,7 @@ def test_what_a_cache_asks_by_itself_is_no_request_and_costs_all_the_same(
     assert sum(values(registry, telemetry.COST).values()) == values(registry, telemetry.TEAM_COST)["none", WHERE[2]]
     assert sum(values(registry, telemetry.COST).values()) == 370_000
     assert values(registry, telemetry.ATTEMPTS) == {(*WHERE, "ok"): 1, (*WHERE, "status"): 1}
-    assert values(registry, telemetry.TOKENS)[(*WHERE, "output")] == 34
+    assert values(registry, telemetry.TOKENS)[*WHERE, "output", "chat"] == 34
 
 
 def test_counts_that_cannot_be_are_told_of(registry: Registry, metrics: CallMetrics) -> None:
