@@ -63,7 +63,8 @@ def five_thousand() -> Registry:
     for number in range(SERIES // 2):
         registry.cells(telemetry.TEAM_TOKENS).at(f"team-{number % 500}", f"type-{number // 500}").inc(number)
     for number in range(SERIES // 2 // telemetry.UPSTREAM_DURATION.series_each):
-        registry.histograms(telemetry.UPSTREAM_DURATION).at("p", f"deployment-{number}", "m", "chat").observe(0.1 * number)
+        where = ("p", f"deployment-{number}", "m", "chat")
+        registry.histograms(telemetry.UPSTREAM_DURATION).at(*where).observe(0.1 * number)
     return registry
 
 
