@@ -16,10 +16,10 @@ from gateway.commands.policy_words import add_policy_words
 from gateway.commands.prices_words import add_prices_words
 from gateway.commands.usage_words import add_usage_words
 
-SOCKET_HELP = "by which this user may look without a token (top, tail, trace), of one process whose policy sets none"
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+SOCKET_HELP = "by which this user may look without a token (top, tail, trace), of one process whose policy sets none"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -140,7 +140,7 @@ class Gateway:
         )
         routes = all_routes(parts)
         self.operations = Operations(routes, gate_of(config.secrets.admin_token))
-        self.window = Operations(routes, gate_of_user())
+        self.user_operations = Operations(routes, gate_of_user())
         self._probes = HealthProbes(self.fleet, random.Random(secrets.randbits(64)))  # noqa: S311 - jitter
         self._retiring: set[asyncio.Task[None]] = set()
         self._last_retired: asyncio.Task[None] | None = None

@@ -19,7 +19,7 @@ from gateway.greeting import WATCHING, greet, greeting
 from gateway.listening import Listener
 from gateway.server import Server
 from gateway.supervisor.place import READY
-from gateway.window import window
+from gateway.user_listening import listening_for_user
 
 if TYPE_CHECKING:
     import ssl
@@ -123,10 +123,10 @@ class Service:
             gc.freeze()  # what lives from here to the end need not be walked again
             gc.set_threshold(50_000, 20, 100)
             gateway.lifecycle.started = True
-            async with window(self._user_socket, gateway.window) as is_open:
+            async with listening_for_user(self._user_socket, gateway.user_operations) as is_open:
                 if self._place is None:
                     ports = (listener.port for _, listener in listeners if isinstance(listener, Listener))
-                    self._greet(gateway, *ports, has_window=is_open)
+                    self._greet(gateway, *ports, has_user_socket=is_open)
                 else:
                     self._report_for_duty(gateway)
                     pushing = _pushing(gateway, self._place)
@@ -162,7 +162,7 @@ class Service:
             log.error("the supervisor is gone; this worker drains and stops")
             gateway.lifecycle.request_stop()
 
-    def _greet(self, gateway: Gateway, port: int, admin_port: int, *, has_window: bool) -> None:
+    def _greet(self, gateway: Gateway, port: int, admin_port: int, *, has_user_socket: bool) -> None:
         """With the ports as bound: a policy may ask for any free one."""
         server = self._config.server
         scheme = "http" if server.tls is None else "https"
@@ -171,7 +171,7 @@ class Service:
         admin_url = f"http://{server.admin._replace(port=admin_port)}"
         is_open = not gateway.generation.keys.required
         text = greeting(base_url, admin_url, model, self._key_file, is_open=is_open)
-        greet(f"{text}{WATCHING}" if has_window else text)
+        greet(f"{text}{WATCHING}" if has_user_socket else text)
 
     def _catch_signals(self, gateway: Gateway) -> None:
         loop = asyncio.get_running_loop()

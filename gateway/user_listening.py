@@ -27,7 +27,7 @@ CLOSED_WITHIN_S: Final = 0.1
 
 
 @asynccontextmanager
-async def window(path: Path | None, operations: Operations) -> AsyncIterator[bool]:
+async def listening_for_user(path: Path | None, operations: Operations) -> AsyncIterator[bool]:
     """Whether it is open, as long as this lasts. What stands in its way is logged: calls are served all the same."""
     listening = None if path is None else _opened(path)
     if path is None or listening is None:

@@ -17,8 +17,8 @@ from gateway.admin.gate import gate_of_user
 from gateway.admin.routes import Permission, Route
 from gateway.commands.admin_client import AdminClient, CommandError
 from gateway.operations import Operations
+from gateway.user_listening import listening_for_user
 from gateway.user_socket import bound
-from gateway.window import window
 from tests.gateway_process import ROOT, complete, one_route, pointsman_process, post
 from tests.openai_upstream import speaks_openai
 from tests.scripted_upstream import ScriptedUpstream, forever
@@ -50,7 +50,7 @@ def asked(path: Path, what: str) -> object:
 
 
 async def test_whoever_may_open_it_may_look_and_no_more(path: Path) -> None:
-    async with window(path, OPERATIONS) as is_open:
+    async with listening_for_user(path, OPERATIONS) as is_open:
         assert is_open
         assert stat.S_IMODE(path.stat().st_mode) == 0o600  # noqa: ASYNC240 - a test may look
         for may in ("known", "ops_read", "limits_read", "usage_read", "decisions_read"):
@@ -62,20 +62,20 @@ async def test_whoever_may_open_it_may_look_and_no_more(path: Path) -> None:
 
 
 async def test_where_nobody_asked_for_it_there_is_none() -> None:
-    async with window(None, OPERATIONS) as is_open:
+    async with listening_for_user(None, OPERATIONS) as is_open:
         assert not is_open
 
 
 async def test_another_gateway_keeps_its_own(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with window(path, OPERATIONS):
-        async with window(path, OPERATIONS) as is_open:
+    async with listening_for_user(path, OPERATIONS):
+        async with listening_for_user(path, OPERATIONS) as is_open:
             assert not is_open
         assert await asyncio.to_thread(asked, path, "/ops_read") == {"hello": 1}
     assert "belongs to another gateway" in caplog.text
 
 
 async def test_a_socket_that_took_its_place_is_not_taken_away(path: Path) -> None:
-    async with window(path, OPERATIONS):
+    async with listening_for_user(path, OPERATIONS):
         path.rename("first")  # noqa: ASYNC240 - as above
         later = bound(path)
     with later:
@@ -83,7 +83,7 @@ async def test_a_socket_that_took_its_place_is_not_taken_away(path: Path) -> Non
 
 
 async def test_a_place_that_cannot_be_is_no_reason_not_to_serve(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with window(path / "missing" / "s", OPERATIONS) as is_open:
+    async with listening_for_user(path / "missing" / "s", OPERATIONS) as is_open:
         assert not is_open
     assert "cannot be listened on" in caplog.text
 
