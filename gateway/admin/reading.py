@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import inspect
 
 from gateway.admin.routes import Precondition
 from gateway.errors import RequestError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX: Final = 1 << 20
 PARAMETERS_MAX: Final = 50
 _AT: Final = re.compile(r" - at `(key in )?\$\.?(.*?)`$")
+_NO_WORD: Final = "Invalid enum value"
 ENTITY_TAG: Final = r'(W/)?"[!#-~]*"'
 _ETAG: Final = re.compile(r'"([0-9]{1,18})"')
 
@@ -37,7 +39,7 @@ def read_query(inbound: Inbound, shape: Any) -> Any:  # noqa: ANN401 - whatever 
     try:
         return msgspec.convert(values, shape, strict=False)
     except msgspec.ValidationError as problem:
-        raise _invalid(problem) from None
+        raise _invalid(problem, shape) from None
 
 
 async def read_body(inbound: Inbound, shape: Any) -> Any:  # noqa: ANN401 - as above
@@ -51,7 +53,7 @@ async def read_body(inbound: Inbound, shape: Any) -> Any:  # noqa: ANN401 - as a
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as problem:
-        raise _invalid(problem) from None
+        raise _invalid(problem, shape) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RequestError("The body is not valid JSON.", code="invalid_json") from None
 
@@ -79,9 +81,30 @@ def read_precondition(inbound: Inbound, precondition: Precondition) -> int | Non
     return int(found[1])
 
 
-def _invalid(problem: msgspec.ValidationError) -> RequestError:
+def _invalid(problem: msgspec.ValidationError, shape: Any) -> RequestError:  # noqa: ANN401 - as above
     said = str(problem)
     at = _AT.search(said)
     where = None if at is None else printable(at[2], 128)
     what = printable(_AT.sub("", said), 300)
+    if where and said.startswith(_NO_WORD) and (words := _words(shape, where)):
+        what += f"; must be one of {', '.join(words)}"
     return RequestError(f"{where}: {what}." if where else f"{what}.", param=where or None)
+
+
+def _words(shape: Any, name: str) -> list[str]:  # noqa: ANN401 - as above
+    """What a member of this shape may be; none where it takes more than a few words."""
+    found = inspect.type_info(shape)
+    members = found.fields if isinstance(found, inspect.StructType) else ()
+    return [word for one in members if one.encode_name == name for word in _literals(one.type)]
+
+
+def _literals(kind: inspect.Type) -> list[str]:
+    match kind:
+        case inspect.LiteralType():
+            return [str(word) for word in kind.values]
+        case inspect.Metadata():
+            return _literals(kind.type)
+        case inspect.UnionType():
+            return [word for one in kind.types for word in _literals(one)]
+        case _:
+            return []

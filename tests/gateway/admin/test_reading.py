@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import pytest
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -140,3 +140,15 @@ def test_if_match_names_a_revision(given: str | None, precondition: Precondition
     else:
         found = read_precondition(asking, precondition)
         assert found == (expected[0] if expected else None)
+
+
+class Worded(Struct):
+    plain: Literal["a", "b"] = "a"
+    described: Annotated[Literal["c", "d"], Meta(description="One of two.")] | UnsetType | None = UNSET
+
+
+@pytest.mark.parametrize(("name", "words"), [("plain", "a, b"), ("described", "c, d")])
+async def test_who_says_another_word_is_told_which_there_are(name: str, words: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        await read_body(inbound(body=b'{"%b":"x"}' % name.encode(), headers=JSON), Worded)
+    assert refused.value.message == f"{name}: Invalid enum value 'x'; must be one of {words}."

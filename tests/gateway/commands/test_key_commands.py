@@ -81,7 +81,9 @@ def test_a_key_says_what_may_be_told_of_its_calls(command: Command) -> None:
         assert [lines[label] for label in ("content", "cost in body", "trusts trace")] == shown
     code, _, err = command("keys", "create", "--name", "c", "--content", "everything")
     assert code == 1
-    assert err.startswith("pointsman keys create: content: Invalid enum value 'everything'")
+    assert err == (
+        "pointsman keys create: content: Invalid enum value 'everything'; must be one of full, hash, none, redacted.\n"
+    )
 
 
 def test_a_key_is_given_other_terms_by_its_name(command: Command) -> None:
